@@ -1,0 +1,252 @@
+"""The source, `totesys`: its eleven tables, declared once, as their owner runs them.
+
+Everything about the source derives from here: what is ingested, how it is captured, the types and descriptions of the
+lake's ingestion zone, and the simulated company. Nothing here reads or writes a database.
+"""
+
+from enum import StrEnum
+
+from sqlalchemy import Boolean, Column, Enum, ForeignKey, Integer, MetaData, Numeric, String, Table, Text, text
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.types import TypeEngine
+
+
+class Capture(StrEnum):
+    """How a batch holds a table that changed."""
+
+    CHANGES = "changes"
+    """Event tables: only the rows that may have changed since the previous batch."""
+    WHOLE = "whole"
+    """Reference tables: every row, so that a dimension can be remodelled from this batch alone."""
+
+
+TRANSACTION_TYPES = ("SALE", "PURCHASE")
+PAYMENT_TYPE_NAMES = ("SALES_RECEIPT", "SALES_REFUND", "PURCHASE_PAYMENT", "PURCHASE_REFUND")
+
+# PostgreSQL's own default names, so that a database made from this declaration is the owner's to the letter.
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "uq": "%(table_name)s_%(column_0_name)s_key",
+    }
+)
+
+prisma_migrations = Table("_prisma_migrations", metadata, Column("id", Text, primary_key=True))
+"""The source application's own bookkeeping. It sits beside the eleven tables and is never ingested."""
+
+_MONEY = Numeric(10, 2)
+_MILLISECONDS = TIMESTAMP(precision=3)
+
+
+def _key(name: str, description: str) -> Column[int]:
+    return Column(name, Integer, primary_key=True, autoincrement=False, comment=description)
+
+
+def _column(
+    name: str,
+    type_: TypeEngine,
+    description: str,
+    *,
+    nullable: bool = False,
+    unique: bool | None = None,
+    references: str | None = None,
+) -> Column:
+    constraints = [ForeignKey(references, onupdate="CASCADE")] if references else []
+    return Column(name, type_, *constraints, nullable=nullable, unique=unique, comment=description)
+
+
+def _stamps() -> tuple[Column, Column]:
+    return (
+        Column(
+            "created_at",
+            _MILLISECONDS,
+            nullable=False,
+            server_default=text("CURRENT_TIMESTAMP"),
+            comment="When the row was created; UTC, to the millisecond.",
+        ),
+        Column(
+            "last_updated",
+            _MILLISECONDS,
+            nullable=False,
+            comment="When the application says the row last changed; UTC, to the millisecond. Rows also change without "
+            "it moving, so capture never relies on it.",
+        ),
+    )
+
+
+def _table(name: str, capture: Capture, description: str, *columns: Column) -> Table:
+    return Table(name, metadata, *columns, comment=description, info={"capture": capture})
+
+
+address = _table(
+    "address",
+    Capture.WHOLE,
+    "Postal addresses of counterparties and of deliveries. One row per address.",
+    _key("address_id", "Number of the address."),
+    _column("address_line_1", Text(), "First line of the address."),
+    _column("address_line_2", Text(), "Second line of the address.", nullable=True),
+    _column("district", Text(), "District or county.", nullable=True),
+    _column("city", Text(), "City."),
+    _column("postal_code", Text(), "Postal code, as written."),
+    _column("country", Text(), "Country, by its English name."),
+    _column("phone", Text(), "Telephone number, as written."),
+    *_stamps(),
+)
+
+counterparty = _table(
+    "counterparty",
+    Capture.WHOLE,
+    "Companies that the business sells to and buys from. One row per counterparty.",
+    _key("counterparty_id", "Number of the counterparty."),
+    _column("counterparty_legal_name", Text(), "Legal name of the company."),
+    _column("legal_address_id", Integer(), "Its legal address.", references="address.address_id"),
+    _column("commercial_contact", Text(), "Contact for commercial matters.", nullable=True),
+    _column("delivery_contact", Text(), "Contact for deliveries.", nullable=True),
+    *_stamps(),
+)
+
+currency = _table(
+    "currency",
+    Capture.WHOLE,
+    "Currencies that orders and payments are made in. One row per currency.",
+    _key("currency_id", "Number of the currency."),
+    _column("currency_code", String(3), "ISO 4217 code."),
+    *_stamps(),
+)
+
+department = _table(
+    "department",
+    Capture.WHOLE,
+    "Departments of the company. One row per department.",
+    _key("department_id", "Number of the department."),
+    _column("department_name", Text(), "Name of the department."),
+    _column("location", Text(), "Town that the department works in.", nullable=True),
+    _column("manager", Text(), "Name of its manager.", nullable=True),
+    *_stamps(),
+)
+
+design = _table(
+    "design",
+    Capture.WHOLE,
+    "Designs printed on the bags. One row per design.",
+    _key("design_id", "Number of the design."),
+    _stamps()[0],
+    _column("design_name", Text(), "Name of the design."),
+    _column("file_location", Text(), "Folder that the design's file is in."),
+    _column("file_name", Text(), "Name of the design's file."),
+    _stamps()[1],
+)
+
+staff = _table(
+    "staff",
+    Capture.WHOLE,
+    "Employees. One row per member of staff.",
+    _key("staff_id", "Number of the member of staff."),
+    _column("first_name", Text(), "First name."),
+    _column("last_name", Text(), "Last name."),
+    _column("department_id", Integer(), "Department of the member of staff.", references="department.department_id"),
+    _column("email_address", Text(), "E-mail address at work."),
+    *_stamps(),
+)
+
+payment_type = _table(
+    "payment_type",
+    Capture.WHOLE,
+    "Kinds of payment. One row per kind.",
+    _key("payment_type_id", "Number of the kind of payment."),
+    _column("payment_type_name", Enum(*PAYMENT_TYPE_NAMES, name="PaymentTypeName"), "Name of the kind of payment."),
+    *_stamps(),
+)
+
+sales_order = _table(
+    "sales_order",
+    Capture.CHANGES,
+    "Orders that customers placed. One row per sales order.",
+    _key("sales_order_id", "Number of the sales order."),
+    *_stamps(),
+    _column("design_id", Integer(), "Design ordered. The source does not enforce this reference."),
+    _column("staff_id", Integer(), "Member of staff who made the sale.", references="staff.staff_id"),
+    _column("counterparty_id", Integer(), "Customer.", references="counterparty.counterparty_id"),
+    _column("units_sold", Integer(), "Number of bags ordered."),
+    _column("unit_price", _MONEY, "Price of one bag, in the order's currency."),
+    _column("currency_id", Integer(), "Currency of the order.", references="currency.currency_id"),
+    _column("agreed_delivery_date", Text(), "Date agreed for delivery, as text: YYYY-MM-DD."),
+    _column("agreed_payment_date", Text(), "Date agreed for payment, as text: YYYY-MM-DD."),
+    _column("agreed_delivery_location_id", Integer(), "Address to deliver to.", references="address.address_id"),
+)
+
+purchase_order = _table(
+    "purchase_order",
+    Capture.CHANGES,
+    "Orders that the company placed with suppliers. One row per purchase order.",
+    _key("purchase_order_id", "Number of the purchase order."),
+    *_stamps(),
+    _column("staff_id", Integer(), "Member of staff who placed the order.", references="staff.staff_id"),
+    _column("counterparty_id", Integer(), "Supplier.", references="counterparty.counterparty_id"),
+    _column("item_code", Text(), "Supplier's code of the item."),
+    _column("item_quantity", Integer(), "Number of items ordered."),
+    _column("item_unit_price", _MONEY, "Price of one item, in the order's currency."),
+    _column("currency_id", Integer(), "Currency of the order.", references="currency.currency_id"),
+    _column("agreed_delivery_date", Text(), "Date agreed for delivery, as text: YYYY-MM-DD."),
+    _column("agreed_payment_date", Text(), "Date agreed for payment, as text: YYYY-MM-DD."),
+    _column("agreed_delivery_location_id", Integer(), "Address to deliver to.", references="address.address_id"),
+)
+
+transaction = _table(
+    "transaction",
+    Capture.CHANGES,
+    "What ties a payment to its order. One row per transaction, with exactly one of the two order numbers.",
+    _key("transaction_id", "Number of the transaction."),
+    _column("transaction_type", Enum(*TRANSACTION_TYPES, name="TransactionType"), "SALE or PURCHASE."),
+    _column("sales_order_id", Integer(), "The sales order, for a sale.", nullable=True, unique=True),
+    _column("purchase_order_id", Integer(), "The purchase order, for a purchase.", nullable=True, unique=True),
+    *_stamps(),
+)
+
+payment = _table(
+    "payment",
+    Capture.CHANGES,
+    "Payments, due or made. One row per payment.",
+    _key("payment_id", "Number of the payment."),
+    *_stamps(),
+    _column(
+        "transaction_id", Integer(), "Transaction paid for. The source does not enforce this reference.", unique=True
+    ),
+    _column("counterparty_id", Integer(), "Who pays or is paid.", references="counterparty.counterparty_id"),
+    _column("payment_amount", _MONEY, "Amount, in the payment's currency."),
+    _column("currency_id", Integer(), "Currency of the payment.", references="currency.currency_id"),
+    _column("payment_type_id", Integer(), "Kind of payment.", references="payment_type.payment_type_id"),
+    _column("paid", Boolean(), "Whether the payment has been made."),
+    _column("payment_date", Text(), "Date the payment is due or was made, as text: YYYY-MM-DD."),
+    _column("company_ac_number", Integer(), "The company's account number."),
+    _column("counterparty_ac_number", Integer(), "The counterparty's account number."),
+)
+
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        address,
+        counterparty,
+        currency,
+        department,
+        design,
+        staff,
+        payment_type,
+        sales_order,
+        purchase_order,
+        transaction,
+        payment,
+    )
+}
+"""The eleven tables by name, in an order in which every reference points backwards."""
+
+
+def capture_of(table: Table) -> Capture:
+    """How batches hold this source table."""
+    return Capture(table.info["capture"])
+
+
+def key_of(table: Table) -> str:
+    """Name of the table's one primary key column."""
+    return str(table.primary_key.columns[0].name)
