@@ -1,0 +1,1 @@
+"""The data lake: its two zones, its immutable objects, and the log of batches."""

@@ -1,0 +1,126 @@
+"""Migrations of the warehouse, by Alembic; applied by `totes migrate`, and by a load that finds an older warehouse."""
+
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from sqlalchemy.dialects import postgresql
+
+from totes_dagster.database import Database
+from totes_dagster.errors import WarehouseSchemaError
+from totes_dagster.schema import warehouse
+
+HEAD = "0001"
+"""The newest revision. Alembic would have to be imported, and read its folder, to say so."""
+
+VERSION_TABLE = "totes_warehouse_version"
+"""A name of our own: Dagster's storage, which also uses Alembic, may live in the same database."""
+
+_TEXT_TYPES = {"character varying", "text"}
+
+
+def migrate(database: Database, schema: str) -> str | None:
+    """Bring the warehouse's schema up to date: create it, adopt plain tables that are already there, or upgrade.
+
+    Args:
+        database: the warehouse.
+        schema: the schema that holds its tables; created if it does not exist.
+
+    Returns:
+        The revision that it was at before, or None when it had none.
+
+    Raises:
+        WarehouseSchemaError: tables that are already there are not the warehouse's.
+    """
+    before = _revision(database, schema)
+    if before == HEAD:
+        return before
+    # Slow to import, and needed on few days.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+    from sqlalchemy import create_engine  # noqa: PLC0415
+    from sqlalchemy.pool import StaticPool  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    with database.connect() as connection:
+        engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool)
+        # One transaction for everything: a migration that fails leaves the warehouse as it was.
+        with engine.begin() as bound:
+            _prepare(connection, schema)
+            _check(connection, schema, adopting=True)
+            config.attributes["connection"] = bound
+            command.upgrade(config, "head")
+            _check(connection, schema, adopting=False)
+            _describe(connection)
+    return before
+
+
+def _revision(database: Database, schema: str) -> str | None:
+    with database.connect() as connection:
+        table = sql.Identifier(schema, VERSION_TABLE)
+        (exists,) = _row(connection, "select to_regclass(%s) is not null", [table.as_string(connection)])
+        return _row(connection, sql.SQL("select version_num from {}").format(table))[0] if exists else None
+
+
+def _prepare(connection: psycopg.Connection, schema: str) -> None:
+    connection.execute("select pg_advisory_xact_lock(hashtextextended('totes_dagster.migrate.' || %s, 0))", [schema])
+    connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
+    connection.execute("select set_config('search_path', quote_ident(%s), true)", [schema])
+
+
+def _check(connection: psycopg.Connection, schema: str, *, adopting: bool) -> None:
+    """Compare the warehouse's tables with the declaration; where adopting, tables and our own columns may be missing."""
+    rows = connection.execute(
+        """
+        select relname, attname, format_type(atttypid, null), format_type(atttypid, atttypmod), atthasdef or attidentity <> ''
+        from pg_class join pg_attribute on attrelid = pg_class.oid
+        where relnamespace = %s::regnamespace and relkind in ('r', 'p') and attnum > 0 and not attisdropped
+        """,
+        [sql.Identifier(schema).as_string(connection)],
+    ).fetchall()
+    found: dict[str, dict[str, tuple[str, str, bool]]] = {}
+    for table, column, *type_ in rows:
+        found.setdefault(table, {})[column] = (type_[0], type_[1], type_[2])
+    for name, table in warehouse.TABLES.items():
+        if name not in found and adopting:
+            continue
+        for column in table.columns:
+            if column.name not in found.get(name, {}):
+                if adopting and column.name in {"is_deleted", "batch"}:
+                    continue
+                raise WarehouseSchemaError(
+                    f"The warehouse's {name} has no column {column.name}. Rename what is in the way of it, or set "
+                    "WAREHOUSE_SCHEMA to a schema of the platform's own."
+                )
+            base, full, generated = found[name][column.name]
+            expected = column.type.compile(dialect=postgresql.dialect()).lower().replace("varchar", "character varying")
+            # A text column may be of any kind or length; all other types must be the declared ones to the letter.
+            if full.replace(", ", ",") != expected.replace(", ", ",") and not {base, expected} <= _TEXT_TYPES:
+                raise WarehouseSchemaError(f"The warehouse's {name}.{column.name} is {full}, but must be {expected}.")
+            if name in warehouse.FACTS and column.primary_key and not generated:
+                raise WarehouseSchemaError(
+                    f"The warehouse's {name}.{column.name} is not generated: make it serial, or an identity."
+                )
+
+
+def _describe(connection: psycopg.Connection) -> None:
+    """Give the declaration's descriptions to the database, for whoever looks at it with other tools."""
+    for table in (*warehouse.TABLES.values(), warehouse.load_history):
+        identifier = sql.Identifier(table.name)
+        connection.execute(sql.SQL("comment on table {} is {}").format(identifier, sql.Literal(table.comment)))
+        for column in table.columns:
+            connection.execute(
+                sql.SQL("comment on column {} is {}").format(
+                    sql.Identifier(table.name, column.name), sql.Literal(column.comment)
+                )
+            )
+
+
+def _row(
+    connection: psycopg.Connection, statement: str | sql.Composed, values: list[str] | None = None
+) -> tuple[Any, ...]:
+    row = connection.execute(statement, values).fetchone()
+    assert row is not None  # noqa: S101 - both statements return one row
+    return row

@@ -1,0 +1,1 @@
+"""The star schemas computed from source tables: pure functions over frames, no Dagster, no I/O."""

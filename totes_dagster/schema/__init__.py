@@ -1,0 +1,1 @@
+"""The tables of the source and of the warehouse, declared once."""

@@ -1,13 +1,14 @@
 """The Arrow side of the declarations: which Arrow type holds which column, exactly."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import pyarrow as pa
 from sqlalchemy import BigInteger, Boolean, Column, Date, Integer, Numeric, String, Time
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 
-def arrow_type(column: Column) -> pa.DataType:
+def arrow_type(column: Column[Any]) -> pa.DataType:
     """The Arrow type that holds every value of a declared column without loss.
 
     Money is decimal128, never float; the source's `timestamp(3)` is timestamp[ms]; enums are strings.
@@ -36,6 +37,6 @@ def arrow_type(column: Column) -> pa.DataType:
             raise TypeError(f"No Arrow type is declared for {column} of type {other!r}: add one to arrow_type.")
 
 
-def arrow_schema(columns: Iterable[Column]) -> pa.Schema:
+def arrow_schema(columns: Iterable[Column[Any]]) -> pa.Schema:
     """The Arrow schema of some declared columns, in their order, with their nullability."""
     return pa.schema([pa.field(column.name, arrow_type(column), nullable=bool(column.nullable)) for column in columns])

@@ -5,6 +5,7 @@ lake's ingestion zone, and the simulated company. Nothing here reads or writes a
 """
 
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import Boolean, Column, Enum, ForeignKey, Integer, MetaData, Numeric, String, Table, Text, text
 from sqlalchemy.dialects.postgresql import TIMESTAMP
@@ -45,18 +46,18 @@ def _key(name: str, description: str) -> Column[int]:
 
 def _column(
     name: str,
-    type_: TypeEngine,
+    type_: TypeEngine[Any],
     description: str,
     *,
     nullable: bool = False,
     unique: bool | None = None,
     references: str | None = None,
-) -> Column:
+) -> Column[Any]:
     constraints = [ForeignKey(references, onupdate="CASCADE")] if references else []
     return Column(name, type_, *constraints, nullable=nullable, unique=unique, comment=description)
 
 
-def _stamps() -> tuple[Column, Column]:
+def _stamps() -> tuple[Column[Any], Column[Any]]:
     return (
         Column(
             "created_at",
@@ -75,7 +76,7 @@ def _stamps() -> tuple[Column, Column]:
     )
 
 
-def _table(name: str, capture: Capture, description: str, *columns: Column) -> Table:
+def _table(name: str, capture: Capture, description: str, *columns: Column[Any]) -> Table:
     return Table(name, metadata, *columns, comment=description, info={"capture": capture})
 
 

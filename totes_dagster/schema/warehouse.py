@@ -4,7 +4,22 @@ Migrations, Parquet schemas of the processed zone, merges, column descriptions a
 each column is computed *by* is in `model/`; what it is computed *from* is said here.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, ForeignKey, Integer, MetaData, Numeric, String, Table, Time, text
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    ForeignKey,
+    Integer,
+    MetaData,
+    Numeric,
+    String,
+    Table,
+    Time,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.types import TypeEngine
 
@@ -24,29 +39,31 @@ _MONEY = Numeric(10, 2)
 
 def _column(
     name: str,
-    type_: TypeEngine,
+    type_: TypeEngine[Any],
     description: str,
     *sources: str,
     nullable: bool = False,
     references: str | None = None,
-) -> Column:
+) -> Column[Any]:
     """A column; `sources` name the source columns (`table.column`) that its value comes from."""
     constraints = [ForeignKey(references)] if references else []
     return Column(name, type_, *constraints, nullable=nullable, comment=description, info={"sources": sources})
 
 
-def _dimension(name: str, grain: str, key: Column, *columns: Column) -> Table:
-    return Table(name, metadata, key, *columns, comment=grain, info={"natural_key": key.name})
+def _dimension(name: str, grain: str, key: Column[Any], *columns: Column[Any], version: int = 1) -> Table:
+    """A dimension. See `remodel_version_of` for `version`."""
+    return Table(name, metadata, key, *columns, comment=grain, info={"natural_key": key.name, "version": version})
 
 
-def _dimension_key(name: str, type_: TypeEngine, description: str, *sources: str) -> Column:
-    return Column(
-        name, type_, primary_key=True, autoincrement=False, comment=description, info={"sources": sources}
-    )
+def _dimension_key(name: str, type_: TypeEngine[Any], description: str, *sources: str) -> Column[Any]:
+    return Column(name, type_, primary_key=True, autoincrement=False, comment=description, info={"sources": sources})
 
 
-def _fact(name: str, grain: str, record_id: str, *columns: Column) -> Table:
-    """A fact table: a generated record id, the natural key first among `columns`, and what the platform adds."""
+def _fact(name: str, grain: str, record_id: str, *columns: Column[Any], version: int = 1) -> Table:
+    """A fact: a generated record id, the natural key first among `columns`, and what the platform adds.
+
+    See `remodel_version_of` for `version`.
+    """
     return Table(
         name,
         metadata,
@@ -67,11 +84,11 @@ def _fact(name: str, grain: str, record_id: str, *columns: Column) -> Table:
         ),
         Column("batch", BigInteger, nullable=False, comment="Batch that brought this version; 0 where none did."),
         comment=grain,
-        info={"natural_key": columns[0].name, "record_id": record_id},
+        info={"natural_key": columns[0].name, "record_id": record_id, "version": version},
     )
 
 
-def _stamps(source: str) -> tuple[Column, ...]:
+def _stamps(source: str) -> tuple[Column[Any], ...]:
     return (
         _column(
             "created_date", Date(), "Date of creation, UTC.", f"{source}.created_at", references="dim_date.date_id"
@@ -100,7 +117,11 @@ dim_date = _dimension(
         "date_id",
         Date(),
         "The day.",
-        *(f"{table}.{stamp}" for table in ("sales_order", "purchase_order") for stamp in ("created_at", "last_updated")),
+        *(
+            f"{table}.{stamp}"
+            for table in ("sales_order", "purchase_order")
+            for stamp in ("created_at", "last_updated")
+        ),
         *(
             f"{table}.{date}"
             for table in ("sales_order", "purchase_order")
@@ -134,9 +155,7 @@ dim_counterparty = _dimension(
     "dim_counterparty",
     "Customers and suppliers with their legal address. One row per counterparty, with its latest values.",
     _dimension_key("counterparty_id", Integer(), "Number of the counterparty.", "counterparty.counterparty_id"),
-    _column(
-        "counterparty_legal_name", String(), "Legal name of the company.", "counterparty.counterparty_legal_name"
-    ),
+    _column("counterparty_legal_name", String(), "Legal name of the company.", "counterparty.counterparty_legal_name"),
     *(
         _column(
             f"counterparty_legal_{name}",
@@ -289,9 +308,7 @@ fact_purchase_order = _fact(
     ),
     _column("item_code", String(), "Supplier's code of the item.", "purchase_order.item_code"),
     _column("item_quantity", Integer(), "Number of items ordered.", "purchase_order.item_quantity"),
-    _column(
-        "item_unit_price", _MONEY, "Price of one item, in the order's currency.", "purchase_order.item_unit_price"
-    ),
+    _column("item_unit_price", _MONEY, "Price of one item, in the order's currency.", "purchase_order.item_unit_price"),
     _column(
         "currency_id",
         Integer(),
@@ -422,12 +439,20 @@ def record_id_of(fact: Table) -> str:
     return str(fact.info["record_id"])
 
 
+def remodel_version_of(table: Table) -> int:
+    """Version of a star table's declaration and function, which names its folder in the processed zone.
+
+    Raise it when either changes: as objects are never overwritten, every batch is then remodelled into a new folder.
+    """
+    return int(table.info["version"])
+
+
 def is_fact(table: Table) -> bool:
     """Whether a star table is a fact, holding versions, and not a dimension, holding latest values."""
     return table.name in FACTS
 
 
-def remodelled_columns(table: Table) -> list[Column]:
+def remodelled_columns(table: Table) -> list[Column[Any]]:
     """The columns that the remodel computes: all but those that only the load can fill in."""
     return [column for column in table.columns if "sources" in column.info]
 

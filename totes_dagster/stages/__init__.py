@@ -1,0 +1,1 @@
+"""The three stages, ingest, remodel and load, as Dagster and the command line both run them."""

@@ -1,0 +1,86 @@
+"""The log of batches: manifests 1, 2, 3 … in the ingestion zone, created one at a time and never changed."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+
+from totes_dagster.errors import ManifestError
+from totes_dagster.lake.manifest import Manifest
+from totes_dagster.lake.store import Lake
+
+
+def manifest_path(batch: int) -> str:
+    """Where a batch's manifest lies in the ingestion zone."""
+    return f"batches/{batch:010}.json"
+
+
+class BatchLog:
+    """The committed batches of an ingestion zone."""
+
+    def __init__(self, lake: Lake) -> None:
+        self.lake = lake
+        self._read: dict[int, tuple[Manifest, str]] = {}
+
+    def head(self, at_least: int = 0) -> int:
+        """Number of the newest batch, 0 before the first; `at_least` is a batch known to be committed."""
+        return last_where(self.has, at_least)
+
+    def has(self, batch: int) -> bool:
+        """Whether a batch is committed."""
+        return batch in self._read or self.lake.exists(manifest_path(batch))
+
+    def commit(self, manifest: Manifest) -> bool:
+        """Commit a batch; return False where another ingest has committed this number."""
+        return self.lake.create(manifest_path(manifest.batch), manifest.to_json())
+
+    def manifest(self, batch: int) -> Manifest:
+        """The manifest of a committed batch.
+
+        Raises:
+            ManifestError: there is none, or it cannot be read.
+        """
+        return self._load(batch)[0]
+
+    def digest(self, batch: int) -> str:
+        """SHA-256 of the manifest's bytes, in hexadecimal."""
+        return self._load(batch)[1]
+
+    def since(self, batch: int) -> Iterator[Manifest]:
+        """The manifests after a batch, oldest first."""
+        for number in range(batch + 1, self.head(at_least=batch) + 1):
+            yield self.manifest(number)
+
+    def _load(self, batch: int) -> tuple[Manifest, str]:
+        # Manifests never change, so what was read once stays true.
+        if batch not in self._read:
+            path = manifest_path(batch)
+            data = self.lake.read(path)
+            if data is None:
+                raise ManifestError(
+                    f"The manifest {path} is missing from {self.lake.url}. Restore it from the bucket's versions."
+                )
+            content = data.to_pybytes()
+            manifest = Manifest.from_json(content, path)
+            if manifest.batch != batch:
+                raise ManifestError(f"The manifest {path} in {self.lake.url} says it is batch {manifest.batch}.")
+            self._read[batch] = manifest, hashlib.sha256(content).hexdigest()
+        return self._read[batch]
+
+
+def last_where(holds: Callable[[int], bool], known: int) -> int:
+    """The last number for which a condition holds that holds up to some number and not beyond.
+
+    Asks for 2·log2(distance from `known`) numbers: a listing would page through every batch there ever was.
+    """
+    step = 1
+    while holds(known + step):
+        known += step
+        step *= 2
+    # known holds, known + step does not.
+    beyond = known + step
+    while beyond - known > 1:
+        middle = (known + beyond) // 2
+        if holds(middle):
+            known = middle
+        else:
+            beyond = middle
+    return known

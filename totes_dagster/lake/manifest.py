@@ -1,0 +1,110 @@
+"""The manifest: the one small JSON object whose existence commits a batch.
+
+What a manifest says, and how it is written and read. Where manifests are kept is in `log.py`.
+"""
+
+from typing import Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from totes_dagster.errors import ManifestError
+from totes_dagster.schema.totesys import Capture
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Part(_Record):
+    """One immutable Parquet object of the lake."""
+
+    path: str
+    rows: int
+    bytes: int
+
+
+class Snapshot(_Record):
+    """The source snapshot that a batch shows.
+
+    `xmin` and `xmax` are 64-bit transaction ids: every transaction before `xmin` had ended when the snapshot was taken,
+    none from `xmax` on had begun. The other fields tell one cluster's ids from another's.
+    """
+
+    taken_at: AwareDatetime
+    xmin: int
+    xmax: int
+    system_identifier: int
+    timeline: int
+    database_oid: int
+
+    def same_history(self, other: "Snapshot") -> bool:
+        """Whether both snapshots count transactions of one and the same history of one database."""
+        return (self.system_identifier, self.timeline, self.database_oid) == (
+            other.system_identifier,
+            other.timeline,
+            other.database_oid,
+        )
+
+
+class Census(_Record):
+    """What one scan of a source table counted.
+
+    `keys` is the checksum of the primary keys, `versions` that of the row versions (key and `xmin`): equal checksums
+    with equal counts mean the same keys, the same versions.
+    """
+
+    rows: int
+    keys: int
+    versions: int
+
+
+class TableEntry(_Record):
+    """A source table in a manifest: carried over unchanged for as long as the table does not change.
+
+    `batch` is the batch that brought `parts`. `live_keys` hold all keys of the table, where rows may be gone.
+    """
+
+    batch: int
+    content: Capture
+    census: Census
+    parts: tuple[Part, ...]
+    live_keys: tuple[Part, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Rows captured, over all parts."""
+        return sum(part.rows for part in self.parts)
+
+
+class Manifest(_Record):
+    """A committed batch: for every source table, where its newest content lies."""
+
+    format: Literal[1] = 1
+    batch: int
+    snapshot: Snapshot
+    tables: dict[str, TableEntry]
+
+    def brings(self, table: str) -> bool:
+        """Whether this very batch has new content of the source table."""
+        return table in self.tables and self.tables[table].batch == self.batch
+
+    def to_json(self) -> bytes:
+        """The object's bytes."""
+        return self.model_dump_json(indent=1).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes, path: str) -> Self:
+        """Read a manifest's bytes.
+
+        Raises:
+            ManifestError: the bytes are not a manifest of a known format.
+        """
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the object"
+            raise ManifestError(
+                f"The manifest {path} cannot be read: {where}: {first['msg']}. It is damaged, or was written by another "
+                "version of the platform; restore the object from the bucket's versions, or upgrade."
+            ) from error

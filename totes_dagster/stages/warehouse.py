@@ -1,0 +1,340 @@
+"""One open load transaction of the warehouse: staging by ADBC, then set-based SQL.
+
+Each method is one step of a load, for any star table; which steps a batch needs is decided in `load.py`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from adbc_driver_manager import dbapi as adbc_errors
+from adbc_driver_postgresql import dbapi as adbc
+from psycopg import sql
+from sqlalchemy import String, Table
+
+from totes_dagster.database import Database
+from totes_dagster.errors import DatabaseError, PartError
+from totes_dagster.schema import warehouse
+from totes_dagster.schema.arrow import arrow_schema
+
+Parts = Iterator[tuple[str, pa.Table]]
+"""Parts to be loaded, each with its path."""
+
+
+@dataclass(frozen=True)
+class LoadedTable:
+    """What a load did to one star table, in rows.
+
+    Of the rows staged, `unchanged` equal what the warehouse shows already. `deleted` are versions that record that a
+    row is gone from the source. `placeholders` are members made up for references that point nowhere.
+    """
+
+    staged: int = 0
+    new: int = 0
+    changed: int = 0
+    deleted: int = 0
+    placeholders: int = 0
+
+    @property
+    def unchanged(self) -> int:
+        """Rows that were staged and made no difference."""
+        return self.staged - self.new - self.changed
+
+
+class LoadTransaction:
+    """A transaction on the warehouse that holds the lock of loads."""
+
+    def __init__(self, connection: adbc.Connection, schema: str) -> None:
+        self._connection = connection
+        self._schema = schema
+        self._cursor = connection.cursor()
+
+    @classmethod
+    @contextmanager
+    def begin(cls, database: Database, schema: str) -> Iterator["LoadTransaction"]:
+        """Open a transaction and wait until no other load is at work; roll back at the end unless committed.
+
+        Raises:
+            DatabaseError: the warehouse refuses, or breaks off.
+        """
+        try:
+            with database.connect_bulk() as connection:
+                transaction = cls(connection, schema)
+                try:
+                    transaction.fetch("select set_config('search_path', quote_ident($1), true)", schema)
+                    transaction.fetch(
+                        "select pg_advisory_xact_lock(hashtextextended('totes_dagster.load.' || $1, 0))", schema
+                    )
+                    yield transaction
+                finally:
+                    transaction._cursor.close()
+        except adbc_errors.Error as error:
+            raise DatabaseError(f"Loading the warehouse failed: {' '.join(str(error).split())}") from error
+
+    def commit(self) -> None:
+        """Make the transaction's work visible, all of it at once."""
+        self._connection.commit()
+
+    def fetch(self, statement: str | sql.Composable, *values: Any) -> tuple[Any, ...]:
+        """Run a statement that returns one row."""
+        self._cursor.execute(_text(statement), values or None)
+        row = self._cursor.fetchone()
+        if row is None:
+            raise LookupError(f"No row from {_text(statement)}")
+        return tuple(row)
+
+    def execute(self, statement: str | sql.Composable, *values: Any) -> int:
+        """Run a statement that returns nothing; return the number of rows it touched."""
+        self._cursor.execute(_text(statement), values or None)
+        return int(self._cursor.rowcount)
+
+    def is_empty(self, table: Table) -> bool:
+        """Whether a table has no row."""
+        return bool(self.fetch(sql.SQL("select not exists (select from {})").format(_name(table)))[0])
+
+    def estimated_rows(self, table: Table) -> int:
+        """The planner's idea of how many rows a table has."""
+        return int(
+            self.fetch(
+                "select greatest(reltuples, 0)::bigint from pg_class where oid = $1::text::regclass", table.name
+            )[0]
+        )
+
+    def copy(self, table: Table, parts: Parts, *, batch: int | None = None) -> int:
+        """Copy parts straight into a table; into a fact with the batch's number. Returns the number of rows."""
+        return self._ingest(table.name, _reader(table, parts, batch), temporary=False)
+
+    def stage(self, table: Table, parts: Parts) -> int:
+        """Copy parts into the table's staging table, which goes with the transaction. Returns the number of rows."""
+        columns = [column.name for column in warehouse.remodelled_columns(table)]
+        self.execute(
+            sql.SQL("create temporary table {} on commit drop as select {} from {} with no data").format(
+                _staging(table), _names(columns), _name(table)
+            )
+        )
+        staged = self._ingest(f"staging_{table.name}", _reader(table, parts), temporary=True)
+        self.execute(sql.SQL("analyze {}").format(_staging(table)))
+        return staged
+
+    def list_live_keys(self, fact: Table, parts: Parts | None) -> None:
+        """List the keys that the source still has: those of these parts or, without any, all that are staged."""
+        key = warehouse.natural_key_of(fact)
+        self.execute(
+            sql.SQL("create temporary table {} on commit drop as select {} from {}").format(
+                _live_keys(fact), sql.Identifier(key), _staging(fact)
+            )
+            if parts is None
+            else sql.SQL("create temporary table {} on commit drop as select {} from {} with no data").format(
+                _live_keys(fact), sql.Identifier(key), _name(fact)
+            )
+        )
+        if parts is not None:
+            schema = arrow_schema([fact.columns[key]])
+            self._ingest(f"live_keys_{fact.name}", _checked(fact, schema, parts), temporary=True)
+        self.execute(sql.SQL("analyze {}").format(_live_keys(fact)))
+
+    def merge_dimension(self, dimension: Table) -> tuple[int, int]:
+        """Give the dimension the staged values; rows that do not differ are not touched. Returns new and changed."""
+        key = warehouse.natural_key_of(dimension)
+        columns = [column.name for column in dimension.columns]
+        values = [name for name in columns if name != key]
+        new, changed = self.fetch(
+            sql.SQL(
+                """
+                with merged as (
+                    insert into {table} as target ({columns})
+                    select {columns} from {staging}
+                    on conflict ({key}) do update set ({values}) = row({excluded})
+                    where ({target}) is distinct from ({excluded})
+                    returning xmax = 0 as is_new)
+                select count(*) filter (where is_new), count(*) filter (where not is_new) from merged
+                """
+            ).format(
+                table=_name(dimension),
+                columns=_names(columns),
+                staging=_staging(dimension),
+                key=sql.Identifier(key),
+                values=_names(values),
+                excluded=_names(values, of="excluded"),
+                target=_names(values, of="target"),
+            )
+        )
+        return new, changed
+
+    def append_versions(self, fact: Table, batch: int) -> tuple[int, int]:
+        """Append staged rows where they differ from the newest version. Returns how many keys are new, and changed."""
+        key = warehouse.natural_key_of(fact)
+        columns = [column.name for column in warehouse.remodelled_columns(fact)]
+        new, changed = self.fetch(
+            sql.SQL(
+                """
+                with differing as materialized (
+                    select {staged}, newest.{key} is null as is_new
+                    from {staging} as staged left join lateral (
+                        select * from {table} as version where version.{key} = staged.{key}
+                        order by {record_id} desc limit 1) as newest on true
+                    where newest.{key} is null or newest.is_deleted or ({newest}) is distinct from ({staged})),
+                appended as (
+                    insert into {table} ({columns}, batch)
+                    select {columns}, {batch} from differing order by {key})
+                select count(*) filter (where is_new), count(*) filter (where not is_new) from differing
+                """
+            ).format(
+                table=_name(fact),
+                staging=_staging(fact),
+                key=sql.Identifier(key),
+                record_id=sql.Identifier(warehouse.record_id_of(fact)),
+                columns=_names(columns),
+                staged=_names(columns, of="staged"),
+                newest=_names(columns, of="newest"),
+                batch=sql.Literal(batch),
+            )
+        )
+        return new, changed
+
+    def append_deletions(self, fact: Table, batch: int) -> int:
+        """Append a deleted version for every live row whose key the source no longer has. Returns how many."""
+        columns = [column.name for column in warehouse.remodelled_columns(fact)]
+        return self.execute(
+            sql.SQL(
+                """
+                insert into {table} ({columns}, is_deleted, batch)
+                select {columns}, true, {batch} from {current} as shown
+                where not exists (select from {live} as live where live.{key} = shown.{key})
+                order by {key}
+                """
+            ).format(
+                table=_name(fact),
+                columns=_names(columns),
+                batch=sql.Literal(batch),
+                current=sql.Identifier(warehouse.current_view_of(fact)),
+                live=_live_keys(fact),
+                key=sql.Identifier(warehouse.natural_key_of(fact)),
+            )
+        )
+
+    def add_placeholders(self, fact: Table, *, copied_by: int | None = None) -> dict[str, int]:
+        """Make up a member for every reference that points nowhere; returns how many, by dimension.
+
+        Args:
+            fact: the fact whose staged rows refer to dimensions.
+            copied_by: look instead at the rows that this batch copied straight into the fact.
+        """
+        rows: sql.Composable = _staging(fact)
+        if copied_by is not None:
+            rows = sql.SQL("(select * from {} where batch = {}) as copied").format(_name(fact), sql.Literal(copied_by))
+        made: dict[str, int] = {}
+        for foreign_key in fact.foreign_keys:
+            dimension = foreign_key.column.table
+            if dimension is warehouse.dim_date:
+                continue
+            required = [
+                column for column in dimension.columns if isinstance(column.type, String) and not column.nullable
+            ]
+            made[dimension.name] = made.get(dimension.name, 0) + self.execute(
+                sql.SQL(
+                    """
+                    insert into {dimension} ({key}, {required})
+                    select distinct {reference}, {unknown} from {rows}
+                    where not exists (select from {dimension} as member where member.{key} = {reference})
+                    """
+                ).format(
+                    dimension=_name(dimension),
+                    key=sql.Identifier(foreign_key.column.name),
+                    required=_names([column.name for column in required]),
+                    reference=sql.Identifier(foreign_key.parent.name),
+                    unknown=sql.SQL(", ").join([sql.Literal(warehouse.UNKNOWN)] * len(required)),
+                    rows=rows,
+                )
+            )
+        return made
+
+    def analyze(self, table: Table) -> None:
+        """Let the planner know a table whose contents changed a lot."""
+        self.execute(sql.SQL("analyze {}").format(_name(table)))
+
+    def _ingest(self, table: str, rows: "_Rows", *, temporary: bool) -> int:
+        schema = None if temporary else self._schema
+        reader = pa.RecordBatchReader.from_batches(rows.schema, rows)
+        try:
+            # Named in full where it can be: a name alone might find another schema's table.
+            return int(
+                self._cursor.adbc_ingest(table, reader, mode="append", temporary=temporary, db_schema_name=schema)
+            )
+        except adbc_errors.Error:
+            if rows.failure is not None:  # the driver reports no more than that the stream broke off
+                raise rows.failure from None
+            raise
+
+
+class _Rows:
+    """A stream of record batches that remembers what it failed of."""
+
+    def __init__(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+        self.schema = schema
+        self.failure: Exception | None = None
+        self._batches = batches
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from self._batches
+        except Exception as error:
+            self.failure = error
+            raise
+
+
+def _reader(table: Table, parts: Parts, batch: int | None = None) -> _Rows:
+    rows = _checked(table, arrow_schema(warehouse.remodelled_columns(table)), parts)
+    if batch is None:
+        return rows
+    column = pa.field("batch", pa.int64(), nullable=False)
+
+    def numbered() -> Iterator[pa.RecordBatch]:
+        for piece in rows:
+            yield piece.append_column(column, pa.repeat(pa.scalar(batch, pa.int64()), piece.num_rows))
+
+    return _Rows(rows.schema.append(column), numbered())
+
+
+def _checked(table: Table, schema: pa.Schema, parts: Parts) -> _Rows:
+    """A stream of parts, each of which must have exactly this schema.
+
+    ADBC copies binary values: a type of the same width would be taken for the column's own, and silently corrupt it.
+    """
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for path, rows in parts:
+            if not rows.schema.equals(schema):
+                raise PartError(
+                    f"The part {path} does not have the columns of {table.name}. Found: {_described(rows.schema)}. "
+                    f"Expected: {_described(schema)}."
+                )
+            yield from rows.to_batches()
+
+    return _Rows(schema, batches())
+
+
+def _described(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name} {field.type}{'' if field.nullable else ' not null'}" for field in schema)
+
+
+def _text(statement: str | sql.Composable) -> str:
+    return statement if isinstance(statement, str) else statement.as_string(None)
+
+
+def _name(table: Table) -> sql.Identifier:
+    return sql.Identifier(table.name)
+
+
+def _staging(table: Table) -> sql.Identifier:
+    return sql.Identifier(f"staging_{table.name}")
+
+
+def _live_keys(fact: Table) -> sql.Identifier:
+    return sql.Identifier(f"live_keys_{fact.name}")
+
+
+def _names(columns: list[str], *, of: str | None = None) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(of, name) if of else sql.Identifier(name) for name in columns)
