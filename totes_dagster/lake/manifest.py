@@ -105,6 +105,6 @@ class Manifest(_Record):
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "the object"
             raise ManifestError(
-                f"The manifest {path} cannot be read: {where}: {first['msg']}. It is damaged, or was written by another "
-                "version of the platform; restore the object from the bucket's versions, or upgrade."
+                f"The manifest {path} cannot be read: {where}: {first['msg']}. It is damaged, or was written by "
+                "another version of the platform; restore the object from the bucket's versions, or upgrade."
             ) from error

@@ -5,11 +5,11 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from sqlalchemy.dialects import postgresql
 
 from totes_dagster.database import Database
 from totes_dagster.errors import WarehouseSchemaError
 from totes_dagster.schema import warehouse
+from totes_dagster.schema.sql import sql_type
 
 HEAD = "0001"
 """The newest revision. Alembic would have to be imported, and read its folder, to say so."""
@@ -71,10 +71,11 @@ def _prepare(connection: psycopg.Connection, schema: str) -> None:
 
 
 def _check(connection: psycopg.Connection, schema: str, *, adopting: bool) -> None:
-    """Compare the warehouse's tables with the declaration; where adopting, tables and our own columns may be missing."""
+    """Compare the warehouse with the declaration; where adopting, tables and our own columns may be missing."""
     rows = connection.execute(
         """
-        select relname, attname, format_type(atttypid, null), format_type(atttypid, atttypmod), atthasdef or attidentity <> ''
+        select relname, attname, format_type(atttypid, null), format_type(atttypid, atttypmod),
+               atthasdef or attidentity <> ''
         from pg_class join pg_attribute on attrelid = pg_class.oid
         where relnamespace = %s::regnamespace and relkind in ('r', 'p') and attnum > 0 and not attisdropped
         """,
@@ -95,9 +96,9 @@ def _check(connection: psycopg.Connection, schema: str, *, adopting: bool) -> No
                     "WAREHOUSE_SCHEMA to a schema of the platform's own."
                 )
             base, full, generated = found[name][column.name]
-            expected = column.type.compile(dialect=postgresql.dialect()).lower().replace("varchar", "character varying")
+            expected = sql_type(column)
             # A text column may be of any kind or length; all other types must be the declared ones to the letter.
-            if full.replace(", ", ",") != expected.replace(", ", ",") and not {base, expected} <= _TEXT_TYPES:
+            if full != expected and not {base, expected} <= _TEXT_TYPES:
                 raise WarehouseSchemaError(f"The warehouse's {name}.{column.name} is {full}, but must be {expected}.")
             if name in warehouse.FACTS and column.primary_key and not generated:
                 raise WarehouseSchemaError(

@@ -34,7 +34,10 @@ def dim_counterparty(counterparty: pd.DataFrame, address: pd.DataFrame) -> pd.Da
 
 
 def dim_currency(currency: pd.DataFrame) -> pd.DataFrame:
-    """One row per currency: its ISO 4217 code, and its English name in Unicode's CLDR (the code, where CLDR has none)."""
+    """One row per currency: its ISO 4217 code, and its English name in Unicode's CLDR.
+
+    A code that CLDR does not know is its own name.
+    """
     names = [get_currency_name(code, locale="en") for code in currency["currency_code"]]
     return pd.DataFrame(
         {

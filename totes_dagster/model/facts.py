@@ -75,7 +75,7 @@ def date_from_text(dates: pd.Series) -> pd.Series:
     """
     try:
         return pd.Series(
-            pd.array(pc.cast(pa.array(dates), pa.date32()), dtype=pd.ArrowDtype(pa.date32())),  # type: ignore[arg-type]
+            pd.array(pc.cast(pa.array(dates), pa.date32()), dtype=pd.ArrowDtype(pa.date32())),
             index=dates.index,
         )
     except pa.ArrowInvalid as error:

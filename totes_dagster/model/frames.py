@@ -1,4 +1,4 @@
-"""Between Arrow tables and the pandas frames that the model works on: Arrow-backed throughout, no value copied twice."""
+"""Between Arrow tables and the frames that the model works on, whose columns keep their Arrow types."""
 
 import pandas as pd
 import pyarrow as pa

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Date, Integer, Numeric, Stri
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 
-def arrow_type(column: Column[Any]) -> pa.DataType:
+def arrow_type(column: Column[Any]) -> pa.DataType:  # noqa: PLR0911 - a table of types
     """The Arrow type that holds every value of a declared column without loss.
 
     Money is decimal128, never float; the source's `timestamp(3)` is timestamp[ms]; enums are strings.

@@ -1,8 +1,8 @@
-"""What a batch must hold: decisions over plain values, made from the previous manifest and what the source counts now.
+"""What a batch must hold: decisions over plain values, from the previous manifest and what the source counts.
 
-PostgreSQL's own word decides, not `last_updated`: a row's `xmin` is the transaction that wrote this version of it. Every
-row that the previous snapshot may not have shown was written by a transaction at or past that snapshot's `xmin`, its
-*horizon*. `pg_visible_in_snapshot` would be narrower and wrong: ids of subtransactions are not in a snapshot's list.
+PostgreSQL's own word decides, not `last_updated`: a row's `xmin` is the transaction that wrote this version of it.
+Every row that the previous snapshot may not have shown was written by a transaction at or past that snapshot's `xmin`,
+its *horizon*. `pg_visible_in_snapshot` would be narrower, and wrong: a snapshot does not list ids of subtransactions.
 """
 
 from dataclasses import dataclass

@@ -6,10 +6,10 @@ rows with nine references that is half a minute against one second.
 
 from psycopg import sql
 from sqlalchemy import Table
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import AddConstraint
 
 from totes_dagster.schema import warehouse
+from totes_dagster.schema.sql import ddl
 from totes_dagster.stages.warehouse import LoadTransaction
 
 _MANY_ROWS = 10_000
@@ -51,7 +51,7 @@ def add_missing_foreign_keys(transaction: LoadTransaction) -> None:
         present = set(_present(transaction, fact).values())
         for constraint in fact.foreign_key_constraints:
             if constraint.column_keys[0] not in present:
-                transaction.execute(str(AddConstraint(constraint).compile(dialect=postgresql.dialect())))
+                transaction.execute(ddl(AddConstraint(constraint)))
 
 
 def _present(transaction: LoadTransaction, fact: Table) -> dict[str, str]:

@@ -6,6 +6,7 @@ by looking, a re-run fills just the gaps, and two remodels at once are in nobody
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -160,7 +161,7 @@ def write_star(processed: Lake, parts: Iterable[tuple[StarPart, pa.Table]]) -> W
 def _remodel_part(part: StarPart, ingestion: Lake) -> pa.Table:
     remodel = REMODELS[part.star]
     if part.star == "dim_date":
-        days = [
+        days: list[Any] = [
             calendar.named_days(to_frame(ingestion.read_part(source.path, columns=_days_of(name))))
             for name, sources in part.inputs.items()
             for source in sources

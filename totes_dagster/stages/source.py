@@ -74,6 +74,15 @@ def snapshot_of(source: Database) -> Iterator[Leader]:
         yield Leader(connection, Snapshot(**fields), exported)
 
 
+def snapshot_position(connection: psycopg.Connection) -> str:
+    """How far the source's cluster has come: as long as this stays the same, nobody has committed anything."""
+    row = connection.execute(
+        "select (select system_identifier from pg_control_system()) || ':' || pg_current_snapshot()"
+    ).fetchone()
+    assert row is not None  # noqa: S101 - a select without from returns one row
+    return str(row[0])
+
+
 def columns_of(leader: Leader) -> dict[str, dict[str, str]]:
     """The source's columns as they are: for each declared table, column names in order with their SQL types.
 
@@ -102,8 +111,8 @@ def columns_of(leader: Leader) -> dict[str, dict[str, str]]:
         for column in table.columns:
             if column.name not in found[name]:
                 raise SourceSchemaError(
-                    f"The source's table {name} has no column {column.name}; it has {', '.join(found[name])}. Adapt the "
-                    "declaration in totes_dagster/schema/totesys.py to the source."
+                    f"The source's table {name} has no column {column.name}; it has {', '.join(found[name])}. "
+                    "Adapt the declaration in totes_dagster/schema/totesys.py to the source."
                 )
     return found
 

@@ -1,0 +1,66 @@
+"""The ingestion zone's eleven tables: one multi-asset, because a batch is one snapshot of all of them."""
+
+from collections.abc import Iterator
+
+from dagster import AssetExecutionContext, AssetSpec, Config, MaterializeResult, ResourceParam, multi_asset
+from pydantic import Field
+
+from totes_dagster.assets.specs import OWNERS, column_schema, copied_lineage, key_of_ingested, key_of_source
+from totes_dagster.lake.log import BatchLog
+from totes_dagster.resources.databases import Totesys
+from totes_dagster.resources.zones import Zone
+from totes_dagster.schema.totesys import TABLES, capture_of
+from totes_dagster.stages.ingest import ingest as ingest_batch
+
+
+class IngestConfig(Config):
+    """How to ingest."""
+
+    recapture: bool = Field(default=False, description="Capture all tables whole, whether they changed or not.")
+
+
+@multi_asset(
+    name="ingest",
+    description="One snapshot of totesys becomes the next batch: what changed, as Parquet, committed by one manifest.",
+    specs=[
+        AssetSpec(
+            key_of_ingested(name),
+            deps=[key_of_source(name)],
+            group_name="ingestion",
+            description=f"{table.comment} Captured as {capture_of(table)}, batch by batch, as immutable Parquet.",
+            kinds={"s3", "parquet"},
+            owners=OWNERS,
+            metadata={"dagster/column_schema": column_schema(table)},
+        )
+        for name, table in TABLES.items()
+    ],
+    can_subset=False,
+)
+def ingest(
+    context: AssetExecutionContext, config: IngestConfig, totesys: Totesys, ingestion_zone: ResourceParam[Zone]
+) -> Iterator[MaterializeResult]:  # type: ignore[type-arg]
+    """Commit what changed in the source since the newest batch."""
+    lake = ingestion_zone.lake
+    manifest = ingest_batch(totesys.database(), lake, recapture=tuple(TABLES) if config.recapture else ())
+    if manifest is None:
+        log = BatchLog(lake)
+        manifest, new = log.manifest(log.head()), False
+        context.log.info(f"Nothing changed in totesys since batch {manifest.batch}.")
+    else:
+        new = True
+        context.log.info(f"Committed batch {manifest.batch}, the source as of {manifest.snapshot.taken_at}.")
+    for name, table in TABLES.items():
+        entry = manifest.tables[name]
+        captured = new and manifest.brings(name)
+        yield MaterializeResult(
+            asset_key=key_of_ingested(name),
+            metadata={
+                "dagster/row_count": entry.census.rows,
+                "dagster/column_lineage": copied_lineage(key_of_source(name), table.columns),
+                "batch": entry.batch,
+                "rows": entry.rows if captured else 0,
+                "bytes": sum(part.bytes for part in entry.parts) if captured else 0,
+                "content": f"{entry.content} since the batch before" if captured else "nothing new",
+                "snapshot_at": manifest.snapshot.taken_at.timestamp(),
+            },
+        )

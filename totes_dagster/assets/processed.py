@@ -1,0 +1,41 @@
+"""The processed zone's eleven star tables: one plain asset each, whose body is one pure function of `model/`."""
+
+from typing import Any
+
+from dagster import AssetExecutionContext, AssetIn, AssetsDefinition, Output, asset
+from sqlalchemy import Table
+
+from totes_dagster.assets.specs import OWNERS, column_schema, key_of_ingested, key_of_processed, remodelled_lineage
+from totes_dagster.resources.zones import LakeTable
+from totes_dagster.schema.warehouse import TABLES, remodelled_columns
+from totes_dagster.stages.remodel import REMODELS, remodelled
+
+
+def processed_asset(star: Table) -> AssetsDefinition:
+    """The asset that remodels a star table in every batch that lacks it."""
+    remodel = REMODELS[star.name]
+
+    @asset(
+        key=key_of_processed(star.name),
+        ins={name: AssetIn(key_of_ingested(name), input_manager_key="ingestion_zone") for name in remodel.inputs},
+        io_manager_key="processed_zone",
+        required_resource_keys={"processed_zone"},
+        group_name="processed",
+        description=f"{star.comment} Remodelled batch by batch by `{remodel.function.__module__.split('.')[-1]}."
+        f"{remodel.function.__name__}`.\n\n{remodel.function.__doc__}",
+        kinds={"s3", "parquet", "pandas"},
+        owners=OWNERS,
+        metadata={
+            "dagster/column_schema": column_schema(star, remodelled_columns(star)),
+        },
+    )
+    def _remodel(context: AssetExecutionContext, **tables: LakeTable) -> Output[Any]:
+        (ingestion,) = {table.lake for table in tables.values()}
+        # Computed part by part, as the IO manager writes them.
+        parts = remodelled(star.name, ingestion, context.resources.processed_zone.lake)
+        return Output(parts, metadata={"dagster/column_lineage": remodelled_lineage(star)})
+
+    return _remodel
+
+
+processed_assets = [processed_asset(star) for star in TABLES.values()]

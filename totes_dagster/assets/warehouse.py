@@ -1,0 +1,63 @@
+"""The warehouse's eleven star tables: one multi-asset, because a batch is one transaction over all of them."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from dagster import AssetExecutionContext, AssetSpec, MaterializeResult, ResourceParam, multi_asset
+
+from totes_dagster.assets.specs import OWNERS, column_schema, copied_lineage, key_of_loaded, key_of_processed
+from totes_dagster.migrations import migrate
+from totes_dagster.resources.databases import Warehouse
+from totes_dagster.resources.zones import Zone
+from totes_dagster.schema.warehouse import TABLES, is_fact, remodelled_columns
+from totes_dagster.stages.load import load as load_batches
+from totes_dagster.stages.status import warehouse_status
+
+
+@multi_asset(
+    name="load",
+    description="Batches that the warehouse lacks are loaded in order, each in one transaction.",
+    specs=[
+        AssetSpec(
+            key_of_loaded(name),
+            deps=[key_of_processed(name)],
+            group_name="warehouse",
+            description=star.comment,
+            kinds={"postgres", "table"},
+            owners=OWNERS,
+            tags={"star": "fact" if is_fact(star) else "dimension"},
+            metadata={"dagster/column_schema": column_schema(star)},
+        )
+        for name, star in TABLES.items()
+    ],
+    can_subset=False,
+)
+def load(
+    context: AssetExecutionContext,
+    warehouse: Warehouse,
+    ingestion_zone: ResourceParam[Zone],
+    processed_zone: ResourceParam[Zone],
+) -> Iterator[MaterializeResult]:  # type: ignore[type-arg]
+    """Load what the warehouse lacks."""
+    database, schema = warehouse.database(), warehouse.warehouse_schema
+    migrate(database, schema)
+    loaded = load_batches(database, schema, ingestion_zone.lake, processed_zone.lake)
+    done: dict[str, Counter[str]] = {name: Counter() for name in TABLES}
+    for batch in loaded:
+        for name, table in batch.tables.items():
+            done[name].update({**asdict(table), "unchanged": table.unchanged})
+    status = warehouse_status(database, schema)
+    context.log.info(f"Loaded {len(loaded)} batches; the warehouse shows batch {status.batch}.")
+    for name, star in TABLES.items():
+        counts = ("staged", "new", "changed", "unchanged", "deleted", "placeholders")
+        yield MaterializeResult(
+            asset_key=key_of_loaded(name),
+            metadata={
+                "dagster/row_count": status.rows[name],
+                "dagster/column_lineage": copied_lineage(key_of_processed(name), remodelled_columns(star)),
+                "batch": status.batch,
+                "batches_loaded": len(loaded),
+                **{count: done[name][count] for count in counts},
+            },
+        )

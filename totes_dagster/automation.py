@@ -1,0 +1,147 @@
+"""What runs when: the two jobs, the sensor that watches the source, and the two schedules."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from dagster import (
+    AssetSelection,
+    DagsterInstance,
+    DagsterRunStatus,
+    DefaultScheduleStatus,
+    DefaultSensorStatus,
+    ResourceParam,
+    RunRequest,
+    RunsFilter,
+    ScheduleEvaluationContext,
+    SensorEvaluationContext,
+    SkipReason,
+    define_asset_job,
+    schedule,
+    sensor,
+)
+
+from totes_dagster.resources.databases import Totesys
+from totes_dagster.resources.zones import Zone
+from totes_dagster.stages.ingest import changed_tables
+from totes_dagster.stages.source import snapshot_position
+
+_GROUPS = AssetSelection.groups("ingestion", "processed", "warehouse")
+
+_IN_PROGRESS = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+
+_LOOK_EVERY = 0.1
+_LOOK_FOR = 9.0
+"""Seconds that one evaluation of the sensor watches: Dagster starts evaluations every 5 s at best, and gives up on one
+after 60."""
+
+_PATIENCE = timedelta(hours=1)
+"""After this, a run that is still in progress counts as dead. Should it be alive after all, no harm is done: of two
+ingests one wins each batch, and two loads wait for one another."""
+
+_PAUSE_AFTER_FAILURE = timedelta(minutes=1)
+
+refresh = define_asset_job(
+    "refresh",
+    selection=_GROUPS,
+    description="Bring the warehouse up to date: ingest what changed, remodel it, load it.",
+)
+
+reconcile = define_asset_job(
+    "reconcile",
+    selection=_GROUPS,
+    description="Capture every table whole and load what differs, whatever the source says has changed.",
+    config={"ops": {"ingest": {"config": {"recapture": True}}}},
+)
+
+
+@sensor(
+    job=refresh,
+    minimum_interval_seconds=1,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Watches totesys, and requests a refresh when a table of it has changed.",
+)
+def totesys_changes(context: SensorEvaluationContext, totesys: Totesys, ingestion_zone: ResourceParam[Zone]) -> Any:
+    """Request a refresh once the source's next batch would hold something."""
+    reason = why_not_now(context.instance)
+    if reason:
+        return SkipReason(reason)
+    source, lake = totesys.database(), ingestion_zone.lake
+    with source.connect(autocommit=True) as connection:
+        # The cursor only saves counting the tables again while nothing at all was written in the cluster.
+        changed = _wait_for_change(
+            lambda: snapshot_position(connection), lambda: changed_tables(source, lake), context.cursor
+        )
+    if isinstance(changed, str):
+        context.update_cursor(changed)
+        return SkipReason("Nothing changed in totesys since the newest batch.")
+    return RunRequest(tags={"totes/changed": ", ".join(changed)})
+
+
+@schedule(
+    job=refresh,
+    cron_schedule="*/15 * * * *",
+    default_status=DefaultScheduleStatus.RUNNING,
+    description="The safety net under the sensor: refreshes whatever the sensor says.",
+)
+def refresh_every_15_minutes(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
+    """Request a refresh unless one is in progress."""
+    reason = _in_progress(context.instance)
+    return SkipReason(reason) if reason else RunRequest()
+
+
+@schedule(
+    job=reconcile,
+    cron_schedule="0 3 * * *",
+    default_status=DefaultScheduleStatus.RUNNING,
+    description="Nightly, at 03:00 UTC: captures every table whole, so that nothing can stay different for long.",
+)
+def reconcile_nightly(_context: ScheduleEvaluationContext) -> RunRequest:
+    """Request a reconciliation."""
+    return RunRequest()
+
+
+def why_not_now(instance: DagsterInstance) -> str | None:
+    """Why no refresh should be requested at this moment; None if nothing speaks against it."""
+    reason = _in_progress(instance)
+    if reason:
+        return reason
+    records = instance.get_run_records(RunsFilter(job_name=refresh.name), limit=1)
+    if records and records[0].dagster_run.status is DagsterRunStatus.FAILURE:
+        ended = datetime.fromtimestamp(records[0].end_time or 0, UTC)
+        if datetime.now(UTC) - ended < _PAUSE_AFTER_FAILURE:
+            return f"The last refresh failed at {ended:%H:%M:%S} UTC; trying again a minute later."
+    return None
+
+
+def _in_progress(instance: DagsterInstance) -> str | None:
+    records = instance.get_run_records(RunsFilter(statuses=_IN_PROGRESS, created_after=datetime.now(UTC) - _PATIENCE))
+    for record in records:
+        run = record.dagster_run
+        if run.job_name in {refresh.name, reconcile.name}:
+            return f"A {run.job_name} is in progress (run {run.run_id[:8]}); what it leaves will be seen after it."
+    return None
+
+
+def _wait_for_change(
+    position: Callable[[], str], changed: Callable[[], list[str]], seen: str | None
+) -> list[str] | str:
+    """Watch until tables change, and return them; after a while without any, return the position looked at last."""
+    end = time.monotonic() + _LOOK_FOR
+    while True:
+        now = position()
+        if now != seen:
+            tables = changed()
+            if tables:
+                return tables
+            seen = now
+        if time.monotonic() >= end:
+            return seen
+        time.sleep(_LOOK_EVERY)

@@ -1,0 +1,82 @@
+"""The platform as configured: its two databases and the two zones of its lake."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from totes_dagster import settings
+from totes_dagster.database import Database
+from totes_dagster.lake.store import Lake
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What every stage works on.
+
+    Attributes:
+        source: totesys, only ever read.
+        warehouse: the warehouse's database.
+        schema: the warehouse's schema in it.
+        ingestion: the zone of batches.
+        processed: the zone of star-schema parts.
+        embedded: whether all of it is the embedded stack.
+    """
+
+    source: Database
+    warehouse: Database
+    schema: str
+    ingestion: Lake
+    processed: Lake
+    embedded: bool = False
+
+
+def source_database(url: str = "", secret_id: str = "") -> Database:
+    """The source under a URL, as a secret describes it or, with neither, the embedded stack's."""
+    return _database("totesys", url, secret_id)
+
+
+def warehouse_database(url: str = "", secret_id: str = "") -> Database:
+    """The warehouse under a URL, as a secret describes it or, with neither, the embedded stack's."""
+    return _database("warehouse", url, secret_id)
+
+
+@lru_cache(maxsize=8)
+def lake_zone(zone: str, url: str = "") -> Lake:
+    """A zone of the lake under a URL or, without one, the embedded stack's."""
+    if url:
+        return Lake(url)
+    from totes_dagster.local.stack import local_stack  # noqa: PLC0415 - starts nothing, but imports a lot
+
+    return Lake(local_stack().lake_url(zone))
+
+
+def platform_from_environment(environment: Mapping[str, str] = os.environ) -> Platform:
+    """The platform that the environment names; the embedded stack, started if need be, where it names none.
+
+    Raises:
+        SettingsError: see `settings.is_configured`.
+    """
+    embedded = not settings.is_configured(environment)
+    return Platform(
+        source=source_database(
+            environment.get(settings.TOTESYS_URL, ""), environment.get(settings.TOTESYS_SECRET_ID, "")
+        ),
+        warehouse=warehouse_database(
+            environment.get(settings.WAREHOUSE_URL, ""), environment.get(settings.WAREHOUSE_SECRET_ID, "")
+        ),
+        schema=environment.get(settings.WAREHOUSE_SCHEMA) or "public",
+        ingestion=lake_zone("ingestion", environment.get(settings.INGESTION_LAKE, "")),
+        processed=lake_zone("processed", environment.get(settings.PROCESSED_LAKE, "")),
+        embedded=embedded,
+    )
+
+
+def _database(name: str, url: str, secret_id: str) -> Database:
+    if url:
+        return Database(name, url)
+    if secret_id:
+        return Database(name, settings.url_from_secret(secret_id))
+    from totes_dagster.local.stack import local_stack  # noqa: PLC0415
+
+    return Database(name, local_stack().database_url(name))

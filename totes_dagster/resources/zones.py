@@ -1,0 +1,55 @@
+"""The two zones of the lake as Dagster IO managers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+from dagster import ConfigurableIOManager, InputContext, MetadataValue, OutputContext
+from pydantic import Field
+
+from totes_dagster.lake.store import Lake
+from totes_dagster.platform import lake_zone
+from totes_dagster.stages.remodel import StarPart, write_star
+
+
+@dataclass(frozen=True)
+class LakeTable:
+    """A table in a zone of the lake, as an asset gets it: a place to read from, part by part, not its rows."""
+
+    lake: Lake
+    name: str
+
+
+class Zone(ConfigurableIOManager):
+    """One zone of the lake, in a bucket or a folder.
+
+    Assets downstream get a `LakeTable`. Assets stored in the zone hand over an iterator of parts, which are computed
+    and written one at a time, each with a conditional create.
+    """
+
+    zone: str = Field(description="`ingestion` or `processed`.")
+    url: str = Field(default="", description="s3://bucket[/prefix] or file:///folder; empty for the embedded stack.")
+
+    @property
+    def lake(self) -> Lake:
+        """The bucket or folder."""
+        return lake_zone(self.zone, self.url)
+
+    def load_input(self, context: InputContext) -> LakeTable:
+        """Hand the table over, unread."""
+        return LakeTable(self.lake, context.asset_key.path[-1])
+
+    def handle_output(self, context: OutputContext, obj: Iterator[tuple[StarPart, pa.Table]]) -> None:
+        """Write the parts that are missing, and say in the metadata what that was."""
+        written = write_star(self.lake, obj)
+        context.add_output_metadata(
+            {
+                "batches": MetadataValue.text(", ".join(map(str, written.batches)) or "none were missing"),
+                "batch": max(written.batches, default=None),
+                "rows": written.rows,
+                "parts": written.parts,
+                "bytes": written.bytes,
+            }
+        )
+        if written.parts:
+            context.log.info(f"{written.rows} rows in {written.parts} parts written for batches {written.batches}.")

@@ -1,0 +1,56 @@
+"""All three stages in one go, for whoever runs them without Dagster."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from totes_dagster.lake.manifest import Manifest
+from totes_dagster.migrations import migrate
+from totes_dagster.platform import Platform
+from totes_dagster.schema.totesys import TABLES
+from totes_dagster.stages.ingest import ingest
+from totes_dagster.stages.load import LoadedBatch, load
+from totes_dagster.stages.progress import Progress, silent
+from totes_dagster.stages.remodel import REMODELS, Written, remodelled, write_star
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What a refresh did.
+
+    Attributes:
+        ingested: the batch that it committed; None when nothing had changed.
+        remodelled: what it wrote, by star table.
+        loaded: the batches that it loaded, oldest first.
+    """
+
+    ingested: Manifest | None
+    remodelled: dict[str, Written]
+    loaded: list[LoadedBatch]
+
+
+def refresh(platform: Platform, *, recapture: Collection[str] = (), progress: Progress = silent) -> Refreshed:
+    """Bring the warehouse up to date.
+
+    Args:
+        platform: what to work on.
+        recapture: source tables to capture whole, changed or not.
+        progress: told of rows as they move.
+
+    Raises:
+        TotesError: see the stages. What was done before it stays done; the next refresh carries on from there.
+    """
+    ingested = ingest(platform.source, platform.ingestion, recapture=recapture, progress=progress)
+    written = {star: remodel(platform, star, progress) for star in REMODELS}
+    migrate(platform.warehouse, platform.schema)
+    loaded = load(platform.warehouse, platform.schema, platform.ingestion, platform.processed, progress)
+    return Refreshed(ingested, written, loaded)
+
+
+def remodel(platform: Platform, star: str, progress: Progress = silent) -> Written:
+    """Fill the gaps of one star table in the processed zone."""
+    return write_star(platform.processed, remodelled(star, platform.ingestion, platform.processed, progress))
+
+
+def reconcile(platform: Platform, progress: Progress = silent) -> Refreshed:
+    """Capture every table whole, and load what differs from the warehouse."""
+    return refresh(platform, recapture=tuple(TABLES), progress=progress)
