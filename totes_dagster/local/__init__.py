@@ -1,0 +1,1 @@
+"""The embedded stack: a PostgreSQL server, a simulated company, folders for the lake."""

@@ -4,6 +4,7 @@ Everything lies under `.totes/` in the working folder (or in `TOTES_HOME`), and 
 """
 
 import os
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -30,14 +31,20 @@ class LocalStack:
         self.server.create_database("warehouse")
         return self
 
-    def seed(self, orders: int = DEFAULT_ORDERS, *, random_seed: int = 0) -> dict[str, int]:
+    def seed(
+        self,
+        orders: int = DEFAULT_ORDERS,
+        *,
+        random_seed: int = 0,
+        progress: Callable[[str, int], None] | None = None,
+    ) -> dict[str, int]:
         """Found the simulated company, unless it exists; return the rows made per table, nothing if it existed."""
         with psycopg.connect(self.server.url("postgres"), autocommit=True) as connection:
             # Several processes of one `dagster dev` may be first at the same time.
             connection.execute("select pg_advisory_lock(hashtextextended('totes_dagster.seed', 0))")
             if self.is_seeded():
                 return {}
-            return seed(self.database_url("totesys"), orders=orders, seed=random_seed)
+            return seed(self.database_url("totesys"), orders=orders, seed=random_seed, progress=progress)
 
     def is_seeded(self) -> bool:
         """Whether the simulated company exists."""

@@ -17,7 +17,7 @@ from sqlalchemy import String, Table
 from totes_dagster.database import Database
 from totes_dagster.errors import DatabaseError, PartError
 from totes_dagster.schema import warehouse
-from totes_dagster.schema.arrow import arrow_schema
+from totes_dagster.schema.arrow import arrow_schema, arrow_type
 
 Parts = Iterator[tuple[str, pa.Table]]
 """Parts to be loaded, each with its path."""
@@ -131,7 +131,7 @@ class LoadTransaction:
             )
         )
         if parts is not None:
-            schema = arrow_schema([fact.columns[key]])
+            schema = pa.schema([(key, arrow_type(fact.columns[key]))])
             self._ingest(f"live_keys_{fact.name}", _checked(fact, schema, parts), temporary=True)
         self.execute(sql.SQL("analyze {}").format(_live_keys(fact)))
 

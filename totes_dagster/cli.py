@@ -1,0 +1,133 @@
+"""The command line, `totes`: thin over the code that Dagster runs too.
+
+Imports are inside the commands: `totes --help` should not wait for pandas.
+"""
+
+import logging
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from totes_dagster.errors import TotesError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from totes_dagster.stages.refresh import Refreshed
+
+
+class _Commands(click.Group):
+    """A group whose commands end with one clear line when they fail of something that has a name."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TotesError as error:
+            click.secho(f"{type(error).__name__}: {error}", fg="red", err=True)
+            sys.exit(1)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-v", "--verbose", is_flag=True, help="Log what happens.")
+def main(*, verbose: bool) -> None:
+    """Every change of totesys, archived in a data lake and kept current in a warehouse.
+
+    With nothing configured, everything runs on an embedded stack under .totes/. The README lists the settings.
+    """
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(message)s")
+
+
+@main.command()
+@click.option("--orders", default=5_000, show_default=True, help="Sales orders of a new company.")
+def demo(*, orders: int) -> None:
+    """Seed a company, refresh, change something, refresh, and show what became of it."""
+    from totes_dagster.local.demo import show
+
+    show(orders)
+
+
+@main.command()
+@click.option("--orders", default=5_000, show_default=True, help="Sales orders of a new company.")
+@click.option("--rate", default=0.5, show_default=True, help="Changes per second in the simulated source.")
+@click.option("--port", default=3000, show_default=True, help="Port of Dagster's UI.")
+def dev(*, orders: int, rate: float, port: int) -> None:
+    """Run Dagster's UI and automation; on the embedded stack, with the simulator changing the source."""
+    from totes_dagster.local.dev import run
+
+    run(orders=orders, rate=rate, port=port)
+
+
+@main.command()
+def refresh() -> None:
+    """Bring the warehouse up to date, once."""
+    from totes_dagster.stages.refresh import refresh as run
+
+    _run(run)
+
+
+@main.command()
+def reconcile() -> None:
+    """Capture every table whole, and load what differs from the warehouse."""
+    from totes_dagster.stages.refresh import reconcile as run
+
+    _run(run)
+
+
+@main.command()
+def status() -> None:
+    """Show where the stages stand, and how far the warehouse lags behind the source."""
+    from totes_dagster.platform import platform_from_environment
+    from totes_dagster.terminal import show_status
+
+    show_status(platform_from_environment())
+
+
+@main.command()
+@click.option(
+    "--orders", type=click.IntRange(1), help="Make a company with so many sales orders, in an empty database."
+)
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Then change it so many times per second.")
+@click.option("--seed", "random_seed", default=0, show_default=True, help="What every random choice follows from.")
+def simulate(*, orders: int | None, rate: float | None, random_seed: int) -> None:
+    """Seed a source, or change it until Ctrl-C: the one that TOTESYS_URL names, or the embedded one."""
+    from totes_dagster.local.simulate import live, seed
+
+    if orders is None and rate is None:
+        raise click.UsageError("Give --orders to seed a source, --rate to change one, or both.")
+    if orders is not None:
+        seed(orders, random_seed)
+    if rate is not None:
+        live(rate, random_seed)
+
+
+@main.command()
+def migrate() -> None:
+    """Create the warehouse's schema, or bring it up to date."""
+    from totes_dagster.migrations import HEAD
+    from totes_dagster.migrations import migrate as run
+    from totes_dagster.platform import platform_from_environment
+
+    platform = platform_from_environment()
+    before = run(platform.warehouse, platform.schema)
+    if before == HEAD:
+        click.echo(f"The warehouse is at revision {HEAD} already.")
+    else:
+        click.echo(f"Migrated the warehouse from {f'revision {before}' if before else 'none'} to revision {HEAD}.")
+
+
+def _run(work: "Callable[..., Refreshed]") -> None:
+    """Run a refresh or reconciliation of what is configured, and say in one line what it did."""
+    from totes_dagster.platform import platform_from_environment
+    from totes_dagster.terminal import shown_progress, summary
+
+    started = time.perf_counter()
+    platform = platform_from_environment()
+    with shown_progress() as progress:
+        refreshed = work(platform, progress=progress)
+    click.echo(f"{summary(refreshed)} {time.perf_counter() - started:.2f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,268 @@
+"""What the simulated company looks like after a year of trading, as Arrow tables of any size.
+
+Everything follows from the number of orders, a seed and the moment at which the history ends. Nothing here reads or
+writes a database: `seeding` does.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from totes_dagster.local import vocabulary
+from totes_dagster.schema import totesys
+from totes_dagster.schema.arrow import arrow_schema
+
+Integers = npt.NDArray[np.int64]
+
+DEFAULT_UNTIL = datetime(2026, 10, 30, 18)  # noqa: DTZ001 - the source's stamps are UTC without a zone
+"""When the history of a seeded company ends, unless told otherwise: fixed, so that a seed fixes every row."""
+
+PURCHASES_PER_SALE = 0.44
+HISTORY = timedelta(days=365)
+SALES_RECEIPT, PURCHASE_PAYMENT = (
+    1 + totesys.PAYMENT_TYPE_NAMES.index(name) for name in ("SALES_RECEIPT", "PURCHASE_PAYMENT")
+)
+"""Keys of the two kinds of payment that orders bring about."""
+
+_CHUNK = 100_000  # orders, sales and purchases, held in memory at a time: some 40 MB
+_DAY = 24 * 60 * 60 * 1000  # like every stamp here, in milliseconds
+_OPENING, _CLOSING = 8 * 60 * 60 * 1000, 18 * 60 * 60 * 1000
+_SHARED_STAMPS = 0.1  # of the orders come in together with the one before
+_PAID = 0.9  # of the payments due are made on the day
+_EDITED = 0.02  # of the orders were changed after they came in
+_CURRENCY_SHARES = (0.5, 0.2, 0.3)
+_BASE_ORDERS = 5_000  # a company of this size has the numbers of rows below; they grow with the square root of it
+
+
+@dataclass(frozen=True)
+class Company:
+    """A company with a year of history.
+
+    Args:
+        orders: number of sales orders.
+        seed: what all else follows from.
+        until: end of the history, UTC without a zone.
+    """
+
+    orders: int
+    seed: int = 0
+    until: datetime = DEFAULT_UNTIL
+
+    @property
+    def purchases(self) -> int:
+        """Number of purchase orders."""
+        return round(PURCHASES_PER_SALE * self.orders)
+
+    def size_of(self, base: int, least: int) -> int:
+        """Rows of a reference table that has `base` of them at 5,000 orders."""
+        return max(least, round(base * math.sqrt(self.orders / _BASE_ORDERS)))
+
+    @cached_property
+    def reference_tables(self) -> dict[str, pa.Table]:
+        """The seven reference tables by name, with the declared columns and types."""
+        rng = vocabulary.generator(self.seed, "reference")
+        founded = self.until - HISTORY - timedelta(days=1)
+        addresses, counterparties = self.size_of(30, 6), self.size_of(20, 4)
+        designs, employees = self.size_of(250, 10), self.size_of(20, 8)
+        # Half of the designs are there from the start; the others come, in the order of their keys, over the year.
+        design_days = sorted(max(0.0, rng.uniform(-HISTORY.days, HISTORY.days)) for _ in range(designs))
+        design_stamps = [_to_millisecond(founded + timedelta(days=days)) for days in design_days]
+        design_stamps[0] = founded  # so that the first order finds one
+        employees_values = [vocabulary.staff(rng) for _ in range(employees)]
+        # One name that breaks careless quoting is always there, however small the company.
+        employees_values[0] |= {"first_name": "Niamh", "last_name": "O'Brien"}
+        employees_values[0]["email_address"] = vocabulary.email_address("Niamh", "O'Brien")
+        rows: dict[str, list[dict[str, Any]]] = {
+            "address": [vocabulary.address(rng) for _ in range(addresses)],
+            "counterparty": [
+                {**vocabulary.counterparty(rng), "legal_address_id": rng.randint(1, addresses)}
+                for _ in range(counterparties)
+            ],
+            "currency": [{"currency_code": code} for code in vocabulary.CURRENCIES],
+            "department": [
+                {"department_name": name, "location": location, "manager": manager}
+                for name, location, manager in vocabulary.DEPARTMENTS
+            ],
+            "design": [{**vocabulary.design(rng, stamp.date()), "created_at": stamp} for stamp in design_stamps],
+            "staff": [
+                {**values, "department_id": rng.randint(1, len(vocabulary.DEPARTMENTS))} for values in employees_values
+            ],
+            "payment_type": [{"payment_type_name": name} for name in totesys.PAYMENT_TYPE_NAMES],
+        }
+        return {name: _reference_table(name, values, founded) for name, values in rows.items()}
+
+    def order_tables(self) -> Iterator[dict[str, pa.Table]]:
+        """The four event tables by name, a chunk of the history at a time, in the order in which it happened."""
+        total = self.orders + self.purchases
+        for number, start in enumerate(range(0, total, _CHUNK)):
+            stop = min(start + _CHUNK, total)
+            yield self._chunk(np.random.default_rng([self.seed, number]), start, stop)
+
+    def _chunk(self, rng: np.random.Generator, start: int, stop: int) -> dict[str, pa.Table]:
+        rows, total = stop - start, self.orders + self.purchases
+        purchases_before, purchases_after = start * self.purchases // total, stop * self.purchases // total
+        is_sale = np.arange(rows) >= purchases_after - purchases_before
+        rng.shuffle(is_sale)
+        created = self._opening_hours.moments((start + np.sort(rng.random(rows)) * rows) / total)
+        shared = rng.random(rows) < _SHARED_STAMPS
+        shared[0] = False
+        created = created[np.maximum.accumulate(np.where(shared, 0, np.arange(rows)))]
+
+        price = np.where(is_sale, rng.integers(200, 401, rows), rng.integers(300, 100_000, rows))  # pence
+        quantity = np.where(is_sale, rng.integers(1_000, 100_000, rows), rng.integers(1, 1_000, rows))
+        counterparty = 1 + _skewed(rng, rows, self.reference_tables["counterparty"].num_rows)
+        currency = 1 + rng.choice(len(_CURRENCY_SHARES), rows, p=_CURRENCY_SHARES)
+        delivery_day = created // _DAY + rng.integers(1, 15, rows)
+        payment_day = created // _DAY + rng.integers(0, 8, rows)
+        edited = created + np.where(rng.random(rows) < _EDITED, rng.integers(1, 2 * _DAY, rows), 0)
+        paid_at = np.maximum(payment_day * _DAY + rng.integers(_OPENING, _CLOSING, rows), created + 1)
+        paid = (rng.random(rows) < _PAID) & (paid_at <= self._end)
+
+        deal = np.arange(start + 1, stop + 1)  # transaction and payment share their number
+        sales_before = start - purchases_before
+        order = np.where(is_sale, sales_before + np.cumsum(is_sale), purchases_before + np.cumsum(~is_sale))
+        stamps = {"created_at": created, "last_updated": np.minimum(edited, self._end)}
+        every = stamps | {
+            "staff_id": 1 + rng.integers(0, self.reference_tables["staff"].num_rows, rows),
+            "counterparty_id": counterparty,
+            "currency_id": currency,
+            "agreed_delivery_date": delivery_day,
+            "agreed_payment_date": payment_day,
+            "agreed_delivery_location_id": 1 + rng.integers(0, self.reference_tables["address"].num_rows, rows),
+        }
+        sale = {
+            "sales_order_id": order,
+            "design_id": 1 + _skewed(rng, rows, np.searchsorted(self._design_stamps, created, side="right")),
+            "units_sold": quantity,
+            "unit_price": price,
+        }
+        purchase = {
+            "purchase_order_id": order,
+            "item_code": rng.integers(0, len(self._item_codes), rows),
+            "item_quantity": quantity,
+            "item_unit_price": price,
+        }
+        transaction = {
+            "transaction_id": deal,
+            "transaction_type": np.where(is_sale, 0, 1),
+            "sales_order_id": np.where(is_sale, order, 0),
+            "purchase_order_id": np.where(is_sale, 0, order),
+            "created_at": created,
+            "last_updated": created,
+        }
+        payment = {
+            "payment_id": deal,
+            "created_at": created,
+            "last_updated": np.where(paid, paid_at, created),
+            "transaction_id": deal,
+            "counterparty_id": counterparty,
+            "payment_amount": quantity * price,
+            "currency_id": currency,
+            "payment_type_id": np.where(is_sale, SALES_RECEIPT, PURCHASE_PAYMENT),
+            "paid": paid,
+            "payment_date": payment_day,
+            "company_ac_number": np.full(rows, vocabulary.account_number(0)),
+            "counterparty_ac_number": self._account_numbers[counterparty],
+        }
+        return {
+            "sales_order": self._table("sales_order", every | sale, is_sale),
+            "purchase_order": self._table("purchase_order", every | purchase, ~is_sale),
+            "transaction": self._table("transaction", transaction),
+            "payment": self._table("payment", payment),
+        }
+
+    def _table(
+        self, name: str, values: Mapping[str, npt.NDArray[Any]], rows: npt.NDArray[np.bool_] | None = None
+    ) -> pa.Table:
+        """Rows of an event table, its numbers turned into what each column is declared to hold."""
+        schema = arrow_schema(totesys.TABLES[name].columns)
+        columns = (values[field.name] if rows is None else values[field.name][rows] for field in schema)
+        return pa.table([self._column(field, column) for field, column in zip(schema, columns, strict=True)], schema)
+
+    def _column(self, field: pa.Field, values: npt.NDArray[Any]) -> pa.Array:
+        if pa.types.is_decimal(field.type):
+            return _money(values, field.type)
+        if field.name == "item_code":
+            return self._item_codes.take(pa.array(values))
+        if field.name == "transaction_type":
+            return pa.array(totesys.TRANSACTION_TYPES).take(pa.array(values))
+        if pa.types.is_string(field.type):  # the dates that the source keeps as text
+            return pa.array(values.astype("datetime64[D]")).cast(field.type)
+        return pa.array(values, mask=values == 0 if field.nullable else None).cast(field.type)
+
+    @cached_property
+    def _opening_hours(self) -> "_OpeningHours":
+        return _OpeningHours(_milliseconds(self.until - HISTORY), self._end)
+
+    @cached_property
+    def _end(self) -> int:
+        return _milliseconds(self.until)
+
+    @cached_property
+    def _design_stamps(self) -> Integers:
+        stamps: Integers = self.reference_tables["design"]["created_at"].cast(pa.int64()).to_numpy()
+        return stamps
+
+    @cached_property
+    def _item_codes(self) -> pa.Array:
+        rng = vocabulary.generator(self.seed, "items")
+        return pa.array([vocabulary.text_code(rng, 7) for _ in range(self.size_of(400, 40))])
+
+    @cached_property
+    def _account_numbers(self) -> Integers:
+        last = self.reference_tables["counterparty"].num_rows
+        return np.array([vocabulary.account_number(key) for key in range(last + 1)])
+
+
+class _OpeningHours:
+    """The company's time: weekdays from eight to six, one after the other, between two moments."""
+
+    def __init__(self, start: int, end: int) -> None:
+        days = np.arange(start // _DAY, end // _DAY + 1)
+        days = days[np.is_busday(days.astype("datetime64[D]"))]
+        opens = np.maximum(days * _DAY + _OPENING, start)
+        lengths = np.minimum(days * _DAY + _CLOSING, end) - opens
+        self._opens, lengths = opens[lengths > 0], lengths[lengths > 0]
+        self._elapsed = np.concatenate(([0], np.cumsum(lengths)))
+
+    def moments(self, fractions: npt.NDArray[np.float64]) -> Integers:
+        """The moments at which these fractions of all opening hours have passed, as milliseconds since 1970."""
+        elapsed = (fractions * self._elapsed[-1]).astype(np.int64)
+        day = np.searchsorted(self._elapsed[1:-1], elapsed, side="right")
+        moments: Integers = self._opens[day] + elapsed - self._elapsed[day]
+        return moments
+
+
+def _skewed(rng: np.random.Generator, rows: int, below: int | Integers) -> Integers:
+    """Numbers from 0 to under `below`, the lower ones drawn more often: some customers and designs are popular."""
+    return (rng.random(rows) ** 1.5 * below).astype(np.int64)
+
+
+def _money(hundredths: Integers, type_: pa.Decimal128Type) -> pa.Array:
+    """Decimals of scale 2 from whole hundredths, none negative: the numbers' own bytes, so no float comes near them."""
+    words = np.zeros((len(hundredths), 2), dtype="<i8")
+    words[:, 0] = hundredths
+    return pa.Array.from_buffers(type_, len(hundredths), [None, pa.py_buffer(words)])
+
+
+def _reference_table(name: str, values: list[dict[str, Any]], founded: datetime) -> pa.Table:
+    """Rows of a reference table with keys from 1 up; those without stamps of their own have the company's first day."""
+    key = totesys.key_of(totesys.TABLES[name])
+    rows = [{key: number, "created_at": founded} | row for number, row in enumerate(values, start=1)]
+    stamped = [row | {"last_updated": row["created_at"]} for row in rows]
+    return pa.Table.from_pylist(stamped, schema=arrow_schema(totesys.TABLES[name].columns))
+
+
+def _milliseconds(moment: datetime) -> int:
+    return (moment - datetime(1970, 1, 1)) // timedelta(milliseconds=1)  # noqa: DTZ001 - see DEFAULT_UNTIL
+
+
+def _to_millisecond(moment: datetime) -> datetime:
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -1,0 +1,145 @@
+"""`totes dev`: Dagster's UI and daemon, and the simulator beside them, until Ctrl-C."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.resources import files
+from pathlib import Path
+
+from totes_dagster import settings
+from totes_dagster.errors import TotesError
+from totes_dagster.local.processes import die_with_parent
+from totes_dagster.local.simulator import Simulator
+from totes_dagster.local.stack import LocalStack, stack_home
+from totes_dagster.terminal import console, seed_with_progress
+
+_LOOK_EVERY = 0.2
+_PATIENCE = 120.0
+
+
+class DevelopmentServerError(TotesError):
+    """Dagster did not start, or ended by itself."""
+
+
+def run(*, orders: int, rate: float, port: int) -> None:
+    """Run until Ctrl-C or SIGTERM.
+
+    Args:
+        orders: sales orders of the simulated company, if it is new.
+        rate: its changes per second; 0 for none.
+        port: where the UI listens, on this machine only.
+
+    Raises:
+        DevelopmentServerError: Dagster did not start, or ended by itself.
+    """
+    # As Ctrl-C: everything that was started is stopped on the way out.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with ExitStack() as stack:
+        stack.callback(console.print, "Stopped.")
+        embedded = not settings.is_configured()
+        home = stack_home()
+        if embedded:
+            with console.status("Starting PostgreSQL …"):
+                local = LocalStack(home).start()
+            seed_with_progress(local, orders)
+        try:
+            with console.status("Starting Dagster …"):
+                dagster = stack.enter_context(_dagster(home, port))
+            console.print(f"Dagster's UI: [bold]http://127.0.0.1:{port}[/]")
+            if embedded and rate > 0:
+                stack.enter_context(_simulator(local, rate))
+                console.print(f"The simulator changes totesys {rate:g} times per second.")
+            console.print("Press Ctrl-C to stop.")
+            status = dagster.wait()
+            raise DevelopmentServerError(f"Dagster ended by itself, with status {status}. See {_log(home)}.")
+        except KeyboardInterrupt:
+            console.print("\nStopping …")
+
+
+@contextmanager
+def _dagster(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """`dagster dev`, started and answering; stopped at the end of the block."""
+    dagster_home = home / "dagster"
+    dagster_home.mkdir(parents=True, exist_ok=True)
+    (dagster_home / "dagster.yaml").write_bytes(files("totes_dagster.local").joinpath("dagster.yaml").read_bytes())
+    environment = {**os.environ, "DAGSTER_HOME": str(dagster_home), settings.HOME: str(home)}
+    _create_storage(dagster_home)
+    arguments = ["dev", "-m", "totes_dagster.definitions", "-h", "127.0.0.1", "-p", str(port)]
+    with _log(home).open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            [sys.executable, "-m", "dagster", *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the other in order
+            preexec_fn=die_with_parent(signal.SIGINT),  # noqa: PLW1509 - it only makes a system call
+        )
+    try:
+        _wait_until_it_answers(process, port, _log(home))
+        yield process
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _create_storage(dagster_home: Path) -> None:
+    """Create Dagster's storage before two processes do: both at once, on a new SQLite home, fail."""
+    from dagster import DagsterInstance  # noqa: PLC0415 - slow to import
+
+    with DagsterInstance.from_config(str(dagster_home)) as instance:
+        instance.get_runs_count()
+        instance.all_instigator_state()
+
+
+def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    end = time.monotonic() + _PATIENCE
+    while True:
+        if process.poll() is not None:
+            raise DevelopmentServerError(
+                f"Dagster did not start: {_last_line(log)} See {log}. Is port {port} taken? Choose another with --port."
+            )
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=1):
+                return
+        except OSError as error:
+            if time.monotonic() > end:
+                raise DevelopmentServerError(f"Dagster did not answer within {_PATIENCE:.0f} s. See {log}.") from error
+        time.sleep(_LOOK_EVERY)
+
+
+@contextmanager
+def _simulator(stack: LocalStack, rate: float) -> Iterator[None]:
+    """The company living on, in a thread."""
+    stop = threading.Event()
+
+    def live() -> None:
+        with Simulator(stack.database_url("totesys"), seed=time.time_ns()) as simulator:
+            simulator.run(rate, stop)
+
+    thread = threading.Thread(target=live, name="simulator")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _log(home: Path) -> Path:
+    return home / "dagster.log"
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing.")

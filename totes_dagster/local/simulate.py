@@ -1,0 +1,36 @@
+"""`totes simulate`: seeding and changing a source from the command line."""
+
+import os
+import threading
+
+from totes_dagster import settings
+from totes_dagster.local.seeding import seed as seed_source
+from totes_dagster.local.simulator import Simulator
+from totes_dagster.local.stack import LocalStack, stack_home
+from totes_dagster.platform import source_database
+from totes_dagster.terminal import console, seed_with_progress, shown_progress
+
+
+def seed(orders: int, random_seed: int) -> None:
+    """Make a company in the source that the environment names, which must be empty, or in the embedded one."""
+    if not settings.is_configured():
+        seed_with_progress(LocalStack(stack_home()).start(), orders, random_seed)
+        return
+    with shown_progress() as progress:
+        rows = seed_source(_url(), orders=orders, seed=random_seed, progress=lambda *done: progress("seed", *done))
+    console.print(f"Made a company of {sum(rows.values()):,} rows, {orders:,} of them sales orders.")
+
+
+def live(rate: float, random_seed: int) -> None:
+    """Change the source at a rate until Ctrl-C, printing each change."""
+    stop = threading.Event()
+    with Simulator(_url(), seed=random_seed) as simulator:
+        try:
+            simulator.run(rate, stop, console.print)
+        except KeyboardInterrupt:
+            console.print("Stopped.")
+
+
+def _url() -> str:
+    settings.is_configured()
+    return source_database(os.environ.get(settings.TOTESYS_URL, ""), os.environ.get(settings.TOTESYS_SECRET_ID, "")).url

@@ -1,0 +1,137 @@
+"""How the command line shows work: progress while it lasts, and tables and single lines when it is done."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from totes_dagster.lake.log import BatchLog
+from totes_dagster.local.stack import LocalStack
+from totes_dagster.migrations import migrate
+from totes_dagster.platform import Platform
+from totes_dagster.stages.ingest import changed_tables
+from totes_dagster.stages.progress import Progress
+from totes_dagster.stages.refresh import Refreshed
+from totes_dagster.stages.remodel import REMODELS, missing_parts
+from totes_dagster.stages.status import warehouse_status
+
+console = Console(highlight=False)
+
+
+@contextmanager
+def shown_progress(totals: dict[str, int] | None = None) -> Iterator[Progress]:
+    """Show rows per stage for as long as the block runs; nothing where there is no terminal.
+
+    Args:
+        totals: for stages of which it is known, how many rows there will be.
+    """
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
+    with Bars(*columns, console=console, transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+        lock = threading.Lock()
+
+        def moved(stage: str, table: str, rows: int) -> None:
+            with lock:
+                if stage not in tasks:
+                    tasks[stage] = bars.add_task(stage, total=(totals or {}).get(stage))
+                bars.advance(tasks[stage], rows)
+                done = int(bars.tasks[bars.task_ids.index(tasks[stage])].completed)
+                bars.update(tasks[stage], description=f"{stage:<8}{done:>12,} rows  {table:<20}")
+
+        yield moved
+
+
+def summary(refreshed: Refreshed) -> str:
+    """What a refresh did, in one line."""
+    loaded = refreshed.loaded
+    if not loaded:
+        return "Nothing changed."
+    counts: Counter[str] = Counter()
+    for batch in loaded:
+        for table in batch.tables.values():
+            counts.update(new=table.new, changed=table.changed, deleted=table.deleted, placeholders=table.placeholders)
+    first, last = loaded[0].batch, loaded[-1].batch
+    batches = f"batch {last}" if first == last else f"batches {first} to {last}"
+    what = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+    return f"Loaded {batches}: {what or 'nothing that the warehouse did not show already'}."
+
+
+def show_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Print rows as a table; numbers with thousands separators, to the right."""
+    listed = [list(row) for row in rows]
+    if title:
+        console.print(f"[bold]{title}[/]")
+    table = Table(header_style="dim")
+    for number, column in enumerate(columns):
+        numeric = all(isinstance(row[number], int | float) and not isinstance(row[number], bool) for row in listed)
+        table.add_column(column, justify="right" if numeric and listed else "left")
+    for row in listed:
+        table.add_row(*(f"{value:,}" if type(value) is int else str(value) for value in row))
+    console.print(table)
+
+
+def seed_with_progress(stack: LocalStack, orders: int, random_seed: int = 0) -> None:
+    """Found the stack's company unless it exists, and say what was made."""
+    started = time.perf_counter()
+    with shown_progress() as progress:
+        rows = stack.seed(orders, random_seed=random_seed, progress=lambda *done: progress("seed", *done))
+    if rows:
+        show_table(
+            f"A company with {orders:,} sales orders, made in {time.perf_counter() - started:.1f} s",
+            ("table", "rows"),
+            rows.items(),
+        )
+    else:
+        console.print(f"The company exists already, in {stack.home}.", soft_wrap=True)
+
+
+def show_status(platform: Platform) -> None:
+    """Print where the three stages stand."""
+    log = BatchLog(platform.ingestion)
+    head = log.head()
+    changed = changed_tables(platform.source, platform.ingestion)
+    missing = {star: len(missing_parts(star, log, platform.processed)) for star in REMODELS}
+    migrate(platform.warehouse, platform.schema)
+    warehouse = warehouse_status(platform.warehouse, platform.schema)
+    show_table(
+        "",
+        ("stage", "stands at", "to do"),
+        (
+            ("totesys", "now", ", ".join(changed) + " changed" if changed else "nothing changed since"),
+            (
+                "ingestion",
+                f"batch {head}" + (f" of {_moment(log.manifest(head).snapshot.taken_at)}" if head else ""),
+                "",
+            ),
+            (
+                "processed",
+                "complete" if not any(missing.values()) else "incomplete",
+                ", ".join(f"{count} parts of {star}" for star, count in missing.items() if count),
+            ),
+            (
+                "warehouse",
+                f"batch {warehouse.batch}" + (f" of {_moment(warehouse.snapshot_at)}" if warehouse.snapshot_at else ""),
+                f"{head - warehouse.batch} batches behind" if head > warehouse.batch else "",
+            ),
+        ),
+    )
+    if not changed and head == warehouse.batch and head:
+        console.print("The warehouse shows the source as it is now.")
+    elif warehouse.snapshot_at:
+        lag = datetime.now(UTC) - warehouse.snapshot_at
+        console.print(
+            f"The warehouse shows the source as it was {lag.total_seconds():,.0f} s ago. Run `totes refresh`."
+        )
+    else:
+        console.print("The warehouse is empty. Run `totes refresh`.")
+
+
+def _moment(when: datetime) -> str:
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
