@@ -21,6 +21,7 @@ from totes_dagster.terminal import console, seed_with_progress
 
 _LOOK_EVERY = 0.2
 _PATIENCE = 120.0
+_SHUTDOWN_PATIENCE = 30.0
 
 
 class DevelopmentServerError(TotesError):
@@ -38,8 +39,9 @@ def run(*, orders: int, rate: float, port: int) -> None:
     Raises:
         DevelopmentServerError: Dagster did not start, or ended by itself.
     """
-    # As Ctrl-C: everything that was started is stopped on the way out.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Either way, everything that was started is stopped on the way out; also where a shell had SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with ExitStack() as stack:
         stack.callback(console.print, "Stopped.")
         embedded = not settings.is_configured()
@@ -87,9 +89,9 @@ def _dagster(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.send_signal(signal.SIGINT)
         try:
-            process.wait(_PATIENCE)
+            process.wait(_SHUTDOWN_PATIENCE)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # with its webserver, daemon and code server
             process.wait()
 
 
@@ -99,7 +101,7 @@ def _create_storage(dagster_home: Path) -> None:
 
     with DagsterInstance.from_config(str(dagster_home)) as instance:
         instance.get_runs_count()
-        instance.all_instigator_state()
+        instance.get_daemon_statuses()
 
 
 def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

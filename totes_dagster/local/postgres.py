@@ -203,7 +203,7 @@ class EmbeddedPostgres:
                     check=False,  # what it reports, or fails to report, tells
                 )
             report = pipe.read()  # to its end, which is all that comes from a guardian that died
-        if report != "ready":
+        if report != "ready":  # READY in guardian.py, which cannot be imported everywhere
             raise self._error(f"The PostgreSQL server in {self.data} did not start: {report or 'no guardian'}", since)
 
     def _forget_killed_server(self) -> None:

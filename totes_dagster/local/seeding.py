@@ -3,6 +3,7 @@
 What the rows are belongs to `company`.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,14 +15,14 @@ from sqlalchemy import Constraint, Enum, ForeignKeyConstraint, UniqueConstraint
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import AddConstraint, CreateTable, DropConstraint, ExecutableDDLElement
 
-from totes_dagster.errors import TotesError
+from totes_dagster.errors import DatabaseError
 from totes_dagster.local.company import DEFAULT_UNTIL, Company
 from totes_dagster.schema import totesys
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves this one untyped
 
 
-class SeedingError(TotesError):
+class SeedingError(DatabaseError):
     """A database cannot be made into a simulated source."""
 
 
@@ -88,7 +89,10 @@ def _empty_source(url: str) -> Iterator[dbapi.Cursor]:
                 cursor.execute(f"ANALYZE {name}")
             connection.commit()
     except dbapi.Error as error:
-        raise SeedingError(f"The simulated company cannot be put into this database: {_reason(error)}") from error
+        raise SeedingError(
+            f"The simulated company was not put into the database, which is as before: {_reason(error)}. "
+            "Name one that can be reached, is empty, and lets this user create tables."
+        ) from error
 
 
 def _create_tables() -> Iterator[ExecutableDDLElement]:
@@ -119,5 +123,6 @@ def _deferred(*kinds: type[Constraint]) -> list[Constraint]:
 
 
 def _reason(error: dbapi.Error) -> str:
-    """The server's own words, without the driver's."""
-    return str(error)
+    """The server's own words, out of a message of the driver's that also quotes the statement."""
+    said = re.search(r".*(?:ERROR|FATAL|failed): +([^\n]+)", str(error))
+    return said[1].rstrip(".") if said else str(error).strip()

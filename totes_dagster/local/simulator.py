@@ -13,6 +13,7 @@ from typing import Self
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from totes_dagster.errors import DatabaseError
 from totes_dagster.local import vocabulary
 from totes_dagster.local.actions import Action, Business, Event
 from totes_dagster.local.ledger import Ledger
@@ -64,13 +65,18 @@ class Simulator:
         seed: what every random choice follows from.
 
     Raises:
-        psycopg.OperationalError: the source cannot be reached.
+        DatabaseError: the source cannot be reached, or has not been seeded.
     """
 
     def __init__(self, url: str, *, seed: int = 0) -> None:
         self._source = _named(url)
         self._rng = vocabulary.generator(seed, "life")
-        self._ledger = Ledger(url, self._rng)
+        try:
+            self._ledger = Ledger(url, self._rng)
+        except psycopg.Error as error:
+            raise DatabaseError(
+                f"{self._source} cannot be simulated: {_reason(error)}. Check its URL, and that it has been seeded."
+            ) from error
         self._business = Business(self._ledger, self._rng)
 
     def __enter__(self) -> Self:

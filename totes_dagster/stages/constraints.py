@@ -51,7 +51,7 @@ def add_missing_foreign_keys(transaction: LoadTransaction) -> None:
         present = set(_present(transaction, fact).values())
         for constraint in fact.foreign_key_constraints:
             if constraint.column_keys[0] not in present:
-                transaction.execute(ddl(AddConstraint(constraint)))
+                transaction.execute(ddl(AddConstraint(constraint, isolate_from_table=False)))
 
 
 def _present(transaction: LoadTransaction, fact: Table) -> dict[str, str]:

@@ -1,0 +1,56 @@
+# Everything a person does with this project. `make help` lists it.
+
+PYTHON ?= python3
+BIN := .venv/bin
+UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo dev refresh test lint format validate audit lock clean
+
+help: ## List these commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+install: .venv/installed ## Create .venv with the locked dependencies; the other commands do it when needed
+
+.venv/installed: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: install ## See the whole platform work, in a terminal, in a minute
+	@$(BIN)/totes demo
+
+dev: install ## Run Dagster's UI on the embedded stack, with the simulator changing the source
+	@$(BIN)/totes dev
+
+refresh: install ## Bring the warehouse up to date, once
+	@$(BIN)/totes refresh
+
+test: install ## Run all tests, with coverage
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+lint: install ## Check style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: install ## Put the code in the project's style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+validate: install ## Check that Dagster can load the definitions
+	$(BIN)/dagster definitions validate
+
+audit: install ## Look for insecure code, and for known holes in the dependencies
+	$(BIN)/bandit --quiet --recursive totes_dagster
+	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements/dev.txt
+
+lock: install ## Lock the newest dependencies that pyproject.toml allows
+	$(UV_COMPILE) --upgrade --output-file requirements/runtime.txt
+	$(UV_COMPILE) --upgrade --extra dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
+
+clean: ## Remove the embedded stack's databases and lake, and all caches; keep .venv
+	rm -rf .totes .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*

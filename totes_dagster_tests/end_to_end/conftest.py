@@ -1,0 +1,80 @@
+"""Platforms for whole-platform tests: on databases of the run's server, and on folders or a real object store."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from totes_dagster.database import Database
+from totes_dagster.lake.store import Lake
+from totes_dagster.local.seeding import create_schema, seed
+from totes_dagster.platform import Platform
+from totes_dagster_tests.end_to_end.world import World
+
+_buckets = itertools.count(1)
+
+
+@pytest.fixture
+def lakes(tmp_path: Path) -> tuple[Lake, Lake]:
+    """The two zones, in folders."""
+    return Lake((tmp_path / "ingestion").as_uri()), Lake((tmp_path / "processed").as_uri())
+
+
+@pytest.fixture
+def platform(database: Callable[..., str], lakes: tuple[Lake, Lake]) -> Platform:
+    """The platform on two empty databases."""
+    return Platform(
+        source=Database("totesys", database("totesys")),
+        warehouse=Database("warehouse", database("warehouse")),
+        schema="public",
+        ingestion=lakes[0],
+        processed=lakes[1],
+    )
+
+
+@pytest.fixture
+def new_company(platform: Platform) -> World:
+    """A company whose tables are there and empty; nothing was refreshed yet."""
+    create_schema(platform.source.url)
+    return World(platform)
+
+
+@pytest.fixture
+def unseen_company(platform: Platform) -> World:
+    """A company with a year of history; nothing was refreshed yet."""
+    seed(platform.source.url, orders=60)
+    return World(platform)
+
+
+@pytest.fixture
+def company(unseen_company: World) -> World:
+    """A company with a year of history that the warehouse shows, and nothing else."""
+    unseen_company.refresh()
+    return unseen_company
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[str]:
+    """The endpoint of an S3 server on this machine."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(object_store: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A new bucket, on the server that the environment now points the AWS SDKs to."""
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL_S3", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", object_store)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
+    name = f"totes-tests-{next(_buckets)}"
+    boto3.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
+    return name

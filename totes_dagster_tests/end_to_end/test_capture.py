@@ -1,0 +1,330 @@
+"""Every committed change reaches the warehouse, exactly once, however it was made."""
+
+import pyarrow as pa
+import pytest
+
+from totes_dagster_tests.end_to_end.world import World
+
+SILENT_EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = 7"
+NEW_ORDER = """
+    insert into sales_order select 1000, now(), now(), design_id, staff_id, counterparty_id, 123, 4.56, currency_id,
+           agreed_delivery_date, agreed_payment_date, agreed_delivery_location_id
+    from sales_order where sales_order_id = 1"""
+NEW_DEAL = (
+    NEW_ORDER,
+    "insert into transaction values (1000, 'SALE', 1000, null, now(), now())",
+    """insert into payment select 1000, now(), now(), 1000, counterparty_id, 560.88, currency_id, payment_type_id,
+              false, payment_date, company_ac_number, counterparty_ac_number from payment where payment_id = 1""",
+)
+
+
+def nothing_more_arrives(world: World) -> bool:
+    """Whether further refreshes make no batch, also while somebody keeps an unrelated transaction open."""
+    head = world.head()
+    with world.transaction():
+        world.refresh()
+    world.refresh()
+    return world.head() == head
+
+
+# Late, silent and nested writers
+
+
+@pytest.mark.parametrize("savepoint", [False, True], ids=["at the top", "in a savepoint"])
+def test_a_row_that_commits_late_is_not_lost(company: World, savepoint: bool) -> None:
+    with company.transaction() as late:
+        if savepoint:
+            late.execute("savepoint work")
+        late.execute(NEW_ORDER)
+        late.execute(
+            "update sales_order set created_at = '2020-01-01', last_updated = '2020-01-01' where units_sold = 123"
+        )
+        if savepoint:
+            late.execute("release savepoint work")
+        # Somebody else commits later rows first, and they are refreshed.
+        company.change("update payment set paid = not paid, last_updated = now() where payment_id = 3")
+        company.refresh()
+        assert company.wrongs() == []
+        assert company.versions("fact_sales_order", 1000) == []
+    company.refresh()
+    assert company.wrongs() == []
+    assert company.versions("fact_sales_order", 1000) == ["live"]
+    assert company.versions("fact_payment", 3) == ["live", "live"]
+    assert nothing_more_arrives(company)
+
+
+def test_a_row_edited_late_is_not_lost(company: World) -> None:
+    with company.transaction() as late:
+        late.execute("savepoint work")
+        late.execute(SILENT_EDIT)
+        company.refresh()
+        company.change("update sales_order set units_sold = units_sold + 1 where sales_order_id = 8")
+        company.refresh()
+    company.refresh()
+    assert company.wrongs() == []
+    assert company.versions("fact_sales_order", 7) == ["live", "live"]
+    assert company.versions("fact_sales_order", 8) == ["live", "live"]
+    assert nothing_more_arrives(company)
+
+
+def test_a_row_edited_without_its_stamp_moving_is_not_lost(company: World) -> None:
+    company.change(SILENT_EDIT)
+    company.refresh()
+    assert company.wrongs(strict=True) == []
+    assert company.versions("fact_sales_order", 7) == ["live", "live"]
+    assert nothing_more_arrives(company)
+
+
+def test_rows_seen_again_because_somebody_keeps_a_transaction_open_make_no_second_version(company: World) -> None:
+    with company.transaction():
+        for key in (7, 8, 9):
+            company.change(f"update sales_order set units_sold = units_sold + 1 where sales_order_id = {key}")
+            company.refresh()
+            assert company.wrongs(strict=True) == []
+        for key in (7, 8, 9):
+            assert company.versions("fact_sales_order", key) == ["live", "live"]
+    assert nothing_more_arrives(company)
+
+
+def test_an_edit_that_is_taken_back_before_anybody_looks_makes_no_version(company: World) -> None:
+    company.change(SILENT_EDIT)
+    company.change("update sales_order set units_sold = units_sold - 1 where sales_order_id = 7")
+    company.refresh()
+    assert company.wrongs(strict=True) == []
+    assert company.versions("fact_sales_order", 7) == ["live"]
+    assert nothing_more_arrives(company)
+
+
+def test_a_change_that_is_rolled_back_makes_no_batch(company: World) -> None:
+    with company.transaction() as doomed:
+        doomed.execute(SILENT_EDIT)
+        doomed.rollback()
+    assert nothing_more_arrives(company)
+
+
+def test_when_nothing_changed_there_is_no_batch(company: World) -> None:
+    head = company.head()
+    assert company.refresh().ingested is None
+    assert nothing_more_arrives(company)
+    assert company.ask_one("select count(*) from load_history") == head
+
+
+# Dimensions
+
+
+@pytest.mark.parametrize(
+    ("change", "query"),
+    [
+        (
+            "update department set location = 'Atlantis' where department_id = (select min(department_id) from staff)",
+            "select count(*) > 0 from dim_staff where location = 'Atlantis'",
+        ),
+        (
+            "update department set location = null",
+            "select bool_and(location = 'Unknown') from dim_staff",
+        ),
+        (
+            "update department set location = ''",
+            "select bool_and(location = '') from dim_staff",
+        ),
+        (
+            "update address set city = 'Atlantis' where address_id = (select min(legal_address_id) from counterparty)",
+            "select count(*) > 0 from dim_counterparty join dim_location on city = counterparty_legal_city "
+            "where city = 'Atlantis'",
+        ),
+        (
+            "update currency set currency_code = 'JPY' where currency_id = 1",
+            "select currency_name = 'Japanese Yen' from dim_currency where currency_id = 1",
+        ),
+    ],
+)
+def test_a_change_of_one_reference_table_reaches_every_dimension_made_of_it(
+    company: World, change: str, query: str
+) -> None:
+    company.change(change)
+    company.refresh()
+    assert company.wrongs(strict=True) == []
+    assert company.ask_one(query)
+    assert nothing_more_arrives(company)
+
+
+def test_dates_of_new_years_let_the_calendar_grow_by_whole_years(company: World) -> None:
+    company.change("update payment set payment_date = '2031-02-28' where payment_id = 1")
+    company.change("update purchase_order set created_at = '2019-12-31 23:59:59.999' where purchase_order_id = 1")
+    company.refresh()
+    assert company.wrongs(strict=True) == []
+    assert company.ask("select min(date_id)::text, max(date_id)::text, count(*) from dim_date") == [
+        ("2019-01-01", "2031-12-31", 13 * 365 + 3)
+    ]
+    assert company.ask_one("select created_time::text from current_purchase_order where purchase_order_id = 1") == (
+        "23:59:59.999"
+    )
+
+
+# Deletions
+
+
+def test_a_deleted_order_leaves_the_current_state_and_stays_in_the_history(company: World) -> None:
+    company.change("delete from sales_order where sales_order_id = 7")
+    company.refresh()
+    assert company.wrongs() == []
+    assert company.versions("fact_sales_order", 7) == ["live", "deleted"]
+    assert nothing_more_arrives(company)
+
+
+def test_an_order_that_comes_back_is_live_again(company: World) -> None:
+    company.change(
+        "create table kept as select * from sales_order where sales_order_id = 7",
+        "delete from sales_order where sales_order_id = 7",
+    )
+    company.refresh()
+    company.change("insert into sales_order select * from kept")
+    company.refresh()
+    assert company.wrongs(strict=True) == []
+    assert company.versions("fact_sales_order", 7) == ["live", "deleted", "live"]
+    assert nothing_more_arrives(company)
+
+
+def test_an_order_deleted_and_restored_between_two_refreshes_makes_no_version(company: World) -> None:
+    company.change(
+        "create table kept as select * from sales_order where sales_order_id = 7",
+        "delete from sales_order where sales_order_id = 7",
+    )
+    company.change("insert into sales_order select * from kept")
+    company.refresh()
+    assert company.wrongs(strict=True) == []
+    assert company.versions("fact_sales_order", 7) == ["live"]
+    assert nothing_more_arrives(company)
+
+
+def test_a_deletion_and_an_insertion_of_one_batch_both_arrive(company: World) -> None:
+    company.change("delete from sales_order where sales_order_id = 7", *NEW_DEAL)
+    company.refresh()
+    assert company.wrongs() == []
+    assert company.versions("fact_sales_order", 7) == ["live", "deleted"]
+    assert company.versions("fact_sales_order", 1000) == ["live"]
+    assert nothing_more_arrives(company)
+
+
+def test_an_order_that_is_given_another_number_is_deleted_under_the_old_one(company: World) -> None:
+    company.change("update sales_order set sales_order_id = 70000 where sales_order_id = 7")
+    company.refresh()
+    assert company.wrongs() == []
+    assert company.versions("fact_sales_order", 7) == ["live", "deleted"]
+    assert company.versions("fact_sales_order", 70000) == ["live"]
+    assert nothing_more_arrives(company)
+
+
+def test_the_newest_order_deleted_and_another_put_in_its_place_is_a_change(company: World) -> None:
+    company.change("delete from payment where payment_id = (select max(payment_id) from payment)")
+    company.refresh()
+    company.change(*NEW_DEAL)
+    company.refresh()
+    assert company.wrongs() == []
+    assert nothing_more_arrives(company)
+
+
+@pytest.mark.parametrize("statement", ["delete from purchase_order", "truncate purchase_order"])
+def test_when_all_rows_of_a_table_go_all_are_deleted(company: World, statement: str) -> None:
+    company.change(statement)
+    company.refresh()
+    assert company.wrongs() == []
+    assert company.ask_one("select count(*) from current_purchase_order") == 0
+    assert nothing_more_arrives(company)
+
+
+def test_a_dimension_member_deleted_in_the_source_stays_for_the_history(company: World) -> None:
+    (design,) = company.ask("select * from dim_design where design_id = 1")
+    company.change("delete from design where design_id = 1")
+    company.refresh()
+    assert company.wrongs() == []
+    assert company.ask("select * from dim_design where design_id = 1") == [design]
+    assert nothing_more_arrives(company)
+
+
+# References that point nowhere
+
+
+def test_an_order_of_a_design_to_come_gets_a_placeholder_until_it_comes(company: World) -> None:
+    company.change("update sales_order set design_id = 999999 where sales_order_id = 7")
+    (loaded,) = company.refresh().loaded
+    assert loaded.tables["dim_design"].placeholders == 1
+    assert company.wrongs(strict=True) == []
+    assert company.ask("select * from dim_design where design_id = 999999") == [
+        (999999, "Unknown", "Unknown", "Unknown")
+    ]
+    company.change("insert into design values (999999, now(), 'Late', '/late', 'late.json', now())")
+    company.refresh()
+    assert company.wrongs(strict=True) == []
+    assert company.ask_one("select design_name from dim_design where design_id = 999999") == "Late"
+    assert company.versions("fact_sales_order", 7) == ["live", "live"]
+
+
+def test_a_payment_in_advance_gets_a_placeholder_until_its_transaction_comes(company: World) -> None:
+    order, transaction, payment = NEW_DEAL
+    company.change(payment)
+    company.refresh()
+    assert company.wrongs(strict=True) == []
+    assert company.ask("select * from dim_transaction where transaction_id = 1000") == [(1000, "Unknown", None, None)]
+    company.change(order, transaction)
+    company.refresh()
+    assert company.wrongs(strict=True) == []
+    assert company.ask("select * from dim_transaction where transaction_id = 1000") == [(1000, "SALE", 1000, None)]
+    assert company.versions("fact_payment", 1000) == ["live"]
+
+
+def test_references_that_point_nowhere_in_the_first_batch_get_placeholders_too(unseen_company: World) -> None:
+    unseen_company.change("update sales_order set design_id = 999999", "delete from transaction")
+    unseen_company.refresh()
+    assert unseen_company.wrongs(strict=True) == []
+
+
+# Tables that are not as they were
+
+
+def test_a_company_without_any_row_is_followed_from_its_first(new_company: World) -> None:
+    new_company.refresh()
+    assert new_company.ask_one("select count(*) from fact_sales_order") == 0
+    assert nothing_more_arrives(new_company)
+    new_company.change(
+        "insert into address values (1, 'a', null, null, 'c', 'p', 'l', 't', now(), now())",
+        "insert into counterparty values (1, 'n', 1, null, null, now(), now())",
+        "insert into currency values (1, 'GBP', now(), now())",
+        "insert into department values (1, 'd', null, null, now(), now())",
+        "insert into staff values (1, 'f', 'l', 1, 'e', now(), now())",
+        "insert into sales_order values (1, now(), now(), 1, 1, 1, 1, 0.01, 1, '2024-02-29', '2024-02-29', 1)",
+    )
+    new_company.refresh()
+    assert new_company.wrongs(strict=True) == []
+    assert nothing_more_arrives(new_company)
+
+
+def test_a_new_column_of_the_source_is_kept_in_the_lake(company: World) -> None:
+    company.change(
+        "alter table sales_order add column gift_note text, add column boxes numeric(6,3), add column tags jsonb",
+        "update sales_order set gift_note = 'for Ada', boxes = 1.250, tags = '{\"a\": 1}' where sales_order_id = 7",
+    )
+    manifest = company.refresh().ingested
+    assert manifest is not None
+    assert company.wrongs(strict=True) == []
+    rows = pa.concat_tables(
+        company.platform.ingestion.read_part(part.path) for part in manifest.tables["sales_order"].parts
+    ).to_pylist()
+    (kept,) = [row for row in rows if row["sales_order_id"] == 7]
+    assert (kept["gift_note"], str(kept["boxes"]), kept["tags"]) == ("for Ada", "1.250", '{"a": 1}')
+
+
+@pytest.mark.parametrize("filled", [False, True], ids=["lowest", "highest"])
+def test_values_at_the_edges_of_their_types_arrive_unchanged(company: World, filled: bool) -> None:
+    text = "'it''s \"100%\" \\ %s {} \t\n ünïcode 🧵' || repeat('x', 5000)" if filled else "''"
+    money = "99999999.99" if filled else "-0.01"
+    company.change(
+        f"update sales_order set unit_price = {money}, units_sold = -2147483648, "
+        "created_at = '1970-01-01 00:00:00', last_updated = '2038-01-19 03:14:07.999' where sales_order_id = 7",
+        f"update design set design_name = {text}",
+        f"update purchase_order set item_code = {text} where purchase_order_id = 3",
+        f"update payment set payment_amount = {money} where payment_id = 3",
+    )
+    company.refresh()
+    assert company.wrongs(strict=True) == []
+    assert nothing_more_arrives(company)

@@ -1,0 +1,110 @@
+"""A small world to make claims about: a source that a test can change, and the platform that follows it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.rows import scalar_row
+
+from totes_dagster.lake.log import BatchLog
+from totes_dagster.platform import Platform
+from totes_dagster.stages.refresh import Refreshed, refresh
+from totes_dagster_tests import oracle
+
+
+@dataclass(frozen=True)
+class World:
+    """The platform and what a test does to its two ends."""
+
+    platform: Platform
+
+    @property
+    def source_url(self) -> str:
+        return self.platform.source.url
+
+    @property
+    def warehouse_url(self) -> str:
+        return self.platform.warehouse.url
+
+    def refresh(self) -> Refreshed:
+        return refresh(self.platform)
+
+    def change(self, *statements: str) -> None:
+        """Change the source, in one transaction."""
+        with psycopg.connect(self.source_url) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    @contextmanager
+    def transaction(self) -> Iterator[psycopg.Connection]:
+        """A transaction on the source that has an id and stays open until the test ends it."""
+        with psycopg.connect(self.source_url) as connection:
+            connection.execute("select pg_current_xact_id()")
+            yield connection
+
+    def ask(self, query: str, *values: Any) -> list[Any]:
+        """Rows of the warehouse."""
+        with self._warehouse() as connection:
+            return connection.execute(query, values or None).fetchall()
+
+    def ask_one(self, query: str, *values: Any) -> Any:
+        """The first column of the one row that the warehouse answers with."""
+        with self._warehouse() as connection:
+            (value,) = connection.cursor(row_factory=scalar_row).execute(query, values or None).fetchall()
+            return value
+
+    def head(self) -> int:
+        """Number of the newest committed batch."""
+        return BatchLog(self.platform.ingestion).head()
+
+    def versions(self, fact: str, key: int) -> list[str]:
+        """What became of one row of a fact: `live` or `deleted` for each version, oldest first."""
+        versions = oracle.history(self.warehouse_url, self.platform.schema)[fact].get(key, [])
+        return ["deleted" if version[-2] else "live" for version in versions]
+
+    def wrongs(self, *, strict: bool = False) -> list[str]:
+        """Whatever is wrong with the warehouse, in one line each."""
+        schema = self.platform.schema
+        return oracle.differences(
+            self.source_url, self.warehouse_url, schema, strict=strict
+        ) + oracle.broken_foreign_keys(self.warehouse_url, schema)
+
+    @contextmanager
+    def _warehouse(self) -> Iterator[psycopg.Connection]:
+        with psycopg.connect(self.warehouse_url) as connection:
+            connection.execute("select set_config('search_path', quote_ident(%s), true)", [self.platform.schema])
+            yield connection
+
+
+def start_totes(platform: Platform, *arguments: str) -> subprocess.Popen[str]:
+    """Start the command line in a process of its own, with this platform as its only settings."""
+    others = {
+        name: value for name, value in os.environ.items() if not name.startswith(("TOTES", "WAREHOUSE", "DAGSTER"))
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "totes_dagster.cli", *arguments],
+        env={
+            **others,
+            "TOTESYS_URL": platform.source.url,
+            "WAREHOUSE_URL": platform.warehouse.url,
+            "WAREHOUSE_SCHEMA": platform.schema,
+            "TOTES_INGESTION_LAKE": platform.ingestion.url,
+            "TOTES_PROCESSED_LAKE": platform.processed.url,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run_totes(platform: Platform, *arguments: str) -> str:
+    """Run the command line to its end, which must be a good one; return what it printed."""
+    process = start_totes(platform, *arguments)
+    printed, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    return printed
