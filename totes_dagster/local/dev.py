@@ -1,7 +1,9 @@
 """`totes dev`: Dagster's UI and daemon, and the simulator beside them, until Ctrl-C."""
 
+import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +21,7 @@ from totes_dagster.local.simulator import Simulator
 from totes_dagster.local.stack import LocalStack, stack_home
 from totes_dagster.terminal import console, seed_with_progress
 
+_HOST = "127.0.0.1"
 _LOOK_EVERY = 0.2
 _PATIENCE = 120.0
 _SHUTDOWN_PATIENCE = 30.0
@@ -42,10 +45,11 @@ def run(*, orders: int, rate: float, port: int) -> None:
     # Either way, everything that was started is stopped on the way out; also where a shell had SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+    embedded = not settings.is_configured()
+    home = stack_home()
     with ExitStack() as stack:
+        stack.enter_context(_alone(home, port))
         stack.callback(console.print, "Stopped.")
-        embedded = not settings.is_configured()
-        home = stack_home()
         if embedded:
             with console.status("Starting PostgreSQL …"):
                 local = LocalStack(home).start()
@@ -53,7 +57,7 @@ def run(*, orders: int, rate: float, port: int) -> None:
         try:
             with console.status("Starting Dagster …"):
                 dagster = stack.enter_context(_dagster(home, port))
-            console.print(f"Dagster's UI: [bold]http://127.0.0.1:{port}[/]")
+            console.print(f"Dagster's UI: [bold]http://{_HOST}:{port}[/]")
             if embedded and rate > 0:
                 stack.enter_context(_simulator(local, rate))
                 console.print(f"The simulator changes totesys {rate:g} times per second.")
@@ -65,6 +69,24 @@ def run(*, orders: int, rate: float, port: int) -> None:
 
 
 @contextmanager
+def _alone(home: Path, port: int) -> Iterator[None]:
+    """Make sure that nobody else is at work in this folder or on this port."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "dev.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DevelopmentServerError(f"`totes dev` is running already in {home}.") from error
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind((_HOST, port))
+            except OSError as error:
+                raise DevelopmentServerError(f"Port {port} is taken. Choose another with --port.") from error
+        yield
+
+
+@contextmanager
 def _dagster(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """`dagster dev`, started and answering; stopped at the end of the block."""
     dagster_home = home / "dagster"
@@ -72,7 +94,7 @@ def _dagster(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     (dagster_home / "dagster.yaml").write_bytes(files("totes_dagster.local").joinpath("dagster.yaml").read_bytes())
     environment = {**os.environ, "DAGSTER_HOME": str(dagster_home), settings.HOME: str(home)}
     _create_storage(dagster_home)
-    arguments = ["dev", "-m", "totes_dagster.definitions", "-h", "127.0.0.1", "-p", str(port)]
+    arguments = ["dev", "-m", "totes_dagster.definitions", "-h", _HOST, "-p", str(port)]
     with _log(home).open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own command
             [sys.executable, "-m", "dagster", *arguments],
@@ -108,11 +130,9 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, log: Pat
     end = time.monotonic() + _PATIENCE
     while True:
         if process.poll() is not None:
-            raise DevelopmentServerError(
-                f"Dagster did not start: {_last_line(log)} See {log}. Is port {port} taken? Choose another with --port."
-            )
+            raise DevelopmentServerError(f"Dagster did not start: {_last_line(log)} See {log}.")
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=1):
+            with urllib.request.urlopen(f"http://{_HOST}:{port}/server_info", timeout=1):
                 return
         except OSError as error:
             if time.monotonic() > end:

@@ -19,7 +19,7 @@ from totes_dagster.model import calendar
 from totes_dagster.model.frames import to_table
 from totes_dagster.schema import warehouse
 from totes_dagster.schema.totesys import Capture
-from totes_dagster.stages.constraints import add_missing_foreign_keys, drop_foreign_keys_where_it_pays
+from totes_dagster.stages.constraints import add_missing_foreign_keys, drop_foreign_keys_where_it_pays, pays_off
 from totes_dagster.stages.progress import Progress, silent
 from totes_dagster.stages.remodel import REMODELS, star_parts, star_schema
 from totes_dagster.stages.warehouse import LoadedTable, LoadTransaction, Parts
@@ -155,14 +155,15 @@ def _load_fact(
     (source,) = REMODELS[fact.name].inputs
     if not manifest.brings(source):
         return LoadedTable(), {}
-    if transaction.is_empty(fact):
+    entry = manifest.tables[source]
+    # Only once its foreign keys are gone: references that point nowhere get their placeholders after the copy.
+    if transaction.is_empty(fact) and pays_off(entry.rows, present=0):
         copied = transaction.copy(fact, parts, batch=manifest.batch)
         return LoadedTable(staged=copied, new=copied), transaction.add_placeholders(fact, copied_by=manifest.batch)
     staged = transaction.stage(fact, parts)
     placeholders = transaction.add_placeholders(fact)
     new, changed = transaction.append_versions(fact, manifest.batch)
     deleted = 0
-    entry = manifest.tables[source]
     if entry.content is Capture.WHOLE or entry.live_keys:
         keys = ((part.path, ingestion.read_part(part.path)) for part in entry.live_keys)
         transaction.list_live_keys(fact, keys if entry.live_keys else None)
