@@ -198,7 +198,7 @@ def broken_foreign_keys(warehouse_url: str, schema: str = "public") -> list[str]
                 """
                 select conrelid::regclass::text, attname::text, confrelid::regclass::text
                 from pg_constraint join pg_attribute on attrelid = conrelid and attnum = conkey[1]
-                where contype = 'f' and convalidated and connamespace = current_schema()::regnamespace"""
+                where contype = 'f' and convalidated and connamespace = quote_ident(current_schema())::regnamespace"""
             ).fetchall()
         )
         for name, fact in FACTS.items():

@@ -222,9 +222,9 @@ class LoadTransaction:
             fact: the fact whose staged rows refer to dimensions.
             copied_by: look instead at the rows that this batch copied straight into the fact.
         """
-        rows: sql.Composable = _staging(fact)
+        rows: sql.Composable = sql.SQL("{} as referring").format(_staging(fact))
         if copied_by is not None:
-            rows = sql.SQL("(select * from {} where batch = {}) as copied").format(_name(fact), sql.Literal(copied_by))
+            rows = sql.SQL("(select * from {} where batch = {}) as referring").format(_name(fact), sql.Literal(copied_by))
         made: dict[str, int] = {}
         for foreign_key in fact.foreign_keys:
             dimension = foreign_key.column.table
@@ -244,7 +244,7 @@ class LoadTransaction:
                     dimension=_name(dimension),
                     key=sql.Identifier(foreign_key.column.name),
                     required=_names([column.name for column in required]),
-                    reference=sql.Identifier(foreign_key.parent.name),
+                    reference=sql.Identifier("referring", foreign_key.parent.name),
                     unknown=sql.SQL(", ").join([sql.Literal(warehouse.UNKNOWN)] * len(required)),
                     rows=rows,
                 )

@@ -112,6 +112,22 @@ def test_tables_made_without_foreign_keys_get_them(unseen_company: World) -> Non
     assert unseen_company.wrongs(strict=True) == []
 
 
+def test_the_order_of_columns_and_the_kind_of_text_do_not_matter(unseen_company: World) -> None:
+    prepare(
+        unseen_company.platform,
+        PREDEFINED,
+        "alter table dim_staff drop column first_name, drop column staff_id cascade",
+        "alter table dim_staff add first_name varchar(90) not null, add staff_id int primary key",
+        "alter table dim_staff alter location type text",
+        "alter table fact_payment drop column payment_amount, drop column paid",
+        "alter table fact_payment add paid boolean not null, add payment_amount numeric(10,2) not null",
+    )
+    unseen_company.refresh()
+    unseen_company.change("update payment set paid = not paid", "update staff set first_name = 'Ada'")
+    unseen_company.refresh()
+    assert unseen_company.wrongs(strict=True) == []
+
+
 def test_rows_from_before_are_kept_as_versions_that_no_batch_brought(unseen_company: World) -> None:
     prepare(unseen_company.platform, PREDEFINED, ROWS)
     unseen_company.refresh()
@@ -187,7 +203,8 @@ def test_a_calendar_that_counts_days_otherwise_is_put_right(plainly_loaded: Worl
         (
             "alter table fact_payment alter payment_record_id drop default",
             "fact_payment.payment_record_id",
-            "alter table fact_payment alter payment_record_id set default nextval('fact_payment_payment_record_id_seq')",
+            "alter table fact_payment alter payment_record_id "
+            "set default nextval('fact_payment_payment_record_id_seq')",
         ),
         (
             "alter table fact_purchase_order add is_deleted integer",
