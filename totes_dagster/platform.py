@@ -31,12 +31,12 @@ class Platform:
     embedded: bool = False
 
 
-def source_database(url: str = "", secret_id: str = "") -> Database:
+def source_database(url: str | None = None, secret_id: str | None = None) -> Database:
     """The source under a URL, as a secret describes it or, with neither, the embedded stack's."""
     return _database("totesys", url, secret_id)
 
 
-def warehouse_database(url: str = "", secret_id: str = "") -> Database:
+def warehouse_database(url: str | None = None, secret_id: str | None = None) -> Database:
     """The warehouse under a URL, as a secret describes it or, with neither, the embedded stack's."""
     return _database("warehouse", url, secret_id)
 
@@ -72,7 +72,7 @@ def platform_from_environment(environment: Mapping[str, str] = os.environ) -> Pl
     )
 
 
-def _database(name: str, url: str, secret_id: str) -> Database:
+def _database(name: str, url: str | None, secret_id: str | None) -> Database:
     if url:
         return Database(name, url)
     if secret_id:

@@ -1,6 +1,7 @@
 """`totes dev`: Dagster's UI and daemon, and the simulator beside them, until Ctrl-C."""
 
 import fcntl
+import http.client
 import os
 import signal
 import socket
@@ -8,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.resources import files
@@ -132,9 +132,11 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, log: Pat
         if process.poll() is not None:
             raise DevelopmentServerError(f"Dagster did not start: {_last_line(log)} See {log}.")
         try:
-            with urllib.request.urlopen(f"http://{_HOST}:{port}/server_info", timeout=1):
-                return
-        except OSError as error:
+            connection = http.client.HTTPConnection(_HOST, port, timeout=1)
+            connection.request("GET", "/server_info")
+            connection.getresponse()
+            return
+        except (OSError, http.client.HTTPException) as error:
             if time.monotonic() > end:
                 raise DevelopmentServerError(f"Dagster did not answer within {_PATIENCE:.0f} s. See {log}.") from error
         time.sleep(_LOOK_EVERY)

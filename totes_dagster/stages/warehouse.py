@@ -224,7 +224,9 @@ class LoadTransaction:
         """
         rows: sql.Composable = sql.SQL("{} as referring").format(_staging(fact))
         if copied_by is not None:
-            rows = sql.SQL("(select * from {} where batch = {}) as referring").format(_name(fact), sql.Literal(copied_by))
+            rows = sql.SQL("(select * from {} where batch = {}) as referring").format(
+                _name(fact), sql.Literal(copied_by)
+            )
         made: dict[str, int] = {}
         for foreign_key in fact.foreign_keys:
             dimension = foreign_key.column.table
