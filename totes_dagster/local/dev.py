@@ -128,18 +128,23 @@ def _create_storage(dagster_home: Path) -> None:
 
 def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     end = time.monotonic() + _PATIENCE
-    while True:
+    while not _answers(port):
         if process.poll() is not None:
             raise DevelopmentServerError(f"Dagster did not start: {_last_line(log)} See {log}.")
-        try:
-            connection = http.client.HTTPConnection(_HOST, port, timeout=1)
-            connection.request("GET", "/server_info")
-            connection.getresponse()
-            return
-        except (OSError, http.client.HTTPException) as error:
-            if time.monotonic() > end:
-                raise DevelopmentServerError(f"Dagster did not answer within {_PATIENCE:.0f} s. See {log}.") from error
+        if time.monotonic() > end:
+            raise DevelopmentServerError(f"Dagster did not answer within {_PATIENCE:.0f} s. See {log}.")
         time.sleep(_LOOK_EVERY)
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection(_HOST, port, timeout=1)
+    try:
+        connection.request("GET", "/server_info")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 @contextmanager

@@ -111,8 +111,6 @@ def _capture(
         attempt = uuid.uuid4().hex[:12]
         readers = min(_READERS, len(work))
         idle: SimpleQueue[Follower] = SimpleQueue()
-        for _ in range(readers):
-            idle.put(stack.enter_context(follower_of(source, leader)))
 
         def capture(item: _Work) -> tuple[str, TableEntry]:
             name, folder = item.table, f"{item.table}/batch={batch:010}"
@@ -127,6 +125,8 @@ def _capture(
             return name, TableEntry(batch=batch, content=content, census=censuses[name], parts=parts, live_keys=keys)
 
         with ThreadPoolExecutor(readers) as pool:
+            for follower in pool.map(lambda _: stack.enter_context(follower_of(source, leader)), range(readers)):
+                idle.put(follower)
             # The largest tables first, so that the readers end together.
             captured = dict(pool.map(capture, sorted(work, key=lambda item: -censuses[item.table].rows)))
         carried = dict(previous.tables) if previous else {}

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from adbc_driver_postgresql import dbapi as adbc
 from sqlalchemy import Table
 
 from totes_dagster.database import Database
@@ -57,18 +58,19 @@ def load(
     """
     log = BatchLog(ingestion)
     loaded: list[LoadedBatch] = []
-    while (done := _load_next(database, schema, log, processed, progress)) is not None:
-        logger.info("Loaded batch %d.", done.batch)
-        loaded.append(done)
+    with database.connect_bulk() as connection:
+        while (done := _load_next(connection, schema, log, processed, progress)) is not None:
+            logger.info("Loaded batch %d.", done.batch)
+            loaded.append(done)
     return loaded
 
 
 def _load_next(
-    database: Database, schema: str, log: BatchLog, processed: Lake, progress: Progress
+    connection: adbc.Connection, schema: str, log: BatchLog, processed: Lake, progress: Progress
 ) -> LoadedBatch | None:
     """Load the oldest batch that is not loaded, or return None if there is none."""
     while True:
-        with LoadTransaction.begin(database, schema) as transaction:
+        with LoadTransaction.begin(connection, schema) as transaction:
             # Asked under the lock, for another load may have come first.
             head, digest = _head(transaction)
             if head and (not log.has(head) or log.digest(head) != digest):

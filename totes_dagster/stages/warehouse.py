@@ -14,7 +14,6 @@ from adbc_driver_postgresql import dbapi as adbc
 from psycopg import sql
 from sqlalchemy import String, Table
 
-from totes_dagster.database import Database
 from totes_dagster.errors import DatabaseError, PartError
 from totes_dagster.schema import warehouse
 from totes_dagster.schema.arrow import arrow_schema, arrow_type
@@ -53,23 +52,23 @@ class LoadTransaction:
 
     @classmethod
     @contextmanager
-    def begin(cls, database: Database, schema: str) -> Iterator["LoadTransaction"]:
-        """Open a transaction and wait until no other load is at work; roll back at the end unless committed.
+    def begin(cls, connection: adbc.Connection, schema: str) -> Iterator["LoadTransaction"]:
+        """Begin a transaction and wait until no other load is at work; roll back at the end unless committed.
 
         Raises:
             DatabaseError: the warehouse refuses, or breaks off.
         """
         try:
-            with database.connect_bulk() as connection:
-                transaction = cls(connection, schema)
-                try:
-                    transaction.fetch("select set_config('search_path', quote_ident($1), true)", schema)
-                    transaction.fetch(
-                        "select pg_advisory_xact_lock(hashtextextended('totes_dagster.load.' || $1, 0))", schema
-                    )
-                    yield transaction
-                finally:
-                    transaction._cursor.close()
+            transaction = cls(connection, schema)
+            try:
+                transaction.fetch("select set_config('search_path', quote_ident($1), true)", schema)
+                transaction.fetch(
+                    "select pg_advisory_xact_lock(hashtextextended('totes_dagster.load.' || $1, 0))", schema
+                )
+                yield transaction
+            finally:
+                transaction._cursor.close()
+                connection.rollback()
         except adbc_errors.Error as error:
             raise DatabaseError(f"Loading the warehouse failed: {' '.join(str(error).split())}") from error
 

@@ -22,7 +22,7 @@ from totes_dagster.stages import ingest as ingest_stage
 from totes_dagster.stages.ingest import ingest
 from totes_dagster.stages.load import load
 from totes_dagster.stages.refresh import reconcile, remodel
-from totes_dagster.stages.remodel import REMODELS, remodelled, write_star
+from totes_dagster.stages.remodel import REMODELS, Written, remodelled, write_star
 from totes_dagster_tests import oracle
 from totes_dagster_tests.end_to_end.world import World
 
@@ -140,6 +140,16 @@ def test_a_remodel_that_dies_halfway_is_completed_by_the_next(
     assert unseen_company.wrongs(strict=True) == []
     after = files(platform)
     assert {path: after[path] for path in before} == before
+
+
+def test_a_remodel_that_comes_second_leaves_what_the_first_wrote(unseen_company: World) -> None:
+    platform = unseen_company.platform
+    ingest(platform.source, platform.ingestion)
+    computed_twice = [list(remodelled("dim_staff", platform.ingestion, platform.processed)) for _ in range(2)]
+    assert write_star(platform.processed, computed_twice[0]).parts == 1
+    before = files(platform)
+    assert write_star(platform.processed, computed_twice[1]) == Written()
+    assert files(platform) == before
 
 
 @pytest.mark.parametrize("death", [MemoryError, KeyboardInterrupt])
