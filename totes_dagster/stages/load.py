@@ -23,7 +23,8 @@ from totes_dagster.schema.totesys import Capture
 from totes_dagster.stages.constraints import add_missing_foreign_keys, drop_foreign_keys_where_it_pays, pays_off
 from totes_dagster.stages.progress import Progress, silent
 from totes_dagster.stages.remodel import REMODELS, star_parts, star_schema
-from totes_dagster.stages.warehouse import LoadedTable, LoadTransaction, Parts
+from totes_dagster.stages.streams import Parts
+from totes_dagster.stages.warehouse import LoadedTable, LoadTransaction
 
 logger = logging.getLogger(__name__)
 

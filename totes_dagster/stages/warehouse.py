@@ -14,12 +14,10 @@ from adbc_driver_postgresql import dbapi as adbc
 from psycopg import sql
 from sqlalchemy import String, Table
 
-from totes_dagster.errors import DatabaseError, PartError
+from totes_dagster.errors import DatabaseError
 from totes_dagster.schema import warehouse
-from totes_dagster.schema.arrow import arrow_schema, arrow_type
-
-Parts = Iterator[tuple[str, pa.Table]]
-"""Parts to be loaded, each with its path."""
+from totes_dagster.schema.arrow import arrow_type
+from totes_dagster.stages.streams import Parts, RowStream, checked_stream, star_stream
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ class LoadTransaction:
 
     def copy(self, table: Table, parts: Parts, *, batch: int | None = None) -> int:
         """Copy parts straight into a table; into a fact with the batch's number. Returns the number of rows."""
-        return self._ingest(table.name, _reader(table, parts, batch), temporary=False)
+        return self._ingest(table.name, star_stream(table, parts, batch), temporary=False)
 
     def stage(self, table: Table, parts: Parts) -> int:
         """Copy parts into the table's staging table, which goes with the transaction. Returns the number of rows."""
@@ -113,7 +111,7 @@ class LoadTransaction:
                 _staging(table), _names(columns), _name(table)
             )
         )
-        staged = self._ingest(f"staging_{table.name}", _reader(table, parts), temporary=True)
+        staged = self._ingest(f"staging_{table.name}", star_stream(table, parts), temporary=True)
         self.execute(sql.SQL("analyze {}").format(_staging(table)))
         return staged
 
@@ -131,7 +129,7 @@ class LoadTransaction:
         )
         if parts is not None:
             schema = pa.schema([(key, arrow_type(fact.columns[key]))])
-            self._ingest(f"live_keys_{fact.name}", _checked(fact, schema, parts), temporary=True)
+            self._ingest(f"live_keys_{fact.name}", checked_stream(fact, schema, parts), temporary=True)
         self.execute(sql.SQL("analyze {}").format(_live_keys(fact)))
 
     def merge_dimension(self, dimension: Table) -> tuple[int, int]:
@@ -256,7 +254,7 @@ class LoadTransaction:
         """Let the planner know a table whose contents changed a lot."""
         self.execute(sql.SQL("analyze {}").format(_name(table)))
 
-    def _ingest(self, table: str, rows: "_Rows", *, temporary: bool) -> int:
+    def _ingest(self, table: str, rows: RowStream, *, temporary: bool) -> int:
         schema = None if temporary else self._schema
         reader = pa.RecordBatchReader.from_batches(rows.schema, rows)
         try:
@@ -268,57 +266,6 @@ class LoadTransaction:
             if rows.failure is not None:  # the driver reports no more than that the stream broke off
                 raise rows.failure from None
             raise
-
-
-class _Rows:
-    """A stream of record batches that remembers what it failed of."""
-
-    def __init__(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
-        self.schema = schema
-        self.failure: Exception | None = None
-        self._batches = batches
-
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
-        try:
-            yield from self._batches
-        except Exception as error:
-            self.failure = error
-            raise
-
-
-def _reader(table: Table, parts: Parts, batch: int | None = None) -> _Rows:
-    rows = _checked(table, arrow_schema(warehouse.remodelled_columns(table)), parts)
-    if batch is None:
-        return rows
-    column = pa.field("batch", pa.int64(), nullable=False)
-
-    def numbered() -> Iterator[pa.RecordBatch]:
-        for piece in rows:
-            yield piece.append_column(column, pa.repeat(pa.scalar(batch, pa.int64()), piece.num_rows))
-
-    return _Rows(rows.schema.append(column), numbered())
-
-
-def _checked(table: Table, schema: pa.Schema, parts: Parts) -> _Rows:
-    """A stream of parts, each of which must have exactly this schema.
-
-    ADBC copies binary values: a type of the same width would be taken for the column's own, and silently corrupt it.
-    """
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        for path, rows in parts:
-            if not rows.schema.equals(schema):
-                raise PartError(
-                    f"The part {path} does not have the columns of {table.name}. Found: {_described(rows.schema)}. "
-                    f"Expected: {_described(schema)}."
-                )
-            yield from rows.to_batches()
-
-    return _Rows(schema, batches())
-
-
-def _described(schema: pa.Schema) -> str:
-    return ", ".join(f"{field.name} {field.type}{'' if field.nullable else ' not null'}" for field in schema)
 
 
 def _text(statement: str | sql.Composable) -> str:

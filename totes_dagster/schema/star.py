@@ -1,0 +1,100 @@
+"""What star tables are made of: how a column, a dimension and a fact are declared, and what is read off them later.
+
+The tables themselves are in `dimensions.py` and `facts.py`, and all together in `warehouse.py`.
+"""
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Integer, MetaData, Table, text
+from sqlalchemy.types import TypeEngine
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "ix": "%(table_name)s_%(column_0_name)s_idx",
+    }
+)
+
+UNKNOWN = "Unknown"
+"""What a NOT NULL text column holds where the source has nothing to say, and all text of a placeholder member."""
+
+
+def column(
+    name: str,
+    type_: TypeEngine[Any],
+    description: str,
+    *sources: str,
+    nullable: bool = False,
+    references: str | None = None,
+) -> Column[Any]:
+    """A column; `sources` name the source columns (`table.column`) that its value comes from."""
+    constraints = [ForeignKey(references)] if references else []
+    return Column(name, type_, *constraints, nullable=nullable, comment=description, info={"sources": sources})
+
+
+def dimension(name: str, grain: str, key: Column[Any], *columns: Column[Any], version: int = 1) -> Table:
+    """A dimension. See `remodel_version_of` for `version`."""
+    return Table(name, metadata, key, *columns, comment=grain, info={"natural_key": key.name, "version": version})
+
+
+def dimension_key(name: str, type_: TypeEngine[Any], description: str, *sources: str) -> Column[Any]:
+    """The key of a dimension, which is the source's own."""
+    return Column(name, type_, primary_key=True, autoincrement=False, comment=description, info={"sources": sources})
+
+
+def fact(name: str, grain: str, record_id: str, *columns: Column[Any], version: int = 1) -> Table:
+    """A fact: a generated record id, the natural key first among `columns`, and what the platform adds.
+
+    See `remodel_version_of` for `version`.
+    """
+    return Table(
+        name,
+        metadata,
+        Column(
+            record_id,
+            Integer,
+            primary_key=True,
+            autoincrement=True,
+            comment="Generated number of this version; of two versions of one row the newer has the higher number.",
+        ),
+        *columns,
+        Column(
+            "is_deleted",
+            Boolean,
+            nullable=False,
+            server_default=text("false"),
+            comment="True on the version that records that the row is gone from the source.",
+        ),
+        Column("batch", BigInteger, nullable=False, comment="Batch that brought this version; 0 where none did."),
+        comment=grain,
+        info={"natural_key": columns[0].name, "record_id": record_id, "version": version},
+    )
+
+
+def natural_key_of(table: Table) -> str:
+    """Name of the column that says which thing a row of this star table is about."""
+    return str(table.info["natural_key"])
+
+
+def record_id_of(fact: Table) -> str:
+    """Name of a fact's generated key, which orders the versions of one thing."""
+    return str(fact.info["record_id"])
+
+
+def remodel_version_of(table: Table) -> int:
+    """Version of a star table's declaration and function, which names its folder in the processed zone.
+
+    Raise it when either changes: as objects are never overwritten, every batch is then remodelled into a new folder.
+    """
+    return int(table.info["version"])
+
+
+def remodelled_columns(table: Table) -> list[Column[Any]]:
+    """The columns that the remodel computes: all but those that only the load can fill in."""
+    return [column for column in table.columns if "sources" in column.info]
+
+
+def current_view_of(fact: Table) -> str:
+    """Name of the view that shows a fact's newest, live versions."""
+    return fact.name.replace("fact_", "current_")
