@@ -30,7 +30,7 @@ class RowStream:
 
 
 def star_stream(table: Table, parts: Parts, batch: int | None = None) -> RowStream:
-    """A stream of a star table's parts, for the columns that the remodel computes; with a batch, also for its number."""
+    """A stream of a star table's parts, of the columns that the remodel computes; with a batch, also its number."""
     rows = checked_stream(table, arrow_schema(remodelled_columns(table)), parts)
     if batch is None:
         return rows

@@ -222,6 +222,7 @@ def test_a_calendar_that_counts_days_otherwise_is_put_right(plainly_loaded: Worl
             "drop view current_payment",
         ),
     ],
+    ids=["floats", "scale", "column missing", "not generated", "our column's name", "view for a table", "view's name"],
 )
 def test_a_warehouse_of_another_shape_is_refused_by_name_and_left_alone(
     unseen_company: World, spoil: str, named: str, mend: str

@@ -137,6 +137,7 @@ def test_when_nothing_changed_there_is_no_batch(company: World) -> None:
             "select currency_name = 'Japanese Yen' from dim_currency where currency_id = 1",
         ),
     ],
+    ids=["department", "department without a place", "department with an empty place", "address", "currency"],
 )
 def test_a_change_of_one_reference_table_reaches_every_dimension_made_of_it(
     company: World, change: str, query: str
