@@ -8,6 +8,7 @@ import pytest
 from totes_dagster.lake.log import BatchLog
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.stages.ingest import ingest
+from totes_dagster.stages.refresh import refresh
 from totes_dagster_tests.end_to_end.world import World, start_totes
 
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = {}"
@@ -89,6 +90,24 @@ def test_an_ingest_that_loses_its_number_captures_anew(
     for key in (9, 10):
         assert company.versions("fact_sales_order", key) == ["live", "deleted"]
     assert batches(company) == list(range(1, company.head() + 1))
+
+
+def test_a_batch_that_somebody_commits_in_the_midst_of_a_refresh_does_not_break_it(company: World) -> None:
+    platform = company.platform
+    overtaken = threading.Event()
+
+    def overtake(stage: str, table: str, rows: int) -> None:
+        if (stage, table) == ("remodel", "fact_payment") and not overtaken.is_set():
+            overtaken.set()
+            company.change(EDIT.format(8))
+            assert ingest(platform.source, platform.ingestion) is not None
+
+    company.change(EDIT.format(7), "update payment set paid = not paid")
+    refresh(platform, progress=overtake)
+    assert overtaken.is_set()
+    company.refresh()
+    assert company.wrongs(strict=True) == []
+    assert batches(company) == [1, 2, 3]
 
 
 def test_refreshes_that_race_while_the_company_works_lose_and_double_nothing(company: World) -> None:

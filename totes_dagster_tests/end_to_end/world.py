@@ -16,6 +16,18 @@ from totes_dagster.platform import Platform
 from totes_dagster.stages.refresh import Refreshed, refresh
 from totes_dagster_tests import oracle
 
+NEW_ORDER = """
+    insert into sales_order select 1000, now(), now(), design_id, staff_id, counterparty_id, 123, 4.56, currency_id,
+           agreed_delivery_date, agreed_payment_date, agreed_delivery_location_id
+    from sales_order where sales_order_id = 1"""
+NEW_DEAL = (
+    NEW_ORDER,
+    "insert into transaction values (1000, 'SALE', 1000, null, now(), now())",
+    """insert into payment select 1000, now(), now(), 1000, counterparty_id, 560.88, currency_id, payment_type_id,
+              false, payment_date, company_ac_number, counterparty_ac_number from payment where payment_id = 1""",
+)
+"""Statements that place an order, with its transaction and payment, under the number 1000."""
+
 
 @dataclass(frozen=True)
 class World:
@@ -61,6 +73,14 @@ class World:
     def head(self) -> int:
         """Number of the newest committed batch."""
         return BatchLog(self.platform.ingestion).head()
+
+    def has_arrived(self) -> bool:
+        """Whether further refreshes make no batch, also while somebody keeps an unrelated transaction open."""
+        head = self.head()
+        with self.transaction():
+            self.refresh()
+        self.refresh()
+        return self.head() == head
 
     def versions(self, fact: str, key: int) -> list[str]:
         """What became of one row of a fact: `live` or `deleted` for each version, oldest first."""
