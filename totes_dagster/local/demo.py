@@ -102,7 +102,7 @@ def _refresh(platform: Platform) -> None:
 
 
 def _show_history(platform: Platform, order: int) -> None:
-    columns = (record_id_of(fact_sales_order), "units_sold", "unit_price", "last_updated_time", "is_deleted", "batch")
+    columns = (record_id_of(fact_sales_order), "units_sold", "last_updated_time", "is_deleted", "batch")
     with platform.warehouse.connect() as connection:
         versions = connection.execute(
             sql.SQL("select {columns} from {fact} where sales_order_id = %s order by {record_id}").format(
