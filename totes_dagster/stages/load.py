@@ -145,6 +145,7 @@ def _load_calendar(transaction: LoadTransaction, parts: Parts) -> LoadedTable:
 def _load_dimension(transaction: LoadTransaction, table: Table, parts: Parts) -> LoadedTable:
     if transaction.is_empty(table):
         copied = transaction.copy(table, parts)
+        transaction.analyze(table)
         return LoadedTable(staged=copied, new=copied)
     staged = transaction.stage(table, parts)
     new, changed = transaction.merge_dimension(table) if staged else (0, 0)
@@ -162,6 +163,7 @@ def _load_fact(
     # Only once its foreign keys are gone: references that point nowhere get their placeholders after the copy.
     if transaction.is_empty(fact) and pays_off(entry.rows, present=0):
         copied = transaction.copy(fact, parts, batch=manifest.batch)
+        transaction.analyze(fact)
         return LoadedTable(staged=copied, new=copied), transaction.add_placeholders(fact, copied_by=manifest.batch)
     staged = transaction.stage(fact, parts)
     placeholders = transaction.add_placeholders(fact)

@@ -31,11 +31,10 @@ _ARRIVES_EXACTLY = {
     "time without time zone",
     "timestamp with time zone",
     "timestamp without time zone",
-    "uuid",
     "character varying",
     "bytea",
 }
-"""Types that ADBC delivers as they are. All others are read as text; enums would arrive as opaque bytes."""
+"""Types that ADBC delivers as they are. All others are read as text: enums, for one, would arrive as opaque bytes."""
 
 
 @dataclass(frozen=True)
