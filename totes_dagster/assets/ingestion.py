@@ -41,9 +41,9 @@ def ingest(
 ) -> Iterator[MaterializeResult]:  # type: ignore[type-arg]
     """Commit what changed in the source since the newest batch."""
     lake = ingestion_zone.lake
+    log = BatchLog(lake)
     manifest = ingest_batch(totesys.database(), lake, recapture=tuple(TABLES) if config.recapture else ())
     if manifest is None:
-        log = BatchLog(lake)
         manifest, new = log.manifest(log.head()), False
         context.log.info(f"Nothing changed in totesys since batch {manifest.batch}.")
     else:
@@ -58,6 +58,7 @@ def ingest(
                 "dagster/row_count": entry.census.rows,
                 "dagster/column_lineage": copied_lineage(key_of_source(name), table.columns),
                 "batch": entry.batch,
+                "newest_batch": manifest.batch,
                 "rows": entry.rows if captured else 0,
                 "bytes": sum(part.bytes for part in entry.parts) if captured else 0,
                 "content": f"{entry.content} since the batch before" if captured else "nothing new",

@@ -61,14 +61,15 @@ class Census(_Record):
 class TableEntry(_Record):
     """A source table in a manifest: carried over unchanged for as long as the table does not change.
 
-    `batch` is the batch that brought `parts`. `live_keys` hold all keys of the table, where rows may be gone.
+    `batch` is the batch that brought `parts`. `live_keys` are parts with all keys of the table where rows may be gone,
+    no parts where none are left; None where nothing is gone.
     """
 
     batch: int
     content: Capture
     census: Census
     parts: tuple[Part, ...]
-    live_keys: tuple[Part, ...] = ()
+    live_keys: tuple[Part, ...] | None = None
 
     @property
     def rows(self) -> int:

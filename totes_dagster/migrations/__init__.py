@@ -33,22 +33,26 @@ def migrate(database: Database, schema: str) -> str | None:
     Raises:
         WarehouseSchemaError: tables that are already there are not the warehouse's.
     """
-    before = _revision(database, schema)
-    if before == HEAD:
-        return before
-    # Slow to import, and needed on few days.
-    from alembic import command  # noqa: PLC0415
-    from alembic.config import Config  # noqa: PLC0415
-    from sqlalchemy import create_engine  # noqa: PLC0415
-    from sqlalchemy.pool import StaticPool  # noqa: PLC0415
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     with database.connect() as connection:
+        before = _revision(connection, schema)
+        if before == HEAD:
+            return before
+        # Slow to import, and needed on few days.
+        from alembic import command  # noqa: PLC0415
+        from alembic.config import Config  # noqa: PLC0415
+        from sqlalchemy import create_engine  # noqa: PLC0415
+        from sqlalchemy.pool import StaticPool  # noqa: PLC0415
+
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
         engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool)
         # One transaction for everything: a migration that fails leaves the warehouse as it was.
         with engine.begin() as bound:
             _prepare(connection, schema)
+            # Asked again under the lock, for another process may have migrated meanwhile.
+            before = _revision(connection, schema)
+            if before is None:
+                _refuse_foreign_names(connection, schema)
             _check(connection, schema, adopting=True)
             config.attributes["connection"] = bound
             command.upgrade(config, "head")
@@ -57,17 +61,29 @@ def migrate(database: Database, schema: str) -> str | None:
     return before
 
 
-def _revision(database: Database, schema: str) -> str | None:
-    with database.connect() as connection:
-        table = sql.Identifier(schema, VERSION_TABLE)
-        (exists,) = _row(connection, "select to_regclass(%s) is not null", [table.as_string(connection)])
-        return _row(connection, sql.SQL("select version_num from {}").format(table))[0] if exists else None
+def _revision(connection: psycopg.Connection, schema: str) -> str | None:
+    table = sql.Identifier(schema, VERSION_TABLE)
+    (exists,) = _row(connection, "select to_regclass(%s) is not null", [table.as_string(connection)])
+    return _row(connection, sql.SQL("select version_num from {}").format(table))[0] if exists else None
 
 
 def _prepare(connection: psycopg.Connection, schema: str) -> None:
     connection.execute("select pg_advisory_xact_lock(hashtextextended('totes_dagster.migrate.' || %s, 0))", [schema])
     connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
     connection.execute("select set_config('search_path', quote_ident(%s), true)", [schema])
+
+
+def _refuse_foreign_names(connection: psycopg.Connection, schema: str) -> None:
+    """Names that only the platform adds must be free: adopting is for the plain tables."""
+    ours = [warehouse.load_history.name, *map(warehouse.current_view_of, warehouse.FACTS.values())]
+    for (name,) in connection.execute(
+        "select relname from pg_class where relnamespace = %s::regnamespace and relname = any(%s)",
+        [sql.Identifier(schema).as_string(connection), ours],
+    ):
+        raise WarehouseSchemaError(
+            f"The warehouse's schema {schema} has a {name} that is not the platform's. Rename it, or set "
+            "WAREHOUSE_SCHEMA to a schema of the platform's own."
+        )
 
 
 def _check(connection: psycopg.Connection, schema: str, *, adopting: bool) -> None:

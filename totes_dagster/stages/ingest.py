@@ -118,7 +118,9 @@ def _capture(
             try:
                 rows = _counted(follower.rows(name, columns[name], item.capture), name, progress)
                 parts = _write_parts(lake, folder, attempt, rows)
-                keys = _write_parts(lake, f"live_keys/{folder}", attempt, follower.keys(name)) if item.live_keys else ()
+                keys = (
+                    _write_parts(lake, f"live_keys/{folder}", attempt, follower.keys(name)) if item.live_keys else None
+                )
             finally:
                 idle.put(follower)
             content = item.capture.content

@@ -20,7 +20,12 @@ from totes_dagster.model import calendar
 from totes_dagster.model.frames import to_table
 from totes_dagster.schema import warehouse
 from totes_dagster.schema.totesys import Capture
-from totes_dagster.stages.constraints import add_missing_foreign_keys, drop_foreign_keys_where_it_pays, pays_off
+from totes_dagster.stages.constraints import (
+    Dropped,
+    add_missing_foreign_keys,
+    drop_foreign_keys_where_it_pays,
+    foreign_keys_of,
+)
 from totes_dagster.stages.progress import Progress, silent
 from totes_dagster.stages.remodel import REMODELS, star_parts, star_schema
 from totes_dagster.stages.streams import Parts
@@ -38,7 +43,13 @@ class LoadedBatch:
 
 
 def load(
-    database: Database, schema: str, ingestion: Lake, processed: Lake, progress: Progress = silent
+    database: Database,
+    schema: str,
+    ingestion: Lake,
+    processed: Lake,
+    *,
+    up_to: int | None = None,
+    progress: Progress = silent,
 ) -> list[LoadedBatch]:
     """Load every batch that the warehouse has not loaded yet.
 
@@ -47,6 +58,7 @@ def load(
         schema: the warehouse's schema.
         ingestion: the zone with the batches' manifests and live keys.
         processed: the zone with the star-schema parts.
+        up_to: the last batch to load. Later ones may have been committed by others, who have yet to remodel them.
         progress: told of rows as they are staged.
 
     Returns:
@@ -60,16 +72,19 @@ def load(
     log = BatchLog(ingestion)
     loaded: list[LoadedBatch] = []
     with database.connect_bulk() as connection:
-        while (done := _load_next(connection, schema, log, processed, progress)) is not None:
+        while True:
+            done = _load_next(connection, schema, log, processed, up_to, progress)
+            if done is None:
+                return loaded
             logger.info("Loaded batch %d.", done.batch)
             loaded.append(done)
-    return loaded
 
 
 def _load_next(
-    connection: adbc.Connection, schema: str, log: BatchLog, processed: Lake, progress: Progress
+    connection: adbc.Connection, schema: str, log: BatchLog, processed: Lake, up_to: int | None, progress: Progress
 ) -> LoadedBatch | None:
     """Load the oldest batch that is not loaded, or return None if there is none."""
+    may_drop = True
     while True:
         with LoadTransaction.begin(connection, schema) as transaction:
             # Asked under the lock, for another load may have come first.
@@ -80,16 +95,21 @@ def _load_next(
                     "TOTES_INGESTION_LAKE and WAREHOUSE_URL; to load this lake from its first batch, drop the "
                     "warehouse's tables."
                 )
-            if not log.has(head + 1):
+            if head == up_to or not log.has(head + 1):
                 return None
             manifest = log.manifest(head + 1)
-            if not drop_foreign_keys_where_it_pays(transaction, _rows_of_facts(manifest)):
-                loaded = _load(transaction, manifest, log.digest(manifest.batch), log.lake, processed, progress)
-                transaction.commit()
-                return loaded
-            # Dropping locks readers out, so it must not wait for the load to end. If that load never comes, the next
-            # one puts the foreign keys back all the same.
+            if may_drop:
+                dropped = drop_foreign_keys_where_it_pays(transaction, _rows_of_facts(manifest))
+                may_drop = False
+                if dropped is Dropped.SOME:
+                    # Dropping locks readers out, so it must not wait for the load to end. If that load never comes,
+                    # the next one puts the foreign keys back all the same.
+                    transaction.commit()
+                if dropped is not Dropped.NONE:
+                    continue
+            loaded = _load(transaction, manifest, log.digest(manifest.batch), log.lake, processed, progress)
             transaction.commit()
+            return loaded
 
 
 def _load(
@@ -100,7 +120,7 @@ def _load(
     for star, table in warehouse.TABLES.items():
         parts = _counted(_parts(star, manifest, processed), star, progress)
         if table is warehouse.dim_date:
-            tables[star] = _load_calendar(transaction, parts)
+            tables[star] = _load_calendar(transaction, parts, first_load=manifest.batch == 1)
         elif star in warehouse.DIMENSIONS:
             tables[star] = _load_dimension(transaction, table, parts)
         else:
@@ -120,7 +140,7 @@ def _load(
     return LoadedBatch(manifest.batch, tables)
 
 
-def _load_calendar(transaction: LoadTransaction, parts: Parts) -> LoadedTable:
+def _load_calendar(transaction: LoadTransaction, parts: Parts, *, first_load: bool) -> LoadedTable:
     """Let the calendar reach from the earliest to the latest year that it or the batch names, without a gap between."""
     table = warehouse.dim_date
     named = [rows.column("date_id") for _, rows in parts]
@@ -135,7 +155,8 @@ def _load_calendar(transaction: LoadTransaction, parts: Parts) -> LoadedTable:
         star_schema("dim_date"),
         "dim_date",
     )
-    if staged.num_rows == present:
+    # The first load may find a calendar of somebody else's, whose days are all there but counted otherwise.
+    if staged.num_rows == present and not first_load:
         return LoadedTable(staged=len(days))
     transaction.stage(table, iter([("the calendar", staged)]))
     new, changed = transaction.merge_dimension(table)
@@ -160,8 +181,8 @@ def _load_fact(
     if not manifest.brings(source):
         return LoadedTable(), {}
     entry = manifest.tables[source]
-    # Only once its foreign keys are gone: references that point nowhere get their placeholders after the copy.
-    if transaction.is_empty(fact) and pays_off(entry.rows, present=0):
+    # Only without its foreign keys: references that point nowhere get their placeholders after the copy.
+    if transaction.is_empty(fact) and not foreign_keys_of(transaction, fact):
         copied = transaction.copy(fact, parts, batch=manifest.batch)
         transaction.analyze(fact)
         return LoadedTable(staged=copied, new=copied), transaction.add_placeholders(fact, copied_by=manifest.batch)
@@ -169,9 +190,9 @@ def _load_fact(
     placeholders = transaction.add_placeholders(fact)
     new, changed = transaction.append_versions(fact, manifest.batch)
     deleted = 0
-    if entry.content is Capture.WHOLE or entry.live_keys:
-        keys = ((part.path, ingestion.read_part(part.path)) for part in entry.live_keys)
-        transaction.list_live_keys(fact, keys if entry.live_keys else None)
+    if entry.content is Capture.WHOLE or entry.live_keys is not None:
+        keys = ((part.path, ingestion.read_part(part.path)) for part in entry.live_keys or ())
+        transaction.list_live_keys(fact, None if entry.content is Capture.WHOLE else keys)
         deleted = transaction.append_deletions(fact, manifest.batch)
     return LoadedTable(staged=staged, new=new, changed=changed, deleted=deleted), placeholders
 

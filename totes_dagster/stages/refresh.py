@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from totes_dagster.lake.log import BatchLog
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.migrations import migrate
 from totes_dagster.platform import Platform
@@ -40,9 +41,18 @@ def refresh(platform: Platform, *, recapture: Collection[str] = (), progress: Pr
         TotesError: see the stages. What was done before it stays done; the next refresh carries on from there.
     """
     ingested = ingest(platform.source, platform.ingestion, recapture=recapture, progress=progress)
+    # Batches that others commit from here on are theirs to remodel.
+    head = BatchLog(platform.ingestion).head()
     written = {star: remodel(platform, star, progress) for star in REMODELS}
     migrate(platform.warehouse, platform.schema)
-    loaded = load(platform.warehouse, platform.schema, platform.ingestion, platform.processed, progress)
+    loaded = load(
+        platform.warehouse,
+        platform.schema,
+        platform.ingestion,
+        platform.processed,
+        up_to=head,
+        progress=progress,
+    )
     return Refreshed(ingested, written, loaded)
 
 

@@ -18,13 +18,15 @@ class RowStream:
 
     def __init__(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
         self.schema = schema
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
         self._batches = batches
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         try:
             yield from self._batches
-        except Exception as error:
+        except GeneratorExit:  # nobody wants the rest
+            raise
+        except BaseException as error:
             self.failure = error
             raise
 

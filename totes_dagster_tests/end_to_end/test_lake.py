@@ -166,7 +166,7 @@ def test_a_load_that_dies_halfway_is_done_by_the_next(company: World, death: typ
     for star in REMODELS:
         remodel(platform, star)
     with pytest.raises(death):
-        load(platform.warehouse, platform.schema, platform.ingestion, platform.processed, die_in_the_last_fact)
+        load(platform.warehouse, platform.schema, platform.ingestion, platform.processed, progress=die_in_the_last_fact)
     assert company.ask("select * from load_history") == before
     assert oracle.history(company.warehouse_url) == history
     assert company.ask_one("select count(*) from dim_design where design_name = 'Drawn anew'") == 0

@@ -1,0 +1,179 @@
+"""The real assets, run in process on real databases: what they do, and what they say of it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+from dagster import AssetKey, DagsterInstance
+
+from totes_dagster.errors import PartMissingError, SourceSchemaError
+from totes_dagster.lake.log import BatchLog
+from totes_dagster.schema import totesys, warehouse
+from totes_dagster_tests.assets.graph import Graph, metadata_of
+
+EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = 7"
+
+
+def source_rows(graph: Graph) -> Mapping[str, int]:
+    with psycopg.connect(graph.platform.source.url) as connection:
+        return {
+            name: connection.execute(f"select count(*) from {name}").fetchall()[0][0]  # type: ignore[call-overload]
+            for name in totesys.TABLES
+        }
+
+
+def warehouse_rows(graph: Graph) -> Mapping[str, int]:
+    return {name: graph.ask(f"select count(*) from analytics.{name}")[0][0] for name in warehouse.TABLES}
+
+
+def lineage(metadata: Mapping[str, Any]) -> set[tuple[str, str, str]]:
+    """A table's column lineage: column, table upstream, its column."""
+    return {
+        (column, dep.asset_key.to_user_string(), dep.column_name)
+        for column, deps in metadata["dagster/column_lineage"].deps_by_column.items()
+        for dep in deps
+    }
+
+
+def test_a_refresh_materialises_every_asset_and_counts_what_it_did(graph: Graph) -> None:
+    said = metadata_of(graph.run())
+    assert len(said) == 33
+    in_source, in_warehouse = source_rows(graph), warehouse_rows(graph)
+    for name, rows in in_source.items():
+        ingested = said[f"ingestion/{name}"]
+        assert (ingested["dagster/row_count"], ingested["rows"], ingested["batch"]) == (rows, rows, 1)
+        assert ingested["bytes"] > 0
+    for name, rows in in_warehouse.items():
+        remodelled, loaded = said[f"processed/{name}"], said[f"warehouse/{name}"]
+        assert (remodelled["batches"], remodelled["batch"], remodelled["parts"]) == ("1", 1, 1)
+        assert (loaded["dagster/row_count"], loaded["new"], loaded["staged"]) == (rows, rows, rows)
+        assert (loaded["batch"], loaded["batches_loaded"]) == (1, 1)
+        assert loaded["changed"] == loaded["unchanged"] == loaded["deleted"] == loaded["placeholders"] == 0
+        if name != "dim_date":  # of which the zone holds the named days, and the warehouse whole years
+            assert remodelled["rows"] == rows
+    assert in_warehouse["fact_payment"] == in_source["payment"] > 0
+
+
+def test_a_second_refresh_says_that_there_was_nothing_to_do(graph: Graph) -> None:
+    graph.run()
+    said = metadata_of(graph.run())
+    assert len(said) == 33
+    assert BatchLog(graph.platform.ingestion).head() == 1
+    for name, rows in source_rows(graph).items():
+        ingested = said[f"ingestion/{name}"]
+        assert (ingested["dagster/row_count"], ingested["rows"], ingested["bytes"]) == (rows, 0, 0)
+        assert ingested["content"] == "nothing new"
+    for name in warehouse.TABLES:
+        assert (said[f"processed/{name}"]["parts"], said[f"processed/{name}"]["rows"]) == (0, 0)
+        assert (said[f"warehouse/{name}"]["batches_loaded"], said[f"warehouse/{name}"]["staged"]) == (0, 0)
+
+
+def test_a_change_is_counted_where_it_went_and_nowhere_else(graph: Graph) -> None:
+    graph.run()
+    before = warehouse_rows(graph)
+    graph.change(EDIT, "delete from payment where payment_id = 3")
+    said = metadata_of(graph.run())
+    changed = {name: said[f"warehouse/{name}"]["changed"] for name in warehouse.TABLES}
+    assert changed == {name: int(name == "fact_sales_order") for name in warehouse.TABLES}
+    deleted = {name: said[f"warehouse/{name}"]["deleted"] for name in warehouse.TABLES}
+    assert deleted == {name: int(name == "fact_payment") for name in warehouse.TABLES}
+    for name, rows in before.items():
+        added = said[f"warehouse/{name}"]["dagster/row_count"] - rows
+        assert added == (name in {"fact_sales_order", "fact_payment"})
+
+
+def test_every_column_says_where_it_comes_from(graph: Graph) -> None:
+    said = metadata_of(graph.run())
+    for name, table in totesys.TABLES.items():
+        assert lineage(said[f"ingestion/{name}"]) == {
+            (column.name, f"totesys/{name}", column.name) for column in table.columns
+        }
+    for name, star in warehouse.TABLES.items():
+        columns = warehouse.remodelled_columns(star)
+        assert lineage(said[f"warehouse/{name}"]) == {
+            (column.name, f"processed/{name}", column.name) for column in columns
+        }
+        assert lineage(said[f"processed/{name}"]) == {
+            (column.name, f"ingestion/{source.split('.')[0]}", source.split(".")[1])
+            for column in columns
+            for source in column.info["sources"]
+        }
+    assert ("sales_staff_id", "ingestion/sales_order", "staff_id") in lineage(said["processed/fact_sales_order"])
+
+
+def test_one_processed_table_can_be_materialised_alone(graph: Graph) -> None:
+    graph.materialise(*(f"ingestion/{name}" for name in totesys.TABLES))
+    said = metadata_of(graph.materialise("processed/dim_staff"))
+    assert set(said) == {"processed/dim_staff"}
+    assert said["processed/dim_staff"]["rows"] == source_rows(graph)["staff"]
+    assert len(graph.platform.processed.paths("dim_staff")) == 1
+    assert graph.platform.processed.paths("dim_design") == []
+
+
+def test_a_part_that_was_lost_is_refilled_alone(graph: Graph, tmp_path: Any) -> None:
+    graph.run()
+    (path,) = graph.platform.processed.paths("dim_staff")
+    before = graph.platform.processed.read_part(path)
+    (tmp_path / "processed" / path).unlink()
+    said = metadata_of(graph.materialise("processed/dim_staff"))["processed/dim_staff"]
+    assert (said["batches"], said["parts"], said["rows"]) == ("1", 1, before.num_rows)
+    assert graph.platform.processed.read_part(path).equals(before)
+
+
+def test_a_load_of_a_batch_that_is_not_remodelled_fails_with_what_to_do(graph: Graph) -> None:
+    graph.materialise(*(f"ingestion/{name}" for name in totesys.TABLES))
+    everything = [f"warehouse/{name}" for name in warehouse.TABLES]
+    with pytest.raises(
+        PartMissingError, match=r"Batch 1 of dim_date is not remodelled: .*Materialise processed/dim_date"
+    ):
+        graph.materialise(*everything)
+    assert graph.ask("select count(*) from analytics.load_history") == [(0,)]
+    graph.materialise(*(f"processed/{name}" for name in warehouse.TABLES))
+    assert metadata_of(graph.materialise(*everything))["warehouse/dim_staff"]["batches_loaded"] == 1
+
+
+def test_a_reconciliation_captures_everything_and_changes_nothing(graph: Graph) -> None:
+    graph.run()
+    before = warehouse_rows(graph)
+    said = metadata_of(graph.run("reconcile"))
+    for name, rows in source_rows(graph).items():
+        assert (said[f"ingestion/{name}"]["rows"], said[f"ingestion/{name}"]["batch"]) == (rows, 2)
+        assert said[f"ingestion/{name}"]["content"].startswith("whole")
+    for name in warehouse.TABLES:
+        loaded = said[f"warehouse/{name}"]
+        assert (loaded["new"], loaded["changed"], loaded["deleted"]) == (0, 0, 0)
+    assert warehouse_rows(graph) == before
+
+
+def test_a_run_that_fails_says_why_and_runs_nothing_downstream(graph: Graph) -> None:
+    graph.change("alter table staff rename column first_name to forename")
+    result = graph.run(raise_on_error=False)
+    assert not result.success
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert failure.step_key == "ingest"
+    error = failure.step_failure_data.error
+    assert error is not None
+    causes = error.to_string()
+    assert SourceSchemaError.__name__ in causes
+    assert "The source's table staff has no column first_name" in causes
+    assert metadata_of(result) == {}
+    assert graph.platform.ingestion.paths("batches") == []
+
+
+def test_dagsters_own_storage_can_be_lost(graph: Graph) -> None:
+    graph.run()
+    graph.change(EDIT)
+    forgetful = replace(graph, instance=DagsterInstance.ephemeral())
+    said = metadata_of(forgetful.run())
+    assert said["warehouse/fact_sales_order"]["changed"] == 1
+    assert graph.ask("select batch from analytics.load_history order by batch") == [(1,), (2,)]
+
+
+def test_no_password_is_in_what_dagster_keeps(graph: Graph) -> None:
+    result = graph.run()
+    assert graph.instance.get_latest_materialization_event(AssetKey(["warehouse", "fact_payment"])) is not None
+    for event in graph.instance.all_logs(result.run_id):
+        assert graph.platform.source.url not in str(event)
+        assert graph.platform.warehouse.url not in str(event)

@@ -1,0 +1,98 @@
+"""The log of batches: numbered without a gap, each committed once, found in few looks."""
+
+import hashlib
+import math
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from totes_dagster.errors import ManifestError
+from totes_dagster.lake.log import BatchLog, last_where, manifest_path
+from totes_dagster.lake.store import Lake
+from totes_dagster_tests.lake.conftest import Damage
+from totes_dagster_tests.lake.test_manifest import MANIFEST
+
+
+def commit(log: BatchLog, *batches: int) -> None:
+    for batch in batches:
+        assert log.commit(MANIFEST.model_copy(update={"batch": batch}))
+
+
+@settings(deadline=None)
+@given(known=st.integers(0, 10**6), more=st.integers(0, 10**6))
+@example(known=0, more=0)
+@example(known=0, more=2**19 - 1)
+@example(known=0, more=2**19)
+def test_the_last_number_is_found_with_few_questions(known: int, more: int) -> None:
+    last, asked = known + more, []
+
+    def holds(number: int) -> bool:
+        asked.append(number)
+        return number <= last
+
+    assert last_where(holds, known) == last
+    assert len(asked) <= 2 * math.log2(more + 2) + 1
+    assert min(asked) > known
+
+
+def test_the_path_of_a_manifest_sorts_as_its_number_does() -> None:
+    assert manifest_path(42) == "batches/0000000042.json"
+    assert sorted(map(manifest_path, (2, 10, 9, 100))) == [manifest_path(number) for number in (2, 9, 10, 100)]
+
+
+def test_a_new_log_has_no_batch(lake: Lake) -> None:
+    log = BatchLog(lake)
+    assert log.head() == 0
+    assert not log.has(1)
+    assert list(log.since(0)) == []
+
+
+def test_a_log_is_read_from_any_batch_on_oldest_first(lake: Lake) -> None:
+    commit(BatchLog(lake), *range(1, 8))
+    log = BatchLog(lake)
+    assert log.head() == log.head(at_least=3) == log.head(at_least=7) == 7
+    assert [manifest.batch for manifest in log.since(0)] == [1, 2, 3, 4, 5, 6, 7]
+    assert [manifest.batch for manifest in log.since(5)] == [6, 7]
+    assert list(log.since(7)) == []
+
+
+def test_a_log_sees_what_another_commits_later(lake: Lake) -> None:
+    mine, other = BatchLog(lake), BatchLog(lake)
+    commit(mine, 1)
+    assert mine.head() == 1
+    commit(other, 2, 3)
+    assert mine.head() == 3
+
+
+def test_a_number_is_committed_once(lake: Lake) -> None:
+    commit(BatchLog(lake), 1)
+    other = MANIFEST.model_copy(update={"snapshot": MANIFEST.snapshot.model_copy(update={"xmin": 8})})
+    assert not BatchLog(lake).commit(other)
+    assert BatchLog(lake).manifest(1) == MANIFEST
+
+
+def test_the_digest_is_that_of_the_objects_bytes(lake: Lake) -> None:
+    commit(BatchLog(lake), 1)
+    content = lake.read("batches/0000000001.json")
+    assert content is not None
+    assert BatchLog(lake).digest(1) == hashlib.sha256(content).hexdigest()
+
+
+def test_a_missing_manifest_is_named(lake: Lake) -> None:
+    with pytest.raises(ManifestError, match=r"batches/0000000005\.json is missing from"):
+        BatchLog(lake).manifest(5)
+
+
+def test_a_damaged_manifest_is_named(lake: Lake, damage: Damage) -> None:
+    commit(BatchLog(lake), 1)
+    damage(manifest_path(1), MANIFEST.to_json()[:-20])
+    with pytest.raises(ManifestError, match=r"batches/0000000001\.json cannot be read"):
+        BatchLog(lake).manifest(1)
+
+
+def test_a_manifest_under_another_batchs_number_is_refused(lake: Lake, damage: Damage) -> None:
+    commit(BatchLog(lake), 1, 2)
+    damage(manifest_path(2), MANIFEST.to_json())
+    with pytest.raises(ManifestError, match=r"batches/0000000002\.json in .* says it is batch 1\."):
+        list(BatchLog(lake).since(0))

@@ -1,0 +1,127 @@
+"""The manifest as JSON: what was written is what is read, and anything else is refused with a reason."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from totes_dagster.errors import ManifestError
+from totes_dagster.lake.manifest import Census, Manifest, Part, Snapshot, TableEntry
+from totes_dagster.schema.totesys import Capture
+
+COUNTS = st.integers(0, 2**62)
+CHECKSUMS = st.integers(-(2**63), 2**63 - 1)
+PARTS = st.lists(st.builds(Part, path=st.text(), rows=COUNTS, bytes=COUNTS), max_size=3).map(tuple)
+SNAPSHOTS = st.builds(
+    Snapshot,
+    taken_at=st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - UTC is given
+    xmin=COUNTS,
+    xmax=COUNTS,
+    system_identifier=st.integers(0, 2**63 - 1),
+    timeline=st.integers(1, 2**31),
+    database_oid=st.integers(1, 2**32),
+)
+ENTRIES = st.builds(
+    TableEntry,
+    batch=st.integers(1, 10**9),
+    content=st.sampled_from(Capture),
+    census=st.builds(Census, rows=COUNTS, keys=CHECKSUMS, versions=CHECKSUMS),
+    parts=PARTS,
+    live_keys=PARTS,
+)
+MANIFESTS = st.builds(
+    Manifest,
+    format=st.just(1),
+    batch=st.integers(1, 10**9),
+    snapshot=SNAPSHOTS,
+    tables=st.dictionaries(st.text(), ENTRIES, max_size=3),
+)
+MANIFEST = Manifest(
+    batch=1,
+    snapshot=Snapshot(
+        taken_at=datetime(2024, 2, 29, 12, 30, 0, 123456, tzinfo=UTC),
+        xmin=7,
+        xmax=9,
+        system_identifier=1,
+        timeline=1,
+        database_oid=5,
+    ),
+    tables={
+        "payment": TableEntry(
+            batch=1,
+            content=Capture.CHANGES,
+            census=Census(rows=2, keys=-(2**63), versions=2**63 - 1),
+            parts=(Part(path="a", rows=2, bytes=9), Part(path="b", rows=3, bytes=9)),
+        )
+    },
+)
+
+
+def refusal(data: bytes) -> str:
+    with pytest.raises(ManifestError, match=r"^The manifest batches/0000000001\.json cannot be read: ") as raised:
+        Manifest.from_json(data, "batches/0000000001.json")
+    return str(raised.value)
+
+
+def with_change(**changes: Any) -> bytes:
+    return json.dumps({**json.loads(MANIFEST.to_json()), **changes}).encode()
+
+
+@settings(deadline=None)
+@given(MANIFESTS)
+def test_what_was_written_is_what_is_read(manifest: Manifest) -> None:
+    assert Manifest.from_json(manifest.to_json(), "batches/1.json") == manifest
+
+
+def test_a_manifest_is_plain_json_that_others_can_read() -> None:
+    read = json.loads(MANIFEST.to_json())
+    assert read["format"] == 1
+    assert read["snapshot"]["taken_at"] == "2024-02-29T12:30:00.123456Z"
+    assert read["tables"]["payment"]["content"] == "changes"
+    assert read["tables"]["payment"]["census"] == {"rows": 2, "keys": -(2**63), "versions": 2**63 - 1}
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_a_manifest_that_is_cut_off_anywhere_is_refused(data: st.DataObject) -> None:
+    content = MANIFEST.to_json()
+    refusal(content[: data.draw(st.integers(0, len(content) - 1))])
+
+
+@pytest.mark.parametrize("content", [b"", b"null", b"[]", b"{}", b"\xff\xfe", b"<html>", MANIFEST.to_json() * 2])
+def test_what_is_no_manifest_is_refused(content: bytes) -> None:
+    assert "restore the object from the bucket's versions" in refusal(content)
+
+
+def test_a_format_of_the_future_is_refused_with_advice() -> None:
+    message = refusal(with_change(format=2))
+    assert "cannot be read: format: " in message
+    assert message.endswith("upgrade.")
+
+
+def test_a_field_that_nobody_knows_is_refused_by_name() -> None:
+    assert "cannot be read: compacted: " in refusal(with_change(compacted=True))
+
+
+def test_a_moment_without_a_zone_is_refused() -> None:
+    snapshot = {**json.loads(MANIFEST.to_json())["snapshot"], "taken_at": "2024-02-29T12:30:00"}
+    assert "cannot be read: snapshot.taken_at: " in refusal(with_change(snapshot=snapshot))
+
+
+def test_a_batch_brings_what_it_captured_and_not_what_it_carries() -> None:
+    later = MANIFEST.model_copy(update={"batch": 2})
+    assert MANIFEST.brings("payment")
+    assert not later.brings("payment")
+    assert not MANIFEST.brings("staff")
+    assert MANIFEST.tables["payment"].rows == 5
+
+
+@pytest.mark.parametrize("field", ["system_identifier", "timeline", "database_oid"])
+def test_snapshots_of_another_cluster_timeline_or_database_are_of_another_history(field: str) -> None:
+    snapshot = MANIFEST.snapshot
+    later = snapshot.model_copy(update={"xmin": 100, "xmax": 100, "taken_at": datetime.now(UTC)})
+    assert later.same_history(snapshot)
+    assert not later.model_copy(update={field: getattr(snapshot, field) + 1}).same_history(snapshot)

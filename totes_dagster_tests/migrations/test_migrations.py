@@ -1,0 +1,153 @@
+"""Migrations: what they make is what is declared, once, wholly or not at all."""
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import create_engine
+
+from totes_dagster import migrations
+from totes_dagster.database import Database
+from totes_dagster.errors import TotesError
+from totes_dagster.migrations import HEAD, VERSION_TABLE, migrate
+from totes_dagster.schema import warehouse
+
+CATALOGUE = """
+    select relnamespace::regnamespace::text, relname, relkind, pg_class.xmin::text from pg_class
+    where relnamespace::regnamespace::text !~ '^pg_|^information_schema$' order by 1, 2
+"""
+
+
+@pytest.fixture
+def empty(database: Callable[..., str]) -> Database:
+    return Database("warehouse", database("warehouse"))
+
+
+def run(database: Database, statement: str) -> None:
+    with database.connect() as connection:
+        connection.execute(statement)
+
+
+def catalogue(database: Database) -> list[tuple[Any, ...]]:
+    """Every relation with the transaction that last changed it."""
+    with database.connect() as connection:
+        schemas = "select nspname, '', '', '' from pg_namespace where nspname !~ '^pg_' order by 1"
+        return connection.execute(schemas).fetchall() + connection.execute(CATALOGUE).fetchall()
+
+
+def test_the_newest_revision_is_alembics() -> None:
+    config = Config()
+    config.set_main_option("script_location", os.path.dirname(migrations.__file__))  # noqa: PTH120
+    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
+
+
+@pytest.mark.parametrize("schema", ["public", "Ünusual"])
+def test_the_migrated_warehouse_is_the_declared_one(empty: Database, schema: str) -> None:
+    migrate(empty, schema)
+
+    def connect() -> psycopg.Connection:
+        connection = psycopg.connect(empty.url, options=f"-c search_path={schema}")
+        connection.execute("select 1")
+        return connection
+
+    def ours(_object: object, name: str | None, *_: object) -> bool:
+        return name != VERSION_TABLE
+
+    engine = create_engine("postgresql+psycopg://", creator=connect)
+    with engine.connect() as connection:
+        options = {"compare_type": True, "compare_server_default": True, "include_object": ours}
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, warehouse.metadata) == []
+    engine.dispose()
+
+
+def test_every_fact_has_its_current_view_with_the_same_columns(empty: Database) -> None:
+    migrate(empty, "public")
+    with empty.connect() as connection:
+        rows = connection.execute(
+            "select table_name, array_agg(column_name::text order by ordinal_position) from information_schema.columns "
+            "where table_name like 'current_%' and table_schema = 'public' group by 1"
+        ).fetchall()
+    assert dict(rows) == {
+        warehouse.current_view_of(fact): [column.name for column in fact.columns] for fact in warehouse.FACTS.values()
+    }
+
+
+def test_migrating_again_changes_nothing(empty: Database) -> None:
+    assert migrate(empty, "public") is None
+    before = catalogue(empty)
+    assert migrate(empty, "public") == HEAD
+    assert catalogue(empty) == before
+
+
+def test_a_warehouse_of_an_earlier_time_is_told_apart(empty: Database) -> None:
+    migrate(empty, "first")
+    assert migrate(empty, "second") is None
+    assert migrate(empty, "first") == HEAD
+
+
+def test_two_at_once_both_end_well(empty: Database) -> None:
+    together = threading.Barrier(2, timeout=30)
+
+    def run_it() -> str | None:
+        together.wait()
+        return migrate(empty, "analytics")
+
+    with ThreadPoolExecutor(2) as pool:
+        results = [future.result(timeout=60) for future in [pool.submit(run_it) for _ in range(2)]]
+    assert set(results) <= {None, HEAD}
+    assert migrate(empty, "analytics") == HEAD
+    with empty.connect() as connection:
+        assert connection.execute(f"select version_num from analytics.{VERSION_TABLE}").fetchall() == [(HEAD,)]
+
+
+def test_a_migration_that_breaks_off_leaves_nothing_behind(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = catalogue(empty)
+    monkeypatch.setattr(migrations, "_describe", lambda connection: connection.execute("select 1 / 0"))
+    with pytest.raises((psycopg.errors.DivisionByZero, TotesError)):
+        migrate(empty, "analytics")
+    assert catalogue(empty) == before
+    monkeypatch.undo()
+    assert migrate(empty, "analytics") is None
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        ("create table load_history (batch text)", "load_history"),
+        (f"create table {VERSION_TABLE} (x int)", VERSION_TABLE),
+        (
+            f"create table {VERSION_TABLE} (version_num varchar); insert into {VERSION_TABLE} values ('9999')",
+            "9999",
+        ),
+        (
+            "create table dim_payment_type (payment_type_id int not null, payment_type_name varchar not null)",
+            "dim_payment_type",
+        ),
+    ],
+    ids=["another load_history", "another version table", "a revision of the future", "a dimension without a key"],
+)
+def test_what_is_in_the_way_is_named_and_left_as_it_is(empty: Database, spoil: str, named: str) -> None:
+    run(empty, spoil)
+    before = catalogue(empty)
+    with pytest.raises(TotesError, match=named):
+        migrate(empty, "public")
+    assert catalogue(empty) == before
+
+
+def test_a_user_without_the_right_to_create_is_told_so(empty: Database) -> None:
+    run(empty, "create role may_nothing login")
+    try:
+        with pytest.raises(TotesError, match="permission denied"):
+            migrate(Database("warehouse", make_conninfo(empty.url, user="may_nothing")), "analytics")
+    finally:
+        run(empty, "drop role may_nothing")

@@ -1,0 +1,7 @@
+"""How hypothesis works here."""
+
+from hypothesis import settings
+
+# Machines differ, and how long an example takes is no claim of ours.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")

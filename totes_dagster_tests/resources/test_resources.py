@@ -1,0 +1,103 @@
+"""The databases and the zones of the lake as Dagster resources."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pyarrow as pa
+import pytest
+from dagster import AssetKey, build_input_context, build_output_context
+from moto import mock_aws
+from psycopg.conninfo import conninfo_to_dict
+
+from totes_dagster.errors import LakeError, SettingsError
+from totes_dagster.resources.databases import Totesys, Warehouse
+from totes_dagster.resources.zones import LakeTable, Zone
+from totes_dagster.stages.remodel import StarPart
+
+ROWS = pa.table({"design_id": pa.array([1, 2], pa.int32())})
+
+
+@pytest.fixture
+def zone(tmp_path: Path) -> Zone:
+    return Zone(zone="processed", url=(tmp_path / "lake").as_uri())
+
+
+def part(batch: int, number: int = 0) -> StarPart:
+    return StarPart("dim_design", batch, f"dim_design/batch={batch}/part-{number}", {})
+
+
+def said(zone: Zone, parts: Iterator[tuple[StarPart, pa.Table]]) -> dict[str, Any]:
+    """What the zone says of what it wrote."""
+    context = build_output_context(asset_key=AssetKey(["processed", "dim_design"]))
+    zone.handle_output(context, parts)
+    return {name: value.value for name, value in context.get_logged_metadata().items()}
+
+
+@pytest.mark.parametrize(("resource", "name"), [(Totesys, "totesys"), (Warehouse, "warehouse")])
+def test_a_database_has_its_name_and_hides_its_url(resource: type[Totesys | Warehouse], name: str) -> None:
+    database = resource(url="postgresql://reader:s3cret@db.example.com/x").database()
+    assert (database.name, database.url) == (name, "postgresql://reader:s3cret@db.example.com/x")
+    assert "s3cret" not in repr(database)
+
+
+@pytest.mark.parametrize("resource", [Totesys, Warehouse])
+def test_a_database_can_come_from_a_secret(
+    resource: type[Totesys | Warehouse], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
+    secret = {"host": "db.example.com", "port": 5432, "username": "reader", "password": "s3cret", "dbname": "x"}
+    with mock_aws():
+        boto3.client("secretsmanager").create_secret(Name="a-secret", SecretString=json.dumps(secret))
+        assert conninfo_to_dict(resource(secret_id="a-secret").database().url)["host"] == "db.example.com"
+        with pytest.raises(SettingsError, match="another-secret"):
+            resource(secret_id="another-secret").database()
+
+
+def test_a_zone_hands_a_table_over_unread(zone: Zone) -> None:
+    table = zone.load_input(build_input_context(asset_key=AssetKey(["ingestion", "payment"])))
+    assert table == LakeTable(zone.lake, "payment")
+    assert zone.lake.paths("payment") == []
+
+
+def test_a_zone_writes_part_by_part_and_says_what(zone: Zone) -> None:
+    written: list[list[str]] = []
+
+    def parts() -> Iterator[tuple[StarPart, pa.Table]]:
+        for batch, number in ((3, 0), (3, 1), (4, 0)):
+            written.append(zone.lake.paths("dim_design"))
+            yield part(batch, number), ROWS
+
+    metadata = said(zone, parts())
+    size = metadata.pop("bytes")
+    assert metadata == {"batches": "3, 4", "batch": 4, "rows": 6, "parts": 3}
+    assert size > 0
+    # Each is written before the next is computed.
+    assert [len(paths) for paths in written] == [0, 1, 2]
+    assert zone.lake.read_part("dim_design/batch=4/part-0").equals(ROWS)
+
+
+def test_a_zone_that_lacks_nothing_says_so(zone: Zone) -> None:
+    assert said(zone, iter(())) == {"batches": "none were missing", "batch": None, "rows": 0, "parts": 0, "bytes": 0}
+
+
+def test_what_was_written_before_a_failure_stays(zone: Zone) -> None:
+    def parts() -> Iterator[tuple[StarPart, pa.Table]]:
+        yield part(1), ROWS
+        raise LakeError("it broke off")
+
+    with pytest.raises(LakeError, match="it broke off"):
+        said(zone, parts())
+    assert zone.lake.paths("dim_design") == ["dim_design/batch=1/part-0"]
+
+
+def test_without_credentials_a_zone_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, "/nowhere")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(SettingsError, match="No AWS credentials for s3://totes-unreachable"):
+        _ = Zone(zone="ingestion", url="s3://totes-unreachable").lake

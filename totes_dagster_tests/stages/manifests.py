@@ -1,0 +1,69 @@
+"""Manifests and parts made by hand."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+
+from totes_dagster.lake.manifest import Census, Manifest, Part, Snapshot, TableEntry
+from totes_dagster.schema.totesys import TABLES, capture_of
+from totes_dagster.stages.remodel import star_schema
+
+SNAPSHOT = Snapshot(
+    taken_at=datetime(2024, 2, 29, 12, tzinfo=UTC),
+    xmin=1000,
+    xmax=1000,
+    system_identifier=1,
+    timeline=1,
+    database_oid=5,
+)
+CENSUS = Census(rows=3, keys=5, versions=7)
+
+
+def manifest(brought: Mapping[str, int], previous: Manifest | None = None) -> Manifest:
+    """The batch after `previous`, which brings some tables, each with so many parts; the first one brings all."""
+    batch = previous.batch + 1 if previous else 1
+    brought = brought if previous else dict.fromkeys(TABLES, 1) | brought
+    entries = {
+        name: TableEntry(
+            batch=batch,
+            content=capture_of(TABLES[name]),
+            census=CENSUS,
+            parts=tuple(
+                Part(path=f"{name}/batch={batch:010}/part-{number:05}", rows=1, bytes=1) for number in range(parts)
+            ),
+        )
+        for name, parts in brought.items()
+    }
+    return Manifest(batch=batch, snapshot=SNAPSHOT, tables=(dict(previous.tables) if previous else {}) | entries)
+
+
+def history(*batches: Mapping[str, int]) -> list[Manifest]:
+    """Batches from the first on."""
+    manifests: list[Manifest] = []
+    for brought in batches:
+        manifests.append(manifest(brought, manifests[-1] if manifests else None))
+    return manifests
+
+
+def star_rows(star: str, *rows: Mapping[str, Any], schema: pa.Schema | None = None) -> pa.Table:
+    """Rows of a part of a star table; what a row leaves out is filled in."""
+    schema = schema or star_schema(star)
+    values = [{field.name: _usual(field) for field in schema} | row for row in rows]
+    return pa.Table.from_pylist(values, schema=schema)
+
+
+def _usual(field: pa.Field) -> Any:
+    if field.nullable:
+        return None
+    usual = {
+        pa.int32(): 1,
+        pa.string(): field.name,
+        pa.bool_(): True,
+        pa.date32(): date(2023, 5, 1),
+        pa.time64("us"): time(14, 30, 5, 123000),
+        pa.decimal128(10, 2): Decimal("1.50"),
+    }
+    return usual[field.type]

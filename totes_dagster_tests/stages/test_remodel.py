@@ -1,0 +1,212 @@
+"""What the processed zone must hold, as the manifests imply it, and what of it is missing."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from totes_dagster.errors import PartMissingError
+from totes_dagster.lake.log import BatchLog
+from totes_dagster.lake.manifest import Manifest
+from totes_dagster.lake.store import Lake
+from totes_dagster.schema import warehouse
+from totes_dagster.schema.arrow import arrow_schema
+from totes_dagster.schema.totesys import TABLES
+from totes_dagster.stages.remodel import (
+    REMODELS,
+    StarPart,
+    Written,
+    missing_parts,
+    remodelled,
+    star_parts,
+    star_schema,
+    write_star,
+)
+from totes_dagster_tests.stages.manifests import history, star_rows
+
+EVENT_STARS = {
+    "fact_sales_order": "sales_order",
+    "fact_purchase_order": "purchase_order",
+    "fact_payment": "payment",
+    "dim_transaction": "transaction",
+}
+BATCHES = st.lists(
+    st.dictionaries(st.sampled_from(list(TABLES)), st.integers(0, 3), max_size=4), min_size=1, max_size=6
+)
+
+
+class WatchedLake(Lake):
+    """A zone that remembers which objects were asked for."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.asked: list[str] = []
+
+    def read(self, path: str) -> pa.Buffer | None:
+        self.asked.append(path)
+        return super().read(path)
+
+
+def committed(lake: Lake, *batches: dict[str, int]) -> BatchLog:
+    for manifest in history(*batches):
+        assert BatchLog(lake).commit(manifest)
+    return BatchLog(lake)
+
+
+def every_part(star: str, log: BatchLog) -> list[StarPart]:
+    return [part for manifest in log.since(0) for part in star_parts(star, manifest)]
+
+
+def inputs_of(star: str, manifest: Manifest) -> list[dict[str, list[str]]]:
+    return [
+        {name: [part.path for part in parts] for name, parts in star_part.inputs.items()}
+        for star_part in star_parts(star, manifest)
+    ]
+
+
+@pytest.mark.parametrize("star", EVENT_STARS)
+def test_an_event_table_is_remodelled_part_by_part(star: str) -> None:
+    source = EVENT_STARS[star]
+    _, second = history({}, {source: 3})
+    assert [part.path for part in star_parts(star, second)] == [
+        f"{star}/v1/batch=0000000002/part-{number:05}.parquet" for number in range(3)
+    ]
+    assert inputs_of(star, second) == [{source: [f"{source}/batch=0000000002/part-{number:05}"]} for number in range(3)]
+
+
+def test_a_dimension_of_two_tables_is_remodelled_whole_when_either_changes() -> None:
+    _, second, third = history({}, {"department": 1}, {"staff": 2})
+    (part,) = star_parts("dim_staff", second)
+    assert part.path == "dim_staff/v1/batch=0000000002/part-00000.parquet"
+    assert inputs_of("dim_staff", second) == [
+        {"staff": ["staff/batch=0000000001/part-00000"], "department": ["department/batch=0000000002/part-00000"]}
+    ]
+    assert inputs_of("dim_staff", third) == [
+        {
+            "staff": ["staff/batch=0000000003/part-00000", "staff/batch=0000000003/part-00001"],
+            "department": ["department/batch=0000000002/part-00000"],
+        }
+    ]
+
+
+def test_the_calendar_of_a_batch_comes_from_the_events_of_that_batch_alone() -> None:
+    first, second, third = history({}, {"payment": 2, "staff": 1}, {"payment": 0, "transaction": 1})
+    assert [set(inputs) for inputs in inputs_of("dim_date", first)] == [{"sales_order", "purchase_order", "payment"}]
+    assert inputs_of("dim_date", second) == [
+        {"payment": ["payment/batch=0000000002/part-00000", "payment/batch=0000000002/part-00001"]}
+    ]
+    assert inputs_of("dim_date", third) == []
+
+
+def test_a_batch_implies_nothing_for_a_table_that_it_does_not_concern() -> None:
+    first, second = history({}, {"payment": 1})
+    assert all(star_parts(star, first) for star in REMODELS)
+    assert {star for star in REMODELS if star_parts(star, second)} == {"dim_date", "fact_payment"}
+
+
+def test_deletions_alone_imply_no_part() -> None:
+    _, second = history({}, {"sales_order": 0})
+    assert star_parts("fact_sales_order", second) == []
+
+
+def test_an_empty_reference_table_is_an_empty_dimension_nevertheless() -> None:
+    (first,) = history({"design": 0})
+    assert inputs_of("dim_design", first) == [{"design": []}]
+
+
+def test_a_new_version_of_a_remodel_has_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(warehouse.TABLES["fact_payment"].info, "version", 2)
+    (first,) = history({})
+    assert [part.path for part in star_parts("fact_payment", first)] == [
+        "fact_payment/v2/batch=0000000001/part-00000.parquet"
+    ]
+
+
+@settings(deadline=None)
+@given(BATCHES)
+def test_no_two_parts_have_the_same_name(batches: list[dict[str, int]]) -> None:
+    paths = [part.path for manifest in history(*batches) for star in REMODELS for part in star_parts(star, manifest)]
+    assert len(paths) == len(set(paths))
+
+
+@settings(deadline=None)
+@given(star=st.sampled_from(list(REMODELS)), batches=BATCHES, data=st.data())
+def test_wherever_a_remodel_was_killed_exactly_the_rest_is_missing(
+    star: str, batches: list[dict[str, int]], data: st.DataObject
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        processed = Lake((Path(folder) / "processed").as_uri())
+        log = committed(Lake((Path(folder) / "ingestion").as_uri()), *batches)
+        parts = every_part(star, log)
+        done = data.draw(st.integers(0, len(parts)), label="parts written before it was killed")
+        for part in parts[:done]:
+            assert processed.create(part.path, b"")
+        assert missing_parts(star, log, processed) == parts[done:]
+
+
+def test_a_part_that_went_missing_from_the_newest_batch_is_found(lake: Lake, tmp_path: Path) -> None:
+    log = committed(lake, {}, {"payment": 3})
+    processed = Lake((tmp_path / "processed").as_uri())
+    parts = every_part("fact_payment", log)
+    for part in (parts[0], parts[1], parts[3]):
+        assert processed.create(part.path, b"")
+    assert missing_parts("fact_payment", log, processed) == [parts[2]]
+
+
+def test_quiet_batches_cost_nothing(tmp_path: Path) -> None:
+    ingestion = WatchedLake((tmp_path / "ingestion").as_uri())
+    log = committed(ingestion, {}, {"staff": 1}, *([{"payment": 1}] * 50), {"department": 1}, *([{"payment": 1}] * 50))
+    processed = Lake((tmp_path / "processed").as_uri())
+    ingestion.asked.clear()
+    assert [part.batch for part in missing_parts("dim_staff", log, processed)] == [1, 2, 53]
+    # The newest batch, and at each change its own and the one before, which says when the change before was.
+    assert len(ingestion.asked) <= 1 + 2 * 3
+
+
+def test_before_the_first_batch_nothing_is_missing(lake: Lake) -> None:
+    assert missing_parts("dim_staff", BatchLog(lake), lake) == []
+
+
+def ingested(lake: Lake, table: str, rows: list[dict[str, Any]], columns: list[str] | None = None) -> BatchLog:
+    """A first batch, with these rows of one table in its one part."""
+    schema = arrow_schema(TABLES[table].columns)
+    content = star_rows("", *rows, schema=pa.schema([field for field in schema if field.type != pa.timestamp("ms")]))
+    stamps = pa.array([0] * len(rows), pa.timestamp("ms"))
+    for name in ("last_updated", "created_at"):
+        content = content.add_column(0, name, stamps)
+    assert lake.create_part(f"{table}/batch=0000000001/part-00000", content.select(columns or content.column_names))
+    return committed(lake, {})
+
+
+def test_a_star_part_is_computed_and_written_once(lake: Lake, tmp_path: Path) -> None:
+    ingested(lake, "design", [{"design_id": 1, "design_name": "Wooden"}, {"design_id": 2}])
+    processed = Lake((tmp_path / "processed").as_uri())
+    written = write_star(processed, remodelled("dim_design", lake, processed))
+    path = "dim_design/v1/batch=0000000001/part-00000.parquet"
+    data = processed.read(path)
+    assert data is not None
+    assert written == Written(batches=(1,), parts=1, rows=2, bytes=data.size)
+    table = processed.read_part(path)
+    assert table.schema == star_schema("dim_design")
+    assert table.column("design_name").to_pylist() == ["Wooden", "design_name"]
+    assert write_star(processed, remodelled("dim_design", lake, processed)) == Written()
+
+
+def test_what_another_remodel_wrote_first_is_left_as_it_is(lake: Lake, tmp_path: Path) -> None:
+    ingested(lake, "design", [{"design_id": 1}])
+    processed = Lake((tmp_path / "processed").as_uri())
+    parts = remodelled("dim_design", lake, processed)
+    part, rows = next(parts)
+    assert processed.create(part.path, b"another's")
+    assert write_star(processed, [(part, rows)]) == Written()
+    assert processed.read(part.path) == pa.py_buffer(b"another's")
+
+
+def test_a_source_part_that_is_missing_is_named(lake: Lake) -> None:
+    committed(lake, {})
+    with pytest.raises(PartMissingError, match="design/batch=0000000001/part-00000"):
+        next(remodelled("dim_design", lake, lake))

@@ -1,0 +1,187 @@
+"""When refreshes are requested, and when not, with a reason that a person understands."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster import (
+    DagsterInstance,
+    DagsterRunStatus,
+    RunRequest,
+    ScheduleDefinition,
+    SkipReason,
+    build_schedule_context,
+    build_sensor_context,
+)
+
+from totes_dagster import automation
+from totes_dagster.automation import reconcile_nightly, refresh_every_15_minutes, totesys_changes, why_not_now
+from totes_dagster.errors import SourceSchemaError
+from totes_dagster.schema.totesys import TABLES
+from totes_dagster_tests.assets.graph import Graph, new_graph
+
+NOTHING_NEW = "Nothing changed in totesys since the newest batch."
+
+
+@pytest.fixture(autouse=True)
+def _look_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(automation, "_LOOK_FOR", 0.0)
+
+
+@pytest.fixture
+def unseen(database: Callable[..., str], tmp_path: Path) -> Graph:
+    """A company that nothing was ingested of."""
+    return new_graph(database, tmp_path)
+
+
+@pytest.fixture
+def graph(unseen: Graph, tmp_path: Path) -> Iterator[Graph]:
+    """A company that the warehouse shows, and a new instance of Dagster, as schedules want it: on disk."""
+    unseen.run()
+    with DagsterInstance.local_temp(str(tmp_path)) as instance:
+        yield replace(unseen, instance=instance)
+
+
+def look(graph: Graph, cursor: str | None = None) -> tuple[RunRequest | SkipReason, str | None]:
+    """One evaluation of the sensor: what it returned, and the cursor that it left."""
+    resources = {name: graph.resources[name] for name in ("totesys", "ingestion_zone")}
+    with build_sensor_context(instance=graph.instance, resources=resources, cursor=cursor) as context:
+        return totesys_changes(context), context.cursor
+
+
+def requested(graph: Graph, cursor: str | None = None) -> str:
+    """The tables for which the sensor requests a refresh."""
+    request, _ = look(graph, cursor)
+    assert isinstance(request, RunRequest)
+    return request.tags["totes/changed"]
+
+
+def skipped(graph: Graph, cursor: str | None = None) -> str | None:
+    """The reason for which the sensor requests nothing."""
+    skip, _ = look(graph, cursor)
+    assert isinstance(skip, SkipReason)
+    return skip.skip_message
+
+
+def scheduled(schedule: ScheduleDefinition, graph: Graph) -> RunRequest | SkipReason:
+    """What a schedule returns when it is due."""
+    return schedule(build_schedule_context(instance=graph.instance))
+
+
+def start(graph: Graph, job: str, status: DagsterRunStatus = DagsterRunStatus.STARTED) -> str:
+    """A run of a job that another process is at work on."""
+    definition = graph.definitions.resolve_job_def(job)
+    return graph.instance.create_run_for_job(definition, status=status).run_id
+
+
+def edit(graph: Graph) -> None:
+    graph.change("update staff set first_name = first_name || '!' where staff_id = 1")
+
+
+def test_a_source_that_nothing_was_ingested_of_is_refreshed(unseen: Graph) -> None:
+    assert requested(unseen).split(", ") == list(TABLES)
+    assert totesys_changes.job_name == "refresh"
+
+
+def test_a_change_is_requested_with_the_names_of_the_tables(graph: Graph) -> None:
+    edit(graph)
+    graph.change("delete from payment where payment_id = 3")
+    assert requested(graph) == "staff, payment"
+
+
+def test_when_nothing_changed_there_is_nothing_to_do(graph: Graph) -> None:
+    assert skipped(graph) == NOTHING_NEW
+
+
+def test_the_cursor_saves_counting_and_never_hides_a_change(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, cursor = look(graph)
+    assert cursor
+    monkeypatch.setattr(automation, "changed_tables", lambda *_: pytest.fail("the tables were counted again"))
+    assert skipped(graph, cursor) == NOTHING_NEW
+    monkeypatch.undo()
+    monkeypatch.setattr(automation, "_LOOK_FOR", 0.0)
+    edit(graph)
+    assert requested(graph, cursor) == "staff"
+
+
+def test_a_change_that_comes_while_the_sensor_watches_is_seen(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, cursor = look(graph)
+    monkeypatch.setattr(automation, "_LOOK_FOR", 30.0)
+    position, looks = automation.snapshot_position, []
+
+    def position_while_somebody_works(connection: Any) -> str:
+        looks.append(position(connection))
+        if len(looks) == 3:
+            edit(graph)
+        return looks[-1]
+
+    monkeypatch.setattr(automation, "snapshot_position", position_while_somebody_works)
+    assert requested(graph, cursor) == "staff"
+    assert len(looks) == 4
+
+
+def test_while_a_run_is_in_progress_no_other_is_requested(graph: Graph) -> None:
+    edit(graph)
+    statuses = (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING)
+    for job, status in itertools.product(("refresh", "reconcile"), statuses):
+        run = start(graph, job, status)
+        reason = skipped(graph)
+        assert reason is not None
+        assert reason.startswith(f"A {job} is in progress (run {run[:8]})")
+        assert scheduled(refresh_every_15_minutes, graph) == SkipReason(reason)
+        graph.instance.delete_run(run)
+    assert requested(graph) == "staff"
+
+
+def test_runs_of_other_jobs_are_in_nobodys_way(graph: Graph) -> None:
+    job = graph.definitions.resolve_implicit_global_asset_job_def()
+    graph.instance.create_run_for_job(job, status=DagsterRunStatus.STARTED)
+    assert why_not_now(graph.instance) is None
+
+
+def test_a_run_that_has_been_in_progress_for_too_long_counts_as_dead(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(graph, "refresh")
+    assert why_not_now(graph.instance)
+    monkeypatch.setattr(automation, "_PATIENCE", timedelta(0))
+    assert why_not_now(graph.instance) is None
+
+
+def test_after_a_failure_there_is_a_pause_and_then_another_try(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph.change("alter table staff rename column first_name to forename")
+    before = datetime.now(UTC)
+    assert not graph.run(raise_on_error=False).success
+    reason = why_not_now(graph.instance)
+    assert reason
+    moments = {f"{before + timedelta(seconds=later):%H:%M:%S} UTC" for later in range(60)}
+    assert any(moment in reason for moment in moments)
+    assert skipped(graph) == reason
+    assert isinstance(scheduled(refresh_every_15_minutes, graph), RunRequest)
+    monkeypatch.setattr(automation, "_PAUSE_AFTER_FAILURE", timedelta(0))
+    assert why_not_now(graph.instance) is None
+
+
+def test_after_a_success_there_is_no_pause(graph: Graph) -> None:
+    graph.change("alter table staff rename column first_name to forename")
+    assert not graph.run(raise_on_error=False).success
+    graph.change("alter table staff rename column forename to first_name")
+    assert graph.run().success
+    assert why_not_now(graph.instance) is None
+
+
+def test_the_schedules_request_what_is_due(graph: Graph) -> None:
+    for schedule in (refresh_every_15_minutes, reconcile_nightly):
+        assert isinstance(scheduled(schedule, graph), RunRequest)
+    assert refresh_every_15_minutes.cron_schedule == "*/15 * * * *"
+    assert reconcile_nightly.job_name == "reconcile"
+
+
+def test_the_sensor_says_what_is_wrong_with_the_source(graph: Graph) -> None:
+    graph.change("drop table payment")
+    with pytest.raises(SourceSchemaError, match="The source has no table payment"):
+        look(graph)

@@ -1,0 +1,248 @@
+"""The command line in processes of its own: what it prints, how it ends, and that it leaves nothing running."""
+
+import importlib.metadata
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from totes_dagster.cli import main
+from totes_dagster.local.postgres import EmbeddedPostgres
+from totes_dagster_tests.conftest import FAST_SETTINGS
+from totes_dagster_tests.test_settings import ALL
+
+UNREACHABLE = {
+    **ALL,
+    "TOTESYS_URL": "postgresql://reader:s3cret@127.0.0.1:9/totesys",
+    "WAREHOUSE_URL": "postgresql://writer:s3cret@127.0.0.1:9/warehouse",
+}
+
+
+def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """Start `totes` with nothing configured but what is given."""
+    ours = ("TOTES", "WAREHOUSE", "DAGSTER", "AWS")
+    others = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "totes_dagster.cli", *arguments],
+        env={**others, "COLUMNS": "150", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def totes(*arguments: str, **environment: str) -> str:
+    """Run `totes` to a good end; return what it printed."""
+    with start(*arguments, **environment) as process:
+        printed, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (0, ""), errors
+    return printed
+
+
+def refusal(*arguments: str, **environment: str) -> str:
+    """Run `totes` to a bad end; return the one line that it printed."""
+    with start(*arguments, **environment) as process:
+        printed, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert printed == ""
+    (line,) = errors.splitlines()
+    assert "s3cret" not in line
+    return line
+
+
+def test_totes_is_a_command() -> None:
+    (script,) = importlib.metadata.entry_points(group="console_scripts", name="totes")
+    assert script.load() is main
+
+
+def test_help_is_there_for_every_command_and_waits_for_no_heavy_import() -> None:
+    script = (
+        "import sys; from totes_dagster.cli import main; run = lambda *words: main([*words, '--help'], 'totes', standalone_mode=False); "
+        "run(); [run(name) for name in main.commands]; "
+        "print('loaded', *{name.split('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    help_, loaded = done.stdout.split("\nloaded ")
+    for command in ("demo", "dev", "refresh", "reconcile", "status", "simulate", "migrate"):
+        assert f"Usage: totes {command} " in help_
+    assert set(loaded.split()).isdisjoint({"pandas", "pyarrow", "dagster", "sqlalchemy", "psycopg", "boto3", "rich"})
+
+
+@pytest.mark.parametrize("command", ["refresh", "reconcile", "status", "migrate", "demo"])
+def test_half_configured_it_ends_with_one_line(command: str, tmp_path: Path) -> None:
+    line = refusal(command, TOTES_HOME=str(tmp_path / "totes"), TOTESYS_URL=ALL["TOTESYS_URL"])
+    assert line.startswith("SettingsError: Some settings are given, but WAREHOUSE_URL or WAREHOUSE_SECRET_ID")
+    assert not (tmp_path / "totes").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "beginning"),
+    [
+        (["refresh"], UNREACHABLE, "DatabaseError: Cannot connect to totesys: "),
+        (["status"], UNREACHABLE, "DatabaseError: Cannot connect to totesys: "),
+        (["migrate"], UNREACHABLE, "DatabaseError: Cannot connect to warehouse: "),
+        (["refresh"], {**UNREACHABLE, "TOTESYS_URL": "s3cret"}, "SettingsError: The URL of totesys is no libpq URI"),
+        (["refresh"], {**UNREACHABLE, "TOTES_PROCESSED_LAKE": "lake"}, "SettingsError: 'lake' is no lake: give s3://"),
+        (["demo"], UNREACHABLE, "SettingsError: The demo changes its source."),
+    ],
+)
+def test_on_wrong_settings_it_ends_with_one_line(
+    arguments: list[str], settings: dict[str, str], beginning: str, tmp_path: Path
+) -> None:
+    lakes = {name: (tmp_path / name).as_uri() for name in ("TOTES_INGESTION_LAKE", "TOTES_PROCESSED_LAKE")}
+    line = refusal(*arguments, **{**settings, **{name: lakes[name] for name in lakes if settings[name] == ALL[name]}})
+    assert line.startswith(beginning)
+
+
+def test_a_simulation_of_nothing_is_a_wrong_usage() -> None:
+    with start("simulate") as process:
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "Give --orders to seed a source, --rate to change one, or both." in errors
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    """A home of the embedded stack with a small company in it, and its server running."""
+    # Not pytest's own temporary folder: every new run closes that to the server's system user.
+    with tempfile.TemporaryDirectory(prefix="totes-cli-") as folder:
+        home = Path(folder)
+        with EmbeddedPostgres(home / "postgres", FAST_SETTINGS):
+            assert "A company with 30 sales orders" in totes("simulate", "--orders", "30", TOTES_HOME=folder)
+            yield home
+        wait_until_gone(home)
+
+
+def belonging_to(home: Path) -> list[psutil.Process]:
+    """All processes but this one that have to do with a home: by their command line or their environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            said = [*process.cmdline(), *process.environ().values()]
+        except psutil.Error:
+            continue
+        if process.pid != os.getpid() and any(str(home) in text for text in said):
+            found.append(process)
+    return found
+
+
+def wait_until_gone(home: Path) -> None:
+    while processes := belonging_to(home):
+        _, alive = psutil.wait_procs(processes, timeout=60)
+        assert alive == []
+
+
+def test_the_embedded_stack_from_the_command_line(home: Path) -> None:
+    stack = {"TOTES_HOME": str(home)}
+    empty = totes("status", **stack)
+    assert "The warehouse is empty. Run `totes refresh`." in empty
+    assert "address, counterparty, currency" in empty
+    assert totes("migrate", **stack) == "The warehouse is at revision 0001 already.\n"  # by `status`
+    assert "Loaded batch 1: " in totes("refresh", **stack)
+    assert "The warehouse shows the source as it is now." in totes("status", **stack)
+    assert "Loaded batch 2: nothing that the warehouse did not show already." in totes("reconcile", **stack)
+    assert "The company exists already" in totes("simulate", "--orders", "5", **stack)
+    with psycopg.connect(EmbeddedPostgres(home / "postgres").url("totesys")) as connection:
+        connection.execute("update staff set first_name = first_name || '!' where staff_id = 1")
+    behind = totes("status", **stack)
+    assert "staff changed" in behind
+    assert "The warehouse shows the source as it was " in behind
+    assert "Loaded batch 3: 1 changed." in totes("refresh", **stack)
+
+
+def test_a_refresh_says_in_one_line_what_it_did(home: Path) -> None:
+    totes("refresh", TOTES_HOME=str(home))
+    (line,) = totes("refresh", TOTES_HOME=str(home)).splitlines()
+    assert line.startswith("Nothing changed. ")
+
+
+def test_a_new_warehouse_is_migrated_once(home: Path) -> None:
+    settings = {"TOTES_HOME": str(home)}
+    server = EmbeddedPostgres(home / "postgres")
+    assert server.create_database("other")
+    settings |= {
+        "TOTESYS_URL": server.url("totesys"),
+        "WAREHOUSE_URL": server.url("other"),
+        "TOTES_INGESTION_LAKE": (home / "other" / "ingestion").as_uri(),
+        "TOTES_PROCESSED_LAKE": (home / "other" / "processed").as_uri(),
+        "WAREHOUSE_SCHEMA": "analytics",
+    }
+    assert totes("migrate", **settings) == "Migrated the warehouse from none to revision 0001.\n"
+    assert totes("migrate", **settings) == "The warehouse is at revision 0001 already.\n"
+
+
+def test_the_simulator_lives_until_ctrl_c(home: Path) -> None:
+    with start("simulate", "--rate", "20", TOTES_HOME=str(home), PYTHONUNBUFFERED="1") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        printed, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, "")
+    assert printed.endswith("Stopped.\n")
+
+
+def test_the_embedded_server_ends_with_the_command() -> None:
+    with tempfile.TemporaryDirectory(prefix="totes-cli-") as folder:
+        totes("simulate", "--orders", "5", TOTES_HOME=folder)
+        wait_until_gone(Path(folder))
+        assert (Path(folder) / "postgres" / "data" / "PG_VERSION").exists()
+
+
+def wait_for_line(process: subprocess.Popen[str], text: str, seconds: float = 120) -> None:
+    """Wait until a process prints a line with some text."""
+    assert process.stdout is not None
+    end = time.monotonic() + seconds
+    printed = ""
+    while text not in printed:
+        ready, _, _ = select.select([process.stdout], [], [], max(0, end - time.monotonic()))
+        more = os.read(process.stdout.fileno(), 65536).decode() if ready else ""
+        assert more, f"it ended, or took too long; it printed: {printed}"
+        printed += more
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_dev_keeps_the_warehouse_current_and_leaves_nothing_behind(number: signal.Signals) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="totes-dev-") as folder:
+        home = Path(folder)
+        dev = start("dev", "--orders", "20", "--port", str(port), TOTES_HOME=folder, PYTHONUNBUFFERED="1")
+        try:
+            wait_for_line(dev, "Press Ctrl-C to stop.")
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=30) as answer:
+                assert answer.status == 200
+            if number is signal.SIGINT:
+                wait_for_batch(home)
+            names = {process.name() for process in belonging_to(home)}
+            assert "postgres" in names
+            assert len(belonging_to(home)) > 4  # ours, and those of Dagster: webserver, daemon, code server
+            dev.send_signal(number)
+            assert dev.wait(60) == (0 if number is signal.SIGINT else -number)
+            wait_until_gone(home)
+        finally:
+            for process in belonging_to(home):
+                process.kill()
+            dev.communicate()
+
+
+def wait_for_batch(home: Path) -> None:
+    """Wait until the sensor, and nobody else, has brought a batch into the warehouse."""
+    end = time.monotonic() + 90
+    with psycopg.connect(EmbeddedPostgres(home / "postgres").url("warehouse"), autocommit=True) as connection:
+        while connection.execute("select to_regclass('load_history') is not null").fetchone() != (True,):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        while connection.execute("select count(*) > 0 from load_history").fetchone() != (True,):
+            assert time.monotonic() < end
+            time.sleep(0.1)

@@ -1,0 +1,190 @@
+"""Connections: what is asked of the server, and errors that say what is wrong and never show a password."""
+
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from totes_dagster.database import Database
+from totes_dagster.errors import DatabaseError, SettingsError, TotesError
+from totes_dagster.local.postgres import EmbeddedPostgres
+
+BOTH = pytest.mark.parametrize("connect", ["connect", "connect_bulk"])
+
+
+def asked(url: str) -> dict[str, Any]:
+    """What libpq is told."""
+    return conninfo_to_dict(Database("totesys", url)._conninfo())
+
+
+def failure(url: str, connect: str) -> TotesError:
+    """The error of connecting, after seeing that no password shows anywhere in it."""
+    database = Database("totesys", url)
+    with pytest.raises(TotesError) as failed, getattr(database, connect)():
+        pass
+    assert "s3cret" not in "".join(traceback.format_exception(failed.value))
+    return failed.value
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://db.example.com/totesys",
+        "postgresql://reader:pw@10.0.0.1:5433/totesys",
+        "host=db.example.com dbname=totesys",
+        "postgresql://localhost,db.example.com/totesys",
+        "postgresql:///totesys?host=db.example.com",
+        "postgresql:///totesys?hostaddr=10.0.0.1",
+    ],
+)
+def test_a_remote_server_must_encrypt(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PGSSLMODE", raising=False)
+    assert asked(url)["sslmode"] == "require"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://localhost/totesys",
+        "postgresql://127.0.0.1:5433/totesys",
+        "postgresql://[::1]/totesys",
+        "postgresql:///totesys?host=/tmp",
+        "postgresql:///totesys",
+        "",
+    ],
+)
+def test_a_server_on_this_machine_need_not(url: str) -> None:
+    assert "sslmode" not in asked(url)
+
+
+@pytest.mark.parametrize("mode", ["disable", "verify-full"])
+def test_an_sslmode_that_is_given_is_honoured(mode: str) -> None:
+    assert asked(f"postgresql://db.example.com/totesys?sslmode={mode}")["sslmode"] == mode
+
+
+def test_an_sslmode_that_the_environment_gives_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGSSLMODE", "verify-full")
+    assert asked("postgresql://db.example.com/totesys").get("sslmode") in (None, "verify-full")
+
+
+def test_what_else_the_url_says_is_kept() -> None:
+    url = "postgresql://re%40der:p%2Fw%20d@db.example.com:5433/totesys?connect_timeout=3&application_name=mine"
+    assert asked(url) == {
+        "user": "re@der",
+        "password": "p/w d",
+        "host": "db.example.com",
+        "port": "5433",
+        "dbname": "totesys",
+        "connect_timeout": "3",
+        "application_name": "mine",
+        "sslmode": "require",
+    }
+
+
+def test_connections_have_a_name_and_do_not_wait_for_ever() -> None:
+    options = asked("postgresql:///totesys")
+    assert options["application_name"] == "totes_dagster"
+    assert int(options["connect_timeout"]) > 0
+
+
+def test_the_url_is_not_in_the_repr() -> None:
+    assert repr(Database("totesys", "postgresql://reader:s3cret@db.example.com/totesys")) == "Database(name='totesys')"
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3cret",
+        "postgres//reader:s3cret@host/db",
+        "postgresql://reader:s3cret@[host/db",
+        "postgresql://reader:s3cret%zz@host/db",
+        "postgresql://reader:s3cret@host/db?no_such_option=1",
+    ],
+)
+def test_a_url_that_is_none_is_refused_without_showing_it(url: str, connect: str) -> None:
+    error = failure(url, connect)
+    assert isinstance(error, SettingsError)
+    assert str(error).startswith("The URL of totesys is no libpq URI")
+
+
+@BOTH
+@pytest.mark.parametrize("option", ["connect_timeout=soon", "sslmode=perhaps", "port=99999", "port=first"])
+def test_an_option_that_makes_no_sense_is_said(option: str, connect: str) -> None:
+    error = failure(f"host=127.0.0.1 password=s3cret {option}", connect)
+    assert option.split("=")[1] in str(error)
+
+
+@BOTH
+def test_a_server_that_does_not_answer_is_named(connect: str) -> None:
+    error = failure("postgresql://reader:s3cret@127.0.0.1:9/totesys", connect)
+    assert isinstance(error, DatabaseError)
+    assert str(error).startswith("Cannot connect to totesys: ")
+    assert 'at "127.0.0.1", port 9 failed: Connection refused' in str(error)
+    assert "\n" not in str(error)
+
+
+@BOTH
+def test_a_host_that_does_not_exist_is_named(connect: str) -> None:
+    assert "no-such-host.invalid" in str(failure("postgresql://reader:s3cret@no-such-host.invalid/totesys", connect))
+
+
+@BOTH
+def test_a_database_that_does_not_exist_is_named(database: Callable[..., str], connect: str) -> None:
+    error = failure(make_conninfo(database(), dbname="no_such_db", password="s3cret"), connect)
+    assert 'database "no_such_db" does not exist' in str(error)
+
+
+@pytest.fixture
+def guarded(postgres: EmbeddedPostgres, database: Callable[..., str]) -> Iterator[str]:
+    """A database, as a user who needs the password `right`."""
+    rules = postgres.data / "pg_hba.conf"
+    before = rules.read_text()
+    url = database()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("create role guarded login password 'right'")
+        rules.write_text("local all guarded scram-sha-256\n" + before)
+        connection.execute("select pg_reload_conf()")
+        while connection.execute(
+            "select count(*) from pg_hba_file_rules where 'guarded' = any (user_name)"
+        ).fetchone() != (1,):
+            pass
+        yield make_conninfo(url, user="guarded")
+        rules.write_text(before)
+        connection.execute("select pg_reload_conf()")
+        connection.execute("drop role guarded")
+
+
+def lets_in_without_password(url: str) -> bool:
+    try:
+        psycopg.connect(url).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+@BOTH
+def test_a_wrong_password_is_said_and_not_shown(guarded: str, connect: str) -> None:
+    with getattr(Database("totesys", make_conninfo(guarded, password="right")), connect)():
+        pass
+    error = failure(make_conninfo(guarded, password="s3cret"), connect)
+    assert isinstance(error, DatabaseError)
+    assert 'password authentication failed for user "guarded"' in str(error)
+
+
+def test_what_a_block_did_is_kept_only_when_it_ends_well(database: Callable[..., str]) -> None:
+    here = Database("totesys", database())
+    with here.connect() as connection:
+        connection.execute("create table kept (x int)")
+    with pytest.raises(ZeroDivisionError), here.connect() as connection:
+        connection.execute("create table dropped (x int)")
+        raise ZeroDivisionError
+    with here.connect_bulk() as bulk, bulk.cursor() as cursor:
+        cursor.execute("create table forgotten (x int)")
+    with here.connect() as again:
+        tables = again.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()
+    assert tables == [("kept",)]
+    assert connection.closed
