@@ -18,7 +18,7 @@ from totes_dagster.platform import Platform
 from totes_dagster_tests import oracle
 from totes_dagster_tests.end_to_end.world import run_totes
 
-SAMPLE = Path(os.environ.get("TOTESYS_SAMPLE") or Path(__file__).parents[3] / "shared" / "totesys_sample")
+SAMPLE = Path(os.environ.get("TOTESYS_SAMPLE") or "totesys_sample")
 ROWS = {
     "address": 30,
     "counterparty": 20,
@@ -36,7 +36,7 @@ ROWS = {
 
 pytestmark = pytest.mark.skipif(
     not (SAMPLE / "schema.sql").exists(),
-    reason="there is no sample of totesys beside the project; TOTESYS_SAMPLE may name its folder",
+    reason="there is no sample of totesys here; TOTESYS_SAMPLE may name the folder of one",
 )
 
 
