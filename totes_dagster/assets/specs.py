@@ -9,7 +9,6 @@ from dagster import (
     TableColumnConstraints,
     TableColumnDep,
     TableColumnLineage,
-    TableConstraints,
     TableSchema,
 )
 from sqlalchemy import Column, Table
@@ -55,8 +54,7 @@ def column_schema(table: Table, columns: Iterable[Column[Any]] | None = None) ->
                 ),
             )
             for column in (table.columns if columns is None else columns)
-        ],
-        constraints=TableConstraints(other=[f"One row each: {table.comment}"]),
+        ]
     )
 
 
