@@ -22,6 +22,7 @@ from totes_dagster import automation
 from totes_dagster.automation import reconcile_nightly, refresh_every_15_minutes, totesys_changes, why_not_now
 from totes_dagster.errors import SourceSchemaError
 from totes_dagster.schema.totesys import TABLES
+from totes_dagster.stages.refresh import refresh
 from totes_dagster_tests.assets.graph import Graph, new_graph
 
 NOTHING_NEW = "Nothing changed in totesys since the newest batch."
@@ -41,7 +42,7 @@ def unseen(database: Callable[..., str], tmp_path: Path) -> Graph:
 @pytest.fixture
 def graph(unseen: Graph, tmp_path: Path) -> Iterator[Graph]:
     """A company that the warehouse shows, and a new instance of Dagster, as schedules want it: on disk."""
-    unseen.run()
+    refresh(unseen.platform)
     with DagsterInstance.local_temp(str(tmp_path)) as instance:
         yield replace(unseen, instance=instance)
 

@@ -56,6 +56,11 @@ def test_a_refresh_materialises_every_asset_and_counts_what_it_did(graph: Graph)
     assert in_warehouse["fact_payment"] == in_source["payment"] > 0
 
 
+@pytest.mark.filterwarnings("error::DeprecationWarning:totes_dagster")
+def test_assets_use_nothing_that_is_deprecated(graph: Graph) -> None:
+    assert graph.run().success
+
+
 def test_a_second_refresh_says_that_there_was_nothing_to_do(graph: Graph) -> None:
     graph.run()
     said = metadata_of(graph.run())

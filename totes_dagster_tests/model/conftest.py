@@ -3,5 +3,5 @@
 from hypothesis import settings
 
 # Machines differ, and how long an example takes is no claim of ours.
-settings.register_profile("unhurried", deadline=None)
+settings.register_profile("unhurried", deadline=None, max_examples=60)
 settings.load_profile("unhurried")

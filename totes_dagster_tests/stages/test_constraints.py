@@ -6,7 +6,12 @@ from hypothesis import strategies as st
 
 from totes_dagster.errors import DatabaseError
 from totes_dagster.schema.warehouse import FACTS
-from totes_dagster.stages.constraints import add_missing_foreign_keys, drop_foreign_keys_where_it_pays, pays_off
+from totes_dagster.stages.constraints import (
+    Dropped,
+    add_missing_foreign_keys,
+    drop_foreign_keys_where_it_pays,
+    pays_off,
+)
 from totes_dagster_tests.stages.conftest import Warehouse
 
 FOREIGN_KEYS = (
@@ -42,7 +47,8 @@ def test_the_foreign_keys_of_the_fact_that_it_pays_for_go_and_come_back(warehous
     before = warehouse.ask(FOREIGN_KEYS)
     assert len(before) == sum(len(fact.foreign_key_constraints) for fact in FACTS.values()) == 24
     with warehouse.begin() as transaction:
-        assert drop_foreign_keys_where_it_pays(transaction, {"fact_payment": 10_000, "fact_sales_order": 9_999})
+        incoming = {"fact_payment": 10_000, "fact_sales_order": 9_999}
+        assert drop_foreign_keys_where_it_pays(transaction, incoming) is Dropped.SOME
         transaction.commit()
     assert warehouse.ask(FOREIGN_KEYS) == [key for key in before if not key[0].endswith("fact_payment")]
     with warehouse.begin() as transaction:
@@ -54,16 +60,32 @@ def test_the_foreign_keys_of_the_fact_that_it_pays_for_go_and_come_back(warehous
 
 def test_foreign_keys_that_are_not_worth_it_stay(warehouse: Warehouse) -> None:
     with warehouse.begin() as transaction:
-        assert not drop_foreign_keys_where_it_pays(transaction, {"fact_payment": 9_999})
-        assert not drop_foreign_keys_where_it_pays(transaction, {})
+        assert drop_foreign_keys_where_it_pays(transaction, {"fact_payment": 9_999}) is Dropped.NONE
+        assert drop_foreign_keys_where_it_pays(transaction, {}) is Dropped.NONE
         transaction.commit()
     assert len(warehouse.ask(FOREIGN_KEYS)) == 24
 
 
 def test_a_second_drop_finds_nothing_left_to_drop(warehouse: Warehouse) -> None:
     with warehouse.begin() as transaction:
-        assert drop_foreign_keys_where_it_pays(transaction, {"fact_payment": 10_000})
-        assert not drop_foreign_keys_where_it_pays(transaction, {"fact_payment": 10_000})
+        assert drop_foreign_keys_where_it_pays(transaction, {"fact_payment": 10_000}) is Dropped.SOME
+        assert drop_foreign_keys_where_it_pays(transaction, {"fact_payment": 10_000}) is Dropped.NONE
+
+
+@pytest.mark.parametrize("warehouse", ["public"], indirect=True)
+def test_while_somebody_reads_nothing_is_dropped_and_others_can_read_on(warehouse: Warehouse) -> None:
+    with warehouse.connect() as reader:
+        reader.execute("select from fact_payment")
+        with warehouse.begin() as transaction:
+            assert drop_foreign_keys_where_it_pays(transaction, {"fact_payment": 10_000}) is Dropped.BUSY
+        assert warehouse.ask("select count(*) from fact_payment") == [(0,)]
+    assert len(warehouse.ask(FOREIGN_KEYS)) == 24
+
+
+def test_the_next_statement_is_not_hurried(warehouse: Warehouse) -> None:
+    with warehouse.begin() as transaction:
+        drop_foreign_keys_where_it_pays(transaction, {"fact_payment": 9_999})
+        assert transaction.fetch("select current_setting('lock_timeout')") == ("0",)
 
 
 def test_what_breaks_a_reference_is_refused_when_the_keys_come_back(warehouse: Warehouse) -> None:
