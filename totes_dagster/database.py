@@ -1,5 +1,6 @@
 """Connections to PostgreSQL: psycopg for statements, ADBC for bulk. Failures to connect become named errors here."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ class Database:
             connection = psycopg.connect(self._conninfo(), autocommit=autocommit)
         except psycopg.OperationalError as error:
             raise self._cannot_connect(error) from error
+        except psycopg.ProgrammingError as error:
+            raise SettingsError(f"The URL of {self.name} has an option that makes no sense: {error}.") from error
         with connection:
             yield connection
 
@@ -62,9 +65,10 @@ class Database:
             raise SettingsError(
                 f"The URL of {self.name} is no libpq URI: give postgresql://user:password@host:port/database."
             ) from None
-        host = str(given.get("host") or "")
         defaults = {"application_name": "totes_dagster", "connect_timeout": "10"}
-        if host and host not in _LOCAL_HOSTS and not host.startswith("/"):
+        hosts = str(given.get("hostaddr") or given.get("host") or os.environ.get("PGHOST") or "")
+        remote = any(host and host not in _LOCAL_HOSTS and not host.startswith("/") for host in hosts.split(","))
+        if remote and "PGSSLMODE" not in os.environ:
             defaults["sslmode"] = "require"
         return make_conninfo(self.url, **{key: value for key, value in defaults.items() if key not in given})
 

@@ -17,7 +17,7 @@ from totes_dagster.local.stack import LocalStack
 from totes_dagster.migrations import migrate
 from totes_dagster.platform import Platform
 from totes_dagster.stages.ingest import changed_tables
-from totes_dagster.stages.progress import Progress
+from totes_dagster.stages.progress import Progress, silent
 from totes_dagster.stages.refresh import Refreshed
 from totes_dagster.stages.remodel import REMODELS, missing_parts
 from totes_dagster.stages.status import warehouse_status
@@ -32,6 +32,9 @@ def shown_progress(totals: dict[str, int] | None = None) -> Iterator[Progress]:
     Args:
         totals: for stages of which it is known, how many rows there will be.
     """
+    if not console.is_terminal:
+        yield silent
+        return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
     with Bars(*columns, console=console, transient=True) as bars:
         tasks: dict[str, TaskID] = {}

@@ -79,6 +79,6 @@ def _newest_batch_of_run(context: AssetExecutionContext) -> int | None:
     Batches that others commit after that are theirs to remodel.
     """
     event = context.instance.get_latest_materialization_event(key_of_ingested(next(reversed(SOURCE_TABLES))))
-    if event is None or event.run_id != context.run_id or event.asset_materialization is None:
+    if event is None or event.run_id != context.run.run_id or event.asset_materialization is None:
         return None
     return int(str(event.asset_materialization.metadata["newest_batch"].value))

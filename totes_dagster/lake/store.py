@@ -20,21 +20,22 @@ class Lake:
         url: `s3://bucket[/prefix]` or `file:///absolute/folder`.
 
     Raises:
-        SettingsError: the URL is neither.
+        SettingsError: the URL is neither, or the folder cannot be made.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self._store = _open(url)
+        self._is_there = False
 
     def create(self, path: str, data: bytes | pa.Buffer) -> bool:
         """Create an object, wholly or not at all; return False, and change nothing, where it exists already."""
         try:
             # One request, with If-None-Match: a multipart upload could not be conditional.
             obstore.put(self._store, path, memoryview(data).cast("B"), mode="create", use_multipart=False)
-        except AlreadyExistsError:
+        except (AlreadyExistsError, FileExistsError):
             return False
-        except BaseError as error:
+        except (BaseError, OSError) as error:
             raise self._error(f"create {path}", error) from error
         return True
 
@@ -43,8 +44,9 @@ class Lake:
         try:
             obstore.head(self._store, path)
         except (NotFoundError, FileNotFoundError):
+            self._see_that_it_is_there()
             return False
-        except BaseError as error:
+        except (BaseError, OSError) as error:
             raise self._error(f"look for {path}", error) from error
         return True
 
@@ -53,15 +55,16 @@ class Lake:
         try:
             return pa.py_buffer(obstore.get(self._store, path).bytes())
         except (NotFoundError, FileNotFoundError):
+            self._see_that_it_is_there()
             return None
-        except BaseError as error:
+        except (BaseError, OSError) as error:
             raise self._error(f"read {path}", error) from error
 
     def paths(self, prefix: str) -> list[str]:
         """The paths of all objects in a folder, in order."""
         try:
             return sorted(meta["path"] for page in obstore.list(self._store, prefix) for meta in page)
-        except BaseError as error:
+        except (BaseError, OSError) as error:
             raise self._error(f"list {prefix}", error) from error
 
     def create_part(self, path: str, rows: pa.Table) -> Part | None:
@@ -91,15 +94,27 @@ class Lake:
                 f"The part {path} in {self.url} is damaged ({error}). Restore it from the bucket's versions."
             ) from error
 
-    def _error(self, doing: str, error: BaseError) -> LakeError:
-        reason = str(error).strip().splitlines()[0]
+    def _see_that_it_is_there(self) -> None:
+        """Tell a missing object from a missing bucket, which a request for an object does not; ask once."""
+        if not self._is_there:
+            try:
+                next(iter(obstore.list(self._store, chunk_size=1)), None)
+            except (BaseError, OSError) as error:
+                raise self._error("be listed", error) from error
+            self._is_there = True
+
+    def _error(self, doing: str, error: Exception) -> LakeError:
+        reason = " ".join(str(error).partition("Debug source")[0].split())
         return LakeError(f"The lake {self.url} could not {doing}: {reason}")
 
 
 def _open(url: str) -> ObjectStore:
     parts = urlsplit(url)
     if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
-        return LocalStore(unquote(parts.path), mkdir=True)
+        try:
+            return LocalStore(unquote(parts.path), mkdir=True)
+        except OSError as error:
+            raise SettingsError(f"{url} cannot be made a folder of the lake: {error}.") from error
     if parts.scheme == "s3" and parts.netloc:
         return _open_s3(parts.netloc, parts.path.strip("/"))
     raise SettingsError(f"{url!r} is no lake: give s3://bucket, s3://bucket/prefix or file:///absolute/folder.")

@@ -5,14 +5,17 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from sqlalchemy.exc import DBAPIError
 
 from totes_dagster.database import Database
 from totes_dagster.errors import WarehouseSchemaError
 from totes_dagster.schema import warehouse
 from totes_dagster.schema.sql import sql_type
 
-HEAD = "0001"
-"""The newest revision. Alembic would have to be imported, and read its folder, to say so."""
+_REVISIONS = sorted(path.stem.split("_")[0] for path in (Path(__file__).parent / "versions").glob("[0-9]*.py"))
+
+HEAD = _REVISIONS[-1]
+"""The newest revision, by its file's name: Alembic would have to be imported to say so."""
 
 VERSION_TABLE = "totes_warehouse_version"
 """A name of our own: Dagster's storage, which also uses Alembic, may live in the same database."""
@@ -34,30 +37,47 @@ def migrate(database: Database, schema: str) -> str | None:
         WarehouseSchemaError: tables that are already there are not the warehouse's.
     """
     with database.connect() as connection:
-        before = _revision(connection, schema)
-        if before == HEAD:
-            return before
-        # Slow to import, and needed on few days.
-        from alembic import command  # noqa: PLC0415
-        from alembic.config import Config  # noqa: PLC0415
-        from sqlalchemy import create_engine  # noqa: PLC0415
-        from sqlalchemy.pool import StaticPool  # noqa: PLC0415
+        try:
+            return _migrate(connection, schema)
+        except (psycopg.Error, DBAPIError) as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            reason = " ".join(str(cause).split())
+            raise WarehouseSchemaError(
+                f"The warehouse's schema {schema} cannot be brought up to date: {reason}. Nothing was changed. See that "
+                "the user may create in it, and that what is there already is the warehouse's."
+            ) from cause
 
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-        engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool)
-        # One transaction for everything: a migration that fails leaves the warehouse as it was.
-        with engine.begin() as bound:
-            _prepare(connection, schema)
-            # Asked again under the lock, for another process may have migrated meanwhile.
-            before = _revision(connection, schema)
-            if before is None:
-                _refuse_foreign_names(connection, schema)
-            _check(connection, schema, adopting=True)
-            config.attributes["connection"] = bound
-            command.upgrade(config, "head")
-            _check(connection, schema, adopting=False)
-            _describe(connection)
+
+def _migrate(connection: psycopg.Connection, schema: str) -> str | None:
+    before = _revision(connection, schema)
+    if before == HEAD:
+        return before
+    # Slow to import, and needed on few days.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+    from sqlalchemy import create_engine  # noqa: PLC0415
+    from sqlalchemy.pool import StaticPool  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool)
+    # One transaction for everything: a migration that fails leaves the warehouse as it was.
+    with engine.begin() as bound:
+        _prepare(connection, schema)
+        # Asked again under the lock, for another process may have migrated meanwhile.
+        before = _revision(connection, schema)
+        if before is None:
+            _refuse_foreign_names(connection, schema)
+        elif before not in _REVISIONS:
+            raise WarehouseSchemaError(
+                f"The warehouse's schema {schema} is at revision {before}, which this version of the platform does not "
+                f"know; it knows {', '.join(_REVISIONS)}. Upgrade the platform."
+            )
+        _check(connection, schema, adopting=True)
+        config.attributes["connection"] = bound
+        command.upgrade(config, "head")
+        _check(connection, schema, adopting=False)
+        _describe(connection)
     return before
 
 

@@ -11,11 +11,19 @@ _DATES = pd.ArrowDtype(pa.date32())
 _INTEGERS = pd.ArrowDtype(pa.int32())
 
 
-def named_days(rows: pd.DataFrame) -> pd.Series:
-    """The distinct days that rows of an event table name: in its stamps (timestamps) and in its text dates."""
+def named_days(rows: pd.DataFrame, key: str) -> pd.Series:
+    """The distinct days (date32) that rows of an event table name: in stamps (timestamps) and in text dates.
+
+    Args:
+        rows: the columns that name days, and the key.
+        key: column that tells in a message which row it is.
+
+    Raises:
+        InvalidRowsError: a text is not a date.
+    """
     columns = (
-        rows[column].dt.date if column in {"created_at", "last_updated"} else date_from_text(rows[column])
-        for column in rows.columns
+        rows[column].dt.date if column in {"created_at", "last_updated"} else date_from_text(rows, column, key=key)
+        for column in rows.columns.drop(key)
     )
     return pd.concat([column.drop_duplicates() for column in columns], ignore_index=True).dropna().drop_duplicates()
 

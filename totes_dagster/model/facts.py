@@ -4,11 +4,16 @@ One function, one table. Frames are Arrow-backed (`pandas.ArrowDtype`); their co
 What is known only when a version is loaded (record id, `is_deleted`, `batch`) is not here.
 """
 
+from datetime import date
+
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from totes_dagster.errors import InvalidRowsError
+from totes_dagster.model.frames import cast
+
+_FIRST_DATE = pa.scalar(date.min, pa.date32())
 
 
 def fact_sales_order(sales_order: pd.DataFrame) -> pd.DataFrame:
@@ -23,8 +28,8 @@ def fact_sales_order(sales_order: pd.DataFrame) -> pd.DataFrame:
             "unit_price": sales_order["unit_price"],
             "currency_id": sales_order["currency_id"],
             "design_id": sales_order["design_id"],
-            "agreed_payment_date": date_from_text(sales_order["agreed_payment_date"]),
-            "agreed_delivery_date": date_from_text(sales_order["agreed_delivery_date"]),
+            "agreed_payment_date": date_from_text(sales_order, "agreed_payment_date", key="sales_order_id"),
+            "agreed_delivery_date": date_from_text(sales_order, "agreed_delivery_date", key="sales_order_id"),
             "agreed_delivery_location_id": sales_order["agreed_delivery_location_id"],
         }
     )
@@ -42,8 +47,8 @@ def fact_purchase_order(purchase_order: pd.DataFrame) -> pd.DataFrame:
             "item_quantity": purchase_order["item_quantity"],
             "item_unit_price": purchase_order["item_unit_price"],
             "currency_id": purchase_order["currency_id"],
-            "agreed_delivery_date": date_from_text(purchase_order["agreed_delivery_date"]),
-            "agreed_payment_date": date_from_text(purchase_order["agreed_payment_date"]),
+            "agreed_delivery_date": date_from_text(purchase_order, "agreed_delivery_date", key="purchase_order_id"),
+            "agreed_payment_date": date_from_text(purchase_order, "agreed_payment_date", key="purchase_order_id"),
             "agreed_delivery_location_id": purchase_order["agreed_delivery_location_id"],
         }
     )
@@ -61,27 +66,31 @@ def fact_payment(payment: pd.DataFrame) -> pd.DataFrame:
             "currency_id": payment["currency_id"],
             "payment_type_id": payment["payment_type_id"],
             "paid": payment["paid"],
-            "payment_date": date_from_text(payment["payment_date"]),
+            "payment_date": date_from_text(payment, "payment_date", key="payment_id"),
         }
     )
 
 
-def date_from_text(dates: pd.Series) -> pd.Series:
-    """Dates from `YYYY-MM-DD` text; nulls stay null.
+def date_from_text(rows: pd.DataFrame, column: str, *, key: str) -> pd.Series:
+    """Dates (date32) from a column of `YYYY-MM-DD` text; nulls stay null.
+
+    Args:
+        rows: has the column and the key.
+        column: the text.
+        key: column that tells in a message which row it is.
 
     Raises:
-        InvalidRowsError: a text is not a date of the calendar. Arrow's cast is strict; its `strptime` would turn
-            2023-02-30 into 2 March.
+        InvalidRowsError: a text is not a date of the calendar, of the years 1 to 9999. Arrow's cast is strict; its
+            `strptime` would turn 2023-02-30 into 2 March.
     """
-    try:
-        return pd.Series(
-            pd.array(pc.cast(pa.array(dates), pa.date32()), dtype=pd.ArrowDtype(pa.date32())),
-            index=dates.index,
-        )
-    except pa.ArrowInvalid as error:
+    dates = cast(rows, column, pa.date32(), key=key, what=column)
+    too_early = pc.index(pc.less(dates, _FIRST_DATE), True).as_py()
+    if too_early >= 0:
         raise InvalidRowsError(
-            f"{dates.name} holds a text that is no date YYYY-MM-DD: {error}. Correct the source row."
-        ) from error
+            f"{column} is {rows[column].iloc[too_early]!r} where {key} is {rows[key].iloc[too_early]}, but no calendar "
+            "has a year 0. Correct the source row; the next refresh will take it up."
+        )
+    return pd.Series(pd.array(dates, dtype=pd.ArrowDtype(pa.date32())), index=rows.index)  # type: ignore[call-overload]
 
 
 def _stamps(rows: pd.DataFrame) -> dict[str, pd.Series]:

@@ -5,7 +5,7 @@ The tables themselves are in `dimensions.py` and `facts.py`, and all together in
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Integer, MetaData, Table, text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table, text
 from sqlalchemy.types import TypeEngine
 
 metadata = MetaData(
@@ -67,6 +67,8 @@ def fact(name: str, grain: str, record_id: str, *columns: Column[Any], version: 
             comment="True on the version that records that the row is gone from the source.",
         ),
         Column("batch", BigInteger, nullable=False, comment="Batch that brought this version; 0 where none did."),
+        # Finds the newest version of a row.
+        Index(f"{name}_newest_idx", columns[0].name, text(f"{record_id} desc")),
         comment=grain,
         info={"natural_key": columns[0].name, "record_id": record_id, "version": version},
     )

@@ -89,11 +89,16 @@ def ingest(
 
 
 def changed_tables(source: Database, lake: Lake) -> list[str]:
-    """The source tables that the next batch would hold, found by counting and without capturing anything."""
+    """The source tables that the next batch would hold, found by counting and without capturing anything.
+
+    Raises:
+        SourceSchemaError: the source's tables are not as declared.
+    """
     log = BatchLog(lake)
     head = log.head()
     previous = log.manifest(head) if head else None
     with snapshot_of(source) as leader:
+        columns_of(leader)
         return [item.table for item in _work_of(leader, previous, censuses_of(leader), recapture=())]
 
 

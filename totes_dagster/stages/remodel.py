@@ -162,8 +162,9 @@ def _remodel_part(part: StarPart, ingestion: Lake) -> pa.Table:
     remodel = REMODELS[part.star]
     if part.star == "dim_date":
         days: list[Any] = [
-            calendar.named_days(to_frame(ingestion.read_part(source.path, columns=_days_of(name))))
+            calendar.named_days(to_frame(ingestion.read_part(source.path, columns=[key, *_days_of(name)])), key)
             for name, sources in part.inputs.items()
+            for key in [totesys.key_of(totesys.TABLES[name])]
             for source in sources
         ]
         frames = [pd.concat(days, ignore_index=True)]

@@ -65,7 +65,7 @@ def test_a_day_has_its_iso_number_its_english_names_and_its_quarter(
 def test_the_named_days_are_those_of_stamps_and_text_dates_each_once(table: str, data: st.DataObject) -> None:
     rows = data.draw(rows_of(table))
     texts = ["payment_date"] if table == "payment" else ["agreed_delivery_date", "agreed_payment_date"]
-    days = named_days(frame(table, rows)[["created_at", "last_updated", *texts]])
+    days = named_days(frame(table, rows)[[f"{table}_id", "created_at", "last_updated", *texts]], f"{table}_id")
     expected = {row[stamp].date() for row in rows for stamp in ("created_at", "last_updated")}
     expected |= {date.fromisoformat(row[text]) for row in rows for text in texts}
     assert sorted(days) == sorted(expected)
