@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class _Commands(click.Group):
-    """A group whose commands end with one clear line when they fail of something that has a name."""
+    """A group whose commands end with one clear line when they fail with a named error."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -27,6 +27,11 @@ class _Commands(click.Group):
         except TotesError as error:
             click.secho(f"{type(error).__name__}: {error}", fg="red", err=True)
             sys.exit(1)
+
+
+_orders_of_a_new_company = click.option(
+    "--orders", default=5_000, type=click.IntRange(1), show_default=True, help="Sales orders of a new company."
+)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,8 +44,10 @@ def main(*, verbose: bool) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(message)s")
 
 
-@main.command()
-@click.option("--orders", default=5_000, show_default=True, help="Sales orders of a new company.")
+@main.command(short_help="See the whole platform work, in a minute.")
+@click.option(
+    "--orders", default=5_000, type=click.IntRange(1), show_default=True, help="Sales orders of a new company."
+)
 def demo(*, orders: int) -> None:
     """Seed a company, refresh, change something, refresh, and show what became of it."""
     from totes_dagster.local.demo import show
@@ -48,10 +55,18 @@ def demo(*, orders: int) -> None:
     show(orders)
 
 
-@main.command()
-@click.option("--orders", default=5_000, show_default=True, help="Sales orders of a new company.")
-@click.option("--rate", default=0.5, show_default=True, help="Changes per second in the simulated source.")
-@click.option("--port", default=3000, show_default=True, help="Port of Dagster's UI.")
+@main.command(short_help="Run Dagster's UI, with a company living on.")
+@click.option(
+    "--orders", default=5_000, type=click.IntRange(1), show_default=True, help="Sales orders of a new company."
+)
+@click.option(
+    "--rate",
+    default=0.5,
+    type=click.FloatRange(0),
+    show_default=True,
+    help="Changes per second; 0 for none.",
+)
+@click.option("--port", default=3000, type=click.IntRange(1, 65535), show_default=True, help="Port of Dagster's UI.")
 def dev(*, orders: int, rate: float, port: int) -> None:
     """Run Dagster's UI and automation; on the embedded stack, with the simulator changing the source."""
     from totes_dagster.local.dev import run
@@ -59,7 +74,7 @@ def dev(*, orders: int, rate: float, port: int) -> None:
     run(orders=orders, rate=rate, port=port)
 
 
-@main.command()
+@main.command(short_help="Bring the warehouse up to date, once.")
 def refresh() -> None:
     """Bring the warehouse up to date, once."""
     from totes_dagster.stages.refresh import refresh as run
@@ -67,7 +82,7 @@ def refresh() -> None:
     _run(run)
 
 
-@main.command()
+@main.command(short_help="Capture every table whole; load what differs.")
 def reconcile() -> None:
     """Capture every table whole, and load what differs from the warehouse."""
     from totes_dagster.stages.refresh import reconcile as run
@@ -75,7 +90,7 @@ def reconcile() -> None:
     _run(run)
 
 
-@main.command()
+@main.command(short_help="Show where the stages stand.")
 def status() -> None:
     """Show where the stages stand, and how far the warehouse lags behind the source."""
     from totes_dagster.platform import platform_from_environment
@@ -84,25 +99,29 @@ def status() -> None:
     show_status(platform_from_environment())
 
 
-@main.command()
+@main.command(short_help="Seed or change a source.")
 @click.option(
     "--orders", type=click.IntRange(1), help="Make a company with so many sales orders, in an empty database."
 )
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Then change it so many times per second.")
 @click.option("--seed", "random_seed", default=0, show_default=True, help="What every random choice follows from.")
-def simulate(*, orders: int | None, rate: float | None, random_seed: int) -> None:
+@click.option("--yes", is_flag=True, help="Do not ask before changing a source that is not the embedded one.")
+def simulate(*, orders: int | None, rate: float | None, random_seed: int, yes: bool) -> None:
     """Seed a source, or change it until Ctrl-C: the one that TOTESYS_URL names, or the embedded one."""
     from totes_dagster.local.simulate import live, seed
+    from totes_dagster.settings import is_configured
 
     if orders is None and rate is None:
         raise click.UsageError("Give --orders to seed a source, --rate to change one, or both.")
+    if is_configured() and not yes:
+        click.confirm("This writes made-up rows into the database that TOTESYS_URL names. Go on?", abort=True)
     if orders is not None:
         seed(orders, random_seed)
     if rate is not None:
         live(rate, random_seed)
 
 
-@main.command()
+@main.command(short_help="Create or update the warehouse's tables.")
 def migrate() -> None:
     """Create the warehouse's schema, or bring it up to date."""
     from totes_dagster.migrations import HEAD

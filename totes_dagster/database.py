@@ -32,16 +32,20 @@ class Database:
         """A psycopg connection, committed at the end of the block, rolled back when it raises, and closed.
 
         Raises:
-            DatabaseError: the server cannot be reached, or refuses.
+            DatabaseError: the server cannot be reached, refuses, or fails in the block.
+            SettingsError: the URL is none.
         """
         try:
-            connection = psycopg.connect(self._conninfo(), autocommit=autocommit)
+            connection = psycopg.connect(self.conninfo(), autocommit=autocommit)
         except psycopg.OperationalError as error:
             raise self._cannot_connect(error) from error
         except psycopg.ProgrammingError as error:
             raise SettingsError(f"The URL of {self.name} has an option that makes no sense: {error}.") from error
-        with connection:
-            yield connection
+        try:
+            with connection:
+                yield connection
+        except psycopg.Error as error:
+            raise DatabaseError(f"{self.name} failed: {' '.join(str(error).split())}") from error
 
     @contextmanager
     def connect_bulk(self) -> Iterator[adbc.Connection]:
@@ -51,13 +55,18 @@ class Database:
             DatabaseError: the server cannot be reached, or refuses.
         """
         try:
-            connection = adbc.connect(self._conninfo())
+            connection = adbc.connect(self.conninfo())
         except adbc_errors.Error as error:
             raise self._cannot_connect(error) from error
         with connection:
             yield connection
 
-    def _conninfo(self) -> str:
+    def conninfo(self) -> str:
+        """The URL as a connection string with our defaults: a time limit, and encryption to hosts other than this one.
+
+        Raises:
+            SettingsError: the URL is none. The message does not show it.
+        """
         try:
             given = conninfo_to_dict(self.url)
         except psycopg.ProgrammingError:

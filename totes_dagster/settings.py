@@ -44,8 +44,8 @@ def is_configured(environment: Mapping[str, str] = os.environ) -> bool:
     missing = [names for names in _REQUIRED if not any(environment.get(name) for name in names)]
     if missing and len(missing) < len(_REQUIRED):
         raise SettingsError(
-            f"Some settings are given, but {', '.join(' or '.join(names) for names in missing)} missing. Set all of "
-            "them, or none to use the embedded stack."
+            f"Some settings are given, but these are missing: {', '.join(' or '.join(names) for names in missing)}. "
+            "Set all of them, or none to use the embedded stack."
         )
     return not missing
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from totes_dagster.lake.log import BatchLog
 from totes_dagster.local.stack import LocalStack
-from totes_dagster.migrations import migrate
+from totes_dagster.migrations import is_migrated
 from totes_dagster.platform import Platform
 from totes_dagster.stages.ingest import changed_tables
 from totes_dagster.stages.progress import Progress, silent
@@ -92,43 +92,42 @@ def seed_with_progress(stack: LocalStack, orders: int, random_seed: int = 0) -> 
             rows.items(),
         )
     else:
-        console.print(f"The company exists already, in {stack.home}.", soft_wrap=True)
+        console.print(f"The company in {stack.home} exists already, and is left as it is.", soft_wrap=True)
 
 
 def show_status(platform: Platform) -> None:
-    """Print where the three stages stand."""
+    """Print where the three stages stand; changes nothing."""
     log = BatchLog(platform.ingestion)
     head = log.head()
     changed = changed_tables(platform.source, platform.ingestion)
     missing = {star: len(missing_parts(star, log, platform.processed)) for star in REMODELS}
-    migrate(platform.warehouse, platform.schema)
-    warehouse = warehouse_status(platform.warehouse, platform.schema)
+    migrated = is_migrated(platform.warehouse, platform.schema)
+    warehouse = warehouse_status(platform.warehouse, platform.schema) if migrated else None
+    loaded = warehouse.batch if warehouse else 0
+    shown = warehouse.snapshot_at if warehouse else None
+    nothing = "nothing yet"
     show_table(
         "",
         ("stage", "stands at", "to do"),
         (
-            ("totesys", "now", ", ".join(changed) + " changed" if changed else "nothing changed since"),
-            (
-                "ingestion",
-                f"batch {head}" + (f" of {_moment(log.manifest(head).snapshot.taken_at)}" if head else ""),
-                "",
-            ),
+            ("totesys", "now", f"capture {', '.join(changed)}" if changed else ""),
+            ("ingestion", f"batch {head} of {_moment(log.manifest(head).snapshot.taken_at)}" if head else nothing, ""),
             (
                 "processed",
-                "complete" if not any(missing.values()) else "incomplete",
+                nothing if not head else "incomplete" if any(missing.values()) else "complete",
                 ", ".join(f"{count} parts of {star}" for star, count in missing.items() if count),
             ),
             (
                 "warehouse",
-                f"batch {warehouse.batch}" + (f" of {_moment(warehouse.snapshot_at)}" if warehouse.snapshot_at else ""),
-                f"{head - warehouse.batch} batches behind" if head > warehouse.batch else "",
+                f"batch {loaded} of {_moment(shown)}" if shown else nothing,
+                f"load {head - loaded} batches" if head > loaded else "",
             ),
         ),
     )
-    if not changed and head == warehouse.batch and head:
+    if not changed and head == loaded and head:
         console.print("The warehouse shows the source as it is now.")
-    elif warehouse.snapshot_at:
-        lag = datetime.now(UTC) - warehouse.snapshot_at
+    elif shown:
+        lag = datetime.now(UTC) - shown
         console.print(
             f"The warehouse shows the source as it was {lag.total_seconds():,.0f} s ago. Run `totes refresh`."
         )

@@ -7,9 +7,10 @@ from pydantic import Field
 
 from totes_dagster.assets.specs import OWNERS, column_schema, copied_lineage, key_of_ingested, key_of_source
 from totes_dagster.lake.log import BatchLog
+from totes_dagster.lake.manifest import TableEntry
 from totes_dagster.resources.databases import Totesys
 from totes_dagster.resources.zones import Zone
-from totes_dagster.schema.totesys import TABLES, capture_of
+from totes_dagster.schema.totesys import TABLES, Capture, capture_of
 from totes_dagster.stages.ingest import ingest as ingest_batch
 
 
@@ -58,10 +59,15 @@ def ingest(
                 "dagster/row_count": entry.census.rows,
                 "dagster/column_lineage": copied_lineage(key_of_source(name), table.columns),
                 "batch": entry.batch,
-                "newest_batch": manifest.batch,
                 "rows": entry.rows if captured else 0,
                 "bytes": sum(part.bytes for part in entry.parts) if captured else 0,
-                "content": f"{entry.content} since the batch before" if captured else "nothing new",
+                "content": _content(entry, captured=captured),
                 "snapshot_at": manifest.snapshot.taken_at.timestamp(),
             },
         )
+
+
+def _content(entry: TableEntry, *, captured: bool) -> str:
+    if not captured:
+        return f"nothing new since batch {entry.batch}"
+    return "the whole table" if entry.content is Capture.WHOLE else "rows that may have changed"

@@ -6,7 +6,7 @@ from dagster import AssetExecutionContext, AssetIn, AssetsDefinition, Output, as
 from sqlalchemy import Table
 
 from totes_dagster.assets.specs import OWNERS, column_schema, key_of_ingested, key_of_processed, remodelled_lineage
-from totes_dagster.resources.zones import LakeTable
+from totes_dagster.lake.store import Lake
 from totes_dagster.schema.warehouse import TABLES, remodelled_columns
 from totes_dagster.stages.remodel import REMODELS, remodelled
 
@@ -29,8 +29,8 @@ def processed_asset(star: Table) -> AssetsDefinition:
             "dagster/column_schema": column_schema(star, remodelled_columns(star)),
         },
     )
-    def _remodel(context: AssetExecutionContext, **tables: LakeTable) -> Output[Any]:
-        (ingestion,) = {table.lake for table in tables.values()}
+    def _remodel(context: AssetExecutionContext, **zones: Lake) -> Output[Any]:
+        (ingestion,) = set(zones.values())
         # Computed part by part, as the IO manager writes them.
         parts = remodelled(star.name, ingestion, context.resources.processed_zone.lake)
         return Output(parts, metadata={"dagster/column_lineage": remodelled_lineage(star)})

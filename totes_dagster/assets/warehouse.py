@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
 
 from dagster import AssetExecutionContext, AssetSpec, MaterializeResult, ResourceParam, multi_asset
 
@@ -10,14 +9,12 @@ from totes_dagster.assets.specs import (
     OWNERS,
     column_schema,
     copied_lineage,
-    key_of_ingested,
     key_of_loaded,
     key_of_processed,
 )
 from totes_dagster.migrations import migrate
 from totes_dagster.resources.databases import Warehouse
 from totes_dagster.resources.zones import Zone
-from totes_dagster.schema.totesys import TABLES as SOURCE_TABLES
 from totes_dagster.schema.warehouse import TABLES, is_fact, remodelled_columns
 from totes_dagster.stages.load import load as load_batches
 from totes_dagster.stages.status import warehouse_status
@@ -50,13 +47,11 @@ def load(
     """Load what the warehouse lacks."""
     database, schema = warehouse.database(), warehouse.warehouse_schema
     migrate(database, schema)
-    loaded = load_batches(
-        database, schema, ingestion_zone.lake, processed_zone.lake, up_to=_newest_batch_of_run(context)
-    )
+    loaded = load_batches(database, schema, ingestion_zone.lake, processed_zone.lake)
     done: dict[str, Counter[str]] = {name: Counter() for name in TABLES}
     for batch in loaded:
         for name, table in batch.tables.items():
-            done[name].update({**asdict(table), "unchanged": table.unchanged})
+            done[name].update(table.counts())
     status = warehouse_status(database, schema)
     context.log.info(f"Loaded {len(loaded)} batches; the warehouse shows batch {status.batch}.")
     for name, star in TABLES.items():
@@ -71,14 +66,3 @@ def load(
                 **{count: done[name][count] for count in counts},
             },
         )
-
-
-def _newest_batch_of_run(context: AssetExecutionContext) -> int | None:
-    """The newest batch when this run ingested; None if it did not.
-
-    Batches that others commit after that are theirs to remodel.
-    """
-    event = context.instance.get_latest_materialization_event(key_of_ingested(next(reversed(SOURCE_TABLES))))
-    if event is None or event.run_id != context.run.run_id or event.asset_materialization is None:
-        return None
-    return int(str(event.asset_materialization.metadata["newest_batch"].value))

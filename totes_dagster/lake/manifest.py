@@ -16,7 +16,7 @@ class _Record(BaseModel):
 
 
 class Part(_Record):
-    """One immutable Parquet object of the lake."""
+    """One immutable Parquet object of the lake; `bytes` is its size there."""
 
     path: str
     rows: int
@@ -49,10 +49,11 @@ class Snapshot(_Record):
 class Census(_Record):
     """What one scan of a source table counted.
 
-    `keys` is the checksum of the primary keys, `versions` that of the row versions (key and `xmin`): equal checksums
-    with equal counts mean the same keys, the same versions.
+    `table_oid` tells the table from another that takes its name. `keys` is the checksum of the primary keys, `versions`
+    that of the row versions (key and `xmin`): equal checksums with equal counts mean the same keys, the same versions.
     """
 
+    table_oid: int
     rows: int
     keys: int
     versions: int

@@ -82,7 +82,7 @@ def _refresh_in_stages(platform: Platform) -> None:
         written = [remodel(platform, star, progress) for star in REMODELS]
         marks.append(time.perf_counter())
         migrate(platform.warehouse, platform.schema)
-        loaded = load(platform.warehouse, platform.schema, platform.ingestion, platform.processed, progress=progress)
+        loaded = load(platform.warehouse, platform.schema, platform.ingestion, platform.processed, progress)
         marks.append(time.perf_counter())
     captured = sum(entry.rows for name, entry in manifest.tables.items() if manifest.brings(name)) if manifest else 0
     rows = (

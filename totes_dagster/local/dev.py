@@ -49,7 +49,6 @@ def run(*, orders: int, rate: float, port: int) -> None:
     home = stack_home()
     with ExitStack() as stack:
         stack.enter_context(_alone(home, port))
-        stack.callback(console.print, "Stopped.")
         if embedded:
             with console.status("Starting PostgreSQL …"):
                 local = LocalStack(home).start()
@@ -66,6 +65,7 @@ def run(*, orders: int, rate: float, port: int) -> None:
             raise DevelopmentServerError(f"Dagster ended by itself, with status {status}. See {_log(home)}.")
         except KeyboardInterrupt:
             console.print("\nStopping …")
+    console.print("Stopped.")
 
 
 @contextmanager

@@ -33,4 +33,7 @@ def live(rate: float, random_seed: int) -> None:
 
 def _url() -> str:
     settings.is_configured()
-    return source_database(os.environ.get(settings.TOTESYS_URL, ""), os.environ.get(settings.TOTESYS_SECRET_ID, "")).url
+    environment = os.environ
+    return source_database(
+        environment.get(settings.TOTESYS_URL), environment.get(settings.TOTESYS_SECRET_ID)
+    ).conninfo()

@@ -3,6 +3,7 @@
 Everything lies under `.totes/` in the working folder (or in `TOTES_HOME`), and is still there the next time.
 """
 
+import logging
 import os
 from collections.abc import Callable
 from functools import lru_cache
@@ -13,6 +14,8 @@ import psycopg
 from totes_dagster import settings
 from totes_dagster.local.postgres import EmbeddedPostgres
 from totes_dagster.local.seeding import seed
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_ORDERS = 5_000
 
@@ -66,9 +69,16 @@ def stack_home() -> Path:
     return Path(os.environ.get(settings.HOME) or ".totes").resolve()
 
 
-@lru_cache(maxsize=1)
 def local_stack() -> LocalStack:
-    """The embedded stack of this process, started, and seeded with a small company if it is new."""
+    """The embedded stack of this process: running, and with a small company if it is new."""
+    stack = _founded_stack()
+    stack.server.start()  # somebody may have killed it since
+    return stack
+
+
+@lru_cache(maxsize=1)
+def _founded_stack() -> LocalStack:
     stack = LocalStack(stack_home()).start()
-    stack.seed()
+    if stack.seed():
+        logger.warning("Made a simulated company with %s sales orders in %s.", f"{DEFAULT_ORDERS:,}", stack.home)
     return stack

@@ -88,9 +88,9 @@ def date_from_text(rows: pd.DataFrame, column: str, *, key: str) -> pd.Series:
     if too_early >= 0:
         raise InvalidRowsError(
             f"{column} is {rows[column].iloc[too_early]!r} where {key} is {rows[key].iloc[too_early]}, but no calendar "
-            "has a year 0. Correct the source row; the next refresh will take it up."
+            "has a year 0. No row of its part can be remodelled."
         )
-    return pd.Series(pd.array(dates, dtype=pd.ArrowDtype(pa.date32())), index=rows.index)  # type: ignore[call-overload]
+    return pd.Series(pd.array(dates, dtype=pd.ArrowDtype(pa.date32())), index=rows.index)
 
 
 def _stamps(rows: pd.DataFrame) -> dict[str, pd.Series]:

@@ -25,7 +25,7 @@ def to_table(frame: pd.DataFrame, schema: pa.Schema, name: str) -> pa.Table:
             example = frame.loc[frame[field.name].isna(), key].iloc[0]
             raise InvalidRowsError(
                 f"{name}.{field.name} must have a value, but {column.null_count} rows have none, the first where "
-                f"{key} is {example}. Correct the source row; the next refresh will take it up."
+                f"{key} is {example}. No row of its part can be remodelled."
             )
         columns.append(column)
     return pa.Table.from_arrays(columns, schema=schema)
@@ -51,12 +51,12 @@ def cast(rows: pd.DataFrame, column: str, type_: pa.DataType, *, key: str, what:
         first = _first_misfit(values, type_)
         raise InvalidRowsError(
             f"{what} must be {type_}, but is {str(values[first].as_py())!r} where {key} is {rows[key].iloc[first]}. "
-            "Correct the source row; the next refresh will take it up."
+            "No row of its part can be remodelled."
         ) from error
 
 
 def _first_misfit(values: pa.Array, type_: pa.DataType) -> int:
-    """Index of the first value that does not fit: a prefix of the values can be cast just as long as it is before it."""
+    """Index of the first value that does not fit: the values up to it can be cast, those with it cannot."""
     fits, fails = 0, len(values)
     while fails - fits > 1:
         middle = (fits + fails) // 2

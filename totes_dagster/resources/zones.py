@@ -1,7 +1,6 @@
 """The two zones of the lake as Dagster IO managers."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pyarrow as pa
 from dagster import ConfigurableIOManager, InputContext, MetadataValue, OutputContext
@@ -12,19 +11,11 @@ from totes_dagster.platform import lake_zone
 from totes_dagster.stages.remodel import StarPart, write_star
 
 
-@dataclass(frozen=True)
-class LakeTable:
-    """A table in a zone of the lake, as an asset gets it: a place to read from, part by part, not its rows."""
-
-    lake: Lake
-    name: str
-
-
 class Zone(ConfigurableIOManager):
     """One zone of the lake, in a bucket or a folder.
 
-    Assets downstream get a `LakeTable`. Assets stored in the zone hand over an iterator of parts, which are computed
-    and written one at a time, each with a conditional create.
+    Assets downstream get the zone itself, to read from part by part, and no rows. Assets stored in the zone hand over
+    an iterator of parts, which are computed and written one at a time, each with a conditional create.
     """
 
     zone: str = Field(description="`ingestion` or `processed`.")
@@ -35,9 +26,9 @@ class Zone(ConfigurableIOManager):
         """The bucket or folder."""
         return lake_zone(self.zone, self.url)
 
-    def load_input(self, context: InputContext) -> LakeTable:
-        """Hand the table over, unread."""
-        return LakeTable(self.lake, context.asset_key.path[-1])
+    def load_input(self, context: InputContext) -> Lake:  # noqa: ARG002 - every table is read from the same place
+        """Hand over the place to read from."""
+        return self.lake
 
     def handle_output(self, context: OutputContext, obj: Iterator[tuple[StarPart, pa.Table]]) -> None:
         """Write the parts that are missing, and say in the metadata what that was."""

@@ -49,11 +49,11 @@ def capture_of_table(
     Args:
         capture: how batches hold this table.
         entry: the table in the previous manifest.
-        census: the table's counts now.
+        census: the table's counts now. Another table under the name is taken whole: its rows may be old ones.
         horizon: see `horizon_of`.
         recapture: take the whole table, changed or not.
     """
-    if entry is None or horizon is None or recapture:
+    if entry is None or horizon is None or recapture or census.table_oid != entry.census.table_oid:
         return TableCapture(Capture.WHOLE)
     if census == entry.census:
         return None

@@ -59,13 +59,15 @@ def ingest(
         source: totesys.
         lake: the ingestion zone.
         recapture: source tables to take whole, changed or not.
-        progress: told of rows as they are written.
+        progress: notified of rows as they are written.
 
     Returns:
         The new batch's manifest, or None when nothing changed.
 
     Raises:
         SourceSchemaError: the source's tables are not as declared.
+        DatabaseError: the source cannot be reached, refuses, or breaks off.
+        LakeError: the lake cannot be reached, or refuses.
         BatchConflictError: other ingests committed every number that this one tried for.
     """
     log = BatchLog(lake)
@@ -112,7 +114,7 @@ def _capture(
         work = _work_of(leader, previous, censuses, recapture)
         if not work:
             return None
-        # The attempt's own name: parts of an attempt that died stay where they are, in nobody's way.
+        # The attempt's own name: parts of an attempt that died stay where they are, and nobody reads them.
         attempt = uuid.uuid4().hex[:12]
         readers = min(_READERS, len(work))
         idle: SimpleQueue[Follower] = SimpleQueue()
@@ -159,16 +161,16 @@ def _work_of(
     return work
 
 
-def _counted(batches: Iterator[pa.RecordBatch], table: str, progress: Progress) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        yield batch
-        progress("ingest", table, batch.num_rows)
+def _counted(chunks: Iterator[pa.RecordBatch], table: str, progress: Progress) -> Iterator[pa.RecordBatch]:
+    for chunk in chunks:
+        yield chunk
+        progress("ingest", table, chunk.num_rows)
 
 
-def _write_parts(lake: Lake, folder: str, attempt: str, batches: Iterator[pa.RecordBatch]) -> tuple[Part, ...]:
+def _write_parts(lake: Lake, folder: str, attempt: str, chunks: Iterator[pa.RecordBatch]) -> tuple[Part, ...]:
     """Write a stream as parts of at most ROWS_PER_PART rows, holding one part in memory at a time."""
     parts = []
-    for number, rows in enumerate(_tables(batches)):
+    for number, rows in enumerate(_tables(chunks)):
         path = f"{folder}/part-{number:05}-{attempt}.parquet"
         part = lake.create_part(path, rows)
         if part is None:
@@ -177,13 +179,13 @@ def _write_parts(lake: Lake, folder: str, attempt: str, batches: Iterator[pa.Rec
     return tuple(parts)
 
 
-def _tables(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+def _tables(chunks: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
     waiting: list[pa.RecordBatch] = []
     rows = 0
-    for batch in batches:
+    for chunk in chunks:
         offset = 0
-        while offset < batch.num_rows:
-            piece = batch.slice(offset, ROWS_PER_PART - rows)
+        while offset < chunk.num_rows:
+            piece = chunk.slice(offset, ROWS_PER_PART - rows)
             waiting.append(piece)
             rows += piece.num_rows
             offset += piece.num_rows

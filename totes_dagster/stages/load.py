@@ -3,7 +3,8 @@
 import json
 import logging
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from datetime import date
 
 import pandas as pd
 import pyarrow as pa
@@ -27,7 +28,7 @@ from totes_dagster.stages.constraints import (
     foreign_keys_of,
 )
 from totes_dagster.stages.progress import Progress, silent
-from totes_dagster.stages.remodel import REMODELS, star_parts, star_schema
+from totes_dagster.stages.remodel import REMODELS, remodel_part, star_parts, star_schema
 from totes_dagster.stages.streams import Parts
 from totes_dagster.stages.warehouse import LoadedTable, LoadTransaction
 
@@ -47,8 +48,6 @@ def load(
     schema: str,
     ingestion: Lake,
     processed: Lake,
-    *,
-    up_to: int | None = None,
     progress: Progress = silent,
 ) -> list[LoadedBatch]:
     """Load every batch that the warehouse has not loaded yet.
@@ -58,14 +57,13 @@ def load(
         schema: the warehouse's schema.
         ingestion: the zone with the batches' manifests and live keys.
         processed: the zone with the star-schema parts.
-        up_to: the last batch to load. Later ones may have been committed by others, who have yet to remodel them.
-        progress: told of rows as they are staged.
+        progress: notified of rows as they are staged.
 
     Returns:
         What was done, batch by batch.
 
     Raises:
-        PartMissingError: a batch is not remodelled yet.
+        InvalidRowsError, PartError: a batch is not remodelled yet, and cannot be.
         ForeignLakeError: the warehouse holds batches of another lake.
         DatabaseError: the warehouse refuses or breaks off; the batch at work is not loaded, those before it are.
     """
@@ -73,7 +71,7 @@ def load(
     loaded: list[LoadedBatch] = []
     with database.connect_bulk() as connection:
         while True:
-            done = _load_next(connection, schema, log, processed, up_to, progress)
+            done = _load_next(connection, schema, log, processed, progress)
             if done is None:
                 return loaded
             logger.info("Loaded batch %d.", done.batch)
@@ -81,7 +79,7 @@ def load(
 
 
 def _load_next(
-    connection: adbc.Connection, schema: str, log: BatchLog, processed: Lake, up_to: int | None, progress: Progress
+    connection: adbc.Connection, schema: str, log: BatchLog, processed: Lake, progress: Progress
 ) -> LoadedBatch | None:
     """Load the oldest batch that is not loaded, or return None if there is none."""
     may_drop = True
@@ -93,9 +91,9 @@ def _load_next(
                 raise ForeignLakeError(
                     f"The warehouse has loaded batch {head} of another lake than {log.lake.url}. Check "
                     "TOTES_INGESTION_LAKE and WAREHOUSE_URL; to load this lake from its first batch, drop the "
-                    "warehouse's tables."
+                    f"warehouse's schema {schema} first."
                 )
-            if head == up_to or not log.has(head + 1):
+            if not log.has(head + 1):
                 return None
             manifest = log.manifest(head + 1)
             if may_drop:
@@ -118,7 +116,7 @@ def _load(
     tables: dict[str, LoadedTable] = {}
     placeholders: Counter[str] = Counter()
     for star, table in warehouse.TABLES.items():
-        parts = _counted(_parts(star, manifest, processed), star, progress)
+        parts = _counted(_parts(star, manifest, ingestion, processed), star, progress)
         if table is warehouse.dim_date:
             tables[star] = _load_calendar(transaction, parts, first_load=manifest.batch == 1)
         elif star in warehouse.DIMENSIONS:
@@ -135,7 +133,7 @@ def _load(
         manifest.batch,
         manifest.snapshot.taken_at.isoformat(),
         digest,
-        json.dumps({star: asdict(done) for star, done in tables.items() if done != LoadedTable()}),
+        json.dumps({star: done.counts() for star, done in tables.items() if done != LoadedTable()}),
     )
     return LoadedBatch(manifest.batch, tables)
 
@@ -143,24 +141,22 @@ def _load(
 def _load_calendar(transaction: LoadTransaction, parts: Parts, *, first_load: bool) -> LoadedTable:
     """Let the calendar reach from the earliest to the latest year that it or the batch names, without a gap between."""
     table = warehouse.dim_date
-    named = [rows.column("date_id") for _, rows in parts]
-    if not named:
+    named = [day for _, rows in parts for day in pc.min_max(rows.column("date_id")).as_py().values()]
+    *present, count = transaction.fetch("select min(date_id), max(date_id), count(*) from dim_date")
+    if first_load:
+        # Rows of an adopted fact need not have had foreign keys.
+        named += transaction.days_of_facts()
+    days = [day for day in (*named, *present) if day is not None]
+    if not named or not days:
         return LoadedTable()
-    days = pa.chunked_array([chunk for column in named for chunk in column.chunks])
-    first, last, present = transaction.fetch("select min(date_id), max(date_id), count(*) from dim_date")
-    range_ = pc.min_max(days).as_py()
-    first, last = min(first or range_["min"], range_["min"]), max(last or range_["max"], range_["max"])
-    staged = to_table(
-        calendar.dim_date(pd.Series([first, last], dtype=pd.ArrowDtype(pa.date32()))),
-        star_schema("dim_date"),
-        "dim_date",
-    )
+    whole_years = (date(max(days).year, 12, 31) - date(min(days).year, 1, 1)).days + 1
     # The first load may find a calendar of somebody else's, whose days are all there but counted otherwise.
-    if staged.num_rows == present and not first_load:
-        return LoadedTable(staged=len(days))
-    transaction.stage(table, iter([("the calendar", staged)]))
+    if count == whole_years and not first_load:
+        return LoadedTable()
+    frame = calendar.dim_date(pd.Series(days, dtype=pd.ArrowDtype(pa.date32())))
+    staged = transaction.stage(table, iter([("the calendar", to_table(frame, star_schema(table.name), table.name))]))
     new, changed = transaction.merge_dimension(table)
-    return LoadedTable(staged=staged.num_rows, new=new, changed=changed)
+    return LoadedTable(staged=staged, new=new, changed=changed)
 
 
 def _load_dimension(transaction: LoadTransaction, table: Table, parts: Parts) -> LoadedTable:
@@ -185,10 +181,13 @@ def _load_fact(
     if transaction.is_empty(fact) and not foreign_keys_of(transaction, fact):
         copied = transaction.copy(fact, parts, batch=manifest.batch)
         transaction.analyze(fact)
-        return LoadedTable(staged=copied, new=copied), transaction.add_placeholders(fact, copied_by=manifest.batch)
+        return LoadedTable(staged=copied, new=copied), transaction.add_placeholders(fact, staged=False)
     staged = transaction.stage(fact, parts)
     placeholders = transaction.add_placeholders(fact)
     new, changed = transaction.append_versions(fact, manifest.batch)
+    if manifest.batch == 1:
+        # Rows of an adopted fact need not have had foreign keys.
+        placeholders = dict(Counter(placeholders) + Counter(transaction.add_placeholders(fact, staged=False)))
     deleted = 0
     if entry.content is Capture.WHOLE or entry.live_keys is not None:
         keys = ((part.path, ingestion.read_part(part.path)) for part in entry.live_keys or ())
@@ -197,15 +196,16 @@ def _load_fact(
     return LoadedTable(staged=staged, new=new, changed=changed, deleted=deleted), placeholders
 
 
-def _parts(star: str, manifest: Manifest, processed: Lake) -> Parts:
+def _parts(star: str, manifest: Manifest, ingestion: Lake, processed: Lake) -> Parts:
     for part in star_parts(star, manifest):
         try:
-            yield part.path, processed.read_part(part.path)
-        except PartMissingError as error:
-            raise PartMissingError(
-                f"Batch {manifest.batch} of {star} is not remodelled: {part.path} is missing from {processed.url}. "
-                f"Materialise processed/{star}, or run `totes refresh`, which does."
-            ) from error
+            rows = processed.read_part(part.path)
+        except PartMissingError:
+            # Another refresh committed the batch and is not so far yet, or somebody lost the part.
+            logger.info("Batch %d of %s is not remodelled yet; doing it now.", manifest.batch, star)
+            rows = remodel_part(part, ingestion)
+            processed.create_part(part.path, rows)
+        yield part.path, rows
 
 
 def _counted(parts: Parts, star: str, progress: Progress) -> Parts:

@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from totes_dagster.lake.log import BatchLog
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.migrations import migrate
 from totes_dagster.platform import Platform
@@ -35,24 +34,15 @@ def refresh(platform: Platform, *, recapture: Collection[str] = (), progress: Pr
     Args:
         platform: what to work on.
         recapture: source tables to capture whole, changed or not.
-        progress: told of rows as they move.
+        progress: notified of rows as they move.
 
     Raises:
         TotesError: see the stages. What was done before it stays done; the next refresh carries on from there.
     """
     ingested = ingest(platform.source, platform.ingestion, recapture=recapture, progress=progress)
-    # Batches that others commit from here on are theirs to remodel.
-    head = BatchLog(platform.ingestion).head()
     written = {star: remodel(platform, star, progress) for star in REMODELS}
     migrate(platform.warehouse, platform.schema)
-    loaded = load(
-        platform.warehouse,
-        platform.schema,
-        platform.ingestion,
-        platform.processed,
-        up_to=head,
-        progress=progress,
-    )
+    loaded = load(platform.warehouse, platform.schema, platform.ingestion, platform.processed, progress)
     return Refreshed(ingested, written, loaded)
 
 

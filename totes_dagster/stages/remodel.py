@@ -85,6 +85,8 @@ def star_parts(star: str, manifest: Manifest) -> list[StarPart]:
     one part each, computed from whole tables, of which some may have come with earlier batches.
     """
     remodel = REMODELS[star]
+    if not all(name in manifest.tables for name in remodel.inputs):
+        return []  # from before the source table was known
     brought = [name for name in remodel.inputs if manifest.brings(name)]
     version = warehouse.remodel_version_of(warehouse.TABLES[star])
     folder = f"{star}/v{version}/batch={manifest.batch:010}"
@@ -114,7 +116,8 @@ def missing_parts(star: str, log: BatchLog, processed: Lake) -> list[StarPart]:
     batch = log.head()
     while batch:
         manifest = log.manifest(batch)
-        last_change = max((manifest.tables[name].batch for name in REMODELS[star].inputs), default=0)
+        known = [manifest.tables[name].batch for name in REMODELS[star].inputs if name in manifest.tables]
+        last_change = max(known, default=0)
         if last_change < batch:
             batch = last_change
             continue
@@ -138,7 +141,7 @@ def remodelled(
         PartError: a part of the ingestion zone is missing or damaged.
     """
     for part in missing_parts(star, BatchLog(ingestion), processed):
-        rows = _remodel_part(part, ingestion)
+        rows = remodel_part(part, ingestion)
         yield part, rows
         progress("remodel", star, rows.num_rows)
 
@@ -158,7 +161,13 @@ def write_star(processed: Lake, parts: Iterable[tuple[StarPart, pa.Table]]) -> W
     return written
 
 
-def _remodel_part(part: StarPart, ingestion: Lake) -> pa.Table:
+def remodel_part(part: StarPart, ingestion: Lake) -> pa.Table:
+    """Compute a part of the processed zone from its inputs.
+
+    Raises:
+        InvalidRowsError: a source row cannot become a row of the star table.
+        PartError: a part of the ingestion zone is missing or damaged.
+    """
     remodel = REMODELS[part.star]
     if part.star == "dim_date":
         days: list[Any] = [

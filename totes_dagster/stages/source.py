@@ -9,7 +9,7 @@ import pyarrow as pa
 from adbc_driver_manager import dbapi as adbc_errors
 from adbc_driver_postgresql import dbapi as adbc
 from psycopg import sql
-from psycopg.rows import namedtuple_row
+from psycopg.rows import dict_row
 
 from totes_dagster.database import Database
 from totes_dagster.errors import DatabaseError, SourceSchemaError
@@ -52,8 +52,8 @@ def snapshot_of(source: Database) -> Iterator[Leader]:
     with source.connect() as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
-        row = (
-            connection.cursor(row_factory=namedtuple_row)
+        (fields,) = (
+            connection.cursor(row_factory=dict_row)
             .execute(
                 """
                 select clock_timestamp() as taken_at,
@@ -65,21 +65,19 @@ def snapshot_of(source: Database) -> Iterator[Leader]:
                        pg_export_snapshot() as exported
                 """
             )
-            .fetchone()
+            .fetchall()
         )
-        assert row is not None  # noqa: S101 - a select without from returns one row
-        fields = row._asdict()
         exported = fields.pop("exported")
         yield Leader(connection, Snapshot(**fields), exported)
 
 
 def snapshot_position(connection: psycopg.Connection) -> str:
     """How far the source's cluster has come: as long as this stays the same, nobody has committed anything."""
-    row = connection.execute(
-        "select (select system_identifier from pg_control_system()) || ':' || pg_current_snapshot()"
-    ).fetchone()
-    assert row is not None  # noqa: S101 - a select without from returns one row
-    return str(row[0])
+    return str(
+        connection.execute(
+            "select (select system_identifier from pg_control_system()) || ':' || pg_current_snapshot()"
+        ).fetchall()[0][0]
+    )
 
 
 def columns_of(leader: Leader) -> dict[str, dict[str, str]]:
@@ -121,16 +119,24 @@ def censuses_of(leader: Leader) -> dict[str, Census]:
     counts = [
         sql.SQL(
             """
-            select {name}, count(*),
+            select {name}, {regclass}::regclass::oid::bigint, count(*),
                    coalesce(bit_xor(hashint8extended({key}, 0)), 0),
                    coalesce(bit_xor(hashint8extended({key}, xmin::text::bigint)), 0)
             from {table}
             """
-        ).format(name=sql.Literal(name), key=sql.Identifier(key_of(table)), table=sql.Identifier(name))
+        ).format(
+            name=sql.Literal(name),
+            regclass=sql.Literal(f'"{name}"'),
+            key=sql.Identifier(key_of(table)),
+            table=sql.Identifier(name),
+        )
         for name, table in TABLES.items()
     ]
     rows = leader.connection.execute(sql.SQL("union all").join(counts)).fetchall()
-    return {name: Census(rows=count, keys=keys, versions=versions) for name, count, keys, versions in rows}
+    return {
+        name: Census(table_oid=oid, rows=count, keys=keys, versions=versions)
+        for name, oid, count, keys, versions in rows
+    }
 
 
 def checksum_of_newest_keys(leader: Leader, table: str, count: int) -> int:
@@ -171,8 +177,8 @@ class Follower:
         try:
             with self._connection.cursor() as cursor:
                 cursor.execute(statement.as_string(None))
-                for batch in cursor.fetch_record_batch():
-                    yield _exactly(table, batch)
+                for chunk in cursor.fetch_record_batch():
+                    yield _exactly(table, chunk)
         except adbc_errors.Error as error:
             raise DatabaseError(f"Reading {table} from totesys failed: {' '.join(str(error).split())}") from error
 
@@ -191,10 +197,10 @@ def _selected(name: str, type_: str) -> sql.Composed:
     return sql.SQL("{0}::text as {0}").format(column)
 
 
-def _exactly(table: str, batch: pa.RecordBatch) -> pa.RecordBatch:
+def _exactly(table: str, chunk: pa.RecordBatch) -> pa.RecordBatch:
     declared = TABLES[table].columns
     arrays, fields = [], []
-    for field, column in zip(batch.schema, batch.columns, strict=True):
+    for field, column in zip(chunk.schema, chunk.columns, strict=True):
         # numeric arrives as an opaque string, which casts to decimal exactly.
         values = column.storage if isinstance(column.type, pa.BaseExtensionType) else column
         if field.name in declared:

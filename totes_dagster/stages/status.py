@@ -25,12 +25,11 @@ class WarehouseStatus:
 
 
 def warehouse_status(database: Database, schema: str) -> WarehouseStatus:
-    """Look what the warehouse shows; it must have been migrated."""
+    """Look up what the warehouse shows; it must have been migrated."""
     counts = [sql.SQL("(select count(*) from {})").format(sql.Identifier(schema, name)) for name in warehouse.TABLES]
     statement = sql.SQL(
         "select (select coalesce(max(batch), 0) from {0}), (select max(snapshot_at) from {0}), {1}"
     ).format(sql.Identifier(schema, warehouse.load_history.name), sql.SQL(", ").join(counts))
     with database.connect() as connection:
-        row = connection.execute(statement).fetchone()
-    assert row is not None  # noqa: S101 - a select without from returns one row
-    return WarehouseStatus(row[0], row[1], dict(zip(warehouse.TABLES, row[2:], strict=True)))
+        ((batch, snapshot_at, *rows),) = connection.execute(statement).fetchall()
+    return WarehouseStatus(batch, snapshot_at, dict(zip(warehouse.TABLES, rows, strict=True)))

@@ -4,8 +4,9 @@ Each method is one step of a load, for any star table; which steps a batch needs
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import date
 from typing import Any
 
 import pyarrow as pa
@@ -39,6 +40,10 @@ class LoadedTable:
         """Rows that were staged and made no difference."""
         return self.staged - self.new - self.changed
 
+    def counts(self) -> dict[str, int]:
+        """All of it by name."""
+        return {**asdict(self), "unchanged": self.unchanged}
+
 
 class LoadTransaction:
     """A transaction on the warehouse that holds the lock of loads."""
@@ -65,8 +70,10 @@ class LoadTransaction:
                 )
                 yield transaction
             finally:
-                transaction._cursor.close()
-                connection.rollback()
+                # A connection that broke off cannot be rolled back; what it failed of is what counts.
+                with suppress(adbc_errors.Error):
+                    transaction._cursor.close()
+                    connection.rollback()
         except adbc_errors.Error as error:
             raise DatabaseError(f"Loading the warehouse failed: {' '.join(str(error).split())}") from error
 
@@ -212,18 +219,14 @@ class LoadTransaction:
             )
         )
 
-    def add_placeholders(self, fact: Table, *, copied_by: int | None = None) -> dict[str, int]:
+    def add_placeholders(self, fact: Table, *, staged: bool = True) -> dict[str, int]:
         """Make up a member for every reference that points nowhere; returns how many, by dimension.
 
         Args:
-            fact: the fact whose staged rows refer to dimensions.
-            copied_by: look instead at the rows that this batch copied straight into the fact.
+            fact: whose references to look at.
+            staged: those of its staged rows, or else those of all its rows.
         """
-        rows: sql.Composable = sql.SQL("{} as referring").format(_staging(fact))
-        if copied_by is not None:
-            rows = sql.SQL("(select * from {} where batch = {}) as referring").format(
-                _name(fact), sql.Literal(copied_by)
-            )
+        rows = sql.SQL("{} as referring").format(_staging(fact) if staged else _name(fact))
         made: dict[str, int] = {}
         for foreign_key in fact.foreign_keys:
             dimension = foreign_key.column.table
@@ -249,6 +252,17 @@ class LoadTransaction:
                 )
             )
         return made
+
+    def days_of_facts(self) -> list[date]:
+        """The earliest and the latest day that rows of the facts name; none where there are no rows."""
+        bounds = [
+            sql.SQL("select min({0}), max({0}) from {1}").format(sql.Identifier(key.parent.name), _name(fact))
+            for fact in warehouse.FACTS.values()
+            for key in fact.foreign_keys
+            if key.column.table is warehouse.dim_date
+        ]
+        named = sql.SQL("select min(min), max(max) from ({}) as named").format(sql.SQL(" union all ").join(bounds))
+        return [day for day in self.fetch(named) if day is not None]
 
     def analyze(self, table: Table) -> None:
         """Let the planner know a table whose contents changed a lot."""
