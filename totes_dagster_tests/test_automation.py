@@ -19,7 +19,7 @@ from dagster import (
 )
 
 from totes_dagster import automation
-from totes_dagster.automation import reconcile_nightly, refresh_every_15_minutes, totesys_changes, why_not_now
+from totes_dagster.automation import last_failure, reconcile_nightly, refresh_every_15_minutes, totesys_changes
 from totes_dagster.errors import SourceSchemaError
 from totes_dagster.schema.totesys import TABLES
 from totes_dagster.stages.refresh import refresh
@@ -141,30 +141,29 @@ def test_while_a_run_is_in_progress_no_other_is_requested(graph: Graph) -> None:
 def test_runs_of_other_jobs_are_in_nobodys_way(graph: Graph) -> None:
     job = graph.definitions.resolve_implicit_global_asset_job_def()
     graph.instance.create_run_for_job(job, status=DagsterRunStatus.STARTED)
-    assert why_not_now(graph.instance) is None
+    assert isinstance(scheduled(refresh_every_15_minutes, graph), RunRequest)
 
 
 def test_a_run_that_has_been_in_progress_for_too_long_counts_as_dead(
     graph: Graph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start(graph, "refresh")
-    assert why_not_now(graph.instance)
+    assert isinstance(scheduled(refresh_every_15_minutes, graph), SkipReason)
     monkeypatch.setattr(automation, "_PATIENCE", timedelta(0))
-    assert why_not_now(graph.instance) is None
+    assert isinstance(scheduled(refresh_every_15_minutes, graph), RunRequest)
 
 
 def test_after_a_failure_there_is_a_pause_and_then_another_try(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     graph.change("alter table staff rename column first_name to forename")
     before = datetime.now(UTC)
     assert not graph.run(raise_on_error=False).success
-    reason = why_not_now(graph.instance)
-    assert reason
+    reason = skipped(graph)
     moments = {f"{before + timedelta(seconds=later):%H:%M:%S} UTC" for later in range(60)}
     assert any(moment in reason for moment in moments)
-    assert skipped(graph) == reason
     assert isinstance(scheduled(refresh_every_15_minutes, graph), RunRequest)
     monkeypatch.setattr(automation, "_PAUSE_AFTER_FAILURE", timedelta(0))
-    assert why_not_now(graph.instance) is None
+    request, _ = look(graph)
+    assert isinstance(request, RunRequest)
 
 
 def test_after_a_success_there_is_no_pause(graph: Graph) -> None:
@@ -172,7 +171,7 @@ def test_after_a_success_there_is_no_pause(graph: Graph) -> None:
     assert not graph.run(raise_on_error=False).success
     graph.change("alter table staff rename column forename to first_name")
     assert graph.run().success
-    assert why_not_now(graph.instance) is None
+    assert last_failure(graph.instance) is None
 
 
 def test_the_schedules_request_what_is_due(graph: Graph) -> None:

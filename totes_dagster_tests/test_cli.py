@@ -83,7 +83,9 @@ def test_help_is_there_for_every_command_and_waits_for_no_heavy_import() -> None
 @pytest.mark.parametrize("command", ["refresh", "demo"])
 def test_half_configured_it_ends_with_one_line(command: str, tmp_path: Path) -> None:
     line = refusal(command, TOTES_HOME=str(tmp_path / "totes"), TOTESYS_URL=ALL["TOTESYS_URL"])
-    assert line.startswith("SettingsError: Some settings are given, but WAREHOUSE_URL or WAREHOUSE_SECRET_ID")
+    assert line.startswith(
+        "SettingsError: Some settings are given, but these are missing: WAREHOUSE_URL or WAREHOUSE_SECRET_ID"
+    )
     assert not (tmp_path / "totes").exists()
 
 
@@ -149,15 +151,16 @@ def test_the_embedded_stack_from_the_command_line(home: Path) -> None:
     empty = totes("status", **stack)
     assert "The warehouse is empty. Run `totes refresh`." in empty
     assert "address, counterparty, currency" in empty
-    assert totes("migrate", **stack) == "The warehouse is at revision 0001 already.\n"  # by `status`
+    assert totes("migrate", **stack) == "Migrated the warehouse from none to revision 0001.\n"
+    assert totes("migrate", **stack) == "The warehouse is at revision 0001 already.\n"
     assert "Loaded batch 1: " in totes("refresh", **stack)
     assert "The warehouse shows the source as it is now." in totes("status", **stack)
     assert "Loaded batch 2: nothing that the warehouse did not show already." in totes("reconcile", **stack)
-    assert "The company exists already" in totes("simulate", "--orders", "5", **stack)
+    assert "exists already" in totes("simulate", "--orders", "5", **stack)
     with psycopg.connect(EmbeddedPostgres(home / "postgres").url("totesys")) as connection:
         connection.execute("update staff set first_name = first_name || '!' where staff_id = 1")
     behind = totes("status", **stack)
-    assert "staff changed" in behind
+    assert "capture staff" in behind
     assert "The warehouse shows the source as it was " in behind
     assert "Loaded batch 3: 1 changed." in totes("refresh", **stack)
 

@@ -17,7 +17,7 @@ BOTH = pytest.mark.parametrize("connect", ["connect", "connect_bulk"])
 
 def asked(url: str) -> dict[str, Any]:
     """What libpq is told."""
-    return conninfo_to_dict(Database("totesys", url)._conninfo())
+    return conninfo_to_dict(Database("totesys", url).conninfo())
 
 
 def failure(url: str, connect: str) -> TotesError:

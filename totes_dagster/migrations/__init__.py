@@ -89,16 +89,19 @@ def _migrate(connection: psycopg.Connection, schema: str) -> str | None:
 def _revision(connection: psycopg.Connection, schema: str) -> str | None:
     table = sql.Identifier(schema, VERSION_TABLE)
     history = sql.Identifier(schema, warehouse.load_history.name)
-    exists, has_history = connection.execute(
+    ((exists, has_history),) = connection.execute(
         "select to_regclass(%s) is not null, to_regclass(%s) is not null",
         [table.as_string(connection), history.as_string(connection)],
-    ).fetchall()[0]
-    if exists and not has_history:
+    ).fetchall()
+    if not exists:
+        return None
+    ((revision,),) = connection.execute(sql.SQL("select version_num from {}").format(table)).fetchall()
+    if revision in _REVISIONS and not has_history:
         raise WarehouseSchemaError(
             f"The warehouse's schema {schema} has a {VERSION_TABLE} but no {warehouse.load_history.name}. Drop "
             "the former too, to have the warehouse made anew."
         )
-    return connection.execute(sql.SQL("select version_num from {}").format(table)).fetchall()[0][0] if exists else None
+    return str(revision)
 
 
 def _prepare(connection: psycopg.Connection, schema: str) -> None:
@@ -127,7 +130,8 @@ def _check(connection: psycopg.Connection, schema: str, *, adopting: bool) -> No
     rows = connection.execute(
         """
         select relname, attname, format_type(atttypid, null), format_type(atttypid, atttypmod),
-               pg_get_serial_sequence(quote_ident(nspname) || '.' || quote_ident(relname), attname) is not null
+               (atthasdef or attidentity <> '')
+               and pg_get_serial_sequence(quote_ident(nspname) || '.' || quote_ident(relname), attname) is not null
         from pg_class join pg_attribute on attrelid = pg_class.oid
         join pg_namespace on relnamespace = pg_namespace.oid
         where nspname = %s and relkind in ('r', 'p') and attnum > 0 and not attisdropped

@@ -88,6 +88,7 @@ def remodel_version_of(table: Table) -> int:
     """Version of a star table's declaration and function, which names its folder in the processed zone.
 
     Raise it when either changes: as objects are never overwritten, every batch is then remodelled into a new folder.
+    What is loaded already stays as it is, until the row changes or the warehouse is built anew.
     """
     return int(table.info["version"])
 

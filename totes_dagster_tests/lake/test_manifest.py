@@ -53,7 +53,7 @@ MANIFEST = Manifest(
         "payment": TableEntry(
             batch=1,
             content=Capture.CHANGES,
-            census=Census(rows=2, keys=-(2**63), versions=2**63 - 1),
+            census=Census(table_oid=1, rows=2, keys=-(2**63), versions=2**63 - 1),
             parts=(Part(path="a", rows=2, bytes=9), Part(path="b", rows=3, bytes=9)),
         )
     },
@@ -81,7 +81,7 @@ def test_a_manifest_is_plain_json_that_others_can_read() -> None:
     assert read["format"] == 1
     assert read["snapshot"]["taken_at"] == "2024-02-29T12:30:00.123456Z"
     assert read["tables"]["payment"]["content"] == "changes"
-    assert read["tables"]["payment"]["census"] == {"rows": 2, "keys": -(2**63), "versions": 2**63 - 1}
+    assert read["tables"]["payment"]["census"] == {"table_oid": 1, "rows": 2, "keys": -(2**63), "versions": 2**63 - 1}
 
 
 @settings(deadline=None)

@@ -15,7 +15,13 @@ from totes_dagster_tests.model.rows import TEXTS
 
 
 def parsed(*texts: str | None) -> list[date | None]:
-    dates = date_from_text(pd.Series(pd.array(list(texts), dtype=pd.ArrowDtype(pa.string())), name="payment_date"))
+    rows = pd.DataFrame(
+        {
+            "payment_id": pd.array(range(1, len(texts) + 1), dtype=pd.ArrowDtype(pa.int32())),
+            "payment_date": pd.array(list(texts), dtype=pd.ArrowDtype(pa.string())),
+        }
+    )
+    dates = date_from_text(rows, "payment_date", key="payment_id")
     assert dates.dtype == pd.ArrowDtype(pa.date32())
     return pa.array(dates, from_pandas=True).to_pylist()
 

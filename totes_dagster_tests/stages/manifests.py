@@ -19,7 +19,7 @@ SNAPSHOT = Snapshot(
     timeline=1,
     database_oid=5,
 )
-CENSUS = Census(rows=3, keys=5, versions=7)
+CENSUS = Census(table_oid=1, rows=3, keys=5, versions=7)
 
 
 def manifest(brought: Mapping[str, int], previous: Manifest | None = None) -> Manifest:

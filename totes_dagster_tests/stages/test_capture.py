@@ -71,7 +71,7 @@ def checksum(keys: set[int]) -> int:
 
 
 def census(keys: set[int]) -> Census:
-    return Census(rows=len(keys), keys=checksum(keys), versions=0)
+    return Census(table_oid=1, rows=len(keys), keys=checksum(keys), versions=0)
 
 
 KEYS = st.sets(st.integers(-10, 10))
