@@ -210,3 +210,18 @@ def test_values_at_the_edges_of_their_types_arrive_unchanged(company: World, fil
     company.refresh()
     assert company.wrongs(strict=True) == []
     assert company.has_arrived()
+
+
+def test_another_table_that_takes_the_name_is_captured_whole(company: World) -> None:
+    company.change(
+        "create table other (like sales_order including all)",
+        "insert into other select * from sales_order",
+        "update other set units_sold = units_sold + 1 where sales_order_id < 5",
+    )
+    company.change("update payment set paid = not paid where payment_id = 3")
+    company.refresh()
+    company.change("alter table sales_order rename to former", "alter table other rename to sales_order")
+    company.refresh()
+    assert company.wrongs() == []
+    assert company.versions("fact_sales_order", 4) == ["live", "live"]
+    assert company.versions("fact_sales_order", 7) == ["live"]
