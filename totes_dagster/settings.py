@@ -10,7 +10,7 @@ from psycopg.conninfo import make_conninfo
 from totes_dagster.errors import SettingsError
 
 TOTESYS_URL = "TOTESYS_URL"
-TOTESYS_SECRET_ID = "TOTESYS_SECRET_ID"  # noqa: S105  # nosec B105 - names of variables, not secrets
+TOTESYS_SECRET_ID = "TOTESYS_SECRET_ID"  # a name, no secret  # noqa: S105  # nosec B105
 WAREHOUSE_URL = "WAREHOUSE_URL"
 WAREHOUSE_SECRET_ID = "WAREHOUSE_SECRET_ID"  # noqa: S105  # nosec B105
 WAREHOUSE_SCHEMA = "WAREHOUSE_SCHEMA"

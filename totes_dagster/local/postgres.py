@@ -284,7 +284,7 @@ def _socket_directory(data: Path) -> Path:
     if len(path) <= _LONGEST_SOCKET_PATH and b"," not in path:
         return data
     # Not TMPDIR: all users of a server must arrive at the same place.
-    return Path("/tmp") / f"totes-{hashlib.sha256(path).hexdigest()[:20]}"  # noqa: S108  # nosec B108 - checked to be private
+    return Path("/tmp") / f"totes-{hashlib.sha256(path).hexdigest()[:20]}"  # checked to be private  # noqa: S108  # nosec B108
 
 
 @contextlib.contextmanager

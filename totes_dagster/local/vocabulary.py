@@ -100,7 +100,7 @@ TOWNS = tuple(dict.fromkeys(town for town, *_ in _TOWNS))
 
 def generator(*seeds: int | str) -> Random:
     """A random generator that depends on its seeds alone."""
-    return Random("/".join(map(str, seeds)))  # noqa: S311  # nosec B311 - a simulation
+    return Random("/".join(map(str, seeds)))  # a simulation  # noqa: S311  # nosec B311
 
 
 def text_code(rng: Random, length: int, letters: str = _CODE_LETTERS) -> str:
