@@ -186,6 +186,21 @@ def test_a_new_warehouse_is_migrated_once(home: Path) -> None:
     assert totes("migrate", **settings) == "The warehouse is at revision 0001 already.\n"
 
 
+def test_the_demo_tells_the_whole_story_and_can_be_told_again() -> None:
+    with tempfile.TemporaryDirectory(prefix="totes-demo-") as folder:
+        told = totes("demo", "--orders", "40", TOTES_HOME=folder)
+        again = totes("demo", "--orders", "40", TOTES_HOME=folder)
+        wait_until_gone(Path(folder))
+    assert "A company with 40 sales orders" in told
+    assert "sales order 41: " in told
+    assert "Loaded batch 2: 3 new." in told
+    assert "Loaded batch 3: 1 changed." in told
+    assert "Loaded batch 4: 2 deleted." in told
+    assert told.count("fact_sales_order, sales_order_id 41") == 2
+    assert "exists already" in again
+    assert "Loaded batch 7: 2 deleted." in again
+
+
 def test_the_simulator_lives_until_ctrl_c(home: Path) -> None:
     with start("simulate", "--rate", "20", TOTES_HOME=str(home), PYTHONUNBUFFERED="1") as process:
         assert process.stdout is not None

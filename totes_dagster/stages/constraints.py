@@ -19,7 +19,7 @@ from totes_dagster.stages.warehouse import LoadTransaction
 
 logger = logging.getLogger(__name__)
 
-_LOCK_TIMEOUT = "1s"
+_LOCK_TIMEOUT = "200ms"
 
 _MANY_ROWS = 10_000
 _ROW_CHECK_COST = 32
