@@ -1,7 +1,7 @@
 """The log of batches: manifests 1, 2, 3 … in the ingestion zone, created one at a time and never changed."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from totes_dagster.errors import ManifestError
 from totes_dagster.lake.manifest import Manifest
@@ -20,9 +20,9 @@ class BatchLog:
         self.lake = lake
         self._read: dict[int, tuple[Manifest, str]] = {}
 
-    def head(self, at_least: int = 0) -> int:
-        """Number of the newest batch, 0 before the first; `at_least` is a batch known to be committed."""
-        return last_where(self.has, at_least)
+    def head(self) -> int:
+        """Number of the newest batch, 0 before the first."""
+        return last_where(self.has)
 
     def has(self, batch: int) -> bool:
         """Whether a batch is committed."""
@@ -44,11 +44,6 @@ class BatchLog:
         """SHA-256 of the manifest's bytes, in hexadecimal."""
         return self._load(batch)[1]
 
-    def since(self, batch: int) -> Iterator[Manifest]:
-        """The manifests after a batch, oldest first."""
-        for number in range(batch + 1, self.head(at_least=batch) + 1):
-            yield self.manifest(number)
-
     def _load(self, batch: int) -> tuple[Manifest, str]:
         # Manifests never change, so what was read once stays true.
         if batch not in self._read:
@@ -66,12 +61,12 @@ class BatchLog:
         return self._read[batch]
 
 
-def last_where(holds: Callable[[int], bool], known: int) -> int:
-    """The last number for which a condition holds that holds up to some number and not beyond.
+def last_where(holds: Callable[[int], bool]) -> int:
+    """The last number for which a condition holds that holds from 1 up to some number and not beyond; 0 for none.
 
-    Asks for 2·log2(distance from `known`) numbers: a listing would page through every batch there ever was.
+    Asks for some 2·log2 of that number: a listing would page through every batch there ever was.
     """
-    step = 1
+    known, step = 0, 1
     while holds(known + step):
         known += step
         step *= 2

@@ -58,7 +58,7 @@ def committed(lake: Lake, *batches: dict[str, int]) -> BatchLog:
 
 
 def every_part(star: str, log: BatchLog) -> list[StarPart]:
-    return [part for manifest in log.since(0) for part in star_parts(star, manifest)]
+    return [part for batch in range(1, log.head() + 1) for part in star_parts(star, log.manifest(batch))]
 
 
 def inputs_of(star: str, manifest: Manifest) -> list[dict[str, list[str]]]:
