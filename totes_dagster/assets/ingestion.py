@@ -43,7 +43,8 @@ def ingest(
     """Commit what changed in the source since the newest batch."""
     lake = ingestion_zone.lake
     log = BatchLog(lake)
-    manifest = ingest_batch(totesys.database(), lake, recapture=tuple(TABLES) if config.recapture else ())
+    ingested = ingest_batch(totesys.database(), lake, recapture=tuple(TABLES) if config.recapture else ())
+    manifest = ingested.batch
     if manifest is None:
         manifest, new = log.manifest(log.head()), False
         context.log.info(f"Nothing changed in totesys since batch {manifest.batch}.")

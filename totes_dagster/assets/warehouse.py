@@ -55,7 +55,7 @@ def load(
     status = warehouse_status(database, schema)
     context.log.info(f"Loaded {len(loaded)} batches; the warehouse shows batch {status.batch}.")
     for name, star in TABLES.items():
-        counts = ("staged", "new", "changed", "unchanged", "deleted", "placeholders")
+        counts = ("ingested", "quarantined", "staged", "new", "changed", "unchanged", "deleted", "placeholders")
         yield MaterializeResult(
             asset_key=key_of_loaded(name),
             metadata={

@@ -49,11 +49,13 @@ class Snapshot(_Record):
 class Census(_Record):
     """What one scan of a source table counted.
 
-    `table_oid` tells the table from another that takes its name. `keys` is the checksum of the primary keys, `versions`
-    that of the row versions (key and `xmin`): equal checksums with equal counts mean the same keys, the same versions.
+    `table_oid` tells the table from another that takes its name; `columns`, a digest of its columns and their types,
+    from what it was before its definition changed. `keys` is the checksum of the primary keys, `versions` that of the
+    row versions (key and `xmin`): equal checksums with equal counts mean the same keys, the same versions.
     """
 
     table_oid: int
+    columns: str = ""
     rows: int
     keys: int
     versions: int
@@ -79,16 +81,25 @@ class TableEntry(_Record):
 
 
 class Manifest(_Record):
-    """A committed batch: for every source table, where its newest content lies."""
+    """A committed batch: for every source table, where its newest content lies.
+
+    `contract` names the source's catalogue as it was, which lies beside the manifests (see `lake/catalogue.py`).
+    """
 
     format: Literal[1] = 1
     batch: int
+    contract: str = ""
     snapshot: Snapshot
     tables: dict[str, TableEntry]
 
     def brings(self, table: str) -> bool:
         """Whether this very batch has new content of the source table."""
         return table in self.tables and self.tables[table].batch == self.batch
+
+    @property
+    def rows(self) -> int:
+        """Rows that this very batch captured, over all tables."""
+        return sum(entry.rows for name, entry in self.tables.items() if self.brings(name))
 
     def to_json(self) -> bytes:
         """The object's bytes."""

@@ -76,7 +76,7 @@ class Lake:
         return Part(path=path, rows=rows.num_rows, bytes=data.size) if self.create(path, data) else None
 
     def read_part(self, path: str, columns: list[str] | None = None) -> pa.Table:
-        """A Parquet object's rows, or only some of its columns.
+        """A Parquet object's rows, or only some of its columns; those that it lacks are left out.
 
         Raises:
             PartMissingError: there is no such object.
@@ -88,7 +88,9 @@ class Lake:
                 f"The part {path} is missing from {self.url}. Restore it from the bucket's versions."
             )
         try:
-            return pq.read_table(pa.BufferReader(data), columns=columns)
+            file = pq.ParquetFile(pa.BufferReader(data))
+            present = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
+            return file.read(columns=present)
         except (pa.ArrowException, OSError) as error:
             raise PartError(
                 f"The part {path} in {self.url} is damaged ({error}). Restore it from the bucket's versions."

@@ -77,16 +77,15 @@ def show(orders: int) -> None:
 def _refresh_in_stages(platform: Platform) -> None:
     marks = [time.perf_counter()]
     with shown_progress() as progress:
-        manifest = ingest(platform.source, platform.ingestion, progress=progress)
+        batch = ingest(platform.source, platform.ingestion, progress=progress).batch
         marks.append(time.perf_counter())
         written = [remodel(platform, star, progress) for star in REMODELS]
         marks.append(time.perf_counter())
         migrate(platform.warehouse, platform.schema)
         loaded = load(platform.warehouse, platform.schema, platform.ingestion, platform.processed, progress)
         marks.append(time.perf_counter())
-    captured = sum(entry.rows for name, entry in manifest.tables.items() if manifest.brings(name)) if manifest else 0
     rows = (
-        captured,
+        batch.rows if batch else 0,
         sum(star.rows for star in written),
         sum(table.staged for batch in loaded for table in batch.tables.values()),
     )

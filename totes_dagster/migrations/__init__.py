@@ -114,7 +114,11 @@ def _prepare(connection: psycopg.Connection, schema: str) -> None:
 
 def _refuse_foreign_names(connection: psycopg.Connection, schema: str) -> None:
     """Names that only the platform adds must be free: adopting is for the plain tables."""
-    ours = [warehouse.load_history.name, *map(warehouse.current_view_of, warehouse.FACTS.values())]
+    ours = [
+        warehouse.load_history.name,
+        warehouse.quarantine.name,
+        *map(warehouse.current_view_of, warehouse.FACTS.values()),
+    ]
     for (name,) in connection.execute(
         "select relname from pg_class where relnamespace = %s::regnamespace and relname = any(%s)",
         [sql.Identifier(schema).as_string(connection), ours],
@@ -166,7 +170,7 @@ def _check(connection: psycopg.Connection, schema: str, *, adopting: bool) -> No
 
 def _describe(connection: psycopg.Connection) -> None:
     """Give the declaration's descriptions to the database, for whoever looks at it with other tools."""
-    for table in (*warehouse.TABLES.values(), warehouse.load_history):
+    for table in (*warehouse.TABLES.values(), warehouse.load_history, warehouse.quarantine):
         identifier = sql.Identifier(table.name)
         connection.execute(sql.SQL("comment on table {} is {}").format(identifier, sql.Literal(table.comment)))
         for column in table.columns:

@@ -1,45 +1,54 @@
-"""The calendar dimension: which days a batch names, and what is to be known about a day."""
+"""Days: read from the source's texts and stamps, named by facts, and told of by the calendar dimension."""
 
 from datetime import date
 
 import pandas as pd
 import pyarrow as pa
-
-from totes_dagster.model.facts import date_from_text
+import pyarrow.compute as pc
 
 _DATES = pd.ArrowDtype(pa.date32())
 _INTEGERS = pd.ArrowDtype(pa.int32())
+_FIRST_DATE = pa.scalar(date.min, pa.date32())
+_LAST_DATE = pa.scalar(date.max, pa.date32())
 
 
-def named_days(rows: pd.DataFrame, key: str) -> pd.Series:
-    """The distinct days (date32) that rows of an event table name: in stamps (timestamps) and in text dates.
+def date_from_text(text: pd.Series) -> pd.Series:
+    """Dates (date32) from `YYYY-MM-DD` texts; null where a text is no date of the calendar's years 1 to 9999."""
+    texts = pa.array(text, from_pandas=True)
+    try:
+        dates = texts.cast(pa.date32())
+    except pa.ArrowInvalid:
+        # strptime turns 2023-02-30 into 2 March, and overlooks what comes before and after: only what reads the same
+        # again was a date.
+        parsed = pc.strptime(texts, format="%Y-%m-%d", unit="s", error_is_null=True).cast(pa.date32())
+        same = pc.equal(parsed.cast(pa.string()), texts)
+        dates = pc.if_else(same, parsed, pa.scalar(None, pa.date32()))
+    return pd.Series(pd.array(_of_the_calendar(dates), dtype=_DATES), index=text.index)
 
-    Args:
-        rows: the columns that name days, and the key.
-        key: column that tells in a message which row it is.
 
-    Raises:
-        InvalidRowsError: a text is not a date.
-    """
-    columns = (
-        rows[column].dt.date if column in {"created_at", "last_updated"} else date_from_text(rows, column, key=key)
-        for column in rows.columns.drop(key)
-    )
-    return pd.concat([column.drop_duplicates() for column in columns], ignore_index=True).dropna().drop_duplicates()
+def day_of(moments: pd.Series) -> pd.Series:
+    """The days (date32) of timestamps; null where there is none in the calendar's years 1 to 9999."""
+    days = pa.array(moments.dt.date, from_pandas=True)
+    return pd.Series(pd.array(_of_the_calendar(days), dtype=_DATES), index=moments.index)
+
+
+def named_days(rows: pd.DataFrame) -> pd.Series:
+    """The distinct days (date32) that rows of a fact name, in all of their dates."""
+    dates = [rows[column] for column in rows.columns if rows[column].dtype == _DATES]
+    return pd.concat([column.drop_duplicates() for column in dates], ignore_index=True).drop_duplicates()
 
 
 def dim_date(days: pd.Series) -> pd.DataFrame:
     """One row per day of every calendar year from the earliest to the latest of some days.
 
     Args:
-        days: dates (date32), at least one.
+        days: dates (date32); without any, there is no row.
 
     Returns:
         date_id (date32), year, month, day, day_of_week (ISO: Monday 1 to Sunday 7) and quarter (int32), day_name and
         month_name (English).
     """
-    first, last = days.min(), days.max()
-    calendar = pd.Series(pd.array(_every_day(first.year, last.year), dtype=_DATES))
+    calendar = pd.Series(pd.array(_whole_years(days), dtype=_DATES))
     moments = calendar.astype(pd.ArrowDtype(pa.timestamp("s")))
     return pd.DataFrame(
         {
@@ -55,7 +64,14 @@ def dim_date(days: pd.Series) -> pd.DataFrame:
     )
 
 
-def _every_day(first_year: int, last_year: int) -> pa.Array:
+def _of_the_calendar(dates: pa.Array) -> pa.Array:
+    inside = pc.and_(pc.greater_equal(dates, _FIRST_DATE), pc.less_equal(dates, _LAST_DATE))
+    return pc.if_else(inside, dates, pa.scalar(None, pa.date32()))
+
+
+def _whole_years(days: pd.Series) -> pa.Array:
+    if days.empty:
+        return pa.array([], pa.date32())
     epoch = date(1970, 1, 1).toordinal()
-    first, last = (date(first_year, 1, 1).toordinal() - epoch, date(last_year, 12, 31).toordinal() - epoch)
+    first, last = (date(days.min().year, 1, 1).toordinal() - epoch, date(days.max().year, 12, 31).toordinal() - epoch)
     return pa.array(range(first, last + 1), pa.int32()).cast(pa.date32())

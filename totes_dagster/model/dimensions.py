@@ -38,7 +38,7 @@ def dim_currency(currency: pd.DataFrame) -> pd.DataFrame:
 
     A code that CLDR does not know is its own name.
     """
-    names = [get_currency_name(code, locale="en") for code in currency["currency_code"]]
+    names = [None if pd.isna(code) else get_currency_name(code, locale="en") for code in currency["currency_code"]]
     return pd.DataFrame(
         {
             "currency_id": currency["currency_id"],

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 
-import pyarrow as pa
 from dagster import ConfigurableIOManager, InputContext, MetadataValue, OutputContext
 from pydantic import Field
 
 from totes_dagster.lake.store import Lake
 from totes_dagster.platform import lake_zone
-from totes_dagster.stages.remodel import StarPart, write_star
+from totes_dagster.stages.remodel import Remodelled, StarPart, write_star
 
 
 class Zone(ConfigurableIOManager):
@@ -30,7 +29,7 @@ class Zone(ConfigurableIOManager):
         """Hand over the place to read from."""
         return self.lake
 
-    def handle_output(self, context: OutputContext, obj: Iterator[tuple[StarPart, pa.Table]]) -> None:
+    def handle_output(self, context: OutputContext, obj: Iterator[tuple[StarPart, Remodelled]]) -> None:
         """Write the parts that are missing, and say in the metadata what that was."""
         written = write_star(self.lake, obj)
         context.add_output_metadata(
@@ -38,6 +37,7 @@ class Zone(ConfigurableIOManager):
                 "batches": MetadataValue.text(", ".join(map(str, written.batches)) or "none were missing"),
                 "batch": max(written.batches, default=None),
                 "rows": written.rows,
+                "quarantined": written.quarantined,
                 "parts": written.parts,
                 "bytes": written.bytes,
             }

@@ -11,7 +11,8 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 def arrow_type(column: Column[Any]) -> pa.DataType:  # noqa: PLR0911 - a table of types
     """The Arrow type that holds every value of a declared column without loss.
 
-    Money is decimal128, never float; the source's `timestamp(3)` is timestamp[ms]; enums are strings.
+    Money is decimal128, never float; enums are strings; timestamps are timestamp[us], PostgreSQL's own resolution,
+    whatever the source declares now.
 
     Raises:
         TypeError: the column has a type that no declaration uses yet.
@@ -29,8 +30,8 @@ def arrow_type(column: Column[Any]) -> pa.DataType:  # noqa: PLR0911 - a table o
             return pa.date32()
         case Time():
             return pa.time64("us")
-        case TIMESTAMP(precision=3, timezone=False):
-            return pa.timestamp("ms")
+        case TIMESTAMP(timezone=False):
+            return pa.timestamp("us")
         case String():  # also Text and Enum
             return pa.string()
         case other:

@@ -3,7 +3,7 @@
 Migrations, Parquet schemas of the processed zone, merges, column descriptions and column lineage derive from here.
 """
 
-from sqlalchemy import BigInteger, Column, String, Table, text
+from sqlalchemy import BigInteger, Column, Integer, String, Table, text
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 
 from totes_dagster.schema.dimensions import (
@@ -48,6 +48,7 @@ __all__ = [
     "load_history",
     "metadata",
     "natural_key_of",
+    "quarantine",
     "record_id_of",
     "remodel_version_of",
     "remodelled_columns",
@@ -92,9 +93,21 @@ load_history = Table(
         "tables",
         JSONB,
         nullable=False,
-        comment="For each star table in the batch: rows staged, new, changed, unchanged, deleted, and placeholders.",
+        comment="For each star table in the batch: rows ingested, quarantined, staged, new, changed, unchanged, "
+        "deleted, and placeholders.",
     ),
     comment="One row per loaded batch, written by the transaction that loaded it.",
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("source_table", String(), nullable=False, index=True, comment="Table of the source that the row is in."),
+    Column("source_key", Integer(), comment="Its primary key; null where it has none."),
+    Column("reason", String(), nullable=False, comment="Why it cannot become a row of the warehouse."),
+    Column("batch", BigInteger(), nullable=False, comment="Batch that brought it."),
+    Column("part", String(), nullable=False, comment="Object of the processed zone that holds the row as it is."),
+    comment="One row per row of the source that is set aside now. It leaves when its source row is corrected, or gone.",
 )
 
 

@@ -5,6 +5,7 @@ Every row that the previous snapshot may not have shown was written by a transac
 its *horizon*. `pg_visible_in_snapshot` would be narrower, and wrong: a snapshot does not list ids of subtransactions.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from totes_dagster.lake.manifest import Census, Manifest, Snapshot, TableEntry
@@ -12,6 +13,9 @@ from totes_dagster.schema.totesys import Capture
 
 _XID_DISTANCE = 2**31
 """`xmin` is a 32-bit id: two of them can only be told apart, older from newer, within this distance."""
+
+_MANY_KEYS = 10_000
+"""More rows than this are repaired by taking the whole table."""
 
 
 @dataclass(frozen=True)
@@ -21,45 +25,66 @@ class TableCapture:
     Attributes:
         content: the whole table, or the rows at or past `horizon`.
         horizon: 64-bit transaction id; None with the whole table.
+        keys: of rows to take as well, whatever wrote them.
+        unique_keys: whether the source sees to it that no two rows share a key.
     """
 
     content: Capture
     horizon: int | None = None
+    keys: tuple[int, ...] = ()
+    unique_keys: bool = True
 
 
-def horizon_of(previous: Manifest | None, snapshot: Snapshot) -> int | None:
-    """The transaction id from which on rows may be new since the previous batch; None if every row may be.
-
-    Every row may be new at the first batch, when the previous batch was taken from another history of the database (a
-    restored backup, a promoted replica, another cluster), and when it is too long ago for 32-bit ids.
-    """
-    if previous is None or not snapshot.same_history(previous.snapshot):
-        return None
-    horizon = previous.snapshot.xmin
-    if not horizon <= snapshot.xmax < horizon + _XID_DISTANCE:
-        return None
-    return horizon
+def horizon_of(previous: Manifest | None, snapshot: Snapshot) -> tuple[int | None, str]:
+    """The transaction id from which on rows may be new since the previous batch; None if every row may be, and why."""
+    if previous is None:
+        return None, "This is the first batch."
+    before = previous.snapshot
+    if not snapshot.same_history(before):
+        return None, (
+            f"The source is not the one that batch {previous.batch} was taken from, but another database, a restored "
+            "backup, or a promoted replica."
+        )
+    if snapshot.xmax < before.xmin:
+        return None, f"The source is older than batch {previous.batch}: it was restored from a backup."
+    if snapshot.xmax >= before.xmin + _XID_DISTANCE:
+        return None, f"Batch {previous.batch} is too many transactions ago to tell older rows from newer ones."
+    return before.xmin, ""
 
 
 def capture_of_table(
-    capture: Capture, entry: TableEntry | None, census: Census, horizon: int | None, *, recapture: bool
+    capture: Capture,
+    entry: TableEntry | None,
+    census: Census,
+    horizon: int | None,
+    *,
+    recapture: bool = False,
+    repair: Collection[int] = (),
+    unique_keys: bool = True,
 ) -> TableCapture | None:
     """What a batch takes from a table; None where the table is as the previous batch left it.
 
     Args:
         capture: how batches hold this table.
         entry: the table in the previous manifest.
-        census: the table's counts now. Another table under the name is taken whole: its rows may be old ones.
+        census: the table's counts now. Another table under the name, or one whose columns changed, is taken whole: its
+            rows may be old ones.
         horizon: see `horizon_of`.
         recapture: take the whole table, changed or not.
+        repair: keys of rows to take, changed or not.
+        unique_keys: whether the source sees to it that no two rows share a key. Where it does not, rows are judged
+            together, so the table is taken whole.
     """
-    if entry is None or horizon is None or recapture or census.table_oid != entry.census.table_oid:
-        return TableCapture(Capture.WHOLE)
-    if census == entry.census:
+    whole = TableCapture(Capture.WHOLE, unique_keys=unique_keys)
+    if entry is None or horizon is None or recapture:
+        return whole
+    if (census.table_oid, census.columns) != (entry.census.table_oid, entry.census.columns):
+        return whole
+    if census == entry.census and not repair:
         return None
-    if capture is Capture.WHOLE:
-        return TableCapture(Capture.WHOLE)
-    return TableCapture(Capture.CHANGES, horizon)
+    if capture is Capture.WHOLE or not unique_keys or len(repair) > _MANY_KEYS:
+        return whole
+    return TableCapture(Capture.CHANGES, horizon, tuple(repair))
 
 
 def none_gone(before: Census, now: Census, newest_keys: int) -> bool:

@@ -13,23 +13,23 @@ from adbc_driver_postgresql import dbapi as adbc
 from sqlalchemy import Table
 
 from totes_dagster.database import Database
-from totes_dagster.errors import ForeignLakeError, PartMissingError
+from totes_dagster.errors import ForeignLakeError
 from totes_dagster.lake.log import BatchLog
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.store import Lake
 from totes_dagster.model import calendar
 from totes_dagster.model.frames import to_table
 from totes_dagster.schema import warehouse
-from totes_dagster.schema.totesys import Capture
 from totes_dagster.stages.constraints import (
     Dropped,
     add_missing_foreign_keys,
     drop_foreign_keys_where_it_pays,
     foreign_keys_of,
 )
+from totes_dagster.stages.incoming import Incoming
 from totes_dagster.stages.progress import Progress, silent
-from totes_dagster.stages.remodel import REMODELS, remodel_part, star_parts, star_schema
-from totes_dagster.stages.streams import Parts
+from totes_dagster.stages.remodel import driving_table, star_schema
+from totes_dagster.stages.settling import live_keys, settle_quarantine
 from totes_dagster.stages.warehouse import LoadedTable, LoadTransaction
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,8 @@ def load(
         What was done, batch by batch.
 
     Raises:
-        InvalidRowsError, PartError: a batch is not remodelled yet, and cannot be.
+        PartError: a batch is not remodelled yet, and cannot be.
+        RowsUnaccountedError: rows of a batch were lost or doubled on the way; the batch is not loaded.
         ForeignLakeError: the warehouse holds batches of another lake.
         DatabaseError: the warehouse refuses or breaks off; the batch at work is not loaded, those before it are.
     """
@@ -116,14 +117,18 @@ def _load(
     tables: dict[str, LoadedTable] = {}
     placeholders: Counter[str] = Counter()
     for star, table in warehouse.TABLES.items():
-        parts = _counted(_parts(star, manifest, ingestion, processed), star, progress)
+        incoming = Incoming.of(star, manifest, ingestion, processed, progress)
         if table is warehouse.dim_date:
-            tables[star] = _load_calendar(transaction, parts, first_load=manifest.batch == 1)
+            done = _load_calendar(transaction, incoming, first_load=manifest.batch == 1)
         elif star in warehouse.DIMENSIONS:
-            tables[star] = _load_dimension(transaction, table, parts)
+            done = _load_dimension(transaction, table, incoming)
         else:
-            tables[star], made = _load_fact(transaction, table, manifest, parts, ingestion)
+            done, made = _load_fact(transaction, table, manifest, incoming)
             placeholders.update(made)
+        incoming.see_that_all_are_accounted_for(manifest.batch, done.staged)
+        if incoming.parts and table is not warehouse.dim_date:
+            settle_quarantine(transaction, manifest, incoming)
+        tables[star] = replace(done, ingested=incoming.ingested, quarantined=incoming.quarantined)
     add_missing_foreign_keys(transaction)
     for dimension, count in placeholders.items():
         tables[dimension] = replace(tables[dimension], placeholders=count)
@@ -138,85 +143,66 @@ def _load(
     return LoadedBatch(manifest.batch, tables)
 
 
-def _load_calendar(transaction: LoadTransaction, parts: Parts, *, first_load: bool) -> LoadedTable:
+def _load_calendar(transaction: LoadTransaction, incoming: Incoming, *, first_load: bool) -> LoadedTable:
     """Let the calendar reach from the earliest to the latest year that it or the batch names, without a gap between."""
     table = warehouse.dim_date
-    named = [day for _, rows in parts for day in pc.min_max(rows.column("date_id")).as_py().values()]
+    named = [day for _, rows in incoming for day in pc.min_max(rows.column("date_id")).as_py().values()]
     *present, count = transaction.fetch("select min(date_id), max(date_id), count(*) from dim_date")
     if first_load:
         # Rows of an adopted fact need not have had foreign keys.
         named += transaction.days_of_facts()
     days = [day for day in (*named, *present) if day is not None]
-    if not named or not days:
+    if not any(named) or not days:
         return LoadedTable()
     whole_years = (date(max(days).year, 12, 31) - date(min(days).year, 1, 1)).days + 1
     # The first load may find a calendar of somebody else's, whose days are all there but counted otherwise.
     if count == whole_years and not first_load:
         return LoadedTable()
     frame = calendar.dim_date(pd.Series(days, dtype=pd.ArrowDtype(pa.date32())))
-    staged = transaction.stage(table, iter([("the calendar", to_table(frame, star_schema(table.name), table.name))]))
+    staged = transaction.stage(table, iter([("the calendar", to_table(frame, star_schema(table.name)))]))
     new, changed = transaction.merge_dimension(table)
     return LoadedTable(staged=staged, new=new, changed=changed)
 
 
-def _load_dimension(transaction: LoadTransaction, table: Table, parts: Parts) -> LoadedTable:
+def _load_dimension(transaction: LoadTransaction, table: Table, incoming: Incoming) -> LoadedTable:
     if transaction.is_empty(table):
-        copied = transaction.copy(table, parts)
+        copied = transaction.copy(table, iter(incoming))
         transaction.analyze(table)
         return LoadedTable(staged=copied, new=copied)
-    staged = transaction.stage(table, parts)
+    staged = transaction.stage(table, iter(incoming))
     new, changed = transaction.merge_dimension(table) if staged else (0, 0)
     return LoadedTable(staged=staged, new=new, changed=changed)
 
 
 def _load_fact(
-    transaction: LoadTransaction, fact: Table, manifest: Manifest, parts: Parts, ingestion: Lake
+    transaction: LoadTransaction, fact: Table, manifest: Manifest, incoming: Incoming
 ) -> tuple[LoadedTable, dict[str, int]]:
     """Load a fact; return also how many placeholders were made, by dimension."""
-    (source,) = REMODELS[fact.name].inputs
+    source = driving_table(fact.name)
     if not manifest.brings(source):
         return LoadedTable(), {}
-    entry = manifest.tables[source]
     # Only without its foreign keys: references that point nowhere get their placeholders after the copy.
     if transaction.is_empty(fact) and not foreign_keys_of(transaction, fact):
-        copied = transaction.copy(fact, parts, batch=manifest.batch)
+        copied = transaction.copy(fact, iter(incoming), batch=manifest.batch)
         transaction.analyze(fact)
         return LoadedTable(staged=copied, new=copied), transaction.add_placeholders(fact, staged=False)
-    staged = transaction.stage(fact, parts)
+    staged = transaction.stage(fact, iter(incoming))
     placeholders = transaction.add_placeholders(fact)
     new, changed = transaction.append_versions(fact, manifest.batch)
     if manifest.batch == 1:
         # Rows of an adopted fact need not have had foreign keys.
         placeholders = dict(Counter(placeholders) + Counter(transaction.add_placeholders(fact, staged=False)))
     deleted = 0
-    if entry.content is Capture.WHOLE or entry.live_keys is not None:
-        keys = ((part.path, ingestion.read_part(part.path)) for part in entry.live_keys or ())
-        transaction.list_live_keys(fact, None if entry.content is Capture.WHOLE else keys)
+    keys = live_keys(incoming.ingestion, source, manifest.tables[source])
+    if keys is not None:
+        transaction.list_live_keys(fact, keys)
         deleted = transaction.append_deletions(fact, manifest.batch)
     return LoadedTable(staged=staged, new=new, changed=changed, deleted=deleted), placeholders
 
 
-def _parts(star: str, manifest: Manifest, ingestion: Lake, processed: Lake) -> Parts:
-    for part in star_parts(star, manifest):
-        try:
-            rows = processed.read_part(part.path)
-        except PartMissingError:
-            # Another refresh committed the batch and is not so far yet, or somebody lost the part.
-            logger.info("Batch %d of %s is not remodelled yet; doing it now.", manifest.batch, star)
-            rows = remodel_part(part, ingestion)
-            processed.create_part(part.path, rows)
-        yield part.path, rows
-
-
-def _counted(parts: Parts, star: str, progress: Progress) -> Parts:
-    for path, rows in parts:
-        yield path, rows
-        progress("load", star, rows.num_rows)
-
-
 def _rows_of_facts(manifest: Manifest) -> dict[str, int]:
     """How many rows a batch brings to each fact."""
-    sources = {fact: REMODELS[fact].inputs[0] for fact in warehouse.FACTS}
+    sources = {fact: driving_table(fact) for fact in warehouse.FACTS}
     return {fact: manifest.tables[source].rows for fact, source in sources.items() if manifest.brings(source)}
 
 

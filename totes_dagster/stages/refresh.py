@@ -3,11 +3,10 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from totes_dagster.lake.manifest import Manifest
 from totes_dagster.migrations import migrate
 from totes_dagster.platform import Platform
 from totes_dagster.schema.totesys import TABLES
-from totes_dagster.stages.ingest import ingest
+from totes_dagster.stages.ingest import Ingested, ingest
 from totes_dagster.stages.load import LoadedBatch, load
 from totes_dagster.stages.progress import Progress, silent
 from totes_dagster.stages.remodel import REMODELS, Written, remodelled, write_star
@@ -18,12 +17,12 @@ class Refreshed:
     """What a refresh did.
 
     Attributes:
-        ingested: the batch that it committed; None when nothing had changed.
+        ingested: the batch that it committed, and how the source deviates from the contract.
         remodelled: what it wrote, by star table.
         loaded: the batches that it loaded, oldest first.
     """
 
-    ingested: Manifest | None
+    ingested: Ingested
     remodelled: dict[str, Written]
     loaded: list[LoadedBatch]
 

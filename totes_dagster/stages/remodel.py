@@ -6,11 +6,11 @@ by looking, a re-run fills just the gaps, and two remodels at once are in nobody
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
+from totes_dagster.errors import PartDamagedError, PartSchemaError
 from totes_dagster.lake.log import BatchLog
 from totes_dagster.lake.manifest import Manifest, Part
 from totes_dagster.lake.store import Lake
@@ -18,7 +18,10 @@ from totes_dagster.model import calendar, dimensions, facts
 from totes_dagster.model.frames import to_frame, to_table
 from totes_dagster.schema import totesys, warehouse
 from totes_dagster.schema.arrow import arrow_schema
+from totes_dagster.stages.fitting import UNFIT
 from totes_dagster.stages.progress import Progress, silent
+from totes_dagster.stages.quarantine import set_aside, with_sound_values
+from totes_dagster.stages.streams import described
 
 
 @dataclass(frozen=True)
@@ -54,13 +57,29 @@ class StarPart:
     """One object of the processed zone, as its batch's manifest implies it.
 
     Attributes:
+        path: where the star table's rows lie.
+        quarantine: where the source rows lie that could not become such, if there are any.
         inputs: for each source table, the parts of the ingestion zone that it is computed from.
     """
 
     star: str
     batch: int
     path: str
+    quarantine: str
     inputs: dict[str, tuple[Part, ...]]
+
+
+@dataclass(frozen=True)
+class Remodelled:
+    """What rows of the source became.
+
+    Attributes:
+        rows: of a star table.
+        quarantined: source rows that could not become such, with the reason.
+    """
+
+    rows: pa.Table
+    quarantined: pa.Table
 
 
 @dataclass(frozen=True)
@@ -70,12 +89,18 @@ class Written:
     batches: tuple[int, ...] = ()
     parts: int = 0
     rows: int = 0
+    quarantined: int = 0
     bytes: int = 0
 
 
 def star_schema(star: str) -> pa.Schema:
     """The Arrow schema of a star table's parts."""
     return arrow_schema(warehouse.remodelled_columns(warehouse.TABLES[star]))
+
+
+def driving_table(star: str) -> str:
+    """The source table for whose rows a star table has one row each; dim_date has none, but for its first input."""
+    return REMODELS[star].inputs[0]
 
 
 def star_parts(star: str, manifest: Manifest) -> list[StarPart]:
@@ -87,23 +112,26 @@ def star_parts(star: str, manifest: Manifest) -> list[StarPart]:
     remodel = REMODELS[star]
     if not all(name in manifest.tables for name in remodel.inputs):
         return []  # from before the source table was known
-    brought = [name for name in remodel.inputs if manifest.brings(name)]
-    version = warehouse.remodel_version_of(warehouse.TABLES[star])
-    folder = f"{star}/v{version}/batch={manifest.batch:010}"
+    brought = {name: manifest.tables[name].parts for name in remodel.inputs if manifest.brings(name)}
     if star == "dim_date":
-        inputs = {name: manifest.tables[name].parts for name in brought if manifest.tables[name].parts}
-        return [StarPart(star, manifest.batch, f"{folder}/part-00000.parquet", inputs)] if inputs else []
-    if not brought:
-        return []
-    entries = {name: manifest.tables[name] for name in remodel.inputs}
-    if totesys.capture_of(totesys.TABLES[remodel.inputs[0]]) is totesys.Capture.CHANGES:
-        (name,) = remodel.inputs
-        return [
-            StarPart(star, manifest.batch, f"{folder}/part-{number:05}.parquet", {name: (part,)})
-            for number, part in enumerate(entries[name].parts)
-        ]
-    inputs = {name: entry.parts for name, entry in entries.items()}
-    return [StarPart(star, manifest.batch, f"{folder}/part-00000.parquet", inputs)]
+        inputs = [{name: parts for name, parts in brought.items() if parts}]
+    elif totesys.capture_of(totesys.TABLES[driving_table(star)]) is totesys.Capture.CHANGES:
+        inputs = [{name: (part,)} for name, parts in brought.items() for part in parts]
+    else:
+        inputs = [{name: manifest.tables[name].parts for name in remodel.inputs}] if brought else []
+    version = warehouse.remodel_version_of(warehouse.TABLES[star])
+    where = f"v{version}/batch={manifest.batch:010}"
+    return [
+        StarPart(
+            star,
+            manifest.batch,
+            path=f"{star}/{where}/part-{number:05}.parquet",
+            quarantine=f"quarantine/{driving_table(star)}/{where}/part-{number:05}.parquet",
+            inputs=tables,
+        )
+        for number, tables in enumerate(inputs)
+        if tables
+    ]
 
 
 def missing_parts(star: str, log: BatchLog, processed: Lake) -> list[StarPart]:
@@ -133,63 +161,103 @@ def missing_parts(star: str, log: BatchLog, processed: Lake) -> list[StarPart]:
 
 def remodelled(
     star: str, ingestion: Lake, processed: Lake, progress: Progress = silent
-) -> Iterator[tuple[StarPart, pa.Table]]:
+) -> Iterator[tuple[StarPart, Remodelled]]:
     """Compute what the processed zone lacks of a star table, part by part, oldest first.
 
     Raises:
-        InvalidRowsError: a source row cannot become a row of the star table.
-        PartError: a part of the ingestion zone is missing or damaged.
+        PartError: a part of the ingestion zone is missing, damaged, or of another schema.
     """
     for part in missing_parts(star, BatchLog(ingestion), processed):
-        rows = remodel_part(part, ingestion)
-        yield part, rows
-        progress("remodel", star, rows.num_rows)
+        done = remodel_part(part, ingestion)
+        yield part, done
+        progress("remodel", star, done.rows.num_rows)
 
 
-def write_star(processed: Lake, parts: Iterable[tuple[StarPart, pa.Table]]) -> Written:
+def write_star(processed: Lake, parts: Iterable[tuple[StarPart, Remodelled]]) -> Written:
     """Write parts of a star table, each put whole; what another remodel wrote first is left as it is."""
     written = Written()
-    for part, rows in parts:
-        created = processed.create_part(part.path, rows)
+    for part, done in parts:
+        if done.quarantined.num_rows:
+            # First: once the star part is there, nobody comes back to this one.
+            processed.create_part(part.quarantine, done.quarantined)
+        created = processed.create_part(part.path, done.rows)
         if created:
             written = Written(
                 batches=(*dict.fromkeys((*written.batches, part.batch)),),
                 parts=written.parts + 1,
                 rows=written.rows + created.rows,
+                quarantined=written.quarantined + done.quarantined.num_rows,
                 bytes=written.bytes + created.bytes,
             )
     return written
 
 
-def remodel_part(part: StarPart, ingestion: Lake) -> pa.Table:
+def remodel_part(part: StarPart, ingestion: Lake) -> Remodelled:
     """Compute a part of the processed zone from its inputs.
 
     Raises:
-        InvalidRowsError: a source row cannot become a row of the star table.
-        PartError: a part of the ingestion zone is missing or damaged.
+        PartError: a part of the ingestion zone is missing, damaged, or of another schema.
     """
-    remodel = REMODELS[part.star]
     if part.star == "dim_date":
-        days: list[Any] = [
-            calendar.named_days(to_frame(ingestion.read_part(source.path, columns=[key, *_days_of(name)])), key)
-            for name, sources in part.inputs.items()
-            for key in [totesys.key_of(totesys.TABLES[name])]
-            for source in sources
-        ]
-        frames = [pd.concat(days, ignore_index=True)]
-    else:
-        frames = [to_frame(_read(ingestion, name, part.inputs[name])) for name in remodel.inputs]
-    return to_table(remodel.function(*frames), star_schema(part.star), part.star)
+        return Remodelled(_calendar(part, ingestion), pa.table({}))
+    return remodel_rows(part.star, {name: _read(ingestion, name, parts) for name, parts in part.inputs.items()})
+
+
+def remodel_rows(star: str, inputs: dict[str, pa.Table]) -> Remodelled:
+    """Remodel rows of the source into rows of a star table, one for one, but for those that have to be set aside.
+
+    Args:
+        star: any star table but dim_date.
+        inputs: rows of each source table that it is computed from, as they are ingested.
+
+    Returns:
+        Star rows of `star_schema`, whose metadata says how many rows were ingested and quarantined; and those of the
+        quarantine's schema.
+    """
+    remodel, table = REMODELS[star], warehouse.TABLES[star]
+    driving, *lookups = remodel.inputs
+    ingested = _with_unfit(inputs[driving])
+    sound = [with_sound_values(table, name, _with_unfit(inputs[name])) for name in lookups]
+    rows = remodel.function(*(to_frame(rows.drop_columns(UNFIT)) for rows in (ingested, *sound)))
+    kept, quarantined = set_aside(table, driving, ingested, rows)
+    counts = {"ingested": str(ingested.num_rows), "quarantined": str(quarantined.num_rows)}
+    return Remodelled(to_table(kept, star_schema(star)).replace_schema_metadata(counts), quarantined)
+
+
+def _calendar(part: StarPart, ingestion: Lake) -> pa.Table:
+    """The calendar of the days that a batch's facts name; quarantined rows name none."""
+    days = [
+        calendar.named_days(to_frame(remodel_rows(fact, {source: _read(ingestion, source, (piece,))}).rows))
+        for fact in warehouse.FACTS
+        for source in (driving_table(fact),)
+        for piece in part.inputs.get(source, ())
+    ]
+    return to_table(calendar.dim_date(pd.concat(days, ignore_index=True)), star_schema(part.star))
+
+
+def _with_unfit(rows: pa.Table) -> pa.Table:
+    if UNFIT in rows.column_names:
+        return rows
+    return rows.append_column(UNFIT, pa.nulls(rows.num_rows, pa.string()))
 
 
 def _read(ingestion: Lake, name: str, parts: tuple[Part, ...]) -> pa.Table:
-    declared = arrow_schema(totesys.TABLES[name].columns)
-    if not parts:
-        return declared.empty_table()
-    return pa.concat_tables([ingestion.read_part(part.path, columns=declared.names) for part in parts])
-
-
-def _days_of(name: str) -> list[str]:
-    """The columns of an event table that name a day, as dim_date declares them."""
-    sources = warehouse.dim_date.c.date_id.info["sources"]
-    return [column for table, column in (source.split(".") for source in sources) if table == name]
+    schema = arrow_schema(totesys.TABLES[name].columns)
+    # Nothing is promised by the source's constraints, which it may drop.
+    schema = pa.schema([pa.field(field.name, field.type) for field in schema])
+    pieces = [_with_unfit(schema.empty_table())]
+    for part in parts:
+        piece = _with_unfit(ingestion.read_part(part.path, columns=[*schema.names, UNFIT]))
+        found = piece.schema.remove_metadata()
+        if found.names[:-1] != schema.names or found.types[:-1] != schema.types:
+            raise PartSchemaError(
+                f"The part {part.path} in {ingestion.url} does not have the columns of {name}. Found: "
+                f"{described(found)}. Expected: {described(schema)}. Restore it from the bucket's versions."
+            )
+        if piece.num_rows != part.rows:
+            raise PartDamagedError(
+                f"The part {part.path} in {ingestion.url} has {piece.num_rows} rows; its manifest says {part.rows}. "
+                "Restore it from the bucket's versions."
+            )
+        pieces.append(piece)
+    return pa.concat_tables(pieces)

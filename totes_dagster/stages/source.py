@@ -1,8 +1,11 @@
 """Reading the source: its catalogue, its snapshot, its counts and its rows. It is only ever read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, LiteralString
 
 import psycopg
 import pyarrow as pa
@@ -12,11 +15,14 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from totes_dagster.database import Database
-from totes_dagster.errors import DatabaseError, SourceSchemaError
+from totes_dagster.errors import DatabaseError
+from totes_dagster.lake.catalogue import Catalogue, SourceColumn, SourceTable
 from totes_dagster.lake.manifest import Census, Snapshot
 from totes_dagster.schema.arrow import arrow_type
-from totes_dagster.schema.totesys import TABLES, key_of
+from totes_dagster.schema.totesys import TABLES, key_of, metadata
 from totes_dagster.stages.capture import TableCapture
+from totes_dagster.stages.contract import undeclared
+from totes_dagster.stages.fitting import UNFIT, Misfits, fitted, unfit_column
 
 _ARRIVES_EXACTLY = {
     "bigint",
@@ -35,6 +41,9 @@ _ARRIVES_EXACTLY = {
     "bytea",
 }
 """Types that ADBC delivers as they are. All others are read as text: enums, for one, would arrive as opaque bytes."""
+
+_COPIES = "totes_dagster_copies"
+"""Column of a query: how many rows share this row's key."""
 
 
 @dataclass(frozen=True)
@@ -80,73 +89,88 @@ def snapshot_position(connection: psycopg.Connection) -> str:
     )
 
 
-def columns_of(leader: Leader) -> dict[str, dict[str, str]]:
-    """The source's columns as they are: for each declared table, column names in order with their SQL types.
-
-    Raises:
-        SourceSchemaError: a declared table or column is not there.
-    """
+def catalogue_of(leader: Leader) -> Catalogue:
+    """The source's catalogue: all tables of the schemas that the declared ones are in, but its own bookkeeping."""
     rows = leader.connection.execute(
         """
-        select relname, attname, format_type(atttypid, null)
+        select relname, has_table_privilege(pg_class.oid, 'select'),
+               array(select keyed.attname::text from pg_constraint join pg_attribute as keyed on attrelid = conrelid
+                     where conrelid = pg_class.oid and contype = 'p' and keyed.attnum = any (conkey)),
+               pg_attribute.attname, format_type(atttypid, null), format_type(atttypid, atttypmod), not attnotnull,
+               array(select enumlabel::text from pg_enum where enumtypid = atttypid order by enumsortorder)
         from pg_class join pg_attribute on attrelid = pg_class.oid
-        where pg_class.oid = any (select to_regclass(quote_ident(name)) from unnest(%s::text[]) as name)
-          and attnum > 0 and not attisdropped
+        where relkind in ('r', 'p') and not relispartition and pg_table_is_visible(pg_class.oid)
+          and relnamespace in (select relnamespace from pg_class
+                               where oid = any (select to_regclass(quote_ident(name)) from unnest(%s::text[]) as name))
+          and relname <> all (%s) and attnum > 0 and not attisdropped
         order by relname, attnum
         """,
-        [list(TABLES)],
+        [list(TABLES), [name for name in metadata.tables if name not in TABLES]],
     ).fetchall()
-    found: dict[str, dict[str, str]] = {}
-    for table, column, type_ in rows:
-        found.setdefault(table, {})[column] = type_
-    for name, table in TABLES.items():
-        if name not in found:
-            raise SourceSchemaError(
-                f"The source has no table {name}, or the platform may not see it. Check the database, the search path "
-                "of the user, and its rights."
-            )
-        for column in table.columns:
-            if column.name not in found[name]:
-                raise SourceSchemaError(
-                    f"The source's table {name} has no column {column.name}; it has {', '.join(found[name])}. "
-                    "Adapt the declaration in totes_dagster/schema/totesys.py to the source."
-                )
-    return found
+    tables: dict[str, SourceTable] = {}
+    for name, in_order in groupby(rows, itemgetter(0)):
+        (_, readable, key, *_), *_ = columns = list(in_order)
+        tables[name] = SourceTable(
+            columns=tuple(
+                SourceColumn(name=column, type=type_, full_type=full, nullable=nullable, labels=tuple(labels))
+                for *_, column, type_, full, nullable, labels in columns
+            ),
+            key=tuple(key),
+            readable=readable,
+        )
+    return Catalogue(tables=tables)
 
 
-def censuses_of(leader: Leader) -> dict[str, Census]:
-    """Count every table: one scan each, all in the snapshot."""
+def censuses_of(leader: Leader, catalogue: Catalogue) -> dict[str, Census]:
+    """Count every table that is read: one scan each, all in the snapshot."""
     counts = [
         sql.SQL(
             """
-            select {name}, {regclass}::regclass::oid::bigint, count(*),
-                   coalesce(bit_xor(hashint8extended({key}, 0)), 0),
-                   coalesce(bit_xor(hashint8extended({key}, xmin::text::bigint)), 0)
+            select {name}, {regclass}::regclass::oid::bigint, count(*), coalesce(bit_xor({key}), 0),
+                   coalesce(bit_xor({version}), 0)
             from {table}
             """
         ).format(
             name=sql.Literal(name),
-            regclass=sql.Literal(f'"{name}"'),
-            key=sql.Identifier(key_of(table)),
+            regclass=sql.Literal(sql.Identifier(name).as_string(None)),
             table=sql.Identifier(name),
+            key=_checksum(name, "0"),
+            version=_checksum(name, "xmin::text::bigint"),
         )
-        for name, table in TABLES.items()
+        for name in tables_read(catalogue)
     ]
     rows = leader.connection.execute(sql.SQL("union all").join(counts)).fetchall()
     return {
-        name: Census(table_oid=oid, rows=count, keys=keys, versions=versions)
+        name: Census(table_oid=oid, columns=catalogue.tables[name].digest, rows=count, keys=keys, versions=versions)
         for name, oid, count, keys, versions in rows
     }
 
 
+def tables_read(catalogue: Catalogue) -> list[str]:
+    """The tables that batches hold: the declared ones, and new ones that the platform may read."""
+    return [*TABLES, *undeclared(catalogue)]
+
+
 def checksum_of_newest_keys(leader: Leader, table: str, count: int) -> int:
-    """Checksum of the `count` highest keys of a table, as in `Census.keys`; 0 for none."""
+    """Checksum of the `count` highest keys of a declared table, as in `Census.keys`; 0 for none."""
     statement = sql.SQL(
-        "select coalesce(bit_xor(hashint8extended({key}, 0)), 0) "
+        "select coalesce(bit_xor({checksum}), 0) "
         "from (select {key} from {table} order by {key} desc limit {count}) as newest"
-    ).format(key=sql.Identifier(key_of(TABLES[table])), table=sql.Identifier(table), count=sql.Literal(max(count, 0)))
+    ).format(
+        checksum=_checksum(table, "0"),
+        key=sql.Identifier(key_of(TABLES[table])),
+        table=sql.Identifier(table),
+        count=sql.Literal(max(count, 0)),
+    )
     row = leader.connection.execute(statement).fetchone()
     return int(row[0]) if row else 0
+
+
+def _checksum(table: str, seed: LiteralString) -> sql.Composed:
+    """Hash of a row's key or, of a table whose key nobody declared, of its place."""
+    if table in TABLES:
+        return sql.SQL("hashint8extended({}, {})").format(sql.Identifier(key_of(TABLES[table])), sql.SQL(seed))
+    return sql.SQL("hashtidextended(ctid, {})").format(sql.SQL(seed))
 
 
 class Follower:
@@ -159,28 +183,42 @@ class Follower:
             cursor.execute("set transaction isolation level repeatable read read only")
             cursor.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(exported)).as_string(None))
 
-    def rows(self, table: str, columns: dict[str, str], capture: TableCapture) -> Iterator[pa.RecordBatch]:
-        """Stream what a batch takes from a table, in exact types: declared columns as declared, others as they come."""
-        names = sql.SQL(", ").join(_selected(name, type_) for name, type_ in columns.items())
-        statement = sql.SQL("select {} from {}").format(names, sql.Identifier(table))
+    def rows(self, name: str, table: SourceTable, capture: TableCapture) -> Iterator[pa.RecordBatch]:
+        """Stream what a batch takes from a table, in exact types: declared columns as declared, others as they come.
+
+        The last column, `unfit`, tells in words of values that the type before them cannot hold (see `fitting.py`).
+        """
+        columns = [_selected(column) for column in table.columns]
+        rows = sql.Identifier(name)
+        if name in TABLES and not capture.unique_keys:
+            # Nobody else sees to it that they are unique. Rows of a shared key are told apart by nothing.
+            key = sql.Identifier(key_of(TABLES[name]))
+            columns.append(sql.SQL("count(*) over (partition by {}) as {}").format(key, sql.Identifier(_COPIES)))
+        statement = sql.SQL("select {} from {}").format(sql.SQL(", ").join(columns), rows)
         if capture.horizon is not None:
             # age() knows about wraparound; ids of 32 bits are compared by their distance from now.
             statement += sql.SQL(" where age(xmin) <= age({}::xid)").format(sql.Literal(str(capture.horizon % 2**32)))
-        return self._stream(table, statement)
+            if capture.keys:
+                key = sql.Identifier(key_of(TABLES[name]))
+                statement += sql.SQL(" or {} = any ({}::bigint[])").format(key, sql.Literal(list(capture.keys)))
+        for chunk in self._stream(name, statement):
+            yield _exactly(name, chunk)
 
-    def keys(self, table: str) -> Iterator[pa.RecordBatch]:
-        """Stream all primary keys of a table, in order."""
-        key = sql.Identifier(key_of(TABLES[table]))
-        return self._stream(table, sql.SQL("select {0} from {1} order by {0}").format(key, sql.Identifier(table)))
+    def keys(self, name: str) -> Iterator[pa.RecordBatch]:
+        """Stream all primary keys of a declared table that can be keys in the warehouse, in order."""
+        key = sql.Identifier(key_of(TABLES[name]))
+        statement = sql.SQL(
+            "select {0}::integer as {0} from {1} where {0} between -2147483648 and 2147483647 order by {0}"
+        ).format(key, sql.Identifier(name))
+        return self._stream(name, statement)
 
-    def _stream(self, table: str, statement: sql.Composed) -> Iterator[pa.RecordBatch]:
+    def _stream(self, name: str, statement: sql.Composed) -> Iterator[pa.RecordBatch]:
         try:
             with self._connection.cursor() as cursor:
                 cursor.execute(statement.as_string(None))
-                for chunk in cursor.fetch_record_batch():
-                    yield _exactly(table, chunk)
+                yield from cursor.fetch_record_batch()
         except adbc_errors.Error as error:
-            raise DatabaseError(f"Reading {table} from totesys failed: {' '.join(str(error).split())}") from error
+            raise DatabaseError(f"Reading {name} from totesys failed: {' '.join(str(error).split())}") from error
 
 
 @contextmanager
@@ -190,28 +228,24 @@ def follower_of(source: Database, leader: Leader) -> Iterator[Follower]:
         yield Follower(connection, leader.exported)
 
 
-def _selected(name: str, type_: str) -> sql.Composed:
-    column = sql.Identifier(name)
-    if type_ in _ARRIVES_EXACTLY:
-        return sql.SQL("{}").format(column)
-    return sql.SQL("{0}::text as {0}").format(column)
+def _selected(column: SourceColumn) -> sql.Composed:
+    name = sql.Identifier(column.name)
+    return sql.SQL("{}" if column.type in _ARRIVES_EXACTLY else "{0}::text as {0}").format(name)
 
 
-def _exactly(table: str, chunk: pa.RecordBatch) -> pa.RecordBatch:
-    declared = TABLES[table].columns
-    arrays, fields = [], []
+def _exactly(name: str, chunk: pa.RecordBatch) -> pa.RecordBatch:
+    declared: Mapping[str, Any] = dict(TABLES[name].columns) if name in TABLES else {}
+    columns: dict[str, pa.Array] = {}
+    misfits: dict[str, Misfits] = {}
     for field, column in zip(chunk.schema, chunk.columns, strict=True):
         # numeric arrives as an opaque string, which casts to decimal exactly.
         values = column.storage if isinstance(column.type, pa.BaseExtensionType) else column
-        if field.name in declared:
-            type_ = arrow_type(declared[field.name])
-            try:
-                values = values.cast(type_)
-            except pa.ArrowException as error:
-                raise SourceSchemaError(
-                    f"{table}.{field.name} of the source holds a value that {type_} cannot hold exactly: {error}. "
-                    "Correct the row, or widen the declaration in totes_dagster/schema/totesys.py."
-                ) from error
-        arrays.append(values)
-        fields.append(pa.field(field.name, values.type))
-    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+        if field.name == _COPIES:
+            key = key_of(TABLES[name])
+            shared = {row: f"is the key of {n} rows" for row, n in enumerate(values.to_pylist()) if n > 1}
+            misfits[key] = {**misfits[key], **shared}
+            continue
+        type_ = arrow_type(declared[field.name]) if field.name in declared else values.type
+        columns[field.name], misfits[field.name] = fitted(values, type_)
+    columns[UNFIT] = unfit_column(misfits, chunk.num_rows)
+    return pa.RecordBatch.from_pydict(columns)

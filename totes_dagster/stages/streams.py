@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 from sqlalchemy import Table
 
-from totes_dagster.errors import PartError
+from totes_dagster.errors import PartSchemaError
 from totes_dagster.schema.arrow import arrow_schema
 from totes_dagster.schema.warehouse import remodelled_columns
 
@@ -54,14 +54,15 @@ def checked_stream(table: Table, schema: pa.Schema, parts: Parts) -> RowStream:
     def batches() -> Iterator[pa.RecordBatch]:
         for path, rows in parts:
             if not rows.schema.equals(schema):
-                raise PartError(
-                    f"The part {path} does not have the columns of {table.name}. Found: {_described(rows.schema)}. "
-                    f"Expected: {_described(schema)}."
+                raise PartSchemaError(
+                    f"The part {path} does not have the columns of {table.name}. Found: {described(rows.schema)}. "
+                    f"Expected: {described(schema)}."
                 )
             yield from rows.to_batches()
 
     return RowStream(schema, batches())
 
 
-def _described(schema: pa.Schema) -> str:
+def described(schema: pa.Schema) -> str:
+    """The columns of a schema with their types, in words."""
     return ", ".join(f"{field.name} {field.type}{'' if field.nullable else ' not null'}" for field in schema)

@@ -17,7 +17,7 @@ from sqlalchemy import String, Table
 
 from totes_dagster.errors import DatabaseError
 from totes_dagster.schema import warehouse
-from totes_dagster.schema.arrow import arrow_type
+from totes_dagster.schema.arrow import arrow_schema, arrow_type
 from totes_dagster.stages.streams import Parts, RowStream, checked_stream, star_stream
 
 
@@ -25,10 +25,13 @@ from totes_dagster.stages.streams import Parts, RowStream, checked_stream, star_
 class LoadedTable:
     """What a load did to one star table, in rows.
 
-    Of the rows staged, `unchanged` equal what the warehouse shows already. `deleted` are versions that record that a
-    row is gone from the source. `placeholders` are members made up for references that point nowhere.
+    Of the rows `ingested`, some were `quarantined`, all others `staged`. Of these, `unchanged` equal what the warehouse
+    shows already. `deleted` are versions that record that a row is gone from the source. `placeholders`
+    are members made up for references that point nowhere. The calendar is not made of ingested rows.
     """
 
+    ingested: int = 0
+    quarantined: int = 0
     staged: int = 0
     new: int = 0
     changed: int = 0
@@ -122,22 +125,39 @@ class LoadTransaction:
         self.execute(sql.SQL("analyze {}").format(_staging(table)))
         return staged
 
-    def list_live_keys(self, fact: Table, parts: Parts | None) -> None:
-        """List the keys that the source still has: those of these parts or, without any, all that are staged."""
+    def list_live_keys(self, fact: Table, parts: Parts) -> None:
+        """List the keys that the source still has."""
         key = warehouse.natural_key_of(fact)
         self.execute(
-            sql.SQL("create temporary table {} on commit drop as select {} from {}").format(
-                _live_keys(fact), sql.Identifier(key), _staging(fact)
-            )
-            if parts is None
-            else sql.SQL("create temporary table {} on commit drop as select {} from {} with no data").format(
+            sql.SQL("create temporary table {} on commit drop as select {} from {} with no data").format(
                 _live_keys(fact), sql.Identifier(key), _name(fact)
             )
         )
-        if parts is not None:
-            schema = pa.schema([(key, arrow_type(fact.columns[key]))])
-            self._ingest(f"live_keys_{fact.name}", checked_stream(fact, schema, parts), temporary=True)
+        schema = pa.schema([pa.field(key, arrow_type(fact.columns[key]), nullable=False)])
+        self._ingest(f"live_keys_{fact.name}", checked_stream(fact, schema, parts), temporary=True)
         self.execute(sql.SQL("analyze {}").format(_live_keys(fact)))
+
+    def quarantined_keys(self, source: str) -> set[int]:
+        """The keys of a source table's rows that are in quarantine."""
+        (keys,) = self.fetch(
+            "select coalesce(array_agg(source_key) filter (where source_key is not null), '{}') from quarantine "
+            "where source_table = $1",
+            source,
+        )
+        return set(keys)
+
+    def release_quarantined(self, source: str, keys: set[int] | None) -> None:
+        """Take rows of these keys, and such without, off the list of quarantined rows; by default, all of the table."""
+        where = sql.SQL("source_table = {}").format(sql.Literal(source))
+        if keys is not None:
+            where += sql.SQL(" and (source_key is null or source_key = any ({}::integer[]))").format(
+                sql.Literal(sorted(keys))
+            )
+        self.execute(sql.SQL("delete from quarantine where {}").format(where))
+
+    def append(self, table: Table, parts: Parts) -> int:
+        """Append rows of all of a table's columns as they are. Returns how many."""
+        return self._ingest(table.name, checked_stream(table, arrow_schema(table.columns), parts), temporary=False)
 
     def merge_dimension(self, dimension: Table) -> tuple[int, int]:
         """Give the dimension the staged values; rows that do not differ are not touched. Returns new and changed."""

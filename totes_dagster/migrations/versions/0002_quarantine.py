@@ -1,0 +1,20 @@
+"""The list of source rows that are set aside now."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Make the table."""
+    op.get_bind().exec_driver_sql(Path(__file__).with_suffix(".sql").read_text())
+
+
+def downgrade() -> None:
+    """Drop it: the next batch that brings a row tells of it again."""
+    op.drop_table("quarantine")

@@ -1,0 +1,128 @@
+"""The contract with the source: how its catalogue may differ from the declaration, and how it may not.
+
+Decisions over plain values. The declaration is `schema/totesys.py`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Boolean, Column, Integer, Numeric, String
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+
+from totes_dagster.errors import SourceSchemaError
+from totes_dagster.lake.catalogue import Catalogue, SourceColumn
+from totes_dagster.schema.sql import sql_type
+from totes_dagster.schema.totesys import TABLES, key_of, metadata
+
+_TEXT = {"text", "character varying", "character"}
+_INTEGERS = {"smallint", "integer", "bigint"}
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """One way in which the source is not as declared.
+
+    Attributes:
+        table: a table's name.
+        column: a column's; None where it is about the whole table.
+        expected: what the declaration says.
+        found: what the catalogue says.
+        breaks: whether nothing may be read for it. What does not break the contract is kept, and reported.
+    """
+
+    table: str
+    column: str | None
+    expected: str
+    found: str
+    breaks: bool
+
+    def __str__(self) -> str:
+        what = self.table if self.column is None else f"{self.table}.{self.column}"
+        return f"{what}: expected {self.expected}, found {self.found}"
+
+
+def deviations_of(catalogue: Catalogue) -> list[Deviation]:
+    """Every way in which the source is not as declared, in the declaration's order; new tables last.
+
+    Integers of any width, numerics of any precision, texts of any kind and length, enums with other labels, and
+    timestamps of any precision are as good as declared: values that do not fit are set aside row by row. Constraints
+    that were dropped are reported, and so are new columns and tables, which the lake keeps.
+    """
+    found: list[Deviation] = []
+    for name, declared in TABLES.items():
+        table = catalogue.tables.get(name)
+        if table is None:
+            found.append(Deviation(name, None, "a table", _instead(catalogue), breaks=True))
+            continue
+        for column in declared.columns:
+            actual = table.column(column.name)
+            if actual is None:
+                new = [other.name for other in table.columns if other.name not in declared.columns]
+                instead = f"no such column, but {', '.join(new)}, which is not declared" if new else "no such column"
+                found.append(Deviation(name, column.name, sql_type(column), instead, breaks=True))
+            elif not _holds(column, actual):
+                found.append(Deviation(name, column.name, sql_type(column), actual.full_type, breaks=True))
+            elif actual.nullable and not column.nullable:
+                found.append(Deviation(name, column.name, "not null", "nulls allowed", breaks=False))
+        if table.key != (key_of(declared),):
+            key = ", ".join(table.key)
+            found.append(Deviation(name, None, f"primary key {key_of(declared)}", key or "none", breaks=False))
+        found += [
+            Deviation(name, column.name, "no such column", column.full_type, breaks=False)
+            for column in table.columns
+            if column.name not in declared.columns
+        ]
+    for name in undeclared(catalogue, readable=None):
+        readable = catalogue.tables[name].readable
+        what = "a new table, kept in the lake" if readable else "a new table that the platform may not read"
+        found.append(Deviation(name, None, "no such table", what, breaks=False))
+    return found
+
+
+def undeclared(catalogue: Catalogue, *, readable: bool | None = True) -> list[str]:
+    """Tables of the source that nobody declared: those that the platform may read, may not, or both (None)."""
+    return [
+        name
+        for name, table in catalogue.tables.items()
+        if name not in metadata.tables and (readable is None or table.readable is readable)
+    ]
+
+
+def has_unique_keys(catalogue: Catalogue, table: str) -> bool:
+    """Whether the source sees to it that each row of a declared table has a key of its own."""
+    return catalogue.tables[table].key == (key_of(TABLES[table]),)
+
+
+def see_that_it_holds(deviations: list[Deviation]) -> None:
+    """Refuse to go on where the contract is broken.
+
+    Raises:
+        SourceSchemaError: it is; the message names every table and column, what was expected and what was found.
+    """
+    breaking = [str(deviation) for deviation in deviations if deviation.breaks]
+    if breaking:
+        raise SourceSchemaError(
+            f"The source is not as declared: {'; '.join(breaking)}. Nothing was read. Check the database, the user's "
+            "search path and rights; if its owner changed the table, adapt totes_dagster/schema/totesys.py to it."
+        )
+
+
+def _holds(declared: Column[Any], found: SourceColumn) -> bool:
+    match declared.type:
+        case Integer():
+            return found.type in _INTEGERS
+        case Boolean():
+            return found.type == "boolean"
+        case Numeric():
+            return found.type == "numeric"
+        case TIMESTAMP(timezone=False):
+            return found.type == "timestamp without time zone"
+        case String():  # also Text and Enum
+            return found.type in _TEXT or bool(found.labels)
+        case other:
+            raise TypeError(f"The contract does not know {other!r} of {declared}: add it to _holds.")
+
+
+def _instead(catalogue: Catalogue) -> str:
+    new = undeclared(catalogue, readable=None)
+    return f"no such table, but {', '.join(new)}, which is not declared" if new else "no such table"

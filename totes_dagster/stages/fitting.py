@@ -1,0 +1,103 @@
+"""Source values in exact types: what a type cannot hold becomes null, and is told in words beside it.
+
+So one value that nobody expected neither stops a batch nor changes on its way; the remodel sets its row aside.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+UNFIT = "unfit"
+"""Column of an ingested part: JSON object of columns whose value is not what they say, with the reason; or null."""
+
+# PostgreSQL's first moments (4714-11-24 BC). ADBC moves the epoch from 2000 to 1970 without looking for an overflow:
+# `infinity`, and what is past the year 294246, arrive as values before them.
+_FIRST_TIMESTAMP = -210_866_803_200_000_000
+_FIRST_DATE = -2_440_588
+_INFINITY = -(2**63) + 946_684_800_000_000
+
+Misfits = dict[int, str]
+"""Reasons by row."""
+
+
+def fitted(values: pa.Array, type_: pa.DataType) -> tuple[pa.Array, Misfits]:
+    """Values in a type that they must fit exactly, null where they do not, and why."""
+    if pa.types.is_timestamp(values.type):
+        values, misfits = _without(values, pc.less(values.cast(pa.int64()), _FIRST_TIMESTAMP), _moment)
+    elif pa.types.is_date32(values.type):
+        values, misfits = _without(values, pc.less(values.cast(pa.int32()), _FIRST_DATE), lambda _: "is infinite")
+    elif pa.types.is_string(values.type):
+        values, misfits = _decoded(values)
+    else:
+        misfits = {}
+    try:
+        return values.cast(type_), misfits
+    except pa.ArrowInvalid:
+        pass
+    # Value by value, but each distinct one once.
+    encoded = values.dictionary_encode()
+    fits = [_cast(value, type_) for value in encoded.dictionary]
+    for row, index in enumerate(encoded.indices.to_pylist()):
+        if index is not None and fits[index] is None:
+            misfits[row] = f"is {encoded.dictionary[index].as_py()!s}, which {type_} cannot hold"
+    dictionary = pa.array([None if value is None else value.as_py() for value in fits], type_)
+    return dictionary.take(encoded.indices), misfits
+
+
+def unfit_column(misfits: dict[str, Misfits], rows: int) -> pa.Array:
+    """The column `unfit` of so many rows, from reasons by column and row."""
+    by_row: dict[int, dict[str, str]] = {}
+    for column, reasons in misfits.items():
+        for row, reason in reasons.items():
+            by_row.setdefault(row, {})[column] = reason
+    if not by_row:
+        return pa.nulls(rows, pa.string())
+    return pa.array([json.dumps(by_row[row]) if row in by_row else None for row in range(rows)], pa.string())
+
+
+def _without(values: pa.Array, wrong: pa.Array, reason: Callable[[int], str]) -> tuple[pa.Array, Misfits]:
+    rows = pc.indices_nonzero(pc.fill_null(wrong, fill_value=False)).to_pylist()
+    if not rows:
+        return values, {}
+    numbers = values.cast(pa.int64() if pa.types.is_timestamp(values.type) else pa.int32())
+    misfits = {row: reason(numbers[row].as_py()) for row in rows}
+    return pc.if_else(pc.fill_null(wrong, fill_value=False), pa.scalar(None, values.type), values), misfits
+
+
+def _moment(number: int) -> str:
+    match number:
+        case n if n == _INFINITY - 1:
+            return "is infinity"
+        case n if n == _INFINITY:
+            return "is -infinity"
+        case _:
+            return "is after the year 294246"
+
+
+def _decoded(values: pa.Array) -> tuple[pa.Array, Misfits]:
+    """Text that is UTF-8: a database of encoding SQL_ASCII can hold any bytes."""
+    try:
+        values.validate(full=True)
+    except pa.ArrowInvalid:
+        pass
+    else:
+        return values, {}
+    texts: list[str | None] = []
+    misfits: Misfits = {}
+    for row, value in enumerate(values.cast(pa.binary()).to_pylist()):
+        try:
+            texts.append(None if value is None else value.decode())
+        except UnicodeDecodeError:
+            texts.append(None)
+            misfits[row] = f"is {value.decode(errors='backslashreplace')!r}, which is no UTF-8"
+    return pa.array(texts, pa.string()), misfits
+
+
+def _cast(value: Any, type_: pa.DataType) -> Any:
+    try:
+        return value.cast(type_)
+    except pa.ArrowInvalid:
+        return None
