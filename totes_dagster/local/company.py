@@ -195,6 +195,8 @@ class Company:
             return pa.array(totesys.TRANSACTION_TYPES).take(pa.array(values))
         if pa.types.is_string(field.type):  # the dates that the source keeps as text
             return pa.array(values.astype("datetime64[D]")).cast(field.type)
+        if pa.types.is_timestamp(field.type):
+            return pa.array(values).cast(pa.timestamp("ms")).cast(field.type)
         return pa.array(values, mask=values == 0 if field.nullable else None).cast(field.type)
 
     @cached_property
@@ -207,7 +209,9 @@ class Company:
 
     @cached_property
     def _design_stamps(self) -> Integers:
-        stamps: Integers = self.reference_tables["design"]["created_at"].cast(pa.int64()).to_numpy()
+        stamps: Integers = (
+            self.reference_tables["design"]["created_at"].cast(pa.timestamp("ms")).cast(pa.int64()).to_numpy()
+        )
         return stamps
 
     @cached_property
