@@ -22,12 +22,15 @@ from dagster import (
     sensor,
 )
 
+from totes_dagster.checks import matches_source
 from totes_dagster.resources.databases import Totesys
 from totes_dagster.resources.zones import Zone
 from totes_dagster.stages.ingest import changed_tables
 from totes_dagster.stages.source import snapshot_position
 
 _GROUPS = AssetSelection.groups("ingestion", "processed", "warehouse")
+
+_RECONCILIATION = AssetSelection.checks(matches_source)
 
 _IN_PROGRESS = [
     DagsterRunStatus.QUEUED,
@@ -53,15 +56,14 @@ _PAUSE_AFTER_FAILURE = timedelta(minutes=1)
 
 refresh = define_asset_job(
     "refresh",
-    selection=_GROUPS,
+    selection=_GROUPS - _RECONCILIATION,
     description="Bring the warehouse up to date: ingest what changed, remodel it, load it.",
 )
 
 reconcile = define_asset_job(
     "reconcile",
-    selection=_GROUPS,
-    description="Capture every table whole and load what differs, whatever the source says has changed.",
-    config={"ops": {"ingest": {"config": {"recapture": True}}}},
+    selection=_GROUPS | _RECONCILIATION,
+    description="Bring the warehouse up to date, compare every row of it with the source, and repair what differs.",
 )
 
 
@@ -109,7 +111,7 @@ def refresh_every_15_minutes(context: ScheduleEvaluationContext) -> RunRequest |
     job=reconcile,
     cron_schedule="0 3 * * *",
     default_status=DefaultScheduleStatus.RUNNING,
-    description="Nightly, at 03:00 UTC: captures every table whole, so that nothing can stay different for long.",
+    description="Nightly, at 03:00 UTC: compares every row with the source, so that nothing stays different for long.",
 )
 def reconcile_nightly(_context: ScheduleEvaluationContext) -> RunRequest:
     """Request a reconciliation."""

@@ -6,16 +6,11 @@ Imports are inside the commands: `totes --help` should not wait for pandas.
 import logging
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from totes_dagster.errors import TotesError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from totes_dagster.stages.refresh import Refreshed
 
 
 class _Commands(click.Group):
@@ -77,17 +72,34 @@ def dev(*, orders: int, rate: float, port: int) -> None:
 @main.command(short_help="Bring the warehouse up to date, once.")
 def refresh() -> None:
     """Bring the warehouse up to date, once."""
+    from totes_dagster.platform import platform_from_environment
     from totes_dagster.stages.refresh import refresh as run
+    from totes_dagster.terminal import shown_progress, summary
 
-    _run(run)
+    started = time.perf_counter()
+    platform = platform_from_environment()
+    with shown_progress() as progress:
+        refreshed = run(platform, progress=progress)
+    click.echo(f"{summary(refreshed)} {time.perf_counter() - started:.2f} s")
 
 
-@main.command(short_help="Capture every table whole; load what differs.")
+@main.command(short_help="Compare the warehouse with the source; repair what differs.")
 def reconcile() -> None:
-    """Capture every table whole, and load what differs from the warehouse."""
-    from totes_dagster.stages.refresh import reconcile as run
+    """Bring the warehouse up to date, compare it with the source row by row, and repair what differs.
 
-    _run(run)
+    The exit status is 1 where something could not be repaired.
+    """
+    from totes_dagster.platform import platform_from_environment
+    from totes_dagster.stages.reconcile import reconcile as run
+    from totes_dagster.terminal import show_reconciled, shown_progress
+
+    started = time.perf_counter()
+    platform = platform_from_environment()
+    with shown_progress() as progress:
+        reconciled = run(platform, progress)
+    show_reconciled(reconciled)
+    click.echo(f"{time.perf_counter() - started:.2f} s")
+    sys.exit(1 if any(reconciled.left.values()) else 0)
 
 
 @main.command(short_help="Show where the stages stand.")
@@ -134,18 +146,6 @@ def migrate() -> None:
         click.echo(f"The warehouse is at revision {HEAD} already.")
     else:
         click.echo(f"Migrated the warehouse from {f'revision {before}' if before else 'none'} to revision {HEAD}.")
-
-
-def _run(work: "Callable[..., Refreshed]") -> None:
-    """Run a refresh or reconciliation of what is configured, and say in one line what it did."""
-    from totes_dagster.platform import platform_from_environment
-    from totes_dagster.terminal import shown_progress, summary
-
-    started = time.perf_counter()
-    platform = platform_from_environment()
-    with shown_progress() as progress:
-        refreshed = work(platform, progress=progress)
-    click.echo(f"{summary(refreshed)} {time.perf_counter() - started:.2f} s")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,17 @@ class TotesError(Exception):
 
     transient: ClassVar[bool] = False
 
+    def __init__(self, message: str, **facts: object) -> None:
+        """Facts are what the error is about, by name, for whoever shows it: a table, an object, an SQLSTATE."""
+        super().__init__(message)
+        self.facts = facts
+
+
+def one_line(text: object) -> str:
+    """Squeeze somebody else's message to one line that a sentence of ours can follow."""
+    squeezed = " ".join(str(text).split())
+    return squeezed if squeezed.endswith(("?", "!", ".")) else f"{squeezed}."
+
 
 # Settings and secrets.
 
@@ -28,6 +39,10 @@ class SecretMissingError(SecretError):
     """There is no such secret."""
 
 
+class SecretAccessDeniedError(SecretError):
+    """The platform's credentials may not read a secret."""
+
+
 class SecretFormatError(SecretError):
     """A secret is not a JSON object."""
 
@@ -37,7 +52,7 @@ class SecretIncompleteError(SecretError):
 
 
 class CredentialsMissingError(SettingsError):
-    """There are no AWS credentials."""
+    """There are no AWS credentials, or they cannot be read."""
 
 
 # Databases.
@@ -56,7 +71,7 @@ class PortClosedError(DatabaseError):
 
 
 class ConnectTimeoutError(DatabaseError):
-    """The database's host does not answer in time."""
+    """The database's host cannot be reached, or does not answer in time."""
 
 
 class EncryptionError(DatabaseError):
@@ -111,7 +126,7 @@ class WarehouseSchemaError(TotesError):
 
 
 class WarehouseBehindError(WarehouseSchemaError):
-    """The warehouse's schema is older than this version of the platform, and could not be migrated."""
+    """The warehouse's schema is older than this version of the platform, or missing, and could not be migrated."""
 
 
 class WarehouseAheadError(WarehouseSchemaError):

@@ -18,6 +18,7 @@ from totes_dagster.migrations import is_migrated
 from totes_dagster.platform import Platform
 from totes_dagster.stages.ingest import changed_tables
 from totes_dagster.stages.progress import Progress, silent
+from totes_dagster.stages.reconcile import Reconciled
 from totes_dagster.stages.refresh import Refreshed
 from totes_dagster.stages.remodel import REMODELS, missing_parts
 from totes_dagster.stages.status import warehouse_status
@@ -59,11 +60,32 @@ def summary(refreshed: Refreshed) -> str:
     counts: Counter[str] = Counter()
     for batch in loaded:
         for table in batch.tables.values():
-            counts.update(new=table.new, changed=table.changed, deleted=table.deleted, placeholders=table.placeholders)
+            counts.update(new=table.new, changed=table.changed, deleted=table.deleted)
+            counts.update(placeholders=table.placeholders, quarantined=table.quarantined)
     first, last = loaded[0].batch, loaded[-1].batch
     batches = f"batch {last}" if first == last else f"batches {first} to {last}"
     what = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
     return f"Loaded {batches}: {what or 'nothing that the warehouse did not show already'}."
+
+
+def show_reconciled(reconciled: Reconciled) -> None:
+    """Print what a reconciliation found, and what became of it."""
+    rows = sum(table.rows for table in reconciled.found.values())
+    differing = {star: table for star, table in reconciled.found.items() if table}
+    for star, table in differing.items():
+        for sample in table.samples:
+            console.print(f"{star}: {sample}", soft_wrap=True)
+    for table in reconciled.left.values():
+        for line in table.unaccounted:
+            console.print(f"History cannot be repaired from the source: {line}.", soft_wrap=True)
+    if not differing:
+        console.print(f"The warehouse equals the source: {rows:,} rows compared.")
+        return
+    count = sum(table.count for table in differing.values())
+    left = sum(table.count for table in reconciled.left.values())
+    what = f"{count:,} of {rows:,} rows differed, in {', '.join(differing)}"
+    done = f"repaired by batch {reconciled.repair.batch}" if reconciled.repair else "repaired"
+    console.print(f"{what}; {f'{left:,} still do' if left else done}.", soft_wrap=True)
 
 
 def show_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:

@@ -2,10 +2,20 @@
 
 from collections.abc import Iterator
 
-from dagster import AssetExecutionContext, AssetSpec, Config, MaterializeResult, ResourceParam, multi_asset
+from dagster import (
+    AssetCheckResult,
+    AssetExecutionContext,
+    AssetSpec,
+    Config,
+    MaterializeResult,
+    ResourceParam,
+    multi_asset,
+)
 from pydantic import Field
 
 from totes_dagster.assets.specs import OWNERS, column_schema, copied_lineage, key_of_ingested, key_of_source
+from totes_dagster.checks import contract_results, contract_specs
+from totes_dagster.failures import failing_clearly
 from totes_dagster.lake.log import BatchLog
 from totes_dagster.lake.manifest import TableEntry
 from totes_dagster.resources.databases import Totesys
@@ -35,15 +45,18 @@ class IngestConfig(Config):
         )
         for name, table in TABLES.items()
     ],
+    check_specs=contract_specs,
     can_subset=False,
 )
 def ingest(
     context: AssetExecutionContext, config: IngestConfig, totesys: Totesys, ingestion_zone: ResourceParam[Zone]
-) -> Iterator[MaterializeResult]:  # type: ignore[type-arg]
+) -> Iterator[MaterializeResult | AssetCheckResult]:  # type: ignore[type-arg]
     """Commit what changed in the source since the newest batch."""
     lake = ingestion_zone.lake
     log = BatchLog(lake)
-    ingested = ingest_batch(totesys.database(), lake, recapture=tuple(TABLES) if config.recapture else ())
+    recapture = tuple(TABLES) if config.recapture else ()
+    with failing_clearly():
+        ingested = ingest_batch(totesys.database(), lake, recapture=recapture)
     manifest = ingested.batch
     if manifest is None:
         manifest, new = log.manifest(log.head()), False
@@ -66,6 +79,7 @@ def ingest(
                 "snapshot_at": manifest.snapshot.taken_at.timestamp(),
             },
         )
+    yield from contract_results(ingested.deviations)
 
 
 def _content(entry: TableEntry, *, captured: bool) -> str:

@@ -1,5 +1,6 @@
 """The processed zone's eleven star tables: one plain asset each, whose body is one pure function of `model/`."""
 
+from functools import partial
 from typing import Any
 
 from dagster import AssetExecutionContext, AssetIn, AssetsDefinition, Output, asset
@@ -32,7 +33,7 @@ def processed_asset(star: Table) -> AssetsDefinition:
     def _remodel(context: AssetExecutionContext, **zones: Lake) -> Output[Any]:
         (ingestion,) = set(zones.values())
         # Computed part by part, as the IO manager writes them.
-        parts = remodelled(star.name, ingestion, context.resources.processed_zone.lake)
+        parts = partial(remodelled, star.name, ingestion, context.resources.processed_zone.lake)
         return Output(parts, metadata={"dagster/column_lineage": remodelled_lineage(star)})
 
     return _remodel

@@ -1,9 +1,8 @@
 """The warehouse's eleven star tables: one multi-asset, because a batch is one transaction over all of them."""
 
-from collections import Counter
 from collections.abc import Iterator
 
-from dagster import AssetExecutionContext, AssetSpec, MaterializeResult, ResourceParam, multi_asset
+from dagster import AssetCheckResult, AssetExecutionContext, AssetSpec, MaterializeResult, ResourceParam, multi_asset
 
 from totes_dagster.assets.specs import (
     OWNERS,
@@ -12,12 +11,15 @@ from totes_dagster.assets.specs import (
     key_of_loaded,
     key_of_processed,
 )
+from totes_dagster.checks import load_results, load_specs
+from totes_dagster.failures import failing_clearly
 from totes_dagster.migrations import migrate
 from totes_dagster.resources.databases import Warehouse
 from totes_dagster.resources.zones import Zone
 from totes_dagster.schema.warehouse import TABLES, is_fact, remodelled_columns
 from totes_dagster.stages.load import load as load_batches
 from totes_dagster.stages.status import warehouse_status
+from totes_dagster.stages.warehouse import LoadedTable
 
 
 @multi_asset(
@@ -36,6 +38,7 @@ from totes_dagster.stages.status import warehouse_status
         )
         for name, star in TABLES.items()
     ],
+    check_specs=load_specs,
     can_subset=False,
 )
 def load(
@@ -43,19 +46,16 @@ def load(
     warehouse: Warehouse,
     ingestion_zone: ResourceParam[Zone],
     processed_zone: ResourceParam[Zone],
-) -> Iterator[MaterializeResult]:  # type: ignore[type-arg]
+) -> Iterator[MaterializeResult | AssetCheckResult]:  # type: ignore[type-arg]
     """Load what the warehouse lacks."""
-    database, schema = warehouse.database(), warehouse.warehouse_schema
-    migrate(database, schema)
-    loaded = load_batches(database, schema, ingestion_zone.lake, processed_zone.lake)
-    done: dict[str, Counter[str]] = {name: Counter() for name in TABLES}
-    for batch in loaded:
-        for name, table in batch.tables.items():
-            done[name].update(table.counts())
-    status = warehouse_status(database, schema)
+    with failing_clearly():
+        database, schema = warehouse.database(), warehouse.warehouse_schema
+        migrate(database, schema)
+        loaded = load_batches(database, schema, ingestion_zone.lake, processed_zone.lake)
+        status = warehouse_status(database, schema)
+    done = {name: sum((batch.tables[name] for batch in loaded), LoadedTable()) for name in TABLES}
     context.log.info(f"Loaded {len(loaded)} batches; the warehouse shows batch {status.batch}.")
     for name, star in TABLES.items():
-        counts = ("ingested", "quarantined", "staged", "new", "changed", "unchanged", "deleted", "placeholders")
         yield MaterializeResult(
             asset_key=key_of_loaded(name),
             metadata={
@@ -63,6 +63,7 @@ def load(
                 "dagster/column_lineage": copied_lineage(key_of_processed(name), remodelled_columns(star)),
                 "batch": status.batch,
                 "batches_loaded": len(loaded),
-                **{count: done[name][count] for count in counts},
+                **done[name].counts(),
             },
         )
+    yield from load_results(done, status.quarantined)

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 
-from totes_dagster.errors import ManifestError
+from totes_dagster.errors import ManifestDamagedError, ManifestMissingError
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.store import Lake
 
@@ -36,7 +36,8 @@ class BatchLog:
         """The manifest of a committed batch.
 
         Raises:
-            ManifestError: there is none, or it cannot be read.
+            ManifestMissingError: there is none.
+            ManifestDamagedError, ManifestFormatError: it cannot be read.
         """
         return self._load(batch)[0]
 
@@ -50,13 +51,16 @@ class BatchLog:
             path = manifest_path(batch)
             data = self.lake.read(path)
             if data is None:
-                raise ManifestError(
+                raise ManifestMissingError(
                     f"The manifest {path} is missing from {self.lake.url}. Restore it from the bucket's versions."
                 )
             content = data.to_pybytes()
             manifest = Manifest.from_json(content, path)
             if manifest.batch != batch:
-                raise ManifestError(f"The manifest {path} in {self.lake.url} says it is batch {manifest.batch}.")
+                raise ManifestDamagedError(
+                    f"The manifest {path} in {self.lake.url} says it is batch {manifest.batch}. Restore it from the "
+                    "bucket's versions."
+                )
             self._read[batch] = manifest, hashlib.sha256(content).hexdigest()
         return self._read[batch]
 

@@ -1,147 +1,174 @@
 """A zone of the lake: a bucket or a folder in which objects are created and read, never overwritten, never deleted."""
 
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
-from obstore.store import LocalStore, ObjectStore, S3Store
+from obstore.store import LocalStore, ObjectStore
 
-from totes_dagster.errors import LakeError, PartError, PartMissingError, SettingsError
+from totes_dagster.errors import (
+    LakeError,
+    LakeUnavailableError,
+    PartDamagedError,
+    PartEmptyError,
+    PartMissingError,
+    SettingsError,
+    one_line,
+)
+from totes_dagster.lake import s3
 from totes_dagster.lake.manifest import Part
+
+_RESTORE = "Restore it from the bucket's versions."
+
+_answering: set[str] = set()
+"""Zones that this process has had an answer from."""
 
 
 class Lake:
     """One zone of the lake.
 
+    Every method raises a LakeError when the lake cannot be reached, refuses, or breaks off.
+
     Args:
-        url: `s3://bucket[/prefix]` or `file:///absolute/folder`.
+        url: `s3://bucket[/prefix]` or `file:///absolute/folder`. A new folder is closed to other users.
 
     Raises:
-        SettingsError: the URL is neither, or the folder cannot be made.
+        SettingsError: the URL is neither, the folder cannot be made, or there are no credentials.
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url
         self._store = _open(url)
+        self.url = url
         self._is_there = False
 
     def create(self, path: str, data: bytes | pa.Buffer) -> bool:
-        """Create an object, wholly or not at all; return False, and change nothing, where it exists already."""
+        """Create an object, wholly or not at all.
+
+        Returns:
+            Whether the object now holds these bytes: because it was created, or because it had been created with the
+            same bytes before, as by a request whose answer was lost. False, and nothing changed, where it holds others.
+
+        Raises:
+            LakeUnavailableError: no answer came, and the object may have been created, or not.
+        """
+        wanted = pa.py_buffer(data)
         try:
-            # One request, with If-None-Match: a multipart upload could not be conditional.
-            obstore.put(self._store, path, memoryview(data).cast("B"), mode="create", use_multipart=False)
+            with self._asking(f"create {path}"):
+                # One request, with If-None-Match: a multipart upload could not be conditional.
+                obstore.put(self._store, path, memoryview(wanted).cast("B"), mode="create", use_multipart=False)
         except (AlreadyExistsError, FileExistsError):
-            return False
-        except (BaseError, OSError) as error:
-            raise self._error(f"create {path}", error) from error
+            # Perhaps our own: obstore repeats a request that was not answered, although it may have been carried out.
+            present = self.read(path)
+            if present is None:  # a conflict with a request that came to nothing
+                raise LakeUnavailableError(
+                    f"The lake {self.url} could not create {path}: another request was in the way. Try again."
+                ) from None
+            return bool(present.equals(wanted))
         return True
 
     def exists(self, path: str) -> bool:
         """Whether there is such an object."""
-        try:
-            obstore.head(self._store, path)
-        except (NotFoundError, FileNotFoundError):
-            self._see_that_it_is_there()
-            return False
-        except (BaseError, OSError) as error:
-            raise self._error(f"look for {path}", error) from error
+        with self._asking(f"look for {path}"):
+            try:
+                obstore.head(self._store, path)
+            except (NotFoundError, FileNotFoundError):
+                self._see_that_it_is_there()
+                return False
+            except BaseError as error:
+                if s3.is_unexplained(error):
+                    self._list_one()
+                raise
         return True
 
     def read(self, path: str) -> pa.Buffer | None:
         """An object's bytes, or None where there is no such object."""
-        try:
-            return pa.py_buffer(obstore.get(self._store, path).bytes())
-        except (NotFoundError, FileNotFoundError):
-            self._see_that_it_is_there()
-            return None
-        except (BaseError, OSError) as error:
-            raise self._error(f"read {path}", error) from error
+        with self._asking(f"read {path}"):
+            try:
+                return pa.py_buffer(obstore.get(self._store, path).bytes())
+            except (NotFoundError, FileNotFoundError):
+                self._see_that_it_is_there()
+                return None
 
     def paths(self, prefix: str) -> list[str]:
         """The paths of all objects in a folder, in order."""
-        try:
+        with self._asking(f"list {prefix}"):
             return sorted(meta["path"] for page in obstore.list(self._store, prefix) for meta in page)
-        except (BaseError, OSError) as error:
-            raise self._error(f"list {prefix}", error) from error
 
     def create_part(self, path: str, rows: pa.Table) -> Part | None:
-        """Create a Parquet object; return None, and change nothing, where it exists already."""
+        """Create a Parquet object; return None, and change nothing, where it exists already with other bytes."""
         # Encoded in memory and put once: a writer on the store publishes a truncated object when its block raises.
         sink = pa.BufferOutputStream()
-        pq.write_table(rows, sink, compression="zstd")
+        # Without checksums, nearly every bit that flips in a page goes unnoticed, and comes back as another value.
+        pq.write_table(rows, sink, compression="zstd", write_page_checksum=True)
         data = sink.getvalue()
         return Part(path=path, rows=rows.num_rows, bytes=data.size) if self.create(path, data) else None
 
     def read_part(self, path: str, columns: list[str] | None = None) -> pa.Table:
-        """A Parquet object's rows, or only some of its columns; those that it lacks are left out.
+        """A Parquet object's rows, or only some of its columns.
 
         Raises:
             PartMissingError: there is no such object.
-            PartError: it is not whole Parquet.
+            PartEmptyError: it has no bytes.
+            PartDamagedError: it is not whole Parquet, or not what was written.
         """
         data = self.read(path)
         if data is None:
-            raise PartMissingError(
-                f"The part {path} is missing from {self.url}. Restore it from the bucket's versions."
-            )
+            raise PartMissingError(f"The part {path} is missing from {self.url}. {_RESTORE}")
+        if not data.size:
+            raise PartEmptyError(f"The part {path} in {self.url} is empty: it has no bytes. {_RESTORE}")
         try:
-            file = pq.ParquetFile(pa.BufferReader(data))
-            present = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
-            return file.read(columns=present)
+            return pq.read_table(pa.BufferReader(data), columns=columns, page_checksum_verification=True)
         except (pa.ArrowException, OSError) as error:
-            raise PartError(
-                f"The part {path} in {self.url} is damaged ({error}). Restore it from the bucket's versions."
+            raise PartDamagedError(
+                f"The part {path} in {self.url} is damaged: {one_line(error)} {_RESTORE}"
             ) from error
+
+    @contextmanager
+    def _asking(self, doing: str) -> Iterator[None]:
+        """Name what fails in the block, except that an object exists already."""
+        try:
+            yield
+        except (AlreadyExistsError, FileExistsError):
+            raise
+        except (BaseError, OSError) as error:
+            if self.url.startswith("s3:"):
+                raise s3.named_error(self.url, doing, error, was_reached=self.url in _answering) from None
+            reason = one_line(str(error).partition("Debug source")[0])
+            raise LakeError(f"The lake {self.url} could not {doing}: {reason}") from error
+        _answering.add(self.url)
 
     def _see_that_it_is_there(self) -> None:
         """Tell a missing object from a missing bucket, which a request for an object does not; ask once."""
         if not self._is_there:
-            try:
-                next(iter(obstore.list(self._store, chunk_size=1)), None)
-            except (BaseError, OSError) as error:
-                raise self._error("be listed", error) from error
+            self._list_one()
             self._is_there = True
 
-    def _error(self, doing: str, error: Exception) -> LakeError:
-        reason = " ".join(str(error).partition("Debug source")[0].split())
-        return LakeError(f"The lake {self.url} could not {doing}: {reason}")
+    def _list_one(self) -> None:
+        """Ask for something whose refusal is explained."""
+        next(iter(obstore.list(self._store, chunk_size=1)), None)
 
 
 def _open(url: str) -> ObjectStore:
-    parts = urlsplit(url)
-    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
-        try:
-            return LocalStore(unquote(parts.path), mkdir=True)
-        except OSError as error:
-            raise SettingsError(f"{url} cannot be made a folder of the lake: {error}.") from error
-    if parts.scheme == "s3" and parts.netloc:
-        return _open_s3(parts.netloc, parts.path.strip("/"))
-    raise SettingsError(f"{url!r} is no lake: give s3://bucket, s3://bucket/prefix or file:///absolute/folder.")
-
-
-def _open_s3(bucket: str, prefix: str) -> S3Store:
-    # boto3 finds credentials and the region wherever the AWS SDKs look; obstore's own search knows no profiles.
-    import boto3  # noqa: PLC0415 - slow to import, and folders do not need it
-    from botocore.exceptions import BotoCoreError  # noqa: PLC0415
-    from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415
-
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     try:
-        session = boto3.Session()
-        provider = Boto3CredentialProvider(session)
-    except (BotoCoreError, ValueError) as error:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if "@" in parts.netloc:
         raise SettingsError(
-            f"No AWS credentials for s3://{bucket} ({error}). Set AWS_PROFILE or AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, or give the task a role."
-        ) from error
-    return S3Store(
-        bucket,
-        prefix=prefix or None,
-        region=session.region_name or "us-east-1",
-        endpoint=endpoint,
-        client_options={"allow_http": bool(endpoint and endpoint.startswith("http://"))},
-        credential_provider=provider,
-    )
+            "The URL of a lake holds credentials. Leave them out; the AWS SDKs have their own settings for them."
+        )
+    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
+        folder = Path(unquote(parts.path))
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return LocalStore(folder)
+        except OSError as error:
+            raise SettingsError(f"{url} cannot be made a folder of the lake: {one_line(error)}") from error
+    if parts.scheme == "s3" and parts.netloc:
+        return s3.open_bucket(parts.netloc, parts.path.strip("/"))
+    raise SettingsError(f"{url!r} is no lake: give s3://bucket, s3://bucket/prefix or file:///absolute/folder.")

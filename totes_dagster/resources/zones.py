@@ -1,10 +1,11 @@
 """The two zones of the lake as Dagster IO managers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from dagster import ConfigurableIOManager, InputContext, MetadataValue, OutputContext
 from pydantic import Field
 
+from totes_dagster.failures import failing_clearly
 from totes_dagster.lake.store import Lake
 from totes_dagster.platform import lake_zone
 from totes_dagster.stages.remodel import Remodelled, StarPart, write_star
@@ -14,7 +15,8 @@ class Zone(ConfigurableIOManager):
     """One zone of the lake, in a bucket or a folder.
 
     Assets downstream get the zone itself, to read from part by part, and no rows. Assets stored in the zone hand over
-    an iterator of parts, which are computed and written one at a time, each with a conditional create.
+    how to compute the parts that are missing; they are computed and written one at a time, each with a conditional
+    create, and what is missing then is computed again where writing failed for a moment.
     """
 
     zone: str = Field(description="`ingestion` or `processed`.")
@@ -29,9 +31,10 @@ class Zone(ConfigurableIOManager):
         """Hand over the place to read from."""
         return self.lake
 
-    def handle_output(self, context: OutputContext, obj: Iterator[tuple[StarPart, Remodelled]]) -> None:
+    def handle_output(self, context: OutputContext, obj: Callable[[], Iterator[tuple[StarPart, Remodelled]]]) -> None:
         """Write the parts that are missing, and say in the metadata what that was."""
-        written = write_star(self.lake, obj)
+        with failing_clearly():
+            written = write_star(self.lake, obj())
         context.add_output_metadata(
             {
                 "batches": MetadataValue.text(", ".join(map(str, written.batches)) or "none were missing"),

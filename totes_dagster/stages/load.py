@@ -3,6 +3,7 @@
 import json
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -145,7 +146,6 @@ def _load(
 
 def _load_calendar(transaction: LoadTransaction, incoming: Incoming, *, first_load: bool) -> LoadedTable:
     """Let the calendar reach from the earliest to the latest year that it or the batch names, without a gap between."""
-    table = warehouse.dim_date
     named = [day for _, rows in incoming for day in pc.min_max(rows.column("date_id")).as_py().values()]
     *present, count = transaction.fetch("select min(date_id), max(date_id), count(*) from dim_date")
     if first_load:
@@ -158,6 +158,19 @@ def _load_calendar(transaction: LoadTransaction, incoming: Incoming, *, first_lo
     # The first load may find a calendar of somebody else's, whose days are all there but counted otherwise.
     if count == whole_years and not first_load:
         return LoadedTable()
+    return _merge_calendar(transaction, days)
+
+
+def restore_calendar(transaction: LoadTransaction) -> None:
+    """Put right what somebody did to the calendar, from the first to the last year that it or a fact names."""
+    present = transaction.fetch("select min(date_id), max(date_id) from dim_date")
+    days = [day for day in (*transaction.days_of_facts(), *present) if day is not None]
+    if days:
+        _merge_calendar(transaction, days)
+
+
+def _merge_calendar(transaction: LoadTransaction, days: Sequence[date]) -> LoadedTable:
+    table = warehouse.dim_date
     frame = calendar.dim_date(pd.Series(days, dtype=pd.ArrowDtype(pa.date32())))
     staged = transaction.stage(table, iter([("the calendar", to_table(frame, star_schema(table.name)))]))
     new, changed = transaction.merge_dimension(table)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from totes_dagster.migrations import migrate
 from totes_dagster.platform import Platform
-from totes_dagster.schema.totesys import TABLES
 from totes_dagster.stages.ingest import Ingested, ingest
 from totes_dagster.stages.load import LoadedBatch, load
 from totes_dagster.stages.progress import Progress, silent
@@ -39,17 +38,17 @@ def refresh(platform: Platform, *, recapture: Collection[str] = (), progress: Pr
         TotesError: see the stages. What was done before it stays done; the next refresh carries on from there.
     """
     ingested = ingest(platform.source, platform.ingestion, recapture=recapture, progress=progress)
-    written = {star: remodel(platform, star, progress) for star in REMODELS}
     migrate(platform.warehouse, platform.schema)
+    return Refreshed(ingested, *bring_up(platform, progress))
+
+
+def bring_up(platform: Platform, progress: Progress = silent) -> tuple[dict[str, Written], list[LoadedBatch]]:
+    """Remodel and load every committed batch that is not loaded yet."""
+    written = {star: remodel(platform, star, progress) for star in REMODELS}
     loaded = load(platform.warehouse, platform.schema, platform.ingestion, platform.processed, progress)
-    return Refreshed(ingested, written, loaded)
+    return written, loaded
 
 
 def remodel(platform: Platform, star: str, progress: Progress = silent) -> Written:
     """Fill the gaps of one star table in the processed zone."""
     return write_star(platform.processed, remodelled(star, platform.ingestion, platform.processed, progress))
-
-
-def reconcile(platform: Platform, progress: Progress = silent) -> Refreshed:
-    """Capture every table whole, and load what differs from the warehouse."""
-    return refresh(platform, recapture=tuple(TABLES), progress=progress)

@@ -200,7 +200,8 @@ class Follower:
             statement += sql.SQL(" where age(xmin) <= age({}::xid)").format(sql.Literal(str(capture.horizon % 2**32)))
             if capture.keys:
                 key = sql.Identifier(key_of(TABLES[name]))
-                statement += sql.SQL(" or {} = any ({}::bigint[])").format(key, sql.Literal(list(capture.keys)))
+                # Of one type on both sides, or PostgreSQL would not hash the keys, and compare each row with each.
+                statement += sql.SQL(" or {}::bigint = any ({}::bigint[])").format(key, sql.Literal(list(capture.keys)))
         for chunk in self._stream(name, statement):
             yield _exactly(name, chunk)
 

@@ -3,9 +3,9 @@
 Each method is one step of a load, for any star table; which steps a batch needs is decided in `load.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import date
 from typing import Any
 
@@ -42,6 +42,9 @@ class LoadedTable:
     def unchanged(self) -> int:
         """Rows that were staged and made no difference."""
         return self.staged - self.new - self.changed
+
+    def __add__(self, other: "LoadedTable") -> "LoadedTable":
+        return LoadedTable(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
     def counts(self) -> dict[str, int]:
         """All of it by name."""
@@ -236,6 +239,28 @@ class LoadTransaction:
                 current=sql.Identifier(warehouse.current_view_of(fact)),
                 live=_live_keys(fact),
                 key=sql.Identifier(warehouse.natural_key_of(fact)),
+            )
+        )
+
+    def remove_repeated_versions(self, fact: Table, keys: Collection[int]) -> int:
+        """Remove versions of these keys that equal the one before, as no load writes any. Returns how many."""
+        columns = [*(column.name for column in warehouse.remodelled_columns(fact)), "is_deleted"]
+        return self.execute(
+            sql.SQL(
+                """
+                delete from {table} where batch > 0 and {record_id} in (
+                    select {record_id} from (
+                        select {record_id}, row({columns}) as version, lag(row({columns})) over versions as before
+                        from {table} where {key} = any ({keys}::integer[])
+                        window versions as (partition by {key} order by {record_id})) as versions
+                    where version = before)
+                """
+            ).format(
+                table=_name(fact),
+                record_id=sql.Identifier(warehouse.record_id_of(fact)),
+                columns=_names(columns),
+                key=sql.Identifier(warehouse.natural_key_of(fact)),
+                keys=sql.Literal(list(keys)),
             )
         )
 

@@ -1,0 +1,212 @@
+"""What PostgreSQL and its drivers report, as named errors: by SQLSTATE or, where there is none, by the text.
+
+There is none when no connection comes about or when one breaks off: libpq has but a text for that. Nor is there one
+when a stream of rows from ADBC breaks off, which pyarrow reports as an OSError.
+"""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import psycopg
+from adbc_driver_manager import dbapi as adbc_errors
+
+from totes_dagster.errors import (
+    AccessDeniedError,
+    ColumnMissingError,
+    ConnectTimeoutError,
+    DatabaseBusyError,
+    DatabaseError,
+    DatabaseMissingError,
+    DatabaseUnavailableError,
+    DiskFullError,
+    EncryptionError,
+    HostUnknownError,
+    LoginRefusedError,
+    PortClosedError,
+    SettingsError,
+    TableMissingError,
+    TotesError,
+    one_line,
+)
+
+DriverError = psycopg.Error | adbc_errors.Error | OSError | UnicodeError
+"""What the drivers raise; a UnicodeError comes from a host's name that cannot be one."""
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of failure.
+
+    In the advice, `{name}` stands for the database's name, `{url}` for its setting, and `{at}` for its host and port.
+    """
+
+    error: type[DatabaseError]
+    advice: str = ""
+
+
+_UNAVAILABLE = _Kind(DatabaseUnavailableError, "Try again when the server is back.")
+_BUSY = _Kind(DatabaseBusyError, "Try again when others have finished.")
+_DISK_FULL = _Kind(DiskFullError, "Give the server of {name} more disk space; what was begun is rolled back.")
+_REFUSED = _Kind(LoginRefusedError, "Check the user, the password and the database in {url} or in its secret.")
+_NO_DATABASE = _Kind(DatabaseMissingError, "Check the database's name in {url} or in its secret, or create it.")
+_DENIED = _Kind(AccessDeniedError, "Grant the user of {name} this right, or set {url} to a user who has it.")
+_NO_TABLE = _Kind(TableMissingError, "Check that {url} names the right database, and the search path of its user.")
+_NO_COLUMN = _Kind(
+    ColumnMissingError, "Check that the tables of {name} are what this version of the platform declares."
+)
+_OTHER = _Kind(DatabaseError)
+
+_BY_SQLSTATE = (  # the beginning of the code; the first that fits counts
+    ("28", _REFUSED),
+    ("3D000", _NO_DATABASE),
+    ("42501", _DENIED),
+    ("42P01", _NO_TABLE),
+    ("42703", _NO_COLUMN),
+    ("53100", _DISK_FULL),
+    ("53300", _UNAVAILABLE),
+    ("57P01", _UNAVAILABLE),
+    ("57P02", _UNAVAILABLE),
+    ("57P03", _UNAVAILABLE),
+    ("08", _UNAVAILABLE),
+    ("40001", _BUSY),
+    ("40P01", _BUSY),
+    ("55P03", _BUSY),
+    ("57014", _BUSY),
+)
+
+_BY_TEXT = (  # the first that is found counts
+    (r"the database system is |too many (clients|connections)|remaining connection slots", _UNAVAILABLE),
+    (r"canceling statement due to|deadlock detected|could not serialize", _BUSY),
+    (r"No space left on device", _DISK_FULL),
+    (
+        r"server closed the connection|no connection to the server|connection (is|was) (lost|closed)"
+        r"|terminating connection (due to|because of)|SSL connection has been closed|EOF detected"
+        r"|could not (send data to|receive data from) server|Connection reset by peer|Broken pipe"
+        r"|Failed to (begin transaction|commit|rollback):\.$",
+        _UNAVAILABLE,
+    ),
+)
+
+_BY_TEXT_AT_CONNECT = (
+    # Before what is said of encryption: libpq may try with and without it, and tells of both.
+    (
+        r"password authentication failed|authentication failed for user|no password supplied"
+        r"|role .* (does not exist|is not permitted to log in)",
+        _REFUSED,
+    ),
+    (r"database .* does not exist", _NO_DATABASE),
+    (r"permission denied for database", _DENIED),
+    (
+        r"pg_hba\.conf .*(no encryption|SSL off)",
+        _Kind(
+            EncryptionError,
+            "Say sslmode=require in {url}; if it does say so, the server has no rule for this user and this host.",
+        ),
+    ),
+    (r"pg_hba\.conf", _REFUSED),
+    (
+        r"server does not support SSL",
+        _Kind(
+            EncryptionError,
+            "Turn TLS on at the server, or say sslmode=disable in {url} if nobody can listen in on the way to it.",
+        ),
+    ),
+    (
+        r"certificate|root\.crt",
+        _Kind(
+            EncryptionError,
+            "Name the authority that signed the server's certificate by sslrootcert in {url} (sslrootcert=system for "
+            "the public ones), and the host as the certificate does.",
+        ),
+    ),
+    (
+        r"invalid response to SSL negotiation|expected authentication request",
+        _Kind(DatabaseError, "What answers there is not PostgreSQL: check host and port in {url} or in its secret."),
+    ),
+    (r"SSL error|SSL SYSCALL|channel binding", _Kind(EncryptionError, "Check the options for TLS in {url}.")),
+    (
+        r"failed to resolve host|could not translate host name|could not parse network address|'idna' codec",
+        _Kind(HostUnknownError, "Check the host in {url} or in its secret; it is {at}."),
+    ),
+    (
+        r"Connection refused|No such file or directory",
+        _Kind(PortClosedError, "See that the server runs, and that it is {at}."),
+    ),
+    (
+        r"timeout expired|timed out|No route to host|Network is unreachable",
+        _Kind(ConnectTimeoutError, "See that it is {at}, and that no firewall or security group is in between."),
+    ),
+)
+
+_OPTION = re.compile(r"invalid .*value|invalid port number|weak sslmode|bad value for|definition of service")
+"""Of an option that makes no sense; psycopg and libpq look at them as late as when connecting."""
+
+_PREAMBLE = re.compile(r"^(connection (failed|is bad): |([A-Z_]+: )?(\[libpq\] )?(Failed to connect: )?)")
+_SEVERITY = re.compile(r"\b(ERROR|FATAL|PANIC):  ")
+_EPILOGUE = re.compile(r"(\nLINE \d+: |\n+Query was: |\nCONTEXT: |\s*\. SQLSTATE: ).*", re.DOTALL)
+"""What surrounds the server's own words: what the drivers say first, and where in our statement the trouble is."""
+
+
+def named_error(name: str, doing: str, error: DriverError) -> DatabaseError:
+    """Name a failure of a statement, of a stream of rows, or of the connection that it was on.
+
+    Args:
+        name: what the platform calls the database: `totesys` or `warehouse`.
+        doing: what was being done, for instance `reading sales_order`.
+        error: what the driver raised.
+
+    Returns:
+        An error of one line, to be raised from this one. It is `transient` where the same may succeed in a moment.
+    """
+    *_, words = _SEVERITY.split(_PREAMBLE.sub("", str(error)), maxsplit=1)
+    reason = one_line(_EPILOGUE.sub("", words))
+    kind = _kind_of(error, reason, _BY_TEXT)
+    where = "" if name in doing else f" at {name}"
+    return kind.error(_sentences(f"{doing[:1].upper()}{doing[1:]} failed{where}: {reason}", _advice(kind, name)))
+
+
+def named_connect_error(name: str, options: dict[str, object], error: DriverError, *, was_reached: bool) -> TotesError:
+    """Name a failure to connect.
+
+    Args:
+        name: what the platform calls the database: `totesys` or `warehouse`.
+        options: what libpq was told, by its names; the password is kept out of the message.
+        error: what the driver raised.
+        was_reached: whether this process has been connected to this database. If so, that nobody answers now is an
+            outage, and transient; if not, it is more likely to be a mistake in the settings, which lasts.
+
+    Returns:
+        An error of one line that says all there is to say. Do not chain the driver's: it may show the password.
+    """
+    reason = one_line(_PREAMBLE.sub("", str(error)))
+    kind = _kind_of(error, reason, (*_BY_TEXT, *_BY_TEXT_AT_CONNECT))
+    if was_reached and issubclass(kind.error, HostUnknownError | PortClosedError | ConnectTimeoutError):
+        kind = _UNAVAILABLE
+    password = str(options.get("password") or "")
+    for spelling in filter(None, (password, quote(password, safe=""), quote(password))):
+        reason = reason.replace(spelling, "***")
+    if _OPTION.search(reason):
+        return SettingsError(f"An option in {_setting(name)} or in its secret makes no sense: {reason}")
+    host, port = options.get("hostaddr") or options.get("host"), options.get("port") or 5432
+    at = f"at {host}, port {port}" if host else "on this machine"
+    return kind.error(_sentences(f"Cannot connect to {name}: {reason}", _advice(kind, name, at)))
+
+
+def _kind_of(error: DriverError, reason: str, by_text: tuple[tuple[str, _Kind], ...]) -> _Kind:
+    sqlstate = getattr(error, "sqlstate", None)
+    if sqlstate:
+        return next((kind for code, kind in _BY_SQLSTATE if sqlstate.startswith(code)), _OTHER)
+    return next((kind for pattern, kind in by_text if re.search(pattern, reason)), _OTHER)
+
+
+def _advice(kind: _Kind, name: str, at: str = "") -> str:
+    return kind.advice.format(name=name, url=_setting(name), at=at)
+
+
+def _setting(name: str) -> str:
+    return f"{name.upper()}_URL"
+
+
+def _sentences(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))

@@ -1,0 +1,157 @@
+"""Buckets: how they are opened, and what S3 and the way to it report, as named errors."""
+
+import os
+import re
+from datetime import timedelta
+
+from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+from obstore.store import S3Store
+
+from totes_dagster.errors import (
+    BucketMissingError,
+    CredentialsMissingError,
+    LakeAccessDeniedError,
+    LakeError,
+    LakeUnavailableError,
+    WrongRegionError,
+    one_line,
+)
+
+_TIMEOUT = "60s"  # for a request with its answer; the largest parts are some 30 MB
+_CONNECT_TIMEOUT = "5s"
+_RETRIES = 4
+_RETRIES_END_AFTER = timedelta(seconds=30)
+"""obstore repeats what S3 could not do at the moment; `stages/retry.py` goes on where this ends."""
+
+_WRONG_REGION = {"PermanentRedirect", "IllegalLocationConstraintException"}
+_BAD_CREDENTIALS = {
+    "AuthorizationHeaderMalformed",
+    "ExpiredToken",
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+}
+_PASSING = {"ConditionalRequestConflict", "OperationAborted", "RequestTimeout"}
+_PASSING_STATUSES = {307, 408, 429, 500, 502, 503, 504}
+
+
+def open_bucket(bucket: str, prefix: str) -> S3Store:
+    """A bucket, or what is under a prefix of it, with the credentials and the region that the AWS SDKs would use.
+
+    Raises:
+        CredentialsMissingError: there are no credentials.
+    """
+    # boto3 finds credentials and the region wherever the AWS SDKs look; obstore's own search knows no profiles.
+    import boto3  # noqa: PLC0415 - slow to import, and folders do not need it
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+    from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415
+
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    try:
+        session = boto3.Session()
+        provider = Boto3CredentialProvider(session)
+    except (BotoCoreError, ValueError) as error:
+        raise CredentialsMissingError(
+            f"No AWS credentials for s3://{bucket}: {one_line(error)} Set AWS_PROFILE or AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or give the task a role."
+        ) from error
+    return S3Store(
+        bucket,
+        prefix=prefix or None,
+        region=session.region_name or "us-east-1",
+        endpoint=endpoint,
+        client_options={
+            "allow_http": bool(endpoint and endpoint.startswith("http://")),
+            # The variables that obstore would read if we said nothing.
+            "timeout": os.environ.get("AWS_TIMEOUT") or _TIMEOUT,
+            "connect_timeout": os.environ.get("AWS_CONNECT_TIMEOUT") or _CONNECT_TIMEOUT,
+        },
+        retry_config={
+            "max_retries": _RETRIES,
+            "retry_timeout": _RETRIES_END_AFTER,
+            "backoff": {
+                "init_backoff": timedelta(milliseconds=100),
+                "max_backoff": timedelta(seconds=2),
+                "base": 2,
+            },
+        },
+        credential_provider=provider,
+    )
+
+
+def names_no_bucket(error: Exception) -> bool:
+    """Whether it is the bucket that is not there, as far as the answer says: those to HEAD requests say nothing."""
+    return _code_of(str(error)) == "NoSuchBucket"
+
+
+def is_unexplained(error: Exception) -> bool:
+    """Whether S3 refused without saying why, as it does when a HEAD request is to be refused."""
+    status = _status_of(str(error))
+    return status is not None and status < 500 and not _code_of(str(error))  # noqa: PLR2004 - server errors
+
+
+def named_error(url: str, doing: str, error: Exception, *, was_reached: bool) -> LakeError:
+    """Name a failure of a request.
+
+    Args:
+        url: the zone's.
+        doing: what the zone was asked, for instance `create payment/part.parquet`.
+        error: what obstore raised.
+        was_reached: whether this process has had an answer. If so, that none comes now is an outage, and transient.
+
+    Returns:
+        An error of one line, to be raised from None: S3 repeats tokens in the answers that obstore quotes in full.
+    """
+    text = str(error)
+    code, status = _code_of(text), _status_of(text)
+    could_not = f"The lake {url} could not {doing}: {_reason(text)}"
+    if code == "NoSuchBucket":
+        return BucketMissingError(f"{could_not} Create the bucket, or correct the lake's URL.")
+    if code in _WRONG_REGION or "incorrectly configured region" in text or _names_region(text):
+        return WrongRegionError(f"{could_not} Set AWS_REGION to the region that the bucket is in.")
+    if code in _BAD_CREDENTIALS or isinstance(error, UnauthenticatedError):
+        return LakeAccessDeniedError(f"{could_not} Renew the AWS credentials, or choose others by AWS_PROFILE.")
+    if isinstance(error, PermissionDeniedError) or status in {401, 403}:
+        return LakeAccessDeniedError(
+            f"{could_not} Allow s3:ListBucket on the bucket, and s3:GetObject and s3:PutObject on its objects."
+        )
+    if code in _PASSING or status in _PASSING_STATUSES:
+        return LakeUnavailableError(f"{could_not} Try again later.")
+    if status is None and "HttpError" in text:
+        if was_reached:
+            return LakeUnavailableError(f"{could_not} Try again when it is back.")
+        return LakeError(f"{could_not} Check the region and AWS_ENDPOINT_URL.")
+    return LakeError(could_not)
+
+
+def _reason(text: str) -> str:
+    """What S3 says, without what else is in its answer; or what happened on the way to it."""
+    said, _, debug = text.partition("Debug source")
+    code, message = _code_of(said), re.search(r"<Message>(.*?)</Message>", said, re.DOTALL)
+    if code:
+        return one_line(f"{code}: {message[1]}" if message else code)
+    status = re.search(r"status code: (\d{3} [^:]*)", said)
+    if status:
+        return one_line(status[1])
+    if "kind: Timeout" in debug:
+        return "No answer in time."
+    # Rust's own notation of the error, whose innermost words are the ones that say something.
+    inner = re.findall(r'(?:message|error): "([^"]*)"', debug) or re.findall(r"hyper::Error\(\s*(\w+)", debug)
+    return one_line(f"{said.split(' - ')[-1]}{f': {inner[-1]}' if inner else ''}")
+
+
+def _code_of(text: str) -> str:
+    code = re.search(r"<Code>(\w+)</Code>", text)
+    return code[1] if code else ""
+
+
+def _status_of(text: str) -> int | None:
+    status = re.search(r"status code: (\d{3})", text)
+    return int(status[1]) if status else None
+
+
+def _names_region(text: str) -> bool:
+    """Whether S3 says which region it expected; the same code comes with credentials that are none."""
+    return _code_of(text) == "AuthorizationHeaderMalformed" and "region" in text

@@ -1,0 +1,155 @@
+"""Checksums of event tables by key range, the same for equal rows on either side, whatever the column types there.
+
+The expressions derive from the declarations. Equal checksums mean equal rows; unequal ones only mean: look closer.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import Boolean, Column, Date, Integer, Numeric, String, Table, Time
+
+from totes_dagster.schema.totesys import TABLES, key_of
+from totes_dagster.schema.warehouse import current_view_of, is_fact, natural_key_of, remodelled_columns
+
+RANGE_BITS = 14
+"""A range is the keys that are equal but for so many of their lowest bits."""
+
+
+@dataclass(frozen=True)
+class RangeChecksum:
+    """How many rows have a key in a range, and the checksum of their values."""
+
+    rows: int
+    checksum: int
+
+
+@dataclass(frozen=True)
+class HashedRows:
+    """Rows on one server, each with its key and a hash of its values. See `source_rows` and `warehouse_rows`.
+
+    Attributes:
+        connection: in a transaction that sees one state of the database.
+        rows: what to select from.
+        key: column that holds the key.
+        values: expressions of the row's values, in types that both sides have.
+    """
+
+    connection: psycopg.Connection
+    rows: sql.Composable
+    key: sql.Identifier
+    values: sql.Composable
+
+    def range_checksums(self) -> dict[int, RangeChecksum]:
+        """Every range that has rows, with its checksum: one pass over the table."""
+        # Without "offset 0" the planner expects as many ranges as keys, and prepares to sort or spill them all.
+        statement = sql.SQL(
+            """
+            select range, count(*), bit_xor(hash)
+            from (select {key} >> {bits} as range, {hash} as hash from {rows} where {key} between {lowest} and {highest}
+                  offset 0) as hashed
+            group by range
+            """
+        ).format(
+            key=self.key,
+            bits=sql.Literal(RANGE_BITS),
+            hash=self._hash,
+            rows=self.rows,
+            # What lies outside is set aside: the warehouse's keys are integers.
+            lowest=sql.Literal(-(2**31)),
+            highest=sql.Literal(2**31 - 1),
+        )
+        return {number: RangeChecksum(rows, hash_) for number, rows, hash_ in self.connection.execute(statement)}
+
+    def row_hashes(self, number: int) -> set[tuple[int, int]]:
+        """The key and the hash of every row in one range."""
+        lowest = number << RANGE_BITS
+        statement = sql.SQL("select {key}, {hash} from {rows} where {key} between {lowest} and {highest}").format(
+            key=self.key,
+            hash=self._hash,
+            rows=self.rows,
+            lowest=sql.Literal(lowest),
+            highest=sql.Literal(lowest + 2**RANGE_BITS - 1),
+        )
+        return set(self.connection.execute(statement).fetchall())
+
+    @property
+    def _hash(self) -> sql.Composed:
+        # A record's hash is a sum over its columns: hashed once more, differences of two rows cannot cancel out.
+        return sql.SQL("hashint8extended(hash_record_extended(row({}), 0), 0)").format(self.values)
+
+
+def source_rows(connection: psycopg.Connection, star: Table) -> HashedRows:
+    """The rows of the source table that a star table has one row each for."""
+    pairs = list(_pairs(star))
+    source = pairs[0][1].table
+    return HashedRows(
+        connection,
+        sql.Identifier(source.name),
+        sql.Identifier(key_of(source)),
+        _comma(_compared(original.name, column, original) for column, original in pairs),
+    )
+
+
+def warehouse_rows(connection: psycopg.Connection, schema: str, star: Table) -> HashedRows:
+    """The rows that the warehouse shows of a star table now.
+
+    Args:
+        connection: with ISO dates, as the source writes them.
+        schema: the warehouse's schema.
+        star: a fact, or a dimension of an event table.
+    """
+    return HashedRows(
+        connection,
+        shown(schema, star),
+        sql.Identifier(natural_key_of(star)),
+        _comma(_compared(column.name, column, original) for column, original in _pairs(star)),
+    )
+
+
+def shown(schema: str, star: Table) -> sql.Identifier:
+    """Where the warehouse shows the current rows of a star table."""
+    return sql.Identifier(schema, current_view_of(star) if is_fact(star) else star.name)
+
+
+def _pairs(star: Table) -> Iterator[tuple[Column[Any], Column[Any]]]:
+    """The columns of a star table, each with the one source column that its value is.
+
+    Raises:
+        TypeError: a column has several, so that its value cannot be computed by a cast.
+    """
+    for column in remodelled_columns(star):
+        if len(column.info["sources"]) != 1:
+            raise TypeError(f"{column} has several sources. Compare {star.name} whole, or extend checksums.py.")
+        table, name = column.info["sources"][0].split(".")
+        yield column, TABLES[table].columns[name]
+
+
+def _compared(name: str, column: Column[Any], original: Column[Any]) -> sql.Composed:
+    return sql.SQL("{}::{}").format(sql.Identifier(name), sql.SQL(_common_type(column, original)))
+
+
+def _common_type(column: Column[Any], original: Column[Any]) -> str:
+    """The type that a value is compared in; no cast to it fails, on either side, whatever the value."""
+    match column.type, original.type:
+        # A text need not be a date, but a date has a text.
+        case (Date(), String()) | (String(), _):
+            return 'text collate "C"'
+        case Date(), _:
+            return "date"
+        case Time(), _:
+            return "time"
+        case Integer(), _:
+            return "bigint"
+        case Numeric(), _:
+            return "numeric"  # whose hash does not depend on the scale
+        case Boolean(), _:
+            return "boolean"
+        case other, _:
+            raise TypeError(f"No common type is declared for {column} of type {other!r}: add one to _common_type.")
+
+
+def _comma(expressions: Iterator[sql.Composed]) -> sql.Composed:
+    return sql.SQL(", ").join(expressions)

@@ -1,0 +1,137 @@
+"""Reconciliation: the warehouse is compared with the source in one snapshot, and repaired where it differs.
+
+Whatever the cause, a change that capture missed or a warehouse that somebody changed by hand, the repair is a batch
+like any other: it brings the rows that differ, as they are in the source.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from psycopg import IsolationLevel, sql
+
+from totes_dagster.errors import BatchConflictError
+from totes_dagster.lake.log import BatchLog
+from totes_dagster.lake.manifest import Manifest
+from totes_dagster.migrations import migrate
+from totes_dagster.platform import Platform
+from totes_dagster.schema import warehouse
+from totes_dagster.stages.comparison import TableDifferences, compare
+from totes_dagster.stages.ingest import ATTEMPTS, ingest_snapshot, newest_batch
+from totes_dagster.stages.load import LoadedBatch, restore_calendar
+from totes_dagster.stages.progress import Progress, silent
+from totes_dagster.stages.refresh import bring_up
+from totes_dagster.stages.remodel import REMODELS
+from totes_dagster.stages.source import Leader, snapshot_of
+from totes_dagster.stages.warehouse import LoadTransaction
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """What a reconciliation found and did, by star table.
+
+    Attributes:
+        found: how the warehouse differed from the source.
+        left: how it still does after the repair.
+        repair: the batch that repaired it; None where none was needed.
+        loaded: the batches that were loaded, also those that had nothing to do with it.
+    """
+
+    found: dict[str, TableDifferences]
+    left: dict[str, TableDifferences]
+    repair: Manifest | None
+    loaded: list[LoadedBatch]
+
+
+def reconcile(platform: Platform, progress: Progress = silent) -> Reconciled:
+    """Bring the warehouse up to date, compare it with the source, and repair what differs.
+
+    Raises:
+        TotesError: see the stages. What was done before it stays done.
+        BatchConflictError: other refreshes kept coming in between.
+    """
+    migrate(platform.warehouse, platform.schema)
+    for _ in range(ATTEMPTS):
+        # Read first: what is committed after the snapshot was taken is not to be followed by an older state.
+        previous = newest_batch(BatchLog(platform.ingestion))
+        with snapshot_of(platform.source) as leader:
+            done = _reconcile(platform, leader, previous, progress)
+        if done is not None:
+            return done
+        logger.info("Another refresh came in between; comparing anew.")
+    raise BatchConflictError(
+        f"Other refreshes came in between, {ATTEMPTS} times in a row. Nothing is lost; reconcile when there are fewer."
+    )
+
+
+def _reconcile(platform: Platform, leader: Leader, previous: Manifest | None, progress: Progress) -> Reconciled | None:
+    """Do all of it in one snapshot; None where another refresh came in between."""
+    source, lake = platform.source, platform.ingestion
+    ingested = ingest_snapshot(source, leader, lake, previous, progress=progress)
+    if ingested is None:
+        return None
+    batch = ingested.batch or previous
+    _, loaded = bring_up(platform, progress)
+    found = _compare(platform, leader, batch, progress)
+    if found is None:
+        return None
+    if not any(found.values()):
+        return Reconciled(found, found, None, loaded)
+
+    for star, differences in found.items():
+        for sample in differences.samples:
+            logger.warning("%s differs from the source: %s.", star, sample)
+    _mend(platform, found)
+    repaired = ingest_snapshot(source, leader, lake, batch, repair=repairs_of(found), progress=progress)
+    if repaired is None:
+        return None
+    loaded += bring_up(platform, progress)[1]
+    left = _compare(platform, leader, repaired.batch or batch, progress)
+    return None if left is None else Reconciled(found, left, repaired.batch, loaded)
+
+
+def repairs_of(found: Mapping[str, TableDifferences]) -> dict[str, tuple[int, ...]]:
+    """The keys whose rows a batch must bring to repair what was found, by source table.
+
+    A table that values are only looked up in is brought whole.
+    """
+    repairs: dict[str, tuple[int, ...]] = {}
+    for star, differences in found.items():
+        if star == warehouse.dim_date.name or not differences.repairable:
+            continue
+        for name in REMODELS[star].inputs:
+            repairs[name] = tuple(sorted({*repairs.get(name, ()), *differences.repairable}))
+    return repairs
+
+
+def _mend(platform: Platform, found: Mapping[str, TableDifferences]) -> None:
+    """Repair what no batch can: versions that repeat the one before, and the calendar."""
+    doubled = {name: found[name].doubled for name in warehouse.FACTS if found[name].doubled}
+    if not doubled and not found[warehouse.dim_date.name]:
+        return
+    with (
+        platform.warehouse.connect_bulk() as connection,
+        LoadTransaction.begin(connection, platform.schema) as transaction,
+    ):
+        for name, keys in doubled.items():
+            removed = transaction.remove_repeated_versions(warehouse.FACTS[name], keys)
+            logger.warning("Removed %d versions of %s that repeated the one before.", removed, name)
+        if found[warehouse.dim_date.name]:
+            restore_calendar(transaction)
+        transaction.commit()
+
+
+def _compare(
+    platform: Platform, leader: Leader, batch: Manifest | None, progress: Progress
+) -> dict[str, TableDifferences] | None:
+    """Compare the snapshot with the warehouse, if this shows the batch that was taken in it."""
+    with platform.warehouse.connect() as connection:
+        connection.isolation_level = IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        history = sql.Identifier(platform.schema, warehouse.load_history.name)
+        ((head,),) = connection.execute(sql.SQL("select coalesce(max(batch), 0) from {}").format(history)).fetchall()
+        if head != (batch.batch if batch else 0):
+            return None
+        return compare(leader, platform.source, connection, platform.schema, progress)
