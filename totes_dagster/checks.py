@@ -135,7 +135,7 @@ def load_results(
 
 
 @multi_asset_check(
-    name="reconcile",
+    name="compare_with_source",
     description="Compares the warehouse with the source in one snapshot, and repairs what differs by a new batch.",
     specs=[
         AssetCheckSpec(

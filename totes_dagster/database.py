@@ -16,8 +16,8 @@ from totes_dagster.errors import SettingsError, TotesError
 
 _LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
 
-_URI = re.compile(r"(?P<user>[^@/]*@)?(?P<place>[^@?]*)(\?.*)?")
-"""What follows the `//`. An @ or / too many means that libpq would take the end of a password for a host or a port."""
+_URI = re.compile(r"([^@/]*@)?+[^@?]*(\?.*)?")
+"""What follows the `//`. With an @ or / too many, libpq would take the end of a password for a host or a port."""
 
 _reached: set[str] = set()
 """Connection strings with which this process has connected; they hold passwords, so this is not to be shown."""

@@ -144,8 +144,9 @@ _OPTION = re.compile(r"invalid .*value|invalid port number|weak sslmode|bad valu
 
 _PREAMBLE = re.compile(r"^(connection (failed|is bad): |([A-Z_]+: )?(\[libpq\] )?(Failed to connect: )?)")
 _SEVERITY = re.compile(r"\b(ERROR|FATAL|PANIC):  ")
+_LINE = re.compile(r"\nLINE \d+: (.*)")
 _EPILOGUE = re.compile(r"(\nLINE \d+: |\n+Query was: |\nCONTEXT: |\s*\. SQLSTATE: ).*", re.DOTALL)
-"""What surrounds the server's own words: what the drivers say first, and where in our statement the trouble is."""
+"""What surrounds the server's own words: what the drivers say first, and a statement of ours, which may be long."""
 
 
 def named_error(name: str, doing: str, error: DriverError) -> DatabaseError:
@@ -159,11 +160,18 @@ def named_error(name: str, doing: str, error: DriverError) -> DatabaseError:
     Returns:
         An error of one line, to be raised from this one. It is `transient` where the same may succeed in a moment.
     """
-    *_, words = _SEVERITY.split(_PREAMBLE.sub("", str(error)), maxsplit=1)
-    reason = one_line(_EPILOGUE.sub("", words))
+    reason = reason_of(error)
     kind = _kind_of(error, reason, _BY_TEXT)
     where = "" if name in doing else f" at {name}"
     return kind.error(_sentences(f"{doing[:1].upper()}{doing[1:]} failed{where}: {reason}", _advice(kind, name)))
+
+
+def reason_of(error: DriverError) -> str:
+    """The server's own words in one line, with the piece of the statement that they are about."""
+    *_, words = _SEVERITY.split(_PREAMBLE.sub("", str(error)), maxsplit=1)
+    about = _LINE.search(words)
+    said = _EPILOGUE.sub("", words).strip()
+    return one_line(f"{said} (in: {about[1]})" if about else said)
 
 
 def named_connect_error(name: str, options: dict[str, object], error: DriverError, *, was_reached: bool) -> TotesError:
@@ -185,7 +193,7 @@ def named_connect_error(name: str, options: dict[str, object], error: DriverErro
         kind = _UNAVAILABLE
     password = str(options.get("password") or "")
     for spelling in filter(None, (password, quote(password, safe=""), quote(password))):
-        reason = reason.replace(spelling, "***")
+        reason = re.sub(rf"(?<!\w){re.escape(spelling)}(?!\w)", "***", reason)
     if _OPTION.search(reason):
         return SettingsError(f"An option in {_setting(name)} or in its secret makes no sense: {reason}")
     host, port = options.get("hostaddr") or options.get("host"), options.get("port") or 5432

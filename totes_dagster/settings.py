@@ -3,11 +3,21 @@
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from psycopg.conninfo import make_conninfo
 
-from totes_dagster.errors import SettingsError
+from totes_dagster.errors import (
+    CredentialsMissingError,
+    SecretAccessDeniedError,
+    SecretError,
+    SecretFormatError,
+    SecretIncompleteError,
+    SecretMissingError,
+    SettingsError,
+    one_line,
+)
 
 TOTESYS_URL = "TOTESYS_URL"
 TOTESYS_SECRET_ID = "TOTESYS_SECRET_ID"  # a name, no secret  # noqa: S105  # nosec B105
@@ -17,6 +27,7 @@ WAREHOUSE_SCHEMA = "WAREHOUSE_SCHEMA"
 INGESTION_LAKE = "TOTES_INGESTION_LAKE"
 PROCESSED_LAKE = "TOTES_PROCESSED_LAKE"
 HOME = "TOTES_HOME"
+RETRY_SECONDS = "TOTES_RETRY_SECONDS"
 
 _REQUIRED = (
     (TOTESYS_URL, TOTESYS_SECRET_ID),
@@ -34,6 +45,16 @@ _SPELLINGS = {
 }
 """Keys of a secret, by the names libpq has for them: ours, and those of secrets that RDS manages."""
 
+_DENIED = {"AccessDenied", "AccessDeniedException", "DecryptionFailure"}
+_BAD_CREDENTIALS = {
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "UnrecognizedClientException",
+}
+
 
 def is_configured(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether the environment names databases and lake; if it names none of them, the embedded stack serves.
@@ -50,34 +71,89 @@ def is_configured(environment: Mapping[str, str] = os.environ) -> bool:
     return not missing
 
 
+def retry_seconds(*, unless_set: float, environment: Mapping[str, str] = os.environ) -> float:
+    """How long to go on trying what fails of something that may pass; 0 for not at all.
+
+    Raises:
+        SettingsError: the environment gives what is no such number.
+    """
+    given = environment.get(RETRY_SECONDS)
+    if not given:
+        return unless_set
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds < float("inf"):
+        raise SettingsError(f"{RETRY_SECONDS} is {given!r}: give a number of seconds, 0 for no retries.")
+    return seconds
+
+
 def url_from_secret(secret_id: str) -> str:
     """The connection string that a secret in AWS Secrets Manager describes.
 
     The secret is a JSON object with host, port, user (or username), password and database (or dbname).
 
     Raises:
-        SettingsError: the secret cannot be read, or lacks something. The message never shows what is in it.
+        SecretError: the secret cannot be read, or lacks something. The message never shows what is in it.
+        CredentialsMissingError: there are no AWS credentials to read it with.
     """
+    text = _secret_string(secret_id)
+    secret: Any = None
+    # What json raises would quote the secret.
+    with suppress(json.JSONDecodeError):
+        secret = json.loads(text)
+    if not isinstance(secret, dict):
+        raise SecretFormatError(f"The secret {secret_id} is not a JSON object. Store it as a key/value secret.")
+    options = {name: _value(secret, name, secret_id) for name in _SPELLINGS}
+    if not options["port"].isdecimal():
+        raise SecretFormatError(f"The secret {secret_id} has a port that is not a number.")
+    return make_conninfo(**options)
+
+
+def _secret_string(secret_id: str) -> str:
     # Slow to import, and needed only where secrets are kept there.
     import boto3  # noqa: PLC0415
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError  # noqa: PLC0415
 
+    # The SDK's own idea is to wait for a minute, five times over.
+    config = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
     try:
-        answer = boto3.client("secretsmanager").get_secret_value(SecretId=secret_id)
-    except (BotoCoreError, ClientError) as error:
-        raise SettingsError(f"The secret {secret_id} cannot be read from Secrets Manager: {error}") from error
-    try:
-        secret: Any = json.loads(answer.get("SecretString", ""))
-    except json.JSONDecodeError:
-        # The cause would quote the secret.
-        raise SettingsError(f"The secret {secret_id} is not JSON. Store an object as a key/value secret.") from None
-    if not isinstance(secret, dict):
-        raise SettingsError(f"The secret {secret_id} is not a JSON object. Store an object as a key/value secret.")
-    return make_conninfo(**{name: _value(secret, name, secret_id) for name in _SPELLINGS})
+        answer = boto3.client("secretsmanager", config=config).get_secret_value(SecretId=secret_id)
+    except ClientError as error:
+        refused = error.response.get("Error", {})
+        raise _refusal(secret_id, refused.get("Code", ""), refused.get("Message", "")) from None
+    except NoCredentialsError as error:
+        raise CredentialsMissingError(
+            f"The secret {secret_id} cannot be read without AWS credentials. Set AWS_PROFILE or AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or give the task a role."
+        ) from error
+    except BotoCoreError as error:
+        raise SecretError(
+            f"The secret {secret_id} cannot be read from Secrets Manager: {one_line(error)} Check the region and the "
+            "network."
+        ) from error
+    return str(answer.get("SecretString", ""))
+
+
+def _refusal(secret_id: str, code: str, message: str) -> SecretError:
+    """Name a refusal by Secrets Manager; not to be chained, for it may quote the signed request with its token."""
+    reason = one_line(f"{code}: {message.partition('The Canonical String')[0]}")
+    could_not = f"The secret {secret_id} cannot be read from Secrets Manager: {reason}"
+    if code == "ResourceNotFoundException":
+        return SecretMissingError(f"{could_not} Check its name, the region and the account, or create it.")
+    if code in _DENIED:
+        return SecretAccessDeniedError(
+            f"{could_not} Allow secretsmanager:GetSecretValue, and kms:Decrypt with its key."
+        )
+    if code in _BAD_CREDENTIALS:
+        return SecretAccessDeniedError(f"{could_not} Renew the AWS credentials, or choose others by AWS_PROFILE.")
+    return SecretError(could_not)
 
 
 def _value(secret: dict[str, Any], name: str, secret_id: str) -> str:
     for spelling in _SPELLINGS[name]:
         if secret.get(spelling) not in (None, ""):
             return str(secret[spelling])
-    raise SettingsError(f"The secret {secret_id} has no {' or '.join(_SPELLINGS[name])}.")
+    raise SecretIncompleteError(f"The secret {secret_id} has no {' or '.join(_SPELLINGS[name])}. Add it to the object.")

@@ -183,5 +183,5 @@ def test_the_schedules_request_what_is_due(graph: Graph) -> None:
 
 def test_the_sensor_says_what_is_wrong_with_the_source(graph: Graph) -> None:
     graph.change("drop table payment")
-    with pytest.raises(SourceSchemaError, match="The source has no table payment"):
+    with pytest.raises(SourceSchemaError, match="payment: expected a table, found no such table"):
         look(graph)

@@ -22,6 +22,7 @@ from totes_dagster.resources.databases import Totesys
 from totes_dagster.resources.zones import Zone
 from totes_dagster.schema.totesys import TABLES, Capture, capture_of
 from totes_dagster.stages.ingest import ingest as ingest_batch
+from totes_dagster.stages.retry import retried
 
 
 class IngestConfig(Config):
@@ -56,7 +57,8 @@ def ingest(
     log = BatchLog(lake)
     recapture = tuple(TABLES) if config.recapture else ()
     with failing_clearly():
-        ingested = ingest_batch(totesys.database(), lake, recapture=recapture)
+        source = totesys.database()
+        ingested = retried("Ingest", lambda: ingest_batch(source, lake, recapture=recapture))
     manifest = ingested.batch
     if manifest is None:
         manifest, new = log.manifest(log.head()), False

@@ -18,6 +18,7 @@ from totes_dagster.resources.databases import Warehouse
 from totes_dagster.resources.zones import Zone
 from totes_dagster.schema.warehouse import TABLES, is_fact, remodelled_columns
 from totes_dagster.stages.load import load as load_batches
+from totes_dagster.stages.retry import retried
 from totes_dagster.stages.status import warehouse_status
 from totes_dagster.stages.warehouse import LoadedTable
 
@@ -50,7 +51,7 @@ def load(
     """Load what the warehouse lacks."""
     with failing_clearly():
         database, schema = warehouse.database(), warehouse.warehouse_schema
-        migrate(database, schema)
+        retried("Migrate", lambda: migrate(database, schema))
         loaded = load_batches(database, schema, ingestion_zone.lake, processed_zone.lake)
         status = warehouse_status(database, schema)
     done = {name: sum((batch.tables[name] for batch in loaded), LoadedTable()) for name in TABLES}

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from totes_dagster.errors import ManifestError
+from totes_dagster.errors import ManifestDamagedError, ManifestFormatError
 from totes_dagster.schema.totesys import Capture
 
 
@@ -110,14 +110,21 @@ class Manifest(_Record):
         """Read a manifest's bytes.
 
         Raises:
-            ManifestError: the bytes are not a manifest of a known format.
+            ManifestFormatError: the manifest is of a format that is not known.
+            ManifestDamagedError: the bytes are not a manifest.
         """
         try:
             return cls.model_validate_json(data)
         except ValidationError as error:
-            first = error.errors()[0]
+            first, *_ = faults = error.errors()
+            for fault in faults:
+                if fault["loc"] == ("format",) and type(fault["input"]) is int:
+                    raise ManifestFormatError(
+                        f"The manifest {path} cannot be read: it is of format {fault['input']}, which this version of "
+                        "the platform does not know. Upgrade the platform."
+                    ) from error
             where = ".".join(map(str, first["loc"])) or "the object"
-            raise ManifestError(
-                f"The manifest {path} cannot be read: {where}: {first['msg']}. It is damaged, or was written by "
-                "another version of the platform; restore the object from the bucket's versions, or upgrade."
+            raise ManifestDamagedError(
+                f"The manifest {path} cannot be read: {where}: {first['msg']}. It is damaged: restore the object from "
+                "the bucket's versions."
             ) from error

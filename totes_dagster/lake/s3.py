@@ -36,6 +36,9 @@ _BAD_CREDENTIALS = {
 _PASSING = {"ConditionalRequestConflict", "OperationAborted", "RequestTimeout"}
 _PASSING_STATUSES = {307, 408, 429, 500, 502, 503, 504}
 
+_answered: set[str] = set()
+"""Endpoints that have answered this process."""
+
 
 def open_bucket(bucket: str, prefix: str) -> S3Store:
     """A bucket, or what is under a prefix of it, with the credentials and the region that the AWS SDKs would use.
@@ -48,7 +51,7 @@ def open_bucket(bucket: str, prefix: str) -> S3Store:
     from botocore.exceptions import BotoCoreError  # noqa: PLC0415
     from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415
 
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = _endpoint()
     try:
         session = boto3.Session()
         provider = Boto3CredentialProvider(session)
@@ -61,9 +64,9 @@ def open_bucket(bucket: str, prefix: str) -> S3Store:
         bucket,
         prefix=prefix or None,
         region=session.region_name or "us-east-1",
-        endpoint=endpoint,
+        endpoint=endpoint or None,
         client_options={
-            "allow_http": bool(endpoint and endpoint.startswith("http://")),
+            "allow_http": endpoint.startswith("http://"),
             # The variables that obstore would read if we said nothing.
             "timeout": os.environ.get("AWS_TIMEOUT") or _TIMEOUT,
             "connect_timeout": os.environ.get("AWS_CONNECT_TIMEOUT") or _CONNECT_TIMEOUT,
@@ -81,9 +84,9 @@ def open_bucket(bucket: str, prefix: str) -> S3Store:
     )
 
 
-def names_no_bucket(error: Exception) -> bool:
-    """Whether it is the bucket that is not there, as far as the answer says: those to HEAD requests say nothing."""
-    return _code_of(str(error)) == "NoSuchBucket"
+def note_answer() -> None:
+    """Remember that S3 answers: when it does not any more, that is an outage and not a mistake in the settings."""
+    _answered.add(_endpoint())
 
 
 def is_unexplained(error: Exception) -> bool:
@@ -92,38 +95,53 @@ def is_unexplained(error: Exception) -> bool:
     return status is not None and status < 500 and not _code_of(str(error))  # noqa: PLR2004 - server errors
 
 
-def named_error(url: str, doing: str, error: Exception, *, was_reached: bool) -> LakeError:
+def named_error(url: str, doing: str, error: Exception) -> LakeError:
     """Name a failure of a request.
 
     Args:
         url: the zone's.
         doing: what the zone was asked, for instance `create payment/part.parquet`.
         error: what obstore raised.
-        was_reached: whether this process has had an answer. If so, that none comes now is an outage, and transient.
 
     Returns:
         An error of one line, to be raised from None: S3 repeats tokens in the answers that obstore quotes in full.
     """
     text = str(error)
     code, status = _code_of(text), _status_of(text)
-    could_not = f"The lake {url} could not {doing}: {_reason(text)}"
-    if code == "NoSuchBucket":
-        return BucketMissingError(f"{could_not} Create the bucket, or correct the lake's URL.")
-    if code in _WRONG_REGION or "incorrectly configured region" in text or _names_region(text):
-        return WrongRegionError(f"{could_not} Set AWS_REGION to the region that the bucket is in.")
-    if code in _BAD_CREDENTIALS or isinstance(error, UnauthenticatedError):
-        return LakeAccessDeniedError(f"{could_not} Renew the AWS credentials, or choose others by AWS_PROFILE.")
-    if isinstance(error, PermissionDeniedError) or status in {401, 403}:
-        return LakeAccessDeniedError(
-            f"{could_not} Allow s3:ListBucket on the bucket, and s3:GetObject and s3:PutObject on its objects."
-        )
-    if code in _PASSING or status in _PASSING_STATUSES:
-        return LakeUnavailableError(f"{could_not} Try again later.")
-    if status is None and "HttpError" in text:
-        if was_reached:
-            return LakeUnavailableError(f"{could_not} Try again when it is back.")
-        return LakeError(f"{could_not} Check the region and AWS_ENDPOINT_URL.")
-    return LakeError(could_not)
+    broke_off = status is None and "HttpError" in text
+    never_began = broke_off and bool(re.search(r"kind: (Connect|Timeout)\b", text))
+    kinds: tuple[tuple[bool, type[LakeError], str], ...] = (  # the first that holds counts
+        (code == "NoSuchBucket", BucketMissingError, "Create the bucket, or correct the lake's URL."),
+        (
+            code in _WRONG_REGION or "incorrectly configured region" in text or _names_region(text),
+            WrongRegionError,
+            "Set AWS_REGION to the region that the bucket is in.",
+        ),
+        (
+            code in _BAD_CREDENTIALS or isinstance(error, UnauthenticatedError),
+            LakeAccessDeniedError,
+            "Renew the AWS credentials, choose others by AWS_PROFILE, or set the clock right.",
+        ),
+        (
+            isinstance(error, PermissionDeniedError) or status in {401, 403},
+            LakeAccessDeniedError,
+            "Allow s3:ListBucket on the bucket, and s3:GetObject and s3:PutObject on its objects.",
+        ),
+        (code in _PASSING or status in _PASSING_STATUSES, LakeUnavailableError, "Try again later."),
+        (
+            never_began and _endpoint() not in _answered,
+            LakeError,
+            "Check the region, AWS_ENDPOINT_URL and the network.",
+        ),
+        (broke_off, LakeUnavailableError, "Try again when it is back."),
+        (True, LakeError, ""),
+    )
+    kind, advice = next((kind, advice) for holds, kind, advice in kinds if holds)
+    return kind(f"The lake {url} could not {doing}: {_reason(text)} {advice}".rstrip())
+
+
+def _endpoint() -> str:
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
 
 
 def _reason(text: str) -> str:
@@ -138,8 +156,11 @@ def _reason(text: str) -> str:
     if "kind: Timeout" in debug:
         return "No answer in time."
     # Rust's own notation of the error, whose innermost words are the ones that say something.
-    inner = re.findall(r'(?:message|error): "([^"]*)"', debug) or re.findall(r"hyper::Error\(\s*(\w+)", debug)
-    return one_line(f"{said.split(' - ')[-1]}{f': {inner[-1]}' if inner else ''}")
+    inner = re.findall(r'(?:message|error): "([^"]*)"', debug)
+    broken = re.search(r"hyper::Error\(\s*(\w+)", debug)
+    if inner or broken:
+        return one_line(inner[-1] if inner else f"The connection broke off ({broken[1]})" if broken else "")
+    return one_line(said.split(" - ")[-1])
 
 
 def _code_of(text: str) -> str:

@@ -9,7 +9,7 @@ import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
-from obstore.store import LocalStore, ObjectStore
+from obstore.store import LocalStore, ObjectStore, S3Store
 
 from totes_dagster.errors import (
     LakeError,
@@ -24,9 +24,6 @@ from totes_dagster.lake import s3
 from totes_dagster.lake.manifest import Part
 
 _RESTORE = "Restore it from the bucket's versions."
-
-_answering: set[str] = set()
-"""Zones that this process has had an answer from."""
 
 
 class Lake:
@@ -57,19 +54,21 @@ class Lake:
             LakeUnavailableError: no answer came, and the object may have been created, or not.
         """
         wanted = pa.py_buffer(data)
-        try:
-            with self._asking(f"create {path}"):
+        with self._asking(f"create {path}"):
+            try:
                 # One request, with If-None-Match: a multipart upload could not be conditional.
                 obstore.put(self._store, path, memoryview(wanted).cast("B"), mode="create", use_multipart=False)
-        except (AlreadyExistsError, FileExistsError):
-            # Perhaps our own: obstore repeats a request that was not answered, although it may have been carried out.
-            present = self.read(path)
-            if present is None:  # a conflict with a request that came to nothing
-                raise LakeUnavailableError(
-                    f"The lake {self.url} could not create {path}: another request was in the way. Try again."
-                ) from None
-            return bool(present.equals(wanted))
-        return True
+            except (AlreadyExistsError, FileExistsError):
+                pass
+            else:
+                return True
+        # Perhaps our own: obstore repeats a request that was not answered, although it may have been carried out.
+        present = self.read(path)
+        if present is None:  # S3 also says so of a request that is under way, and may come to nothing
+            raise LakeUnavailableError(
+                f"The lake {self.url} could not create {path}: another request for it was in the way. Try again."
+            )
+        return bool(present.equals(wanted))
 
     def exists(self, path: str) -> bool:
         """Whether there is such an object."""
@@ -109,7 +108,7 @@ class Lake:
         return Part(path=path, rows=rows.num_rows, bytes=data.size) if self.create(path, data) else None
 
     def read_part(self, path: str, columns: list[str] | None = None) -> pa.Table:
-        """A Parquet object's rows, or only some of its columns.
+        """A Parquet object's rows, or only some of its columns; those that it lacks are left out.
 
         Raises:
             PartMissingError: there is no such object.
@@ -122,25 +121,24 @@ class Lake:
         if not data.size:
             raise PartEmptyError(f"The part {path} in {self.url} is empty: it has no bytes. {_RESTORE}")
         try:
-            return pq.read_table(pa.BufferReader(data), columns=columns, page_checksum_verification=True)
+            file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+            present = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
+            return file.read(columns=present)
         except (pa.ArrowException, OSError) as error:
-            raise PartDamagedError(
-                f"The part {path} in {self.url} is damaged: {one_line(error)} {_RESTORE}"
-            ) from error
+            raise PartDamagedError(f"The part {path} in {self.url} is damaged: {one_line(error)} {_RESTORE}") from error
 
     @contextmanager
     def _asking(self, doing: str) -> Iterator[None]:
-        """Name what fails in the block, except that an object exists already."""
+        """Name what fails in the block."""
         try:
             yield
-        except (AlreadyExistsError, FileExistsError):
-            raise
         except (BaseError, OSError) as error:
-            if self.url.startswith("s3:"):
-                raise s3.named_error(self.url, doing, error, was_reached=self.url in _answering) from None
+            if isinstance(self._store, S3Store):
+                raise s3.named_error(self.url, doing, error) from None
             reason = one_line(str(error).partition("Debug source")[0])
             raise LakeError(f"The lake {self.url} could not {doing}: {reason}") from error
-        _answering.add(self.url)
+        if isinstance(self._store, S3Store):
+            s3.note_answer()
 
     def _see_that_it_is_there(self) -> None:
         """Tell a missing object from a missing bucket, which a request for an object does not; ask once."""

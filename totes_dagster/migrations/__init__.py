@@ -7,7 +7,13 @@ from psycopg import sql
 from sqlalchemy.exc import DBAPIError
 
 from totes_dagster.database import Database
-from totes_dagster.errors import WarehouseSchemaError
+from totes_dagster.database_errors import named_error, reason_of
+from totes_dagster.errors import (
+    DiskFullError,
+    WarehouseAheadError,
+    WarehouseBehindError,
+    WarehouseSchemaError,
+)
 from totes_dagster.schema import warehouse
 from totes_dagster.schema.sql import sql_type
 
@@ -33,17 +39,24 @@ def migrate(database: Database, schema: str) -> str | None:
         The revision that it was at before, or None when it had none.
 
     Raises:
+        WarehouseAheadError: the schema is at a revision that this version of the platform does not know.
+        WarehouseBehindError: it cannot be brought up to date, as when the user lacks a right.
         WarehouseSchemaError: tables that are already there are not the warehouse's.
+        DatabaseError: the server broke off.
     """
     with database.connect() as connection:
         try:
             return _migrate(connection, schema)
         except (psycopg.Error, DBAPIError) as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
-            reason = " ".join(str(cause).split())
-            raise WarehouseSchemaError(
-                f"The warehouse's schema {schema} cannot be brought up to date: {reason}. Nothing was changed. See "
-                "that the user may create in it, and that what is there already is the warehouse's."
+            if not isinstance(cause, psycopg.Error):
+                raise
+            named = named_error(database.name, f"migrating the schema {schema}", cause)
+            if named.transient or isinstance(named, DiskFullError):
+                raise named from cause
+            raise WarehouseBehindError(
+                f"The warehouse's schema {schema} cannot be brought up to date: {reason_of(cause)} Nothing was "
+                "changed. See that the user may create in it, and that what is there already is the warehouse's."
             ) from cause
 
 
@@ -74,7 +87,7 @@ def _migrate(connection: psycopg.Connection, schema: str) -> str | None:
         if before is None:
             _refuse_foreign_names(connection, schema)
         elif before not in _REVISIONS:
-            raise WarehouseSchemaError(
+            raise WarehouseAheadError(
                 f"The warehouse's schema {schema} is at revision {before}, which this version of the platform does not "
                 f"know; it knows {', '.join(_REVISIONS)}. Upgrade the platform."
             )

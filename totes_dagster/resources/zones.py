@@ -9,6 +9,7 @@ from totes_dagster.failures import failing_clearly
 from totes_dagster.lake.store import Lake
 from totes_dagster.platform import lake_zone
 from totes_dagster.stages.remodel import Remodelled, StarPart, write_star
+from totes_dagster.stages.retry import retried
 
 
 class Zone(ConfigurableIOManager):
@@ -34,7 +35,7 @@ class Zone(ConfigurableIOManager):
     def handle_output(self, context: OutputContext, obj: Callable[[], Iterator[tuple[StarPart, Remodelled]]]) -> None:
         """Write the parts that are missing, and say in the metadata what that was."""
         with failing_clearly():
-            written = write_star(self.lake, obj())
+            written = retried("Remodel", lambda: write_star(self.lake, obj()))
         context.add_output_metadata(
             {
                 "batches": MetadataValue.text(", ".join(map(str, written.batches)) or "none were missing"),

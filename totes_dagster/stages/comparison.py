@@ -17,12 +17,12 @@ from psycopg.types.string import TextLoader
 from sqlalchemy import Table
 
 from totes_dagster.database import Database
-from totes_dagster.lake.catalogue import Catalogue
+from totes_dagster.lake.catalogue import Catalogue, SourceTable
 from totes_dagster.model import calendar
 from totes_dagster.model.frames import to_table
 from totes_dagster.schema.arrow import arrow_type
 from totes_dagster.schema.totesys import TABLES as SOURCE_TABLES
-from totes_dagster.schema.totesys import Capture, capture_of
+from totes_dagster.schema.totesys import Capture, capture_of, key_of
 from totes_dagster.schema.warehouse import (
     TABLES,
     dim_date,
@@ -37,15 +37,38 @@ from totes_dagster.stages.differences import Findings, Row, TableDifferences
 from totes_dagster.stages.fitting import UNFIT
 from totes_dagster.stages.progress import Progress, silent
 from totes_dagster.stages.remodel import REMODELS, driving_table, remodel_rows, star_schema
-from totes_dagster.stages.source import Follower, Leader, catalogue_of, follower_of
+from totes_dagster.stages.source import Follower, Leader, catalogue_of
 from totes_dagster.stages.versions import repeated_versions
 
 __all__ = ["TableDifferences", "compare"]
 
-_ROWS_AT_ONCE = 2**15
-"""Bounds the memory of looking closer. Also, every time costs a pass over the source table."""
+ROWS_AT_ONCE = 2**15
+"""Bounds the memory of looking closer."""
 
 _YEARS_AT_ONCE = 100
+
+
+class _KeyedFollower(Follower):
+    """A bulk connection in the leader's snapshot that also reads rows by their keys."""
+
+    _condition: sql.Composable = sql.SQL("")
+
+    def rows_of_keys(
+        self, name: str, table: SourceTable, capture: TableCapture, keys: list[int]
+    ) -> Iterator[pa.RecordBatch]:
+        """Stream what a capture takes of the rows with some keys; by the primary key's index, if there is one."""
+        key = key_of(SOURCE_TABLES[name])
+        column = table.column(key)
+        # In the key's own type: PostgreSQL looks through a list of another type one by one, for every row.
+        type_ = sql.SQL(column.type if column else "bigint")
+        self._condition = sql.SQL(" where {} = any ({}::{}[])").format(sql.Identifier(key), sql.Literal(keys), type_)
+        try:
+            yield from self.rows(name, table, capture)
+        finally:
+            self._condition = sql.SQL("")
+
+    def _stream(self, name: str, statement: sql.Composed) -> Iterator[pa.RecordBatch]:
+        return super()._stream(name, statement + self._condition)
 
 
 @dataclass(frozen=True)
@@ -61,32 +84,31 @@ class _Sides:
     """
 
     leader: Leader
-    follower: Follower
+    follower: _KeyedFollower
     catalogue: Catalogue
     warehouse: psycopg.Connection
     schema: str
 
     def ingested(self, name: str, keys: list[int] | None = None) -> pa.Table:
         """Rows of a source table as an ingest reads them: all of them, or those with some keys."""
-        unique_keys = has_unique_keys(self.catalogue, name)
+        table = self.catalogue.tables[name]
+        capture = TableCapture(Capture.WHOLE, unique_keys=has_unique_keys(self.catalogue, name))
         if keys is None:
-            capture = TableCapture(Capture.WHOLE, unique_keys=unique_keys)
+            batches = self.follower.rows(name, table, capture)
         else:
-            # No row that the snapshot shows was written at or past its end: the keys alone decide.
-            capture = TableCapture(Capture.CHANGES, self.leader.snapshot.xmax, tuple(keys), unique_keys)
+            batches = self.follower.rows_of_keys(name, table, capture, keys)
         declared = [(column.name, arrow_type(column)) for column in SOURCE_TABLES[name].columns]
         schema = pa.schema([*declared, (UNFIT, pa.string())])
-        batches = self.follower.rows(name, self.catalogue.tables[name], capture)
         return pa.Table.from_batches([batch.select(schema.names) for batch in batches], schema)
 
-    def shown(self, star: Table, condition: sql.Composable, *values: object) -> Iterator[Row]:
+    def shown(self, star: Table, condition: sql.Composable) -> Iterator[Row]:
         """Rows that the warehouse shows now, with days and times as text."""
         cursor = self.warehouse.cursor()
         for type_ in ("date", "time"):  # PostgreSQL has infinite days and a 24 o'clock, Python has not
             cursor.adapters.register_loader(type_, TextLoader)
         columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in remodelled_columns(star))
         statement = sql.SQL("select {} from {} where {}").format(columns, shown(self.schema, star), condition)
-        yield from cursor.execute(statement, values)
+        yield from cursor.execute(statement)
 
 
 def compare(
@@ -115,8 +137,8 @@ def compare(
     see_that_it_holds(deviations_of(catalogue))
     warehouse.execute("select set_config('datestyle', 'ISO', true)")
     found: dict[str, TableDifferences] = {}
-    with follower_of(source, leader) as follower:
-        sides = _Sides(leader, follower, catalogue, warehouse, schema)
+    with source.connect_bulk() as connection:
+        sides = _Sides(leader, _KeyedFollower(connection, leader.exported), catalogue, warehouse, schema)
         for name, star in TABLES.items():
             found[name] = _differences(sides, star)
             progress("compare", name, found[name].rows)
@@ -144,7 +166,7 @@ def _calendar_differences(sides: _Sides) -> TableDifferences:
     for start in [] if first is None else range(first, last + 1, _YEARS_AT_ONCE):
         ends = date(start, 1, 1), date(min(start + _YEARS_AT_ONCE - 1, last), 12, 31)
         days = calendar.dim_date(pd.Series(ends, dtype=pd.ArrowDtype(pa.date32())))
-        present = sides.shown(dim_date, sql.SQL("date_id between %s and %s"), *ends)
+        present = sides.shown(dim_date, sql.SQL("date_id between {} and {}").format(*ends))
         findings.compare_rows(to_table(days, star_schema(dim_date.name)), present)
         rows += len(days)
     return findings.differences(rows)
@@ -176,7 +198,7 @@ def _event_differences(sides: _Sides, star: Table) -> TableDifferences:
         suspects += {key for key, _ in present - shown_now}
         if is_fact(star):
             findings.add_extra({key for key, _ in shown_now} - {key for key, _ in present})
-        if len(suspects) >= _ROWS_AT_ONCE:
+        if len(suspects) >= ROWS_AT_ONCE:
             _look_closer(sides, star, suspects, findings)
             suspects = []
     if suspects:
@@ -204,5 +226,5 @@ def _at_once(ours: HashedRows, theirs: HashedRows) -> tuple[dict[int, RangeCheck
 def _look_closer(sides: _Sides, star: Table, keys: list[int], findings: Findings) -> None:
     """Compare rows by value, without those that are set aside, of which checksums know nothing."""
     expected = remodel_rows(star.name, {(name := driving_table(star.name)): sides.ingested(name, keys)}).rows
-    condition = sql.SQL("{} = any (%s)").format(sql.Identifier(natural_key_of(star)))
-    findings.compare_rows(expected, sides.shown(star, condition, keys))
+    condition = sql.SQL("{} = any ({}::integer[])").format(sql.Identifier(natural_key_of(star)), sql.Literal(keys))
+    findings.compare_rows(expected, sides.shown(star, condition))

@@ -103,7 +103,8 @@ def see_that_it_holds(deviations: list[Deviation]) -> None:
     if breaking:
         raise SourceSchemaError(
             f"The source is not as declared: {'; '.join(breaking)}. Nothing was read. Check the database, the user's "
-            "search path and rights; if its owner changed the table, adapt totes_dagster/schema/totesys.py to it."
+            "search path and rights; if its owner changed the table, adapt totes_dagster/schema/totesys.py to it.",
+            deviations="; ".join(breaking),
         )
 
 

@@ -12,7 +12,9 @@ import pyarrow as pa
 from totes_dagster.errors import PartMissingError, RowsUnaccountedError
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.store import Lake
+from totes_dagster.schema.arrow import arrow_schema
 from totes_dagster.schema.totesys import TABLES, key_of
+from totes_dagster.schema.warehouse import quarantine
 from totes_dagster.stages.progress import Progress
 from totes_dagster.stages.quarantine import REASON
 from totes_dagster.stages.remodel import StarPart, driving_table, remodel_part, star_parts, write_star
@@ -80,14 +82,14 @@ class Incoming:
             rows = self.processed.read_part(part.path)
             if not int((rows.schema.metadata or {}).get(b"quarantined", 0)):
                 return rows, None
-            quarantined = self.processed.read_part(part.quarantine)
+            aside = self.processed.read_part(part.quarantine)
         except PartMissingError:
             # Another refresh committed the batch and is not so far yet, or somebody lost the part.
             logger.info("Batch %d of %s is not remodelled yet; doing it now.", part.batch, self.star)
             done = remodel_part(part, self.ingestion)
             write_star(self.processed, [(part, done)])
-            rows, quarantined = done.rows, done.quarantined
-        return rows, _listed(part, quarantined) if quarantined.num_rows else None
+            rows, aside = done.rows, done.quarantined
+        return rows, _listed(part, aside) if aside.num_rows else None
 
 
 def _listed(part: StarPart, quarantined: pa.Table) -> pa.Table:
@@ -101,4 +103,4 @@ def _listed(part: StarPart, quarantined: pa.Table) -> pa.Table:
         "batch": pa.repeat(pa.scalar(part.batch, pa.int64()), count),
         "part": pa.repeat(pa.scalar(part.quarantine), count),
     }
-    return pa.table(columns)
+    return pa.table(columns, arrow_schema(quarantine.columns))

@@ -30,6 +30,7 @@ from totes_dagster.stages.constraints import (
 from totes_dagster.stages.incoming import Incoming
 from totes_dagster.stages.progress import Progress, silent
 from totes_dagster.stages.remodel import driving_table, star_schema
+from totes_dagster.stages.retry import retried
 from totes_dagster.stages.settling import live_keys, settle_quarantine
 from totes_dagster.stages.warehouse import LoadedTable, LoadTransaction
 
@@ -51,7 +52,7 @@ def load(
     processed: Lake,
     progress: Progress = silent,
 ) -> list[LoadedBatch]:
-    """Load every batch that the warehouse has not loaded yet.
+    """Load every batch that the warehouse has not loaded yet; what fails for a moment is repeated.
 
     Args:
         database: the warehouse, migrated.
@@ -71,13 +72,15 @@ def load(
     """
     log = BatchLog(ingestion)
     loaded: list[LoadedBatch] = []
-    with database.connect_bulk() as connection:
-        while True:
-            done = _load_next(connection, schema, log, processed, progress)
-            if done is None:
-                return loaded
-            logger.info("Loaded batch %d.", done.batch)
-            loaded.append(done)
+
+    def load_rest() -> None:
+        with database.connect_bulk() as connection:
+            while done := _load_next(connection, schema, log, processed, progress):
+                logger.info("Loaded batch %d.", done.batch)
+                loaded.append(done)
+
+    retried("Load", load_rest)
+    return loaded
 
 
 def _load_next(

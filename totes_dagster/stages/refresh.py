@@ -9,6 +9,7 @@ from totes_dagster.stages.ingest import Ingested, ingest
 from totes_dagster.stages.load import LoadedBatch, load
 from totes_dagster.stages.progress import Progress, silent
 from totes_dagster.stages.remodel import REMODELS, Written, remodelled, write_star
+from totes_dagster.stages.retry import retried
 
 
 @dataclass(frozen=True)
@@ -37,18 +38,20 @@ def refresh(platform: Platform, *, recapture: Collection[str] = (), progress: Pr
     Raises:
         TotesError: see the stages. What was done before it stays done; the next refresh carries on from there.
     """
-    ingested = ingest(platform.source, platform.ingestion, recapture=recapture, progress=progress)
-    migrate(platform.warehouse, platform.schema)
+    source, lake = platform.source, platform.ingestion
+    ingested = retried("Ingest", lambda: ingest(source, lake, recapture=recapture, progress=progress))
     return Refreshed(ingested, *bring_up(platform, progress))
 
 
 def bring_up(platform: Platform, progress: Progress = silent) -> tuple[dict[str, Written], list[LoadedBatch]]:
     """Remodel and load every committed batch that is not loaded yet."""
     written = {star: remodel(platform, star, progress) for star in REMODELS}
+    retried("Migrate", lambda: migrate(platform.warehouse, platform.schema))
     loaded = load(platform.warehouse, platform.schema, platform.ingestion, platform.processed, progress)
     return written, loaded
 
 
 def remodel(platform: Platform, star: str, progress: Progress = silent) -> Written:
     """Fill the gaps of one star table in the processed zone."""
-    return write_star(platform.processed, remodelled(star, platform.ingestion, platform.processed, progress))
+    ingestion, processed = platform.ingestion, platform.processed
+    return retried("Remodel", lambda: write_star(processed, remodelled(star, ingestion, processed, progress)))

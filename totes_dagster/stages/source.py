@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from totes_dagster.database import Database
-from totes_dagster.errors import DatabaseError
+from totes_dagster.database_errors import named_error
 from totes_dagster.lake.catalogue import Catalogue, SourceColumn, SourceTable
 from totes_dagster.lake.manifest import Census, Snapshot
 from totes_dagster.schema.arrow import arrow_type
@@ -219,7 +219,7 @@ class Follower:
                 cursor.execute(statement.as_string(None))
                 yield from cursor.fetch_record_batch()
         except adbc_errors.Error as error:
-            raise DatabaseError(f"Reading {name} from totesys failed: {' '.join(str(error).split())}") from error
+            raise named_error("totesys", f"reading {name} from totesys", error) from error
 
 
 @contextmanager

@@ -95,7 +95,7 @@ def _repeats(warehouse: psycopg.Connection, schema: str, fact: Table, batches: l
         from (select {key} as key, batch, row({values}, is_deleted) as version,
                      lag(row({values}, is_deleted)) over versions as version_before,
                      lag(batch) over versions as batch_before
-              from {fact} where {key} in (select {key} from {fact} where batch = any (%s))
+              from {fact} where {key} in (select {key} from {fact} where batch = any ({batches}::bigint[]))
               window versions as (partition by {key} order by {record_id})) as versions
         where version = version_before and (batch <> 0 or batch_before <> 0)
         """
@@ -103,6 +103,7 @@ def _repeats(warehouse: psycopg.Connection, schema: str, fact: Table, batches: l
         key=sql.Identifier(natural_key_of(fact)),
         values=sql.SQL(", ").join(sql.Identifier(column.name) for column in remodelled_columns(fact)),
         fact=sql.Identifier(schema, fact.name),
+        batches=sql.Literal(batches),
         record_id=sql.Identifier(record_id_of(fact)),
     )
-    return [(key, batch) for key, batch in warehouse.execute(statement, [batches])]
+    return [(key, batch) for key, batch in warehouse.execute(statement)]

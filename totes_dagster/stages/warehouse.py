@@ -15,7 +15,7 @@ from adbc_driver_postgresql import dbapi as adbc
 from psycopg import sql
 from sqlalchemy import String, Table
 
-from totes_dagster.errors import DatabaseError
+from totes_dagster.database_errors import named_error
 from totes_dagster.schema import warehouse
 from totes_dagster.schema.arrow import arrow_schema, arrow_type
 from totes_dagster.stages.streams import Parts, RowStream, checked_stream, star_stream
@@ -81,7 +81,7 @@ class LoadTransaction:
                     transaction._cursor.close()
                     connection.rollback()
         except adbc_errors.Error as error:
-            raise DatabaseError(f"Loading the warehouse failed: {' '.join(str(error).split())}") from error
+            raise named_error("warehouse", "loading the warehouse", error) from error
 
     def commit(self) -> None:
         """Make the transaction's work visible, all of it at once."""

@@ -1,7 +1,12 @@
-"""The eleven star tables computed row by row in plain Python: slow, and plain to see that it is right."""
+"""The eleven star tables computed row by row in plain Python: slow, and plain to see that it is right.
 
+Also which source rows cannot become rows of a star table, whatever they hold.
+"""
+
+import re
+from collections import Counter
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from babel import Locale
@@ -15,13 +20,53 @@ _MONTHS = (
 )
 
 
+NULLABLE = {
+    "dim_location": {"address_line_2", "district"},
+    "dim_counterparty": {"counterparty_legal_address_line_2", "counterparty_legal_district"},
+    "dim_transaction": {"sales_order_id", "purchase_order_id"},
+}
+"""The columns of star tables that may be null."""
+
+UNUSED = {
+    "counterparty": {"commercial_contact", "delivery_contact"},
+    "department": {"manager"},
+    "payment": {"company_ac_number", "counterparty_ac_number"},
+}
+"""The columns of source tables that no star table is made of, besides the stamps of all but orders and payments."""
+
+_EVENTS_WITH_STAMPS = {"sales_order", "purchase_order", "payment"}
+_DAY = 86_400_000_000  # microseconds
+
+
 def _stamps(row: dict[str, Any]) -> dict[str, Any]:
+    created, updated = day_and_time(row["created_at"]), day_and_time(row["last_updated"])
     return {
-        "created_date": row["created_at"].date(),
-        "created_time": row["created_at"].time(),
-        "last_updated_date": row["last_updated"].date(),
-        "last_updated_time": row["last_updated"].time(),
+        "created_date": created[0],
+        "created_time": created[1],
+        "last_updated_date": updated[0],
+        "last_updated_time": updated[1],
     }
+
+
+def day_and_time(moment: datetime | int | None) -> tuple[date | None, time | None]:
+    """Of a moment that may be far from all that Python knows, and is then given in microseconds since 1970."""
+    if moment is None:
+        return None, None
+    if isinstance(moment, datetime):
+        return moment.date(), moment.time()
+    days, rest = divmod(moment, _DAY)
+    number = days + date(1970, 1, 1).toordinal()
+    day = date.fromordinal(number) if 1 <= number <= date.max.toordinal() else None
+    return day, (datetime(1970, 1, 1) + timedelta(microseconds=rest)).time()  # noqa: DTZ001 - as the source has it
+
+
+def _date(text: str | None) -> date | None:
+    if text is None or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def _known(value: str | None) -> str:
@@ -103,8 +148,8 @@ def fact_sales_order(sales_order: Rows) -> Rows:
             **_stamps(row),
             "sales_staff_id": row["staff_id"],
             **_pick(row, "counterparty_id units_sold unit_price currency_id design_id"),
-            "agreed_payment_date": date.fromisoformat(row["agreed_payment_date"]),
-            "agreed_delivery_date": date.fromisoformat(row["agreed_delivery_date"]),
+            "agreed_payment_date": _date(row["agreed_payment_date"]),
+            "agreed_delivery_date": _date(row["agreed_delivery_date"]),
             "agreed_delivery_location_id": row["agreed_delivery_location_id"],
         }
         for row in sales_order
@@ -117,8 +162,8 @@ def fact_purchase_order(purchase_order: Rows) -> Rows:
             "purchase_order_id": row["purchase_order_id"],
             **_stamps(row),
             **_pick(row, "staff_id counterparty_id item_code item_quantity item_unit_price currency_id"),
-            "agreed_delivery_date": date.fromisoformat(row["agreed_delivery_date"]),
-            "agreed_payment_date": date.fromisoformat(row["agreed_payment_date"]),
+            "agreed_delivery_date": _date(row["agreed_delivery_date"]),
+            "agreed_payment_date": _date(row["agreed_payment_date"]),
             "agreed_delivery_location_id": row["agreed_delivery_location_id"],
         }
         for row in purchase_order
@@ -131,7 +176,7 @@ def fact_payment(payment: Rows) -> Rows:
             "payment_id": row["payment_id"],
             **_stamps(row),
             **_pick(row, "transaction_id counterparty_id payment_amount currency_id payment_type_id paid"),
-            "payment_date": date.fromisoformat(row["payment_date"]),
+            "payment_date": _date(row["payment_date"]),
         }
         for row in payment
     ]
@@ -173,3 +218,36 @@ FUNCTIONS: dict[str, Callable[..., Rows]] = {
         fact_payment,
     )
 }
+
+
+def judged(star: str, inputs: dict[str, Rows]) -> tuple[Rows, list[int]]:
+    """The rows of a star table that its source rows make, and the places of the source rows that cannot become any.
+
+    Args:
+        star: any star table but dim_date.
+        inputs: rows by source table, in the order of the function's parameters; each may tell in `unfit` which of its
+            values are not what they say.
+    """
+    (source, driving), *lookups = inputs.items()
+    sound_lookups = [
+        [row for row in rows if row[f"{name}_id"] is not None and not _is_unfit(name, row)] for name, rows in lookups
+    ]
+    made = FUNCTIONS[star](driving, *sound_lookups)
+    key = next(iter(made[0])) if made else ""
+    copies = Counter(row[key] for row in made)
+    aside = [
+        place
+        for place, row in enumerate(made)
+        if _is_unfit(source, driving[place]) or copies[row[key]] > 1 or not _is_sound(star, row)
+    ]
+    return [row for place, row in enumerate(made) if place not in aside], aside
+
+
+def _is_unfit(source: str, row: dict[str, Any]) -> bool:
+    unused = UNUSED.get(source, set()) | (set() if source in _EVENTS_WITH_STAMPS else {"created_at", "last_updated"})
+    return bool(row.get("unfit", {}).keys() - unused)
+
+
+def _is_sound(star: str, row: dict[str, Any]) -> bool:
+    missing = {name for name, value in row.items() if value is None}
+    return missing <= NULLABLE.get(star, set()) and not any("\x00" in str(value) for value in row.values())

@@ -1,17 +1,19 @@
-"""Rows of source tables: made up by hypothesis from the declaration, and put into frames as the lake holds them."""
+"""Rows of source tables: made up by hypothesis from the declaration, sound or not, and put into tables as the lake has.
 
+What must become of them is said in `naive.py`.
+"""
+
+import json
 from collections.abc import Iterable
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 from hypothesis import strategies as st
-from sqlalchemy import Boolean, Column, Enum, Integer, Numeric, Table
+from sqlalchemy import Boolean, Column, Enum, Integer, Numeric, String, Table
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
-from totes_dagster.model.frames import to_frame
 from totes_dagster.schema.arrow import arrow_schema
 from totes_dagster.schema.totesys import TABLES
 
@@ -22,10 +24,22 @@ MONEY = st.integers(-(10**10) + 1, 10**10 - 1).map(lambda pence: Decimal(pence).
 # Whatever PostgreSQL's text can hold.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=12)
 DATES = st.dates()
-MOMENTS = st.builds(
-    lambda moment, milliseconds: moment.replace(microsecond=0) + timedelta(milliseconds=milliseconds),
-    st.datetimes(),
-    st.integers(0, 999),
+MOMENTS = st.datetimes()
+
+SMALL = st.integers(1, 4)
+"""Few numbers, so that references meet what they refer to, or just miss it, and keys meet one another."""
+
+CODES = st.sampled_from(["GBP", "USD", "EUR", "XYZ", "eur", "", "zł"])
+
+_TEXTS_WITH_NUL = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.just("\x00")
+_NO_DATES = st.sampled_from(["", "soon", "2023-02-30", "2023-2-3", "0000-01-01", "10000-01-01", "2023-01-01 ", "\x00"])
+# From PostgreSQL's first moment to the last that Arrow can hold, in microseconds; and what is next to the calendar.
+_ANY_MOMENTS = (
+    MOMENTS
+    | st.integers(-210_866_803_200_000_000, 2**63 - 1)
+    | st.sampled_from(
+        [-62_135_596_800_000_000, -62_135_596_800_000_001, 253_402_300_799_999_999, 253_402_300_800_000_000]
+    )
 )
 
 
@@ -37,6 +51,40 @@ def rows_of(table: str, **columns: st.SearchStrategy[Any]) -> Any:
         unique_by=lambda row: row[f"{table}_id"],
         max_size=8,
     )
+
+
+def any_rows_of(table: str) -> Any:
+    """Rows of a source table that kept no constraint: some are sound, keys are repeated, and anything may be missing.
+
+    Some have values that the ingest found unfit; these are null, and `unfit` tells of them.
+    """
+    columns = [column.name for column in TABLES[table].columns]
+    row = st.fixed_dictionaries({column.name: _any_values(column) for column in TABLES[table].columns})
+    unfit = st.just({}) | st.dictionaries(
+        st.sampled_from(columns), st.just("is 3e9, which int32 cannot hold"), max_size=2
+    )
+    return st.lists(st.builds(_with_unfit, row, unfit), max_size=8)
+
+
+def _with_unfit(row: Row, unfit: dict[str, str]) -> Row:
+    return {**row, **dict.fromkeys(unfit), "unfit": unfit}
+
+
+def _any_values(column: Column[Any]) -> st.SearchStrategy[Any]:
+    name = column.name
+    usual = _values(column)
+    if name in {"address_id", "legal_address_id", "department_id", "currency_id"} or column.primary_key:
+        usual = SMALL
+    elif name == "currency_code":
+        usual = CODES
+    elif name.endswith("_date"):
+        usual = usual | _NO_DATES
+    elif isinstance(column.type, TIMESTAMP):
+        usual = _ANY_MOMENTS
+    elif isinstance(column.type, String):
+        usual = usual | _TEXTS_WITH_NUL
+    # Rarely null: a row of twelve columns should stand a chance.
+    return st.integers(0, 19).flatmap(lambda number: usual if number else st.none())
 
 
 def _values(column: Column[Any]) -> st.SearchStrategy[Any]:
@@ -56,16 +104,21 @@ def _values(column: Column[Any]) -> st.SearchStrategy[Any]:
     return st.none() | values if column.nullable else values
 
 
-def frame(table: str, rows: Iterable[Row], *, reverse: bool = False) -> pd.DataFrame:
-    """A frame of source rows, with Arrow types and a column that nobody declared; its columns in reverse if asked to.
+def ingested(table: str, rows: Iterable[Row], *, reverse: bool = False) -> pa.Table:
+    """Source rows as the lake holds them, with a column that nobody declared; the columns in reverse if asked to.
 
-    What a row leaves out is filled in.
+    What a row leaves out is filled in. Where a row has an `unfit`, there is a column of it.
     """
     declared = TABLES[table]
     complete = [{**_defaults(declared), **row, "new_in_the_source": number} for number, row in enumerate(rows)]
-    schema = arrow_schema(declared.columns).append(pa.field("new_in_the_source", pa.int64()))
-    fields = list(schema)[::-1] if reverse else list(schema)
-    return to_frame(pa.Table.from_pylist(complete, schema=pa.schema(fields)))
+    # The source may have dropped every constraint.
+    fields = [pa.field(field.name, field.type) for field in arrow_schema(declared.columns)]
+    fields.append(pa.field("new_in_the_source", pa.int64()))
+    table_ = pa.Table.from_pylist(complete, schema=pa.schema(fields[::-1] if reverse else fields))
+    if not any("unfit" in row for row in complete):
+        return table_
+    told = [json.dumps(row["unfit"]) if row.get("unfit") else None for row in complete]
+    return table_.append_column("unfit", pa.array(told, pa.string()))
 
 
 def _defaults(table: Table) -> Row:

@@ -1,6 +1,6 @@
 """The calendar: whole years without a gap, and what there is to know about each day."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import pandas as pd
 import pyarrow as pa
@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from totes_dagster.model.calendar import dim_date, named_days
-from totes_dagster.model.frames import to_table
-from totes_dagster.stages.remodel import star_schema
+from totes_dagster.model.calendar import day_of, dim_date, named_days
+from totes_dagster.model.frames import to_frame, to_table
+from totes_dagster.stages.remodel import remodel_rows, star_schema
 from totes_dagster_tests.model import naive
-from totes_dagster_tests.model.rows import frame, rows_of
+from totes_dagster_tests.model.rows import MOMENTS, ingested, rows_of
 
 
 def calendar(*days: date) -> list[dict[str, object]]:
     series = pd.Series(pd.array(list(days), dtype=pd.ArrowDtype(pa.date32())))
-    return to_table(dim_date(series), star_schema("dim_date"), "dim_date").to_pylist()
+    return to_table(dim_date(series), star_schema("dim_date")).to_pylist()
 
 
 @given(day=st.dates(), years=st.integers(0, 5))
@@ -65,7 +65,14 @@ def test_a_day_has_its_iso_number_its_english_names_and_its_quarter(
 def test_the_named_days_are_those_of_stamps_and_text_dates_each_once(table: str, data: st.DataObject) -> None:
     rows = data.draw(rows_of(table))
     texts = ["payment_date"] if table == "payment" else ["agreed_delivery_date", "agreed_payment_date"]
-    days = named_days(frame(table, rows)[[f"{table}_id", "created_at", "last_updated", *texts]], f"{table}_id")
+    fact = remodel_rows(f"fact_{table}", {table: ingested(table, rows)}).rows
     expected = {row[stamp].date() for row in rows for stamp in ("created_at", "last_updated")}
     expected |= {date.fromisoformat(row[text]) for row in rows for text in texts}
-    assert sorted(days) == sorted(expected)
+    assert sorted(named_days(to_frame(fact))) == sorted(expected)
+
+
+@given(st.lists(MOMENTS | st.integers(-(2**62), 2**62) | st.none()))
+def test_the_day_of_a_moment_is_its_day_or_none_outside_the_calendar(moments: list[datetime | int | None]) -> None:
+    days = day_of(pd.Series(pa.array(moments, pa.timestamp("us")), dtype=pd.ArrowDtype(pa.timestamp("us"))))
+    assert days.dtype == pd.ArrowDtype(pa.date32())
+    assert pa.array(days, from_pandas=True).to_pylist() == [naive.day_and_time(moment)[0] for moment in moments]

@@ -1,4 +1,4 @@
-"""From a frame of the model to a table of exactly the declared schema, or an error that says which row is wrong."""
+"""From a frame of the model to a table of exactly the declared schema."""
 
 from datetime import date
 from decimal import Decimal
@@ -7,7 +7,6 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from totes_dagster.errors import InvalidRowsError
 from totes_dagster.model.frames import to_frame, to_table
 
 SCHEMA = pa.schema(
@@ -35,7 +34,7 @@ def payments(**columns: pa.Array) -> pd.DataFrame:
 
 def test_the_table_has_exactly_the_schema_whatever_else_the_frame_holds() -> None:
     frame = payments(more=pa.array([1, 2, 3]))[["more", "note", "amount", "payment_id"]]
-    table = to_table(frame, SCHEMA, "fact_payment")
+    table = to_table(frame, SCHEMA)
     assert table.schema.equals(SCHEMA)
     assert table.to_pylist() == [
         {"payment_id": 11, "amount": Decimal("1.10"), "note": ""},
@@ -49,7 +48,7 @@ def test_types_that_hold_the_same_values_are_made_the_schemas_own() -> None:
         payment_id=pa.array([11, 12, 13], pa.int64()),
         amount=pa.array([Decimal("1.1000"), Decimal("2.0000"), Decimal("3.0000")], pa.decimal128(20, 4)),
     )
-    table = to_table(frame, SCHEMA, "fact_payment")
+    table = to_table(frame, SCHEMA)
     assert table.schema.equals(SCHEMA)
     assert table.column("amount").to_pylist() == [Decimal("1.10"), Decimal("2.00"), Decimal("3.00")]
 
@@ -59,14 +58,6 @@ def test_a_frame_keeps_the_types_of_its_table() -> None:
     frame = to_frame(table)
     assert [dtype.pyarrow_dtype for dtype in frame.dtypes] == table.schema.types
     assert pa.Table.from_pandas(frame, schema=table.schema).equals(table)
-
-
-def test_a_missing_value_is_refused_by_table_column_and_key_of_the_first_such_row() -> None:
-    amounts = pa.array([Decimal("1.10"), None, None], pa.decimal128(10, 2))
-    with pytest.raises(
-        InvalidRowsError, match=r"fact_payment\.amount must have a value, but 2 rows have none.*payment_id is 12\."
-    ):
-        to_table(payments(amount=amounts), SCHEMA, "fact_payment")
 
 
 @pytest.mark.parametrize(
@@ -79,13 +70,6 @@ def test_a_missing_value_is_refused_by_table_column_and_key_of_the_first_such_ro
     ],
     ids=["too large an integer", "too much money", "a fraction of a penny", "a word"],
 )
-def test_a_value_that_does_not_fit_is_refused_by_table_and_column(column: str, values: pa.Array) -> None:
-    with pytest.raises(InvalidRowsError) as refused:
-        to_table(payments(**{column: values}), SCHEMA, "fact_payment")
-    assert str(refused.value).startswith(f"fact_payment.{column} must be {SCHEMA.field(column).type}")
-
-
-def test_a_value_that_does_not_fit_is_refused_by_the_key_of_its_row() -> None:
-    amounts = pa.array([Decimal("1.10"), Decimal("100000000.00"), Decimal("3.30")], pa.decimal128(20, 2))
-    with pytest.raises(InvalidRowsError, match="payment_id is 12"):
-        to_table(payments(amount=amounts), SCHEMA, "fact_payment")
+def test_a_value_that_does_not_fit_is_refused_rather_than_changed(column: str, values: pa.Array) -> None:
+    with pytest.raises(pa.ArrowInvalid):
+        to_table(payments(**{column: values}), SCHEMA)

@@ -1,21 +1,23 @@
 """The databases and the zones of the lake as Dagster resources."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pyarrow as pa
 import pytest
-from dagster import AssetKey, build_input_context, build_output_context
+from dagster import AssetKey, Failure, build_input_context, build_output_context
 from moto import mock_aws
 from psycopg.conninfo import conninfo_to_dict
 
 from totes_dagster.errors import LakeError, SettingsError
 from totes_dagster.resources.databases import Totesys, Warehouse
 from totes_dagster.resources.zones import Zone
-from totes_dagster.stages.remodel import StarPart
+from totes_dagster.stages.remodel import Remodelled, StarPart
+
+Parts = Iterator[tuple[StarPart, Remodelled]]
 
 ROWS = pa.table({"design_id": pa.array([1, 2], pa.int32())})
 
@@ -26,10 +28,11 @@ def zone(tmp_path: Path) -> Zone:
 
 
 def part(batch: int, number: int = 0) -> StarPart:
-    return StarPart("dim_design", batch, f"dim_design/batch={batch}/part-{number}", {})
+    name = f"batch={batch}/part-{number}"
+    return StarPart("dim_design", batch, f"dim_design/{name}", f"quarantine/design/{name}", {})
 
 
-def said(zone: Zone, parts: Iterator[tuple[StarPart, pa.Table]]) -> dict[str, Any]:
+def said(zone: Zone, parts: Callable[[], Parts]) -> dict[str, Any]:
     """What the zone says of what it wrote."""
     context = build_output_context(asset_key=AssetKey(["processed", "dim_design"]))
     zone.handle_output(context, parts)
@@ -64,31 +67,35 @@ def test_a_zone_hands_a_table_over_unread(zone: Zone) -> None:
 def test_a_zone_writes_part_by_part_and_says_what(zone: Zone) -> None:
     written: list[list[str]] = []
 
-    def parts() -> Iterator[tuple[StarPart, pa.Table]]:
+    def parts() -> Parts:
         for batch, number in ((3, 0), (3, 1), (4, 0)):
             written.append(zone.lake.paths("dim_design"))
-            yield part(batch, number), ROWS
+            yield part(batch, number), Remodelled(ROWS, ROWS.slice(0, number))
 
-    metadata = said(zone, parts())
+    metadata = said(zone, parts)
     size = metadata.pop("bytes")
-    assert metadata == {"batches": "3, 4", "batch": 4, "rows": 6, "parts": 3}
+    assert metadata == {"batches": "3, 4", "batch": 4, "rows": 6, "quarantined": 1, "parts": 3}
     assert size > 0
     # Each is written before the next is computed.
     assert [len(paths) for paths in written] == [0, 1, 2]
     assert zone.lake.read_part("dim_design/batch=4/part-0").equals(ROWS)
+    # A quarantined part is there only where something is set aside.
+    assert zone.lake.paths("quarantine") == ["quarantine/design/batch=3/part-1"]
+    assert zone.lake.read_part("quarantine/design/batch=3/part-1").equals(ROWS.slice(0, 1))
 
 
 def test_a_zone_that_lacks_nothing_says_so(zone: Zone) -> None:
-    assert said(zone, iter(())) == {"batches": "none were missing", "batch": None, "rows": 0, "parts": 0, "bytes": 0}
+    nothing = {"batches": "none were missing", "batch": None, "rows": 0, "quarantined": 0, "parts": 0, "bytes": 0}
+    assert said(zone, lambda: iter(())) == nothing
 
 
 def test_what_was_written_before_a_failure_stays(zone: Zone) -> None:
-    def parts() -> Iterator[tuple[StarPart, pa.Table]]:
-        yield part(1), ROWS
+    def parts() -> Parts:
+        yield part(1), Remodelled(ROWS, ROWS.slice(0, 0))
         raise LakeError("it broke off")
 
-    with pytest.raises(LakeError, match="it broke off"):
-        said(zone, parts())
+    with pytest.raises(Failure, match="LakeError: it broke off"):
+        said(zone, parts)
     assert zone.lake.paths("dim_design") == ["dim_design/batch=1/part-0"]
 
 

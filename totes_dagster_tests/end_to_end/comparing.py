@@ -1,0 +1,87 @@
+"""Comparing a world's two ends as reconciliation does, also while its warehouse is damaged for a moment."""
+
+from typing import Any
+
+import psycopg
+from psycopg import IsolationLevel, sql
+from sqlalchemy import Boolean, Column, Date, Integer, Numeric, String, Table, Time
+
+from totes_dagster.schema.warehouse import current_view_of, is_fact, natural_key_of, record_id_of
+from totes_dagster.stages.comparison import TableDifferences, compare
+from totes_dagster.stages.source import Leader, snapshot_of
+from totes_dagster_tests.end_to_end.world import World
+
+OTHER_VALUES = {
+    Boolean: "not {}",
+    Integer: "coalesce({}, 0) + 1",
+    Numeric: "{} + 0.01",
+    Date: "{} + 1",
+    Time: "{} + interval '1 ms'",
+    String: "coalesce({}, '') || ' '",
+}
+"""For each type, an expression of a value that is as close to a column's own as can be."""
+
+
+def compared(world: World, *damage: str | sql.Composable, leader: Leader | None = None) -> dict[str, TableDifferences]:
+    """What the comparison finds in each star table while this damage is done to the warehouse, undone afterwards."""
+    if leader is None:
+        with snapshot_of(world.platform.source) as leader:
+            return compared(world, *damage, leader=leader)
+    with psycopg.connect(world.warehouse_url) as connection:
+        connection.isolation_level = IsolationLevel.REPEATABLE_READ
+        connection.execute("set local session_replication_role = replica")  # no foreign key is in the way
+        connection.execute("select set_config('search_path', quote_ident(%s), true)", [world.platform.schema])
+        for statement in damage:
+            assert connection.execute(statement).rowcount != 0, statement
+        connection.execute("set local search_path = pg_catalog")  # the comparison must not depend on it
+        found = compare(leader, world.platform.source, connection, world.platform.schema)
+        connection.rollback()
+    return found
+
+
+def wrong(found: dict[str, TableDifferences]) -> dict[str, TableDifferences]:
+    """The tables in which anything was found."""
+    return {name: differences for name, differences in found.items() if differences or differences.unaccounted}
+
+
+def only(found: dict[str, TableDifferences]) -> TableDifferences:
+    """What was found in the one table in which anything was."""
+    (differences,) = wrong(found).values()
+    return differences
+
+
+def rows_of(star: Table) -> sql.Identifier:
+    """Where the current rows of a star table are."""
+    return sql.Identifier(current_view_of(star) if is_fact(star) else star.name)
+
+
+def some_key(world: World, star: Table, condition: sql.Composable | str = "true") -> Any:
+    """The key of a row in the middle of a star table, or of those of its rows that fulfil a condition."""
+    key = sql.Identifier(natural_key_of(star))
+    rows = world.ask(
+        sql.SQL("select {key} from {rows} where {condition} order by {key}")
+        .format(key=key, rows=rows_of(star), condition=sql.SQL(condition) if isinstance(condition, str) else condition)
+        .as_string(None)
+    )
+    return rows[len(rows) // 2][0]
+
+
+def update_of(star: Table, key: Any, column: Column[Any], value: str) -> sql.Composed:
+    """A statement that gives a column of the current row of a key the value of an expression."""
+    unique = record_id_of(star) if is_fact(star) else natural_key_of(star)
+    return sql.SQL(
+        "update {table} set {column} = {value} where {unique} = (select {unique} from {rows} where {natural} = {key})"
+    ).format(
+        table=sql.Identifier(star.name),
+        column=sql.Identifier(column.name),
+        value=sql.SQL(value).format(sql.Identifier(column.name)),
+        unique=sql.Identifier(unique),
+        rows=rows_of(star),
+        natural=sql.Identifier(natural_key_of(star)),
+        key=sql.Literal(key),
+    )
+
+
+def other_value(column: Column[Any]) -> str:
+    """An expression of another value than a column's own."""
+    return next(value for type_, value in OTHER_VALUES.items() if isinstance(column.type, type_))

@@ -1,0 +1,56 @@
+"""An embedded server that also listens at a port of this machine, and asks for passwords there."""
+
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+import psycopg
+
+from totes_dagster.local.postgres import EmbeddedPostgres
+
+PASSWORD = "p@ss/w0rd?&#%"
+"""Full of what has to be percent-encoded in a URI."""
+
+_RULES = """
+local all all trust
+hostnossl all encrypted 127.0.0.1/32 reject
+host all reader,encrypted 127.0.0.1/32 scram-sha-256
+host all nobody,limited,retired,visitor 127.0.0.1/32 trust
+"""
+
+_ROLES = f"""
+create role reader login password '{PASSWORD}';
+create role encrypted login password '{PASSWORD}';
+create role unlisted login password '{PASSWORD}';
+create role limited login connection limit 0;
+create role retired nologin;
+create role visitor login;
+create database closed;
+revoke connect on database closed from public
+"""
+"""`reader` is the one who gets in. `nobody` is not a role at all."""
+
+
+class TcpPostgres(EmbeddedPostgres):
+    """A server at a port of its own, besides its Unix socket."""
+
+    def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
+        super().__init__(directory, settings)
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port: int = probe.getsockname()[1]
+
+    def url(self, database: str = "postgres") -> str:
+        return super().url(database).replace("port=5432", f"port={self.port}")
+
+    def keep_out(self) -> None:
+        """Make the roles, and the rules of who gets in how."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            for statement in _ROLES.split(";"):
+                connection.execute(statement)
+            (self.data / "pg_hba.conf").write_text(_RULES)
+            connection.execute("select pg_reload_conf()")
+            while connection.execute("select from pg_hba_file_rules where 'visitor' = any (user_name)").rowcount != 1:
+                pass
+
+    def _server_command(self) -> list[str]:
+        return [*super()._server_command(), "-c", f"port={self.port}", "-c", "listen_addresses=127.0.0.1"]

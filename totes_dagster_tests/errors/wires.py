@@ -1,0 +1,111 @@
+"""What may stand between a client and PostgreSQL, or in its place: a wire, plain or with TLS, and no server at all.
+
+Threads, because psycopg and ADBC block; each thread ends when its connection does.
+"""
+
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+Serve = Callable[[socket.socket], None]
+
+_SSL_REQUEST = struct.pack("!ii", 8, 80877103)
+
+
+@contextmanager
+def listening(serve: Serve) -> Iterator[int]:
+    """Serve connections to a port of this machine for as long as the block runs; then nobody listens there."""
+    connections: list[socket.socket] = []
+
+    def accept() -> None:
+        with suppress(OSError):  # when it is closed
+            while True:
+                connection, _ = listener.accept()
+                connections.append(connection)
+                threading.Thread(target=_serve, args=(serve, connection), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield listener.getsockname()[1]
+        with suppress(OSError):  # wakes the thread that accepts, which closing does not
+            listener.shutdown(socket.SHUT_RDWR)
+    for connection in connections:
+        _close(connection)
+
+
+def silence(connection: socket.socket) -> None:
+    """Take what comes, and never answer."""
+    while connection.recv(4096):
+        pass
+
+
+def answer(reply: bytes) -> Serve:
+    """A server that answers whatever comes first with this, and hangs up."""
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(reply)
+
+    return serve
+
+
+def fatal_error(sqlstate: str, message: str) -> bytes:
+    """What PostgreSQL says to a client that it turns away."""
+    fields = b"".join(
+        kind + value.encode() + b"\0" for kind, value in ((b"S", "FATAL"), (b"C", sqlstate), (b"M", message))
+    )
+    return b"E" + struct.pack("!i", len(fields) + 5) + fields + b"\0"
+
+
+def wire_to(port: int) -> Serve:
+    """A wire to another port of this machine."""
+
+    def serve(connection: socket.socket) -> None:
+        _join(connection, socket.create_connection(("127.0.0.1", port)))
+
+    return serve
+
+
+def tls_to(port: int, certificate: ssl.SSLContext) -> Serve:
+    """A wire to a PostgreSQL server that speaks TLS for it, as the server itself does: after asking, in plain."""
+
+    def serve(connection: socket.socket) -> None:
+        if connection.recv(len(_SSL_REQUEST)) == _SSL_REQUEST:
+            connection.sendall(b"S")
+            with suppress(OSError):  # the client does not like our certificate
+                _join(
+                    certificate.wrap_socket(connection, server_side=True), socket.create_connection(("127.0.0.1", port))
+                )
+
+    return serve
+
+
+def _serve(serve: Serve, connection: socket.socket) -> None:
+    with suppress(OSError):
+        serve(connection)
+    _close(connection)
+
+
+def _join(one: socket.socket, other: socket.socket) -> None:
+    back = threading.Thread(target=_pump, args=(other, one), daemon=True)
+    back.start()
+    _pump(one, other)
+    back.join()
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+    for end in (source, sink):
+        _close(end)
+
+
+def _close(connection: socket.socket) -> None:
+    # The other thread that waits for this connection would not notice that it is closed.
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()

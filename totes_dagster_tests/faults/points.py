@@ -1,0 +1,109 @@
+"""The moments of a refresh at which something can fail, what can fail there, and the journal that a proxy asks.
+
+Nothing here knows a protocol: how a fault is carried out is in `postgres_proxy.py` and `s3_proxy.py`.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Fault(Enum):
+    """What goes wrong at a point: before the request is passed on, or after it was carried out, unless said."""
+
+    KILLED_BEFORE = "the refresh is killed before"
+    KILLED_AFTER = "the refresh is killed after"
+    CLOSED_BEFORE = "the connection is closed before"
+    CLOSED_AFTER = "the answer is lost"
+    CLOSED_MIDWAY = "the connection is closed in the middle of the answer"
+    INTERRUPTED_BEFORE = "something happens before"
+    INTERRUPTED_AFTER = "something happens after"
+
+    STATEMENT_TIMEOUT = "57014"
+    DISK_FULL = "53100"
+    DEADLOCK = "40P01"
+    ADMIN_SHUTDOWN = "57P01"
+    STARTING_UP = "57P03"
+
+    RESET = "the connection is reset"
+    INTERNAL_ERROR = "500 InternalError"
+    SLOW_DOWN = "503 SlowDown"
+    SLOW_DOWN_FOR_GOOD = "503 SlowDown, now and always"
+    UNANSWERED = "no answer comes, ever"
+
+    @property
+    def kills(self) -> bool:
+        """Whether it takes the refreshing process with it."""
+        return self in {Fault.KILLED_BEFORE, Fault.KILLED_AFTER}
+
+
+KILLS = (Fault.KILLED_BEFORE, Fault.KILLED_AFTER)
+DROPS = (Fault.CLOSED_BEFORE, Fault.CLOSED_AFTER)
+POSTGRES_ERRORS = (Fault.STATEMENT_TIMEOUT, Fault.DISK_FULL, Fault.DEADLOCK, Fault.ADMIN_SHUTDOWN)
+S3_ERRORS = (Fault.RESET, Fault.INTERNAL_ERROR, Fault.SLOW_DOWN)
+
+
+@dataclass(frozen=True, order=True)
+class Point:
+    """One request of a refresh to one server.
+
+    It is told from others by what it asks, and not by its place among all requests: the readers of a refresh work side
+    by side, so the order of requests is another one each time.
+
+    Attributes:
+        server: `source`, `warehouse` or `lake`.
+        request: what is asked for, without what differs between two runs.
+        occurrence: 1 for the first request of these words.
+    """
+
+    server: str
+    request: str
+    occurrence: int = 1
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether this is where something comes to stay: an object, or a transaction of the warehouse."""
+        if self.server == "lake":
+            return self.request.startswith("PUT ")
+        return self.server == "warehouse" and self.request.lower().startswith("commit")
+
+    def __str__(self) -> str:
+        return f"{self.server}: {self.request[:100]} (#{self.occurrence})"
+
+
+class Journal:
+    """The points that a refresh reaches, and the fault that waits at one of them.
+
+    Args:
+        point: where the fault waits; None to let the refresh pass and only take down the points.
+        fault: what then happens.
+        interrupt: called there by the proxy for faults that are more than an answer: it kills a process or restarts a
+            server.
+    """
+
+    def __init__(
+        self, point: Point | None = None, fault: Fault | None = None, interrupt: Callable[[], None] = lambda: None
+    ) -> None:
+        self.points: list[Point] = []
+        self.interrupt = interrupt
+        self.reached = threading.Event()
+        self._point = point
+        self._fault = fault
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._lock = threading.Lock()
+
+    def reach(self, server: str, request: str) -> Fault | None:
+        """Take down a point; return what goes wrong there."""
+        with self._lock:
+            self._counts[server, request] += 1
+            point = Point(server, request, self._counts[server, request])
+            self.points.append(point)
+            if self._point is None:
+                return None
+            lasting = self._fault is Fault.SLOW_DOWN_FOR_GOOD and self.reached.is_set()
+            if point == self._point or (lasting and (server, request) == (self._point.server, self._point.request)):
+                self.reached.set()
+                return self._fault
+            return None

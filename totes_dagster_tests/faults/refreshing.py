@@ -1,0 +1,123 @@
+"""A refresh in a process of its own, which can be killed; and how it ended.
+
+Starting Python anew would cost more than the refresh, so the processes are forked from one that has imported
+everything and has done nothing yet.
+"""
+
+import os
+import signal
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+
+from totes_dagster.database import Database
+from totes_dagster.errors import TotesError
+from totes_dagster.lake.store import Lake
+from totes_dagster.platform import Platform
+from totes_dagster.stages.refresh import refresh
+
+PROCESSES = get_context("forkserver")
+PROCESSES.set_forkserver_preload(["totes_dagster_tests.faults.preloaded"])
+
+_LONGEST = 60  # seconds that a refresh may take, whatever happens to it
+
+
+class End(Enum):
+    """How a refresh ended."""
+
+    SUCCESS = "it succeeded"
+    NAMED_ERROR = "it failed of an error of the platform's"
+    OTHER_ERROR = "it failed of something that has no name of the platform's"
+    DIED = "its process is gone"
+    HANGS = "it did not end"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a refresh ended, and what it said."""
+
+    end: End
+    error: str = ""
+    said: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.end.value} {self.error} {self.said}".strip()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A platform in words that another process understands.
+
+    Attributes:
+        environment: variables that this process has besides.
+    """
+
+    source: str
+    warehouse: str
+    ingestion: str
+    processed: str
+    schema: str = "public"
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def platform(self) -> Platform:
+        """The platform, in this process."""
+        return Platform(
+            source=Database("totesys", self.source),
+            warehouse=Database("warehouse", self.warehouse),
+            schema=self.schema,
+            ingestion=Lake(self.ingestion),
+            processed=Lake(self.processed),
+        )
+
+
+class RefreshProcess:
+    """A refresh that runs beside this process.
+
+    Args:
+        settings: the platform.
+        prepare: called in the new process before anything else.
+    """
+
+    def __init__(self, settings: Settings, prepare: Callable[[], None] | None = None) -> None:
+        self._outcome, channel = PROCESSES.Pipe(duplex=False)
+        self._process = PROCESSES.Process(target=_run, args=(settings, prepare, channel), daemon=True)
+        self._process.start()
+        channel.close()
+
+    def kill(self) -> None:
+        """Kill it as nobody can object to, and see that it is gone."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, signal.SIGKILL)
+        # The kernel closes its end of the channel when nothing of the process is left to run.
+        assert self._outcome.poll(_LONGEST)
+
+    def wait(self) -> Outcome:
+        """Wait for its end."""
+        if not self._outcome.poll(_LONGEST):
+            self.kill()
+            return Outcome(End.HANGS)
+        try:
+            outcome: Outcome = self._outcome.recv()
+        except EOFError:
+            outcome = Outcome(End.DIED)
+        finally:
+            self._outcome.close()
+        self._process.join()
+        return outcome
+
+
+def _run(settings: Settings, prepare: Callable[[], None] | None, channel: Connection) -> None:
+    try:
+        os.environ.update(settings.environment)
+        if prepare:
+            prepare()
+        refresh(settings.platform())
+    except TotesError as error:
+        channel.send(Outcome(End.NAMED_ERROR, type(error).__name__, str(error)))
+    except BaseException as error:
+        channel.send(Outcome(End.OTHER_ERROR, type(error).__name__, traceback.format_exc()))
+    else:
+        channel.send(Outcome(End.SUCCESS))

@@ -1,0 +1,98 @@
+"""PostgreSQL's wire protocol, as much of it as a proxy must understand: messages, and the statements in them.
+
+What is done with them is in `postgres_proxy.py`.
+"""
+
+import re
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO
+
+SSL_REQUEST, GSS_REQUEST, CANCEL_REQUEST = 80877103, 80877104, 80877102
+
+_CHANGING = (
+    (re.compile(r"'[0-9A-F]{8}-[0-9A-F]{8}-\d+'"), "'<snapshot>'"),
+    (re.compile(r"'\d+'::xid"), "'<xid>'::xid"),
+    (re.compile(r"\b[0-9a-f]{12,}\b"), "<name>"),
+    (re.compile(r"\s+"), " "),
+)
+"""What differs between two runs of the same statement."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message, of either side, after the startup."""
+
+    kind: bytes
+    body: bytes
+
+    def encode(self) -> bytes:
+        """As it goes over the wire."""
+        return self.kind + struct.pack("!i", len(self.body) + 4) + self.body
+
+
+def read_message(stream: BinaryIO) -> Message | None:
+    """The next message; None where the other side is gone."""
+    head = stream.read(5)
+    if len(head) < 5:
+        return None
+    kind, length = struct.unpack("!ci", head)
+    body = stream.read(length - 4)
+    return Message(kind, body) if len(body) == length - 4 else None
+
+
+def read_startup(stream: BinaryIO) -> tuple[int, bytes] | None:
+    """The first packet of a client, which has no kind: its code, and all of its bytes."""
+    head = stream.read(8)
+    if len(head) < 8:
+        return None
+    length, code = struct.unpack("!ii", head)
+    return code, head + stream.read(length - 8)
+
+
+def query(statement: str) -> Message:
+    """A simple query."""
+    return Message(b"Q", statement.encode() + b"\0")
+
+
+def fatal(sqlstate: str, message: str) -> Message:
+    """The answer of a server that does not let a client in."""
+    fields = ("SFATAL", "VFATAL", f"C{sqlstate}", f"M{message}")
+    return Message(b"E", b"".join(field.encode() + b"\0" for field in fields) + b"\0")
+
+
+def with_sqlstate(error: Message, sqlstate: str) -> Message:
+    """An error of the server under another code."""
+    fields = [
+        b"C" + sqlstate.encode() if field.startswith(b"C") else field for field in error.body.rstrip(b"\0").split(b"\0")
+    ]
+    return Message(error.kind, b"\0".join(fields) + b"\0\0")
+
+
+class Statements:
+    """Knows what a group of a connection's messages asks for: prepared statements are named long before they run."""
+
+    def __init__(self) -> None:
+        self._prepared: dict[bytes, str] = {}
+        self._copying = ""
+
+    def asked_by(self, group: list[Message]) -> str:
+        """The words of the group's request."""
+        asked = ""
+        for message in group:
+            fields = message.body.split(b"\0")
+            if message.kind == b"Q":
+                asked = fields[0].decode()
+            elif message.kind == b"P":
+                self._prepared[fields[0]] = fields[1].decode()
+                asked = f"prepare {fields[1].decode()}"
+            elif message.kind == b"B":
+                asked = self._prepared.get(fields[1], "?")
+            elif message.kind == b"c":
+                return f"end of {self._copying}"
+            elif message.kind == b"D" and not asked:
+                asked = "describe"
+        for pattern, instead in _CHANGING:
+            asked = pattern.sub(instead, asked)
+        self._copying = asked = asked.strip() or "nothing"
+        return asked
