@@ -91,7 +91,8 @@ class Database:
                 f"The URL of {self.name} is no libpq URI: give postgresql://user:password@host:port/database, and "
                 "percent-encode what is special in it (%40 for @, %2F for /)."
             )
-        defaults = {"application_name": "totes_dagster", "connect_timeout": "10"}
+        # ADBC takes what the server sends for UTF-8, whatever the database's own encoding is.
+        defaults = {"application_name": "totes_dagster", "connect_timeout": "10", "client_encoding": "UTF8"}
         hosts = str(given.get("hostaddr") or given.get("host") or os.environ.get("PGHOST") or "")
         remote = any(host and host not in _LOCAL_HOSTS and not host.startswith("/") for host in hosts.split(","))
         if remote and "PGSSLMODE" not in os.environ:

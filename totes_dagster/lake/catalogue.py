@@ -28,12 +28,17 @@ class SourceColumn(BaseModel):
 
 
 class SourceTable(BaseModel):
-    """A table of the source: its columns in order, those of its primary key, and whether the platform may read it."""
+    """A table of the source: its columns in order, and those of its primary key.
+
+    `inherited` says whether its rows include those of tables that inherit from it, for which the key does not hold;
+    `readable`, whether the platform may read it.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     columns: tuple[SourceColumn, ...]
     key: tuple[str, ...] = ()
+    inherited: bool = False
     readable: bool = True
 
     @property

@@ -52,6 +52,7 @@ class Census(_Record):
     `table_oid` tells the table from another that takes its name; `columns`, a digest of its columns and their types,
     from what it was before its definition changed. `keys` is the checksum of the primary keys, `versions` that of the
     row versions (key and `xmin`): equal checksums with equal counts mean the same keys, the same versions.
+    `keyed` says whether every row has a key of its own that the warehouse can hold.
     """
 
     table_oid: int
@@ -59,6 +60,7 @@ class Census(_Record):
     rows: int
     keys: int
     versions: int
+    keyed: bool = True
 
 
 class TableEntry(_Record):

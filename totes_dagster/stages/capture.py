@@ -68,12 +68,12 @@ def capture_of_table(
         capture: how batches hold this table.
         entry: the table in the previous manifest.
         census: the table's counts now. Another table under the name, or one whose columns changed, is taken whole: its
-            rows may be old ones.
+            rows may be old ones. So is one whose keys do not tell its rows apart, or did not: its rows are judged
+            together.
         horizon: see `horizon_of`.
         recapture: take the whole table, changed or not.
         repair: keys of rows to take, changed or not.
-        unique_keys: whether the source sees to it that no two rows share a key. Where it does not, rows are judged
-            together, so the table is taken whole.
+        unique_keys: whether the source sees to it that no two rows share a key.
     """
     whole = TableCapture(Capture.WHOLE, unique_keys=unique_keys)
     if entry is None or horizon is None or recapture:
@@ -82,7 +82,9 @@ def capture_of_table(
         return whole
     if census == entry.census and not repair:
         return None
-    if capture is Capture.WHOLE or not unique_keys or len(repair) > _MANY_KEYS:
+    if not (census.keyed and entry.census.keyed):
+        return whole
+    if capture is Capture.WHOLE or len(repair) > _MANY_KEYS:
         return whole
     return TableCapture(Capture.CHANGES, horizon, tuple(repair))
 

@@ -37,7 +37,7 @@ from totes_dagster.stages.differences import Findings, Row, TableDifferences
 from totes_dagster.stages.fitting import UNFIT
 from totes_dagster.stages.progress import Progress, silent
 from totes_dagster.stages.remodel import REMODELS, driving_table, remodel_rows, star_schema
-from totes_dagster.stages.source import Follower, Leader, catalogue_of
+from totes_dagster.stages.source import Follower, Leader
 from totes_dagster.stages.versions import repeated_versions
 
 __all__ = ["TableDifferences", "compare"]
@@ -133,7 +133,7 @@ def compare(
         DatabaseError: the source cannot be reached, refuses, or breaks off.
         psycopg.Error: a connection that was passed breaks off.
     """
-    catalogue = catalogue_of(leader)
+    catalogue = leader.catalogue
     see_that_it_holds(deviations_of(catalogue))
     warehouse.execute("select set_config('datestyle', 'ISO', true)")
     found: dict[str, TableDifferences] = {}

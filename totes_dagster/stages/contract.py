@@ -90,7 +90,7 @@ def undeclared(catalogue: Catalogue, *, readable: bool | None = True) -> list[st
 
 def has_unique_keys(catalogue: Catalogue, table: str) -> bool:
     """Whether the source sees to it that each row of a declared table has a key of its own."""
-    return catalogue.tables[table].key == (key_of(TABLES[table]),)
+    return catalogue.tables[table].key == (key_of(TABLES[table]),) and not catalogue.tables[table].inherited
 
 
 def see_that_it_holds(deviations: list[Deviation]) -> None:

@@ -10,8 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-UNFIT = "unfit"
-"""Column of an ingested part: JSON object of columns whose value is not what they say, with the reason; or null."""
+UNFIT = "unfit: values of this row that the types of their columns cannot hold"
+"""Column of an ingested part: JSON object of columns whose value is not what they say, with the reason; or null.
+
+No column of the source can have the name, for PostgreSQL's names are at most 63 bytes long.
+"""
 
 # PostgreSQL's first moments (4714-11-24 BC). ADBC moves the epoch from 2000 to 1970 without looking for an overflow:
 # `infinity`, and what is past the year 294246, arrive as values before them.
@@ -48,7 +51,7 @@ def fitted(values: pa.Array, type_: pa.DataType) -> tuple[pa.Array, Misfits]:
 
 
 def unfit_column(misfits: dict[str, Misfits], rows: int) -> pa.Array:
-    """The column `unfit` of so many rows, from reasons by column and row."""
+    """The column `UNFIT` of so many rows, from reasons by column and row."""
     by_row: dict[int, dict[str, str]] = {}
     for column, reasons in misfits.items():
         for row, reason in reasons.items():
@@ -92,7 +95,7 @@ def _decoded(values: pa.Array) -> tuple[pa.Array, Misfits]:
             texts.append(None if value is None else value.decode())
         except UnicodeDecodeError:
             texts.append(None)
-            misfits[row] = f"is {value.decode(errors='backslashreplace')!r}, which is no UTF-8"
+            misfits[row] = f"is '{value.decode(errors='backslashreplace')}', which is no UTF-8"
     return pa.array(texts, pa.string()), misfits
 
 

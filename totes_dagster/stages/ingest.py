@@ -7,12 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from queue import SimpleQueue
+from urllib.parse import quote
 
 import pyarrow as pa
 
 from totes_dagster.database import Database
 from totes_dagster.errors import BatchConflictError, LakeError
-from totes_dagster.lake.catalogue import Catalogue, register
+from totes_dagster.lake.catalogue import register
 from totes_dagster.lake.log import BatchLog
 from totes_dagster.lake.manifest import Census, Manifest, Part, TableEntry
 from totes_dagster.lake.store import Lake
@@ -24,7 +25,6 @@ from totes_dagster.stages.progress import Progress, silent
 from totes_dagster.stages.source import (
     Follower,
     Leader,
-    catalogue_of,
     censuses_of,
     checksum_of_newest_keys,
     follower_of,
@@ -123,14 +123,14 @@ def ingest_snapshot(
     Raises:
         SourceSchemaError, DatabaseError, LakeError: see `ingest`.
     """
-    catalogue, deviations = _read_contract(leader)
-    work, censuses = _work_of(leader, catalogue, previous, recapture, repair or {})
+    deviations = contract_of(leader)
+    work, censuses = _work_of(leader, previous, recapture, repair or {})
     if not work:
         logger.info("Nothing changed in totesys since batch %d.", previous.batch if previous else 0)
         return Ingested(None, deviations)
-    contract = register(lake, catalogue)
+    contract = register(lake, leader.catalogue)
     batch = previous.batch + 1 if previous else 1
-    captured = _capture(source, leader, lake, batch, catalogue, censuses, work, progress)
+    captured = _capture(source, leader, lake, batch, censuses, work, progress)
     carried = dict(previous.tables) if previous else {}
     manifest = Manifest(batch=batch, contract=contract, snapshot=leader.snapshot, tables=carried | captured)
     if not BatchLog(lake).commit(manifest):
@@ -148,20 +148,23 @@ def changed_tables(source: Database, lake: Lake) -> list[str]:
     """
     previous = newest_batch(BatchLog(lake))
     with snapshot_of(source) as leader:
-        catalogue, _ = _read_contract(leader)
-        return [item.table for item in _work_of(leader, catalogue, previous, (), {})[0]]
+        contract_of(leader)
+        return [item.table for item in _work_of(leader, previous, (), {})[0]]
 
 
-def _read_contract(leader: Leader) -> tuple[Catalogue, list[Deviation]]:
-    catalogue = catalogue_of(leader)
-    deviations = deviations_of(catalogue)
+def contract_of(leader: Leader) -> list[Deviation]:
+    """How the source differs from the declaration without breaking the contract.
+
+    Raises:
+        SourceSchemaError: it breaks the contract.
+    """
+    deviations = deviations_of(leader.catalogue)
     see_that_it_holds(deviations)
-    return catalogue, deviations
+    return deviations
 
 
 def _work_of(
     leader: Leader,
-    catalogue: Catalogue,
     previous: Manifest | None,
     recapture: Collection[str],
     repair: Mapping[str, Collection[int]],
@@ -169,7 +172,7 @@ def _work_of(
     horizon, why_all = horizon_of(previous, leader.snapshot)
     if previous and horizon is None:
         logger.warning("%s Capturing every table whole.", why_all)
-    censuses = censuses_of(leader, catalogue)
+    censuses = censuses_of(leader)
     work = []
     for name, now in censuses.items():
         declared = TABLES.get(name)
@@ -182,7 +185,7 @@ def _work_of(
             horizon,
             recapture=name in recapture,
             repair=repair.get(name, ()),
-            unique_keys=declared is None or has_unique_keys(catalogue, name),
+            unique_keys=declared is None or has_unique_keys(leader.catalogue, name),
         )
         if item is None:
             continue
@@ -199,7 +202,6 @@ def _capture(
     leader: Leader,
     lake: Lake,
     batch: int,
-    catalogue: Catalogue,
     censuses: Mapping[str, Census],
     work: Collection[_Work],
     progress: Progress,
@@ -210,10 +212,10 @@ def _capture(
     idle: SimpleQueue[Follower] = SimpleQueue()
 
     def capture(item: _Work) -> tuple[str, TableEntry]:
-        name, folder = item.table, f"{item.table}/batch={batch:010}"
+        name, folder = item.table, f"{_folder_of(item.table)}/batch={batch:010}"
         follower = idle.get()
         try:
-            rows = _counted(follower.rows(name, catalogue.tables[name], item.capture), name, progress)
+            rows = _counted(follower.rows(name, leader.catalogue.tables[name], item.capture), name, progress)
             parts = _write_parts(lake, folder, attempt, rows)
             keys = _write_parts(lake, f"live_keys/{folder}", attempt, follower.keys(name)) if item.live_keys else None
         finally:
@@ -226,6 +228,11 @@ def _capture(
             idle.put(follower)
         # The largest tables first, so that the readers end together.
         return dict(pool.map(capture, sorted(work, key=lambda item: -censuses[item.table].rows)))
+
+
+def _folder_of(table: str) -> str:
+    """Where a table's parts lie. New ones can have any name, also one that is ours or no name of a folder."""
+    return table if table in TABLES else f"undeclared/{quote(table, safe='').replace('.', '%2E')}"
 
 
 def _counted(chunks: Iterator[pa.RecordBatch], table: str, progress: Progress) -> Iterator[pa.RecordBatch]:
@@ -264,7 +271,7 @@ def _tables(chunks: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 
 def _part(chunks: list[pa.RecordBatch]) -> pa.Table:
-    """Chunks as one table, without the column `unfit` where it says nothing."""
+    """Chunks as one table, without the column `UNFIT` where it says nothing."""
     rows = pa.Table.from_batches(chunks)
     says_nothing = UNFIT in rows.column_names and rows.column(UNFIT).null_count == rows.num_rows
     return rows.drop_columns(UNFIT) if says_nothing else rows

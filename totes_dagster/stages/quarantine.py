@@ -5,11 +5,11 @@ from the others.
 """
 
 import json
+from collections import Counter
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from sqlalchemy import Table
 
 from totes_dagster.model.contract import breaches_of
@@ -23,7 +23,7 @@ REASON = "reason"
 
 
 def quarantine_schema(source: str) -> pa.Schema:
-    """The Arrow schema of quarantined rows of a source table: its declared columns, `unfit`, and the reason."""
+    """The Arrow schema of quarantined rows of a source table: its declared columns, `UNFIT`, and the reason."""
     columns = [pa.field(field.name, field.type) for field in arrow_schema(TABLES[source].columns)]
     return pa.schema([*columns, pa.field(UNFIT, pa.string()), pa.field(REASON, pa.string(), nullable=False)])
 
@@ -34,7 +34,7 @@ def set_aside(star: Table, source: str, ingested: pa.Table, rows: pd.DataFrame) 
     Args:
         star: the star table.
         source: the source table that it has one row for each row of.
-        ingested: rows of the source table, with the column `unfit`.
+        ingested: rows of the source table, with the column `UNFIT`.
         rows: what the model made of them, in their order.
 
     Returns:
@@ -47,20 +47,19 @@ def set_aside(star: Table, source: str, ingested: pa.Table, rows: pd.DataFrame) 
             if column not in told:
                 told[column] = _told(star, source, column, breach, ingested.slice(position, 1))
     positions = sorted(complaints)
-    reasons = [". ".join(complaints[position].values()) for position in positions]
+    reasons = [". ".join(dict.fromkeys(complaints[position].values())) for position in positions]
     quarantined = ingested.take(pa.array(positions, pa.int64())).append_column(REASON, pa.array(reasons, pa.string()))
     sound = rows.drop(index=rows.index[positions]) if positions else rows
     return sound, quarantined.select(quarantine_schema(source).names).cast(quarantine_schema(source))
 
 
 def with_sound_values(star: Table, source: str, ingested: pa.Table) -> pa.Table:
-    """Rows of a source table that values can be looked up in: with a key, and with values that are what they say."""
-    positions = list(_complaints(star, source, ingested))
-    keep = pc.and_(
-        pc.is_valid(ingested.column(key_of(TABLES[source]))),
-        pc.invert(pc.is_in(pa.array(range(len(ingested)), pa.int64()), pa.array(positions, pa.int64()))),
-    )
-    return ingested.filter(keep)
+    """Rows of a source table that values can be looked up in: by a key of their own, with values that are as read."""
+    positions = set(_complaints(star, source, ingested))
+    keys = ingested.column(key_of(TABLES[source])).to_pylist()
+    rows = Counter(keys)
+    keep = [key is not None and rows[key] == 1 and position not in positions for position, key in enumerate(keys)]
+    return ingested.filter(pa.array(keep, pa.bool_()))
 
 
 def _complaints(star: Table, source: str, ingested: pa.Table) -> dict[int, dict[str, str]]:
@@ -96,7 +95,8 @@ def _value(row: pa.Table, name: str) -> str:
         return "null"
     if pa.types.is_string(value.type):
         return repr(value.as_py())
-    return str(value.cast(pa.string()))  # Python has no dates past the year 9999
+    text = str(value.cast(pa.string()))  # Python has no dates past the year 9999, and Arrow not many more
+    return "too far from now" if text.startswith("<value out of range") else text
 
 
 def _sources(column: Any, source: str) -> list[str]:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, LiteralString
+from typing import Any
 
 import psycopg
 import pyarrow as pa
@@ -16,12 +16,13 @@ from psycopg.rows import dict_row
 
 from totes_dagster.database import Database
 from totes_dagster.database_errors import named_error
+from totes_dagster.errors import DatabaseBusyError
 from totes_dagster.lake.catalogue import Catalogue, SourceColumn, SourceTable
 from totes_dagster.lake.manifest import Census, Snapshot
 from totes_dagster.schema.arrow import arrow_type
 from totes_dagster.schema.totesys import TABLES, key_of, metadata
 from totes_dagster.stages.capture import TableCapture
-from totes_dagster.stages.contract import undeclared
+from totes_dagster.stages.contract import has_unique_keys, undeclared
 from totes_dagster.stages.fitting import UNFIT, Misfits, fitted, unfit_column
 
 _ARRIVES_EXACTLY = {
@@ -34,7 +35,6 @@ _ARRIVES_EXACTLY = {
     "real",
     "smallint",
     "text",
-    "time without time zone",
     "timestamp with time zone",
     "timestamp without time zone",
     "character varying",
@@ -42,8 +42,8 @@ _ARRIVES_EXACTLY = {
 }
 """Types that ADBC delivers as they are. All others are read as text: enums, for one, would arrive as opaque bytes."""
 
-_COPIES = "totes_dagster_copies"
-"""Column of a query: how many rows share this row's key."""
+_ATTEMPTS = 5
+_LOCK_TIMEOUT = "10s"
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,33 @@ class Leader:
     connection: psycopg.Connection
     snapshot: Snapshot
     exported: str
+    catalogue: Catalogue
 
 
 @contextmanager
 def snapshot_of(source: Database) -> Iterator[Leader]:
-    """Take and export one read-only snapshot of the source, held for as long as the block runs."""
+    """Take and export one read-only snapshot of the source, held for as long as the block runs.
+
+    The tables are locked against changes of their definition first. Statements that rewrite a table do not honour
+    snapshots that were taken before: they would make it look empty. (PostgreSQL's documentation, "Caveats" of its
+    chapter on concurrency control, advises this.)
+
+    Raises:
+        DatabaseBusyError: others are changing the tables' definitions, and do not come to an end.
+    """
     with source.connect() as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
+        for _ in range(_ATTEMPTS):
+            expected = tables_read(_catalogue(connection))
+            connection.rollback()
+            _lock(connection, expected)
+            catalogue = _catalogue(connection)
+            if tables_read(catalogue) == expected:
+                break
+            connection.rollback()
+        else:
+            raise DatabaseBusyError("The source's tables kept coming and going. Refresh when there are fewer changes.")
         (fields,) = (
             connection.cursor(row_factory=dict_row)
             .execute(
@@ -77,7 +96,7 @@ def snapshot_of(source: Database) -> Iterator[Leader]:
             .fetchall()
         )
         exported = fields.pop("exported")
-        yield Leader(connection, Snapshot(**fields), exported)
+        yield Leader(connection, Snapshot(**fields), exported, catalogue)
 
 
 def snapshot_position(connection: psycopg.Connection) -> str:
@@ -89,11 +108,19 @@ def snapshot_position(connection: psycopg.Connection) -> str:
     )
 
 
-def catalogue_of(leader: Leader) -> Catalogue:
+def _lock(connection: psycopg.Connection, tables: list[str]) -> None:
+    """Lock tables against changes of their definition; takes no snapshot yet."""
+    connection.execute(sql.SQL("set local lock_timeout = {}").format(sql.Literal(_LOCK_TIMEOUT)))
+    names = sql.SQL(", ").join(map(sql.Identifier, tables))
+    if tables:
+        connection.execute(sql.SQL("lock table {} in access share mode").format(names))
+
+
+def _catalogue(connection: psycopg.Connection) -> Catalogue:
     """The source's catalogue: all tables of the schemas that the declared ones are in, but its own bookkeeping."""
-    rows = leader.connection.execute(
+    rows = connection.execute(
         """
-        select relname, has_table_privilege(pg_class.oid, 'select'),
+        select relname, has_table_privilege(pg_class.oid, 'select'), relhassubclass and relkind = 'r',
                array(select keyed.attname::text from pg_constraint join pg_attribute as keyed on attrelid = conrelid
                      where conrelid = pg_class.oid and contype = 'p' and keyed.attnum = any (conkey)),
                pg_attribute.attname, format_type(atttypid, null), format_type(atttypid, atttypmod), not attnotnull,
@@ -109,68 +136,79 @@ def catalogue_of(leader: Leader) -> Catalogue:
     ).fetchall()
     tables: dict[str, SourceTable] = {}
     for name, in_order in groupby(rows, itemgetter(0)):
-        (_, readable, key, *_), *_ = columns = list(in_order)
+        (_, readable, inherited, key, *_), *_ = columns = list(in_order)
         tables[name] = SourceTable(
             columns=tuple(
                 SourceColumn(name=column, type=type_, full_type=full, nullable=nullable, labels=tuple(labels))
                 for *_, column, type_, full, nullable, labels in columns
             ),
             key=tuple(key),
+            inherited=inherited,
             readable=readable,
         )
     return Catalogue(tables=tables)
 
 
-def censuses_of(leader: Leader, catalogue: Catalogue) -> dict[str, Census]:
+def censuses_of(leader: Leader) -> dict[str, Census]:
     """Count every table that is read: one scan each, all in the snapshot."""
     counts = [
         sql.SQL(
-            """
-            select {name}, {regclass}::regclass::oid::bigint, count(*), coalesce(bit_xor({key}), 0),
-                   coalesce(bit_xor({version}), 0)
-            from {table}
-            """
+            "select {name}, {regclass}::regclass::oid::bigint, count(*), {keys}, {versions}, {keyed} from {table}"
         ).format(
             name=sql.Literal(name),
             regclass=sql.Literal(sql.Identifier(name).as_string(None)),
             table=sql.Identifier(name),
-            key=_checksum(name, "0"),
-            version=_checksum(name, "xmin::text::bigint"),
+            **_checksums(leader.catalogue, name),
         )
-        for name in tables_read(catalogue)
+        for name in tables_read(leader.catalogue)
     ]
-    rows = leader.connection.execute(sql.SQL("union all").join(counts)).fetchall()
+    rows = leader.connection.execute(sql.SQL(" union all ").join(counts)).fetchall()
     return {
-        name: Census(table_oid=oid, columns=catalogue.tables[name].digest, rows=count, keys=keys, versions=versions)
-        for name, oid, count, keys, versions in rows
+        name: Census(
+            table_oid=oid,
+            columns=leader.catalogue.tables[name].digest,
+            rows=count,
+            keys=keys,
+            versions=versions,
+            keyed=keyed,
+        )
+        for name, oid, count, keys, versions, keyed in rows
     }
 
 
 def tables_read(catalogue: Catalogue) -> list[str]:
-    """The tables that batches hold: the declared ones, and new ones that the platform may read."""
-    return [*TABLES, *undeclared(catalogue)]
+    """The tables that batches hold: the declared ones that are there, and new ones that the platform may read."""
+    return [*(name for name in TABLES if name in catalogue.tables), *undeclared(catalogue)]
 
 
 def checksum_of_newest_keys(leader: Leader, table: str, count: int) -> int:
     """Checksum of the `count` highest keys of a declared table, as in `Census.keys`; 0 for none."""
     statement = sql.SQL(
-        "select coalesce(bit_xor({checksum}), 0) "
+        "select coalesce(bit_xor(hashint8extended({key}, 0)), 0) "
         "from (select {key} from {table} order by {key} desc limit {count}) as newest"
-    ).format(
-        checksum=_checksum(table, "0"),
-        key=sql.Identifier(key_of(TABLES[table])),
-        table=sql.Identifier(table),
-        count=sql.Literal(max(count, 0)),
-    )
+    ).format(key=sql.Identifier(key_of(TABLES[table])), table=sql.Identifier(table), count=sql.Literal(max(count, 0)))
     row = leader.connection.execute(statement).fetchone()
     return int(row[0]) if row else 0
 
 
-def _checksum(table: str, seed: LiteralString) -> sql.Composed:
-    """Hash of a row's key or, of a table whose key nobody declared, of its place."""
-    if table in TABLES:
-        return sql.SQL("hashint8extended({}, {})").format(sql.Identifier(key_of(TABLES[table])), sql.SQL(seed))
-    return sql.SQL("hashtidextended(ctid, {})").format(sql.SQL(seed))
+def _checksums(catalogue: Catalogue, table: str) -> dict[str, sql.Composable]:
+    """Aggregates over a table: checksums of keys and of row versions, and whether each row has a key of its own."""
+    if table in TABLES and has_unique_keys(catalogue, table):
+        key = sql.Identifier(key_of(TABLES[table]))
+        return {
+            "keys": sql.SQL("coalesce(bit_xor(hashint8extended({}, 0)), 0)").format(key),
+            "versions": sql.SQL("coalesce(bit_xor(hashint8extended({}, xmin::text::bigint)), 0)").format(key),
+            "keyed": sql.SQL("coalesce(min({0}) >= -2147483648 and max({0}) <= 2147483647, true)").format(key),
+        }
+    # Of a table whose rows have no keys of their own: by their place. Equal hashes must not cancel each other out.
+    checksum = (
+        "mod(coalesce(sum(hashint8extended(hashtidextended(ctid, {}), tableoid::bigint)), 0), 9223372036854775807)"
+    )
+    return {
+        "keys": sql.SQL(f"{checksum}::bigint").format(sql.Literal(0)),
+        "versions": sql.SQL(f"{checksum}::bigint").format(sql.SQL("xmin::text::bigint")),
+        "keyed": sql.Literal(table not in TABLES),
+    }
 
 
 class Follower:
@@ -182,18 +220,22 @@ class Follower:
         with connection.cursor() as cursor:
             cursor.execute("set transaction isolation level repeatable read read only")
             cursor.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(exported)).as_string(None))
+            cursor.execute("select current_setting('server_encoding')")
+            if cursor.fetchone() == ("SQL_ASCII",):
+                # Such a database holds any bytes. Its server would refuse to send what is no UTF-8; we look ourselves.
+                cursor.execute("set client_encoding to 'SQL_ASCII'")
 
     def rows(self, name: str, table: SourceTable, capture: TableCapture) -> Iterator[pa.RecordBatch]:
         """Stream what a batch takes from a table, in exact types: declared columns as declared, others as they come.
 
-        The last column, `unfit`, tells in words of values that the type before them cannot hold (see `fitting.py`).
+        The last column, `UNFIT`, tells in words of values that the type before them cannot hold (see `fitting.py`).
         """
         columns = [_selected(column) for column in table.columns]
         rows = sql.Identifier(name)
         if name in TABLES and not capture.unique_keys:
             # Nobody else sees to it that they are unique. Rows of a shared key are told apart by nothing.
             key = sql.Identifier(key_of(TABLES[name]))
-            columns.append(sql.SQL("count(*) over (partition by {}) as {}").format(key, sql.Identifier(_COPIES)))
+            columns.append(sql.SQL("count(*) over (partition by {})").format(key))
         statement = sql.SQL("select {} from {}").format(sql.SQL(", ").join(columns), rows)
         if capture.horizon is not None:
             # age() knows about wraparound; ids of 32 bits are compared by their distance from now.
@@ -202,8 +244,9 @@ class Follower:
                 key = sql.Identifier(key_of(TABLES[name]))
                 # Of one type on both sides, or PostgreSQL would not hash the keys, and compare each row with each.
                 statement += sql.SQL(" or {}::bigint = any ({}::bigint[])").format(key, sql.Literal(list(capture.keys)))
+        names = [column.name for column in table.columns]
         for chunk in self._stream(name, statement):
-            yield _exactly(name, chunk)
+            yield _exactly(name, names, chunk)
 
     def keys(self, name: str) -> Iterator[pa.RecordBatch]:
         """Stream all primary keys of a declared table that can be keys in the warehouse, in order."""
@@ -234,19 +277,18 @@ def _selected(column: SourceColumn) -> sql.Composed:
     return sql.SQL("{}" if column.type in _ARRIVES_EXACTLY else "{0}::text as {0}").format(name)
 
 
-def _exactly(name: str, chunk: pa.RecordBatch) -> pa.RecordBatch:
+def _exactly(name: str, names: list[str], chunk: pa.RecordBatch) -> pa.RecordBatch:
+    """A chunk's columns of these names in exact types, and `UNFIT`; a column after them counts rows of the same key."""
     declared: Mapping[str, Any] = dict(TABLES[name].columns) if name in TABLES else {}
     columns: dict[str, pa.Array] = {}
     misfits: dict[str, Misfits] = {}
-    for field, column in zip(chunk.schema, chunk.columns, strict=True):
+    for column, arrived in zip(names, chunk.columns, strict=False):
         # numeric arrives as an opaque string, which casts to decimal exactly.
-        values = column.storage if isinstance(column.type, pa.BaseExtensionType) else column
-        if field.name == _COPIES:
-            key = key_of(TABLES[name])
-            shared = {row: f"is the key of {n} rows" for row, n in enumerate(values.to_pylist()) if n > 1}
-            misfits[key] = {**misfits[key], **shared}
-            continue
-        type_ = arrow_type(declared[field.name]) if field.name in declared else values.type
-        columns[field.name], misfits[field.name] = fitted(values, type_)
+        values = arrived.storage if isinstance(arrived.type, pa.BaseExtensionType) else arrived
+        type_ = arrow_type(declared[column]) if column in declared else values.type
+        columns[column], misfits[column] = fitted(values, type_)
+    for row, copies in enumerate(chunk.column(len(names)).to_pylist() if chunk.num_columns > len(names) else ()):
+        if copies > 1:
+            misfits[key_of(TABLES[name])][row] = f"is the key of {copies} rows"
     columns[UNFIT] = unfit_column(misfits, chunk.num_rows)
     return pa.RecordBatch.from_pydict(columns)

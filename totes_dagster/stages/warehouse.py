@@ -150,12 +150,10 @@ class LoadTransaction:
         return set(keys)
 
     def release_quarantined(self, source: str, keys: set[int] | None) -> None:
-        """Take rows of these keys, and such without, off the list of quarantined rows; by default, all of the table."""
+        """Take rows of these keys off the list of quarantined rows; without keys, all of the source table."""
         where = sql.SQL("source_table = {}").format(sql.Literal(source))
         if keys is not None:
-            where += sql.SQL(" and (source_key is null or source_key = any ({}::integer[]))").format(
-                sql.Literal(sorted(keys))
-            )
+            where += sql.SQL(" and source_key = any ({}::integer[])").format(sql.Literal(sorted(keys)))
         self.execute(sql.SQL("delete from quarantine where {}").format(where))
 
     def append(self, table: Table, parts: Parts) -> int:

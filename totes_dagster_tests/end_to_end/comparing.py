@@ -6,8 +6,10 @@ import psycopg
 from psycopg import IsolationLevel, sql
 from sqlalchemy import Boolean, Column, Date, Integer, Numeric, String, Table, Time
 
-from totes_dagster.schema.warehouse import current_view_of, is_fact, natural_key_of, record_id_of
+from totes_dagster.schema.totesys import TABLES, key_of
+from totes_dagster.schema.warehouse import current_view_of, dim_date, is_fact, natural_key_of, record_id_of
 from totes_dagster.stages.comparison import TableDifferences, compare
+from totes_dagster.stages.remodel import driving_table
 from totes_dagster.stages.source import Leader, snapshot_of
 from totes_dagster_tests.end_to_end.world import World
 
@@ -22,18 +24,21 @@ OTHER_VALUES = {
 """For each type, an expression of a value that is as close to a column's own as can be."""
 
 
-def compared(world: World, *damage: str | sql.Composable, leader: Leader | None = None) -> dict[str, TableDifferences]:
+def compared(world: World, *damage: str | sql.Composable) -> dict[str, TableDifferences]:
     """What the comparison finds in each star table while this damage is done to the warehouse, undone afterwards."""
-    if leader is None:
-        with snapshot_of(world.platform.source) as leader:
-            return compared(world, *damage, leader=leader)
+    with snapshot_of(world.platform.source) as leader:
+        return compared_in(leader, world, *damage)
+
+
+def compared_in(leader: Leader, world: World, *damage: str | sql.Composable) -> dict[str, TableDifferences]:
+    """The same, in a given snapshot of the source."""
     with psycopg.connect(world.warehouse_url) as connection:
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         connection.execute("set local session_replication_role = replica")  # no foreign key is in the way
         connection.execute("select set_config('search_path', quote_ident(%s), true)", [world.platform.schema])
         for statement in damage:
             assert connection.execute(statement).rowcount != 0, statement
-        connection.execute("set local search_path = pg_catalog")  # the comparison must not depend on it
+        connection.execute("set local search_path = pg_catalog")  # the comparison does not depend on it
         found = compare(leader, world.platform.source, connection, world.platform.schema)
         connection.rollback()
     return found
@@ -55,15 +60,26 @@ def rows_of(star: Table) -> sql.Identifier:
     return sql.Identifier(current_view_of(star) if is_fact(star) else star.name)
 
 
-def some_key(world: World, star: Table, condition: sql.Composable | str = "true") -> Any:
-    """The key of a row in the middle of a star table, or of those of its rows that fulfil a condition."""
-    key = sql.Identifier(natural_key_of(star))
-    rows = world.ask(
-        sql.SQL("select {key} from {rows} where {condition} order by {key}")
-        .format(key=key, rows=rows_of(star), condition=sql.SQL(condition) if isinstance(condition, str) else condition)
-        .as_string(None)
+def keys_of(world: World, star: Table, condition: sql.Composable | str = "true") -> list[Any]:
+    """The keys of a star table's current rows that fulfil a condition, but for members without a source row."""
+    query = sql.SQL("select {key} from {rows} where {condition} order by {key}").format(
+        key=sql.Identifier(natural_key_of(star)),
+        rows=rows_of(star),
+        condition=sql.SQL(condition) if isinstance(condition, str) else condition,
     )
-    return rows[len(rows) // 2][0]
+    keys = [key for (key,) in world.ask(query.as_string(None))]
+    if star is dim_date:
+        return keys
+    source = TABLES[driving_table(star.name)]
+    with psycopg.connect(world.source_url) as connection:
+        present = {key for (key,) in connection.execute(f"select {key_of(source)} from {source.name}")}
+    return [key for key in keys if key in present]
+
+
+def some_key(world: World, star: Table, condition: sql.Composable | str = "true") -> Any:
+    """One of these keys, from the middle."""
+    keys = keys_of(world, star, condition)
+    return keys[len(keys) // 2]
 
 
 def update_of(star: Table, key: Any, column: Column[Any], value: str) -> sql.Composed:

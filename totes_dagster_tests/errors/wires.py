@@ -9,31 +9,44 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 Serve = Callable[[socket.socket], None]
 
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 
+@dataclass(frozen=True)
+class Listener:
+    """A port of this machine at which connections are served."""
+
+    port: int
+    connections: list[socket.socket]
+
+    def cut(self) -> None:
+        """Close all connections, without a word."""
+        for connection in self.connections:
+            _close(connection)
+
+
 @contextmanager
-def listening(serve: Serve) -> Iterator[int]:
-    """Serve connections to a port of this machine for as long as the block runs; then nobody listens there."""
-    connections: list[socket.socket] = []
+def listening(serve: Serve) -> Iterator[Listener]:
+    """Serve connections for as long as the block runs; then nobody listens there."""
 
     def accept() -> None:
         with suppress(OSError):  # when it is closed
             while True:
-                connection, _ = listener.accept()
-                connections.append(connection)
+                connection, _ = server.accept()
+                listener.connections.append(connection)
                 threading.Thread(target=_serve, args=(serve, connection), daemon=True).start()
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        listener = Listener(server.getsockname()[1], [])
         threading.Thread(target=accept, daemon=True).start()
-        yield listener.getsockname()[1]
+        yield listener
         with suppress(OSError):  # wakes the thread that accepts, which closing does not
-            listener.shutdown(socket.SHUT_RDWR)
-    for connection in connections:
-        _close(connection)
+            server.shutdown(socket.SHUT_RDWR)
+    listener.cut()
 
 
 def silence(connection: socket.socket) -> None:

@@ -26,11 +26,11 @@ def test_arrow_types_hold_what_the_columns_hold_exactly() -> None:
         "string",
         "date32[day]",
         "time64[us]",
-        "timestamp[ms]",
+        "timestamp[us]",
         "decimal128(10, 2)",
     }
     assert every["payment.payment_amount"] == every["fact_payment.payment_amount"] == pa.decimal128(10, 2)
-    assert every["payment.last_updated"] == pa.timestamp("ms")
+    assert every["payment.last_updated"] == pa.timestamp("us")
     assert every["fact_payment.last_updated_time"] == pa.time64("us")
     assert every["payment.payment_date"] == pa.string()
     assert every["payment_type.payment_type_name"] == pa.string()

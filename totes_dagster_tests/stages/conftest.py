@@ -56,7 +56,7 @@ def warehouse(request: pytest.FixtureRequest, database: Callable[..., str]) -> W
     migrate(made.database, made.schema)
     days = pd.Series([date(2023, 1, 1)], dtype=pd.ArrowDtype(pa.date32()))
     with made.begin() as transaction:
-        rows = to_table(calendar.dim_date(days), star_schema("dim_date"), "dim_date")
+        rows = to_table(calendar.dim_date(days), star_schema("dim_date"))
         assert transaction.copy(dim_date, iter([("calendar", rows)])) == 365
         transaction.commit()
     return made

@@ -22,8 +22,11 @@ SNAPSHOT = Snapshot(
 CENSUS = Census(table_oid=1, rows=3, keys=5, versions=7)
 
 
-def manifest(brought: Mapping[str, int], previous: Manifest | None = None) -> Manifest:
-    """The batch after `previous`, which brings some tables, each with so many parts; the first one brings all."""
+def manifest(brought: Mapping[str, int], previous: Manifest | None = None, *, rows: int = 1) -> Manifest:
+    """The batch after `previous`, which brings some tables, each with so many parts; the first one brings all.
+
+    Every part has so many `rows`.
+    """
     batch = previous.batch + 1 if previous else 1
     brought = brought if previous else dict.fromkeys(TABLES, 1) | brought
     entries = {
@@ -32,7 +35,7 @@ def manifest(brought: Mapping[str, int], previous: Manifest | None = None) -> Ma
             content=capture_of(TABLES[name]),
             census=CENSUS,
             parts=tuple(
-                Part(path=f"{name}/batch={batch:010}/part-{number:05}", rows=1, bytes=1) for number in range(parts)
+                Part(path=f"{name}/batch={batch:010}/part-{number:05}", rows=rows, bytes=1) for number in range(parts)
             ),
         )
         for name, parts in brought.items()

@@ -18,37 +18,50 @@ ENTRY = PREVIOUS.tables["payment"]
 
 
 def test_before_the_first_batch_every_row_is_new() -> None:
-    assert horizon_of(None, SNAPSHOT) is None
+    assert horizon_of(None, SNAPSHOT) == (None, "This is the first batch.")
 
 
 @pytest.mark.parametrize("field", ["system_identifier", "timeline", "database_oid"])
 def test_in_another_history_every_row_may_be_new(field: str) -> None:
-    assert horizon_of(PREVIOUS, SNAPSHOT.model_copy(update={field: 77})) is None
+    horizon, why = horizon_of(PREVIOUS, SNAPSHOT.model_copy(update={field: 77}))
+    assert horizon is None
+    assert "not the one that batch 1 was taken from" in why
+
+
+@pytest.mark.parametrize("xmax", [1000, 1001, 1000 + 2**31 - 1])
+def test_the_horizon_is_the_previous_xmin_as_long_as_32_bits_tell_ids_apart(xmax: int) -> None:
+    assert horizon_of(PREVIOUS, SNAPSHOT.model_copy(update={"xmax": xmax})) == (1000, "")
 
 
 @pytest.mark.parametrize(
-    ("xmax", "horizon"),
-    [(999, None), (1000, 1000), (1001, 1000), (1000 + 2**31 - 1, 1000), (1000 + 2**31, None), (2**40, None)],
+    ("xmax", "why"),
+    [
+        (999, "restored from a backup"),
+        (1000 + 2**31, "too many transactions ago"),
+        (2**40, "too many transactions ago"),
+    ],
 )
-def test_the_horizon_is_the_previous_xmin_as_long_as_32_bits_tell_ids_apart(xmax: int, horizon: int | None) -> None:
-    assert horizon_of(PREVIOUS, SNAPSHOT.model_copy(update={"xmax": xmax})) == horizon
+def test_where_ids_tell_nothing_every_row_may_be_new_and_it_is_said_why(xmax: int, why: str) -> None:
+    horizon, told = horizon_of(PREVIOUS, SNAPSHOT.model_copy(update={"xmax": xmax}))
+    assert horizon is None
+    assert why in told
 
 
 def test_the_horizon_is_where_the_oldest_transaction_of_then_began_not_where_the_newest_did() -> None:
     before = PREVIOUS.model_copy(update={"snapshot": SNAPSHOT.model_copy(update={"xmin": 500, "xmax": 1000})})
-    assert horizon_of(before, SNAPSHOT) == 500
+    assert horizon_of(before, SNAPSHOT) == (500, "")
 
 
 @pytest.mark.parametrize("capture", Capture)
 def test_a_table_whose_counts_are_the_same_is_not_captured(capture: Capture) -> None:
-    assert capture_of_table(capture, ENTRY, CENSUS, 1000, recapture=False) is None
+    assert capture_of_table(capture, ENTRY, CENSUS, 1000) is None
 
 
 @pytest.mark.parametrize("field", ["rows", "keys", "versions"])
 def test_a_table_of_which_one_count_differs_is_captured(field: str) -> None:
     census = CENSUS.model_copy(update={field: 99})
-    changes = capture_of_table(Capture.CHANGES, ENTRY, census, 1000, recapture=False)
-    whole = capture_of_table(Capture.WHOLE, ENTRY, census, 1000, recapture=False)
+    changes = capture_of_table(Capture.CHANGES, ENTRY, census, 1000)
+    whole = capture_of_table(Capture.WHOLE, ENTRY, census, 1000)
     assert changes == TableCapture(Capture.CHANGES, horizon=1000)
     assert whole == TableCapture(Capture.WHOLE)
 
@@ -62,6 +75,36 @@ def test_a_table_of_which_one_count_differs_is_captured(field: str) -> None:
 def test_a_table_is_captured_whole(capture: Capture, entry: object, horizon: int | None, *, recapture: bool) -> None:
     captured = capture_of_table(capture, entry, CENSUS, horizon, recapture=recapture)  # type: ignore[arg-type]
     assert captured == TableCapture(Capture.WHOLE)
+
+
+@pytest.mark.parametrize("capture", Capture)
+@pytest.mark.parametrize(("field", "value"), [("table_oid", 2), ("columns", "others")])
+def test_another_table_or_other_columns_under_the_name_are_captured_whole_though_no_count_differs(
+    capture: Capture, field: str, value: int | str
+) -> None:
+    census = CENSUS.model_copy(update={field: value})
+    assert capture_of_table(capture, ENTRY, census, 1000) == TableCapture(Capture.WHOLE)
+
+
+def test_where_nobody_sees_to_it_that_keys_are_unique_the_whole_table_is_captured() -> None:
+    changed = CENSUS.model_copy(update={"versions": 99})
+    captured = capture_of_table(Capture.CHANGES, ENTRY, changed, 1000, unique_keys=False)
+    assert captured == TableCapture(Capture.WHOLE, unique_keys=False)
+    assert capture_of_table(Capture.CHANGES, ENTRY, CENSUS, 1000, unique_keys=False) is None
+
+
+def test_rows_to_repair_are_captured_by_their_keys_with_what_changed_changed_or_not() -> None:
+    captured = capture_of_table(Capture.CHANGES, ENTRY, CENSUS, 1000, repair=[3, 5])
+    assert captured == TableCapture(Capture.CHANGES, horizon=1000, keys=(3, 5))
+    assert capture_of_table(Capture.WHOLE, ENTRY, CENSUS, 1000, repair=[3]) == TableCapture(Capture.WHOLE)
+
+
+def test_many_rows_to_repair_are_captured_with_the_whole_table() -> None:
+    some = capture_of_table(Capture.CHANGES, ENTRY, CENSUS, 1000, repair=range(10_000))
+    many = capture_of_table(Capture.CHANGES, ENTRY, CENSUS, 1000, repair=range(10_001))
+    assert some is not None
+    assert len(some.keys) == 10_000
+    assert many == TableCapture(Capture.WHOLE)
 
 
 def checksum(keys: set[int]) -> int:

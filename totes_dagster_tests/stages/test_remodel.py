@@ -1,6 +1,7 @@
 """What the processed zone must hold, as the manifests imply it, and what of it is missing."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from totes_dagster.errors import PartMissingError
+from totes_dagster.errors import PartDamagedError, PartMissingError, PartSchemaError
 from totes_dagster.lake.log import BatchLog
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.store import Lake
 from totes_dagster.schema import warehouse
-from totes_dagster.schema.arrow import arrow_schema
 from totes_dagster.schema.totesys import TABLES
+from totes_dagster.stages.quarantine import quarantine_schema
 from totes_dagster.stages.remodel import (
     REMODELS,
     StarPart,
@@ -26,7 +27,8 @@ from totes_dagster.stages.remodel import (
     star_schema,
     write_star,
 )
-from totes_dagster_tests.stages.manifests import history, star_rows
+from totes_dagster_tests.model.rows import ingested
+from totes_dagster_tests.stages.manifests import history, manifest
 
 EVENT_STARS = {
     "fact_sales_order": "sales_order",
@@ -171,19 +173,18 @@ def test_before_the_first_batch_nothing_is_missing(lake: Lake) -> None:
     assert missing_parts("dim_staff", BatchLog(lake), lake) == []
 
 
-def ingested(lake: Lake, table: str, rows: list[dict[str, Any]], columns: list[str] | None = None) -> BatchLog:
-    """A first batch, with these rows of one table in its one part."""
-    schema = arrow_schema(TABLES[table].columns)
-    content = star_rows("", *rows, schema=pa.schema([field for field in schema if field.type != pa.timestamp("ms")]))
-    stamps = pa.array([0] * len(rows), pa.timestamp("ms"))
-    for name in ("last_updated", "created_at"):
-        content = content.add_column(0, name, stamps)
-    assert lake.create_part(f"{table}/batch=0000000001/part-00000", content.select(columns or content.column_names))
-    return committed(lake, {})
+DESIGN = "design/batch=0000000001/part-00000"
+
+
+def ingested_designs(lake: Lake, *rows: dict[str, Any], told: int | None = None) -> BatchLog:
+    """A first batch with these designs, of which the manifest tells so many rows."""
+    assert lake.create_part(DESIGN, ingested("design", rows))
+    assert BatchLog(lake).commit(manifest({}, rows=len(rows) if told is None else told))
+    return BatchLog(lake)
 
 
 def test_a_star_part_is_computed_and_written_once(lake: Lake, tmp_path: Path) -> None:
-    ingested(lake, "design", [{"design_id": 1, "design_name": "Wooden"}, {"design_id": 2}])
+    ingested_designs(lake, {"design_id": 1, "design_name": "Wooden"}, {"design_id": 2})
     processed = Lake((tmp_path / "processed").as_uri())
     written = write_star(processed, remodelled("dim_design", lake, processed))
     path = "dim_design/v1/batch=0000000001/part-00000.parquet"
@@ -193,20 +194,81 @@ def test_a_star_part_is_computed_and_written_once(lake: Lake, tmp_path: Path) ->
     table = processed.read_part(path)
     assert table.schema == star_schema("dim_design")
     assert table.column("design_name").to_pylist() == ["Wooden", "design_name"]
+    assert processed.paths("quarantine") == []
     assert write_star(processed, remodelled("dim_design", lake, processed)) == Written()
 
 
-def test_what_another_remodel_wrote_first_is_left_as_it_is(lake: Lake, tmp_path: Path) -> None:
-    ingested(lake, "design", [{"design_id": 1}])
+def test_what_is_set_aside_is_written_beside_and_both_are_counted_in_the_star_part(lake: Lake, tmp_path: Path) -> None:
+    ingested_designs(lake, {"design_id": 1}, {"design_id": 2, "design_name": None}, {"design_id": 3})
     processed = Lake((tmp_path / "processed").as_uri())
-    parts = remodelled("dim_design", lake, processed)
-    part, rows = next(parts)
+    written = write_star(processed, remodelled("dim_design", lake, processed))
+    assert (written.rows, written.quarantined) == (2, 1)
+    assert processed.paths("quarantine") == ["quarantine/design/v1/batch=0000000001/part-00000.parquet"]
+    aside = processed.read_part("quarantine/design/v1/batch=0000000001/part-00000.parquet")
+    assert aside.schema == quarantine_schema("design")
+    assert aside.column("design_id").to_pylist() == [2]
+    kept = processed.read_part("dim_design/v1/batch=0000000001/part-00000.parquet")
+    assert kept.column("design_id").to_pylist() == [1, 3]
+    assert kept.schema.metadata == {b"ingested": b"3", b"quarantined": b"1"}
+    assert write_star(processed, remodelled("dim_design", lake, processed)) == Written()
+
+
+def test_what_is_set_aside_is_written_first_for_nobody_comes_back_once_the_star_part_is_there(lake: Lake) -> None:
+    ingested_designs(lake, {"design_id": 2, "design_name": None})
+    part, done = next(remodelled("dim_design", lake, lake))
+    created: list[str] = []
+
+    class Watched(Lake):
+        def create(self, path: str, data: bytes | pa.Buffer) -> bool:
+            created.append(path)
+            return super().create(path, data)
+
+    write_star(Watched(lake.url), [(part, done)])
+    assert created == [part.quarantine, part.path]
+
+
+def test_what_another_remodel_wrote_first_is_left_as_it_is(lake: Lake, tmp_path: Path) -> None:
+    ingested_designs(lake, {"design_id": 1})
+    processed = Lake((tmp_path / "processed").as_uri())
+    part, done = next(remodelled("dim_design", lake, processed))
     assert processed.create(part.path, b"another's")
-    assert write_star(processed, [(part, rows)]) == Written()
+    assert write_star(processed, [(part, done)]) == Written()
     assert processed.read(part.path) == pa.py_buffer(b"another's")
 
 
 def test_a_source_part_that_is_missing_is_named(lake: Lake) -> None:
     committed(lake, {})
-    with pytest.raises(PartMissingError, match="design/batch=0000000001/part-00000"):
+    with pytest.raises(PartMissingError, match=DESIGN):
         next(remodelled("dim_design", lake, lake))
+
+
+def test_a_source_part_of_fewer_rows_than_its_manifest_says_is_refused(lake: Lake) -> None:
+    ingested_designs(lake, {"design_id": 1}, told=2)
+    with pytest.raises(PartDamagedError, match=f"{DESIGN} in .* has 1 rows; its manifest says 2"):
+        next(remodelled("dim_design", lake, lake))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda rows: rows.drop_columns("file_name"),
+        lambda rows: rows.set_column(0, "design_id", pa.array([1], pa.int64())),
+        lambda rows: rows.set_column(1, "created_at", pa.array([0], pa.timestamp("ms"))),
+    ],
+    ids=["a column missing", "an integer of another width", "stamps of another resolution"],
+)
+def test_a_source_part_of_another_schema_is_refused_with_what_was_expected(
+    lake: Lake, spoil: Callable[[pa.Table], pa.Table]
+) -> None:
+    assert lake.create_part(DESIGN, spoil(ingested("design", [{}])))
+    committed(lake, {})
+    expected = f"(?s){DESIGN}.*does not have the columns of design.*Found: .*Expected: design_id int32, created_at"
+    with pytest.raises(PartSchemaError, match=expected):
+        next(remodelled("dim_design", lake, lake))
+
+
+def test_the_order_of_columns_in_a_source_part_does_not_matter(lake: Lake) -> None:
+    assert lake.create_part(DESIGN, ingested("design", [{"design_name": "Wooden"}], reverse=True))
+    committed(lake, {})
+    ((_, done),) = remodelled("dim_design", lake, lake)
+    assert done.rows.column("design_name").to_pylist() == ["Wooden"]
