@@ -146,6 +146,10 @@ def show_status(platform: Platform) -> None:
             ),
         ),
     )
+    aside = {table: found.rows for table, found in (warehouse.quarantined if warehouse else {}).items()}
+    if aside:
+        what = ", ".join(f"{rows:,} of {table}" for table, rows in aside.items())
+        console.print(f"Rows set aside, for reasons that the warehouse's table quarantine tells: {what}.")
     if not changed and head == loaded and head:
         console.print("The warehouse shows the source as it is now.")
     elif shown:

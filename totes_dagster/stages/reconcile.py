@@ -13,7 +13,6 @@ from psycopg import IsolationLevel, sql
 from totes_dagster.errors import BatchConflictError
 from totes_dagster.lake.log import BatchLog
 from totes_dagster.lake.manifest import Manifest
-from totes_dagster.migrations import migrate
 from totes_dagster.platform import Platform
 from totes_dagster.schema import warehouse
 from totes_dagster.stages.comparison import TableDifferences, compare
@@ -22,6 +21,7 @@ from totes_dagster.stages.load import LoadedBatch, restore_calendar
 from totes_dagster.stages.progress import Progress, silent
 from totes_dagster.stages.refresh import bring_up
 from totes_dagster.stages.remodel import REMODELS
+from totes_dagster.stages.retry import retried
 from totes_dagster.stages.source import Leader, snapshot_of
 from totes_dagster.stages.warehouse import LoadTransaction
 
@@ -52,18 +52,22 @@ def reconcile(platform: Platform, progress: Progress = silent) -> Reconciled:
         TotesError: see the stages. What was done before it stays done.
         BatchConflictError: other refreshes kept coming in between.
     """
-    migrate(platform.warehouse, platform.schema)
     for _ in range(ATTEMPTS):
-        # Read first: what is committed after the snapshot was taken is not to be followed by an older state.
-        previous = newest_batch(BatchLog(platform.ingestion))
-        with snapshot_of(platform.source) as leader:
-            done = _reconcile(platform, leader, previous, progress)
+        # The snapshot goes with its connection: what fails for a moment is begun anew.
+        done = retried("Reconcile", lambda: _attempt(platform, progress))
         if done is not None:
             return done
         logger.info("Another refresh came in between; comparing anew.")
     raise BatchConflictError(
         f"Other refreshes came in between, {ATTEMPTS} times in a row. Nothing is lost; reconcile when there are fewer."
     )
+
+
+def _attempt(platform: Platform, progress: Progress) -> Reconciled | None:
+    # Read first: what is committed after the snapshot was taken is not to be followed by an older state.
+    previous = newest_batch(BatchLog(platform.ingestion))
+    with snapshot_of(platform.source) as leader:
+        return _reconcile(platform, leader, previous, progress)
 
 
 def _reconcile(platform: Platform, leader: Leader, previous: Manifest | None, progress: Progress) -> Reconciled | None:
@@ -81,8 +85,8 @@ def _reconcile(platform: Platform, leader: Leader, previous: Manifest | None, pr
         return Reconciled(found, found, None, loaded)
 
     for star, differences in found.items():
-        for sample in differences.samples:
-            logger.warning("%s differs from the source: %s.", star, sample)
+        if differences:
+            logger.info("%d rows of %s differ from the source; repairing them.", differences.count, star)
     _mend(platform, found)
     repaired = ingest_snapshot(source, leader, lake, batch, repair=repairs_of(found), progress=progress)
     if repaired is None:
@@ -117,7 +121,7 @@ def _mend(platform: Platform, found: Mapping[str, TableDifferences]) -> None:
     ):
         for name, keys in doubled.items():
             removed = transaction.remove_repeated_versions(warehouse.FACTS[name], keys)
-            logger.warning("Removed %d versions of %s that repeated the one before.", removed, name)
+            logger.info("Removed %d versions of %s that repeated the one before.", removed, name)
         if found[warehouse.dim_date.name]:
             restore_calendar(transaction)
         transaction.commit()
