@@ -93,7 +93,7 @@ def _dagster(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     dagster_home.mkdir(parents=True, exist_ok=True)
     (dagster_home / "dagster.yaml").write_bytes(files("totes_dagster.local").joinpath("dagster.yaml").read_bytes())
     environment = {**os.environ, "DAGSTER_HOME": str(dagster_home), settings.HOME: str(home)}
-    _create_storage(dagster_home)
+    _prepare_storage(dagster_home)
     arguments = ["dev", "-m", "totes_dagster.definitions", "-h", _HOST, "-p", str(port)]
     with _log(home).open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own command
@@ -117,13 +117,20 @@ def _dagster(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
             process.wait()
 
 
-def _create_storage(dagster_home: Path) -> None:
-    """Create Dagster's storage before two processes do: both at once, on a new SQLite home, fail."""
-    from dagster import DagsterInstance  # noqa: PLC0415 - slow to import
+def _prepare_storage(dagster_home: Path) -> None:
+    """Create Dagster's storage before two processes do: both at once, on a new SQLite home, fail.
 
+    And mark runs as failed that are still in progress there. This home's lock is ours, so whoever was at work on them
+    is gone; nobody else would notice for an hour.
+    """
+    from dagster import DagsterInstance, DagsterRunStatus, RunsFilter  # noqa: PLC0415 - slow to import
+
+    ended = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
+    in_progress = RunsFilter(statuses=[status for status in DagsterRunStatus if status not in ended])
     with DagsterInstance.from_config(str(dagster_home)) as instance:
-        instance.get_runs_count()
         instance.get_daemon_statuses()
+        for run in instance.get_runs(in_progress):
+            instance.report_run_failed(run, "Its process ended with the `totes dev` that started it.")
 
 
 def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -130,7 +130,7 @@ def _load(
             done, made = _load_fact(transaction, table, manifest, incoming)
             placeholders.update(made)
         incoming.see_that_all_are_accounted_for(manifest.batch, done.staged)
-        if incoming.parts and table is not warehouse.dim_date:
+        if table is not warehouse.dim_date and (incoming.parts or manifest.brings(driving_table(star))):
             settle_quarantine(transaction, manifest, incoming)
         tables[star] = replace(done, ingested=incoming.ingested, quarantined=incoming.quarantined)
     add_missing_foreign_keys(transaction)

@@ -6,6 +6,7 @@ from the others.
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -28,7 +29,13 @@ def quarantine_schema(source: str) -> pa.Schema:
     return pa.schema([*columns, pa.field(UNFIT, pa.string()), pa.field(REASON, pa.string(), nullable=False)])
 
 
-def set_aside(star: Table, source: str, ingested: pa.Table, rows: pd.DataFrame) -> tuple[pd.DataFrame, pa.Table]:
+Unsound = Mapping[int, str]
+"""Keys under which nothing can be looked up, with the reason."""
+
+
+def set_aside(
+    star: Table, source: str, ingested: pa.Table, rows: pd.DataFrame, unsound: Mapping[str, Unsound]
+) -> tuple[pd.DataFrame, pa.Table]:
     """Part the rows of a star table that keep its contract from the source rows of those that do not.
 
     Args:
@@ -36,30 +43,43 @@ def set_aside(star: Table, source: str, ingested: pa.Table, rows: pd.DataFrame) 
         source: the source table that it has one row for each row of.
         ingested: rows of the source table, with the column `UNFIT`.
         rows: what the model made of them, in their order.
+        unsound: by column that refers to a table in which values are looked up, its unsound keys. Whatever refers to
+            them is set aside, so that the warehouse goes on showing what was there before.
 
     Returns:
         The sound rows, and the source rows of the others with the reason, as `quarantine_schema` says.
     """
     complaints = _complaints(star, source, ingested)
+    for column, reasons in unsound.items():
+        for position, key in enumerate(ingested.column(column).to_pylist() if reasons else ()):
+            if key in reasons:
+                complaints.setdefault(position, {})[column] = f"{source}.{column} is {key}, but {reasons[key]}"
     for position, breaches in breaches_of(star, rows).items():
         told = complaints.setdefault(position, {})
         for column, breach in breaches:
             if column not in told:
                 told[column] = _told(star, source, column, breach, ingested.slice(position, 1))
     positions = sorted(complaints)
-    reasons = [". ".join(dict.fromkeys(complaints[position].values())) for position in positions]
-    quarantined = ingested.take(pa.array(positions, pa.int64())).append_column(REASON, pa.array(reasons, pa.string()))
+    reasons_told = [". ".join(dict.fromkeys(complaints[position].values())) for position in positions]
+    quarantined = ingested.take(pa.array(positions, pa.int64()))
+    quarantined = quarantined.append_column(REASON, pa.array(reasons_told, pa.string()))
     sound = rows.drop(index=rows.index[positions]) if positions else rows
     return sound, quarantined.select(quarantine_schema(source).names).cast(quarantine_schema(source))
 
 
-def with_sound_values(star: Table, source: str, ingested: pa.Table) -> pa.Table:
-    """Rows of a source table that values can be looked up in: by a key of their own, with values that are as read."""
-    positions = set(_complaints(star, source, ingested))
+def sound_rows(star: Table, source: str, ingested: pa.Table) -> tuple[pa.Table, Unsound]:
+    """Rows of a source table in which a star table can look values up, and the keys of all others.
+
+    Sound is a row with a key of its own, and with values that are what they say.
+    """
+    complaints = _complaints(star, source, ingested)
     keys = ingested.column(key_of(TABLES[source])).to_pylist()
-    rows = Counter(keys)
-    keep = [key is not None and rows[key] == 1 and position not in positions for position, key in enumerate(keys)]
-    return ingested.filter(pa.array(keep, pa.bool_()))
+    copies = Counter(keys)
+    unsound = {keys[position]: ". ".join(dict.fromkeys(told.values())) for position, told in complaints.items()}
+    unsound |= {key: f"that is the key of {rows} rows of {source}" for key, rows in copies.items() if rows > 1}
+    unsound.pop(None, None)
+    sound = ingested.filter(pa.array([key is not None and key not in unsound for key in keys], pa.bool_()))
+    return sound, unsound
 
 
 def _complaints(star: Table, source: str, ingested: pa.Table) -> dict[int, dict[str, str]]:

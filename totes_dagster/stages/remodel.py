@@ -20,7 +20,7 @@ from totes_dagster.schema import totesys, warehouse
 from totes_dagster.schema.arrow import arrow_schema
 from totes_dagster.stages.fitting import UNFIT
 from totes_dagster.stages.progress import Progress, silent
-from totes_dagster.stages.quarantine import set_aside, with_sound_values
+from totes_dagster.stages.quarantine import set_aside, sound_rows
 from totes_dagster.stages.streams import described
 
 
@@ -217,9 +217,12 @@ def remodel_rows(star: str, inputs: dict[str, pa.Table]) -> Remodelled:
     remodel, table = REMODELS[star], warehouse.TABLES[star]
     driving, *lookups = remodel.inputs
     ingested = _with_unfit(inputs[driving])
-    sound = [with_sound_values(table, name, _with_unfit(inputs[name])) for name in lookups]
+    looked_up = {name: sound_rows(table, name, _with_unfit(inputs[name])) for name in lookups}
+    sound = [rows for rows, _ in looked_up.values()]
     rows = remodel.function(*(to_frame(rows.drop_columns(UNFIT)) for rows in (ingested, *sound)))
-    kept, quarantined = set_aside(table, driving, ingested, rows)
+    references = {key.parent.name: key.column.table.name for key in totesys.TABLES[driving].foreign_keys}
+    unsound = {column: looked_up[name][1] for column, name in references.items() if name in looked_up}
+    kept, quarantined = set_aside(table, driving, ingested, rows, unsound)
     counts = {"ingested": str(ingested.num_rows), "quarantined": str(quarantined.num_rows)}
     return Remodelled(to_table(kept, star_schema(star)).replace_schema_metadata(counts), quarantined)
 

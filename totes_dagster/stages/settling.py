@@ -5,13 +5,14 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from totes_dagster.errors import PartSchemaError
 from totes_dagster.lake.manifest import Manifest, TableEntry
 from totes_dagster.lake.store import Lake
 from totes_dagster.schema.totesys import TABLES, Capture, key_of
 from totes_dagster.schema.warehouse import quarantine
 from totes_dagster.stages.incoming import Incoming
 from totes_dagster.stages.remodel import driving_table
-from totes_dagster.stages.streams import Parts
+from totes_dagster.stages.streams import Parts, described
 from totes_dagster.stages.warehouse import LoadTransaction
 
 
@@ -47,6 +48,11 @@ def _settled(open_keys: set[int], entry: TableEntry, ingestion: Lake, source: st
 def _keys(ingestion: Lake, source: str, path: str) -> pa.Table:
     key = key_of(TABLES[source])
     keys = ingestion.read_part(path, columns=[key])
+    if keys.schema.names != [key] or keys.schema.types != [pa.int32()]:
+        raise PartSchemaError(
+            f"The part {path} in {ingestion.url} does not have the keys of {source}. Found: {described(keys.schema)}. "
+            f"Expected: {key} int32. Restore it from the bucket's versions."
+        )
     return pa.table({key: pc.drop_null(keys.column(key))}, pa.schema([pa.field(key, pa.int32(), nullable=False)]))
 
 

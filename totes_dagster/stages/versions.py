@@ -54,7 +54,9 @@ def told(fact: str, wrong: Iterable[BatchVersions], repeated: Counter[int]) -> l
         if numbers.late or found == (numbers.brought or 0):
             continue
         if numbers.brought is None:
-            lines.append(f"batch {numbers.batch} was never loaded, but {found} versions of {fact} are said to be of it")
+            lines.append(
+                f"batch {numbers.batch} was never loaded, but versions of {fact} are said to be of it: {found}"
+            )
         else:
             lines.append(f"batch {numbers.batch} brought {numbers.brought} versions of {fact}, but {found} are there")
     if len(lines) > _LINES:
