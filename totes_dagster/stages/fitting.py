@@ -5,7 +5,8 @@ So one value that nobody expected neither stops a batch nor changes on its way; 
 
 import json
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,6 +23,8 @@ _FIRST_TIMESTAMP = -210_866_803_200_000_000
 _FIRST_DATE = -2_440_588
 _INFINITY = -(2**63) + 946_684_800_000_000
 
+_LONGEST_NUMBER = 30
+
 Misfits = dict[int, str]
 """Reasons by row."""
 
@@ -36,10 +39,11 @@ def fitted(values: pa.Array, type_: pa.DataType) -> tuple[pa.Array, Misfits]:
         values, misfits = _decoded(values)
     else:
         misfits = {}
-    try:
-        return values.cast(type_), misfits
-    except pa.ArrowInvalid:
-        pass
+    # Arrow's cast of longer digits to decimals overflows, silently.
+    exact = not pa.types.is_decimal(type_) or pc.max(pc.utf8_length(values)).as_py() in range(_LONGEST_NUMBER)
+    with suppress(pa.ArrowInvalid):
+        if exact:
+            return values.cast(type_), misfits
     # Value by value, but each distinct one once.
     encoded = values.dictionary_encode()
     fits = [_cast(value, type_) for value in encoded.dictionary]
@@ -59,6 +63,21 @@ def unfit_column(misfits: dict[str, Misfits], rows: int) -> pa.Array:
     if not by_row:
         return pa.nulls(rows, pa.string())
     return pa.array([json.dumps(by_row[row]) if row in by_row else None for row in range(rows)], pa.string())
+
+
+def _decimal(number: Decimal, type_: pa.DataType) -> pa.Scalar | None:
+    """A number in a decimal type, or None where it is not finite, too large, or between two numbers of the type."""
+    sign, digits, exponent = number.as_tuple()
+    if not isinstance(exponent, int):
+        return None
+    while exponent < -type_.scale and digits and digits[-1] == 0:
+        digits, exponent = digits[:-1], exponent + 1
+    whole = "".join(map(str, digits)).lstrip("0")
+    if not whole:
+        return pa.scalar(Decimal(0), type_)
+    if exponent < -type_.scale or len(whole) + exponent + type_.scale > type_.precision:
+        return None
+    return pa.scalar(Decimal((sign, digits, exponent)), type_)
 
 
 def _without(values: pa.Array, wrong: pa.Array, reason: Callable[[int], str]) -> tuple[pa.Array, Misfits]:
@@ -99,7 +118,9 @@ def _decoded(values: pa.Array) -> tuple[pa.Array, Misfits]:
     return pa.array(texts, pa.string()), misfits
 
 
-def _cast(value: Any, type_: pa.DataType) -> Any:
+def _cast(value: pa.Scalar, type_: pa.DataType) -> pa.Scalar | None:
+    if pa.types.is_decimal(type_):
+        return _decimal(Decimal(value.as_py()), type_)
     try:
         return value.cast(type_)
     except pa.ArrowInvalid:
