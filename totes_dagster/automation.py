@@ -26,7 +26,7 @@ from totes_dagster.checks import matches_source
 from totes_dagster.resources.databases import Totesys
 from totes_dagster.resources.zones import Zone
 from totes_dagster.stages.ingest import changed_tables
-from totes_dagster.stages.source import snapshot_position
+from totes_dagster.stages.source import watching
 
 _GROUPS = AssetSelection.groups("ingestion", "processed", "warehouse")
 
@@ -84,11 +84,9 @@ def totesys_changes(context: SensorEvaluationContext, totesys: Totesys, ingestio
             return SkipReason(f"The last refresh failed at {failed_at:%H:%M:%S} UTC; trying again a minute later.")
         return RunRequest()
     source, lake = totesys.database(), ingestion_zone.lake
-    with source.connect(autocommit=True) as connection:
+    with watching(source) as position:
         # The cursor only saves counting the tables again while nothing at all was written in the cluster.
-        changed = _wait_for_change(
-            lambda: snapshot_position(connection), lambda: changed_tables(source, lake), context.cursor
-        )
+        changed = _wait_for_change(position, lambda: changed_tables(source, lake), context.cursor)
     if isinstance(changed, str):
         context.update_cursor(changed)
         return SkipReason("Nothing changed in totesys since the newest batch.")

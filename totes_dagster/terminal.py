@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
+from rich.text import Text
 
 from totes_dagster.lake.log import BatchLog
 from totes_dagster.local.stack import LocalStack
@@ -23,7 +24,7 @@ from totes_dagster.stages.refresh import Refreshed
 from totes_dagster.stages.remodel import REMODELS, missing_parts
 from totes_dagster.stages.status import warehouse_status
 
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False)  # what the source holds is text, and never markup
 
 
 @contextmanager
@@ -36,7 +37,12 @@ def shown_progress(totals: dict[str, int] | None = None) -> Iterator[Progress]:
     if not console.is_terminal:
         yield silent
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        TimeElapsedColumn(),
+    )
     with Bars(*columns, console=console, transient=True) as bars:
         tasks: dict[str, TaskID] = {}
         lock = threading.Lock()
@@ -88,17 +94,22 @@ def show_reconciled(reconciled: Reconciled) -> None:
     console.print(f"{what}; {f'{left:,} still do' if left else done}.", soft_wrap=True)
 
 
+def tell(who: str, what: str) -> None:
+    """Print a line that begins with whom it is about."""
+    console.print(Text.assemble((f"{who:<11}", "bold"), what), soft_wrap=True)
+
+
 def show_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     """Print rows as a table; numbers with thousands separators, to the right."""
     listed = [list(row) for row in rows]
     if title:
-        console.print(f"[bold]{title}[/]")
+        console.print(title, style="bold")
     table = Table(header_style="dim")
     for number, column in enumerate(columns):
         numeric = all(isinstance(row[number], int | float) and not isinstance(row[number], bool) for row in listed)
         table.add_column(column, justify="right" if numeric and listed else "left")
     for row in listed:
-        table.add_row(*(f"{value:,}" if type(value) is int else str(value) for value in row))
+        table.add_row(*(Text(f"{value:,}" if type(value) is int else str(value)) for value in row))
     console.print(table)
 
 

@@ -2,10 +2,10 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from dagster import (
@@ -20,6 +20,7 @@ from dagster import (
 
 from totes_dagster import automation
 from totes_dagster.automation import last_failure, reconcile_nightly, refresh_every_15_minutes, totesys_changes
+from totes_dagster.database import Database
 from totes_dagster.errors import SourceSchemaError
 from totes_dagster.schema.totesys import TABLES
 from totes_dagster.stages.refresh import refresh
@@ -112,15 +113,21 @@ def test_the_cursor_saves_counting_and_never_hides_a_change(graph: Graph, monkey
 def test_a_change_that_comes_while_the_sensor_watches_is_seen(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     _, cursor = look(graph)
     monkeypatch.setattr(automation, "_LOOK_FOR", 30.0)
-    position, looks = automation.snapshot_position, []
+    watching, looks = automation.watching, []
 
-    def position_while_somebody_works(connection: Any) -> str:
-        looks.append(position(connection))
-        if len(looks) == 3:
-            edit(graph)
-        return looks[-1]
+    @contextmanager
+    def watching_while_somebody_works(source: Database) -> Iterator[Callable[[], str]]:
+        with watching(source) as position:
 
-    monkeypatch.setattr(automation, "snapshot_position", position_while_somebody_works)
+            def look_and_work() -> str:
+                looks.append(position())
+                if len(looks) == 3:
+                    edit(graph)
+                return looks[-1]
+
+            yield look_and_work
+
+    monkeypatch.setattr(automation, "watching", watching_while_somebody_works)
     assert requested(graph, cursor) == "staff"
     assert len(looks) == 4
 

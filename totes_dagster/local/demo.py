@@ -6,6 +6,7 @@ from itertools import pairwise
 import psycopg
 from psycopg import sql
 from rich.rule import Rule
+from rich.text import Text
 
 from totes_dagster.errors import SettingsError
 from totes_dagster.local.simulator import Action, Simulator
@@ -18,7 +19,7 @@ from totes_dagster.stages.ingest import ingest
 from totes_dagster.stages.load import load
 from totes_dagster.stages.refresh import refresh, remodel
 from totes_dagster.stages.remodel import REMODELS
-from totes_dagster.terminal import console, seed_with_progress, show_table, shown_progress, summary
+from totes_dagster.terminal import console, seed_with_progress, show_table, shown_progress, summary, tell
 
 
 def show(orders: int) -> None:
@@ -43,14 +44,14 @@ def show(orders: int) -> None:
     with Simulator(stack.database_url("totesys"), seed=time.time_ns()) as simulator:
         sold = simulator.perform(Action.NEW_SALES_ORDER)
     (order,) = sold.ids["sales_order"]
-    console.print(f"[bold]totesys[/]    {sold.description}")
+    tell("totesys", sold.description)
     _refresh(platform)
     _show_history(platform, order)
 
     _heading("4. An edit that does not move last_updated, then a deletion")
     with psycopg.connect(stack.database_url("totesys")) as connection:
         connection.execute("update sales_order set units_sold = units_sold + 1 where sales_order_id = %s", [order])
-    console.print(f"[bold]totesys[/]    sales order {order:,}: one bag more, last_updated as it was")
+    tell("totesys", f"sales order {order:,}: one bag more, last_updated as it was")
     _refresh(platform)
     with psycopg.connect(stack.database_url("totesys")) as connection:
         for table in ("payment", "transaction"):
@@ -59,7 +60,7 @@ def show(orders: int) -> None:
                 [list(sold.ids["transaction"])],
             )
         connection.execute("delete from sales_order where sales_order_id = %s", [order])
-    console.print(f"[bold]totesys[/]    sales order {order:,}: deleted, with its transaction and payment")
+    tell("totesys", f"sales order {order:,}: deleted, with its transaction and payment")
     _refresh(platform)
     _show_history(platform, order)
 
@@ -97,7 +98,7 @@ def _refresh_in_stages(platform: Platform) -> None:
 def _refresh(platform: Platform) -> None:
     started = time.perf_counter()
     refreshed = refresh(platform)
-    console.print(f"[bold]warehouse[/]  {summary(refreshed)} [dim]{time.perf_counter() - started:.2f} s[/]")
+    tell("warehouse", f"{summary(refreshed)} {time.perf_counter() - started:.2f} s")
 
 
 def _show_history(platform: Platform, order: int) -> None:
@@ -116,4 +117,4 @@ def _show_history(platform: Platform, order: int) -> None:
 
 def _heading(text: str) -> None:
     console.print()
-    console.print(Rule(f"[bold]{text}[/]", align="left"))
+    console.print(Rule(Text(text, "bold"), align="left"))

@@ -19,7 +19,7 @@ from totes_dagster.errors import TotesError
 from totes_dagster.local.processes import die_with_parent
 from totes_dagster.local.simulator import Simulator
 from totes_dagster.local.stack import LocalStack, stack_home
-from totes_dagster.terminal import console, seed_with_progress
+from totes_dagster.terminal import console, seed_with_progress, tell
 
 _HOST = "127.0.0.1"
 _LOOK_EVERY = 0.2
@@ -56,7 +56,7 @@ def run(*, orders: int, rate: float, port: int) -> None:
         try:
             with console.status("Starting Dagster …"):
                 dagster = stack.enter_context(_dagster(home, port))
-            console.print(f"Dagster's UI: [bold]http://{_HOST}:{port}[/]")
+            tell("Dagster's UI", f"  http://{_HOST}:{port}")
             if embedded and rate > 0:
                 stack.enter_context(_simulator(local, rate))
                 console.print(f"The simulator changes totesys {rate:g} times per second.")
@@ -71,7 +71,7 @@ def run(*, orders: int, rate: float, port: int) -> None:
 @contextmanager
 def _alone(home: Path, port: int) -> Iterator[None]:
     """Make sure that nobody else is at work in this folder or on this port."""
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (home / "dev.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,6 +11,7 @@ from datetime import datetime
 from itertools import chain
 
 from adbc_driver_postgresql import dbapi
+from psycopg import sql
 from sqlalchemy import Constraint, Enum, ForeignKeyConstraint, UniqueConstraint
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import AddConstraint, CreateTable, DropConstraint, ExecutableDDLElement
@@ -86,7 +87,7 @@ def _empty_source(url: str) -> Iterator[dbapi.Cursor]:
             for statement in _add_constraints():
                 cursor.execute(str(statement.compile(dialect=_DIALECT)))
             for name in totesys.TABLES:
-                cursor.execute(f"ANALYZE {name}")
+                cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(name)).as_string(None))
             connection.commit()
     except dbapi.Error as error:
         raise SeedingError(

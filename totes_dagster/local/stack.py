@@ -29,6 +29,7 @@ class LocalStack:
 
     def start(self) -> "LocalStack":
         """See that the server runs and has both databases; keep it until the end of this process."""
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)  # what is in there is nobody else's
         self.server.start()
         self.server.create_database("totesys")
         self.server.create_database("warehouse")

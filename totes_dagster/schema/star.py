@@ -48,16 +48,17 @@ def fact(name: str, grain: str, record_id: str, *columns: Column[Any], version: 
 
     See `remodel_version_of` for `version`.
     """
+    number = Column(
+        record_id,
+        Integer,
+        primary_key=True,
+        autoincrement=True,
+        comment="Generated number of this version; of two versions of one row the newer has the higher number.",
+    )
     return Table(
         name,
         metadata,
-        Column(
-            record_id,
-            Integer,
-            primary_key=True,
-            autoincrement=True,
-            comment="Generated number of this version; of two versions of one row the newer has the higher number.",
-        ),
+        number,
         *columns,
         Column(
             "is_deleted",
@@ -68,7 +69,7 @@ def fact(name: str, grain: str, record_id: str, *columns: Column[Any], version: 
         ),
         Column("batch", BigInteger, nullable=False, comment="Batch that brought this version; 0 where none did."),
         # Finds the newest version of a row.
-        Index(f"{name}_newest_idx", columns[0].name, text(f"{record_id} desc")),
+        Index(f"{name}_newest_idx", columns[0], number.desc()),
         comment=grain,
         info={"natural_key": columns[0].name, "record_id": record_id, "version": version},
     )

@@ -1,6 +1,6 @@
 """Reading the source: its catalogue, its snapshot, its counts and its rows. It is only ever read."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -99,13 +99,20 @@ def snapshot_of(source: Database) -> Iterator[Leader]:
         yield Leader(connection, Snapshot(**fields), exported, catalogue)
 
 
-def snapshot_position(connection: psycopg.Connection) -> str:
-    """How far the source's cluster has come: as long as this stays the same, nobody has committed anything."""
-    return str(
-        connection.execute(
-            "select (select system_identifier from pg_control_system()) || ':' || pg_current_snapshot()"
-        ).fetchall()[0][0]
-    )
+@contextmanager
+def watching(source: Database) -> Iterator[Callable[[], str]]:
+    """How far the source's cluster has come, whenever asked: as long as that is the same, nobody has committed."""
+    with source.connect(autocommit=True) as connection:
+        connection.execute("set session characteristics as transaction read only")
+
+        def position() -> str:
+            return str(
+                connection.execute(
+                    "select (select system_identifier from pg_control_system()) || ':' || pg_current_snapshot()"
+                ).fetchall()[0][0]
+            )
+
+        yield position
 
 
 def _lock(connection: psycopg.Connection, tables: list[str]) -> None:
