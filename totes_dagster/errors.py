@@ -4,6 +4,7 @@ An error is *transient* where the same call may succeed in a moment; those are r
 others fail at once.
 """
 
+import re
 from typing import ClassVar
 
 
@@ -19,8 +20,8 @@ class TotesError(Exception):
 
 
 def one_line(text: object) -> str:
-    """Squeeze somebody else's message to one line that a sentence of ours can follow."""
-    squeezed = " ".join(str(text).split())
+    """Squeeze somebody else's message to one line that a sentence of ours can follow, without credentials of URLs."""
+    squeezed = re.sub(r":/{1,2}[^\s\"'<>]*@", "://***@", " ".join(str(text).split()))
     return squeezed if squeezed.endswith(("?", "!", ".")) else f"{squeezed}."
 
 

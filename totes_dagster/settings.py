@@ -45,7 +45,7 @@ _SPELLINGS = {
 }
 """Keys of a secret, by the names libpq has for them: ours, and those of secrets that RDS manages."""
 
-_DENIED = {"AccessDenied", "AccessDeniedException", "DecryptionFailure"}
+_DENIED = {"401", "403", "AccessDenied", "AccessDeniedException", "DecryptionFailure"}
 _BAD_CREDENTIALS = {
     "ExpiredToken",
     "ExpiredTokenException",
@@ -120,7 +120,10 @@ def _secret_string(secret_id: str) -> str:
     # The SDK's own idea is to wait for a minute, five times over.
     config = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
     try:
-        answer = boto3.client("secretsmanager", config=config).get_secret_value(SecretId=secret_id)
+        # A session of its own: the SDK's common one would keep the credentials that it found first, and knows
+        # AWS_DEFAULT_REGION only.
+        session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+        answer = session.client("secretsmanager", config=config).get_secret_value(SecretId=secret_id)
     except ClientError as error:
         refused = error.response.get("Error", {})
         raise _refusal(secret_id, refused.get("Code", ""), refused.get("Message", "")) from None
@@ -129,17 +132,19 @@ def _secret_string(secret_id: str) -> str:
             f"The secret {secret_id} cannot be read without AWS credentials. Set AWS_PROFILE or AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, or give the task a role."
         ) from error
-    except BotoCoreError as error:
+    except (BotoCoreError, ValueError) as error:  # the latter of an endpoint that is none
         raise SecretError(
-            f"The secret {secret_id} cannot be read from Secrets Manager: {one_line(error)} Check the region and the "
-            "network."
-        ) from error
+            f"The secret {secret_id} cannot be read from Secrets Manager: {one_line(error)} Check the region, "
+            "AWS_ENDPOINT_URL and the network."
+        ) from None  # an endpoint may hold a password
     return str(answer.get("SecretString", ""))
 
 
 def _refusal(secret_id: str, code: str, message: str) -> SecretError:
     """Name a refusal by Secrets Manager; not to be chained, for it may quote the signed request with its token."""
-    reason = one_line(f"{code}: {message.partition('The Canonical String')[0]}")
+    # Where an answer is not as Secrets Manager words it, botocore gives its status for a code, and all of it.
+    said = "" if code.isdecimal() else f": {message.partition('The Canonical String')[0]}"
+    reason = one_line(f"{code}{said}")
     could_not = f"The secret {secret_id} cannot be read from Secrets Manager: {reason}"
     if code == "ResourceNotFoundException":
         return SecretMissingError(f"{could_not} Check its name, the region and the account, or create it.")

@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from totes_dagster.errors import SettingsError
 from totes_dagster.platform import platform_from_environment, source_database, warehouse_database
-from totes_dagster.settings import is_configured, url_from_secret
+from totes_dagster.settings import is_configured, retry_seconds, url_from_secret
 
 ALL = {
     "TOTESYS_URL": "postgresql://reader:s3cret-t@source.example.com/totesys",
@@ -148,16 +148,13 @@ def refusal(secret_id: str) -> str:
 def test_what_a_secret_lacks_is_named(secrets: Any, key: str, named: str) -> None:
     secret = {name: value for name, value in SECRET.items() if name != key}
     secrets.create_secret(Name="totesys-secret", SecretString=json.dumps(secret))
-    assert refusal("totesys-secret") == f"The secret totesys-secret has no {named}."
+    assert refusal("totesys-secret") == f"The secret totesys-secret has no {named}. Add it to the object."
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [("s3cret", "is not JSON"), ('{"password": "s3cret"', "is not JSON"), ('["s3cret"]', "is not a JSON object")],
-)
-def test_a_secret_of_another_form_is_refused_without_showing_it(secrets: Any, content: str, reason: str) -> None:
+@pytest.mark.parametrize("content", ["s3cret", '{"password": "s3cret"', '["s3cret"]', '"s3cret"'])
+def test_a_secret_of_another_form_is_refused_without_showing_it(secrets: Any, content: str) -> None:
     secrets.create_secret(Name="totesys-secret", SecretString=content)
-    assert reason in refusal("totesys-secret")
+    assert "is not a JSON object" in refusal("totesys-secret")
 
 
 def test_a_binary_secret_is_refused(secrets: Any) -> None:
@@ -183,3 +180,16 @@ def test_a_database_comes_from_its_url_before_its_secret(secrets: Any, make: Any
     assert make(secret_id="a-secret").name == name
     assert conninfo_to_dict(make(secret_id="a-secret").url)["user"] == "reader"
     assert make("postgresql://other@host/db", "a-secret").url == "postgresql://other@host/db"
+
+
+@pytest.mark.parametrize(("given", "seconds"), [({}, 25.0), ({"TOTES_RETRY_SECONDS": ""}, 25.0)])
+def test_the_usual_patience_holds_unless_another_is_asked_for(given: dict[str, str], seconds: float) -> None:
+    assert retry_seconds(unless_set=25.0, environment=given) == seconds
+    assert retry_seconds(unless_set=25.0, environment={"TOTES_RETRY_SECONDS": "0"}) == 0
+    assert retry_seconds(unless_set=25.0, environment={"TOTES_RETRY_SECONDS": "1.5"}) == 1.5
+
+
+@pytest.mark.parametrize("given", ["-1", "soon", "nan", "inf", "1s"])
+def test_a_patience_that_is_no_number_of_seconds_is_refused(given: str) -> None:
+    with pytest.raises(SettingsError, match=f"TOTES_RETRY_SECONDS is '{given}': give a number of seconds"):
+        retry_seconds(unless_set=25.0, environment={"TOTES_RETRY_SECONDS": given})

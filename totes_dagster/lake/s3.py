@@ -3,8 +3,10 @@
 import os
 import re
 from datetime import timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
 from totes_dagster.errors import (
@@ -13,15 +15,28 @@ from totes_dagster.errors import (
     LakeAccessDeniedError,
     LakeError,
     LakeUnavailableError,
+    SettingsError,
     WrongRegionError,
     one_line,
 )
 
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig, S3Config
+
 _TIMEOUT = "60s"  # for a request with its answer; the largest parts are some 30 MB
 _CONNECT_TIMEOUT = "5s"
-_RETRIES = 4
-_RETRIES_END_AFTER = timedelta(seconds=30)
+_RETRIES: "RetryConfig" = {
+    "max_retries": 3,
+    "retry_timeout": timedelta(seconds=30),
+    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
+}
 """obstore repeats what S3 could not do at the moment; `stages/retry.py` goes on where this ends."""
+
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+_REGION = re.compile(r"[a-z0-9-]+")
+_ENDPOINT = re.compile(
+    r"https?://([^\s/?#@]+@)?([\w.-]+|\[[\da-f:.]+\])(:\d+)?(/[\w./~%-]*)?", re.ASCII | re.IGNORECASE
+)
 
 _WRONG_REGION = {"PermanentRedirect", "IllegalLocationConstraintException"}
 _BAD_CREDENTIALS = {
@@ -45,6 +60,7 @@ def open_bucket(bucket: str, prefix: str) -> S3Store:
 
     Raises:
         CredentialsMissingError: there are no credentials.
+        SettingsError: the bucket, the region, the endpoint or a timeout cannot be one.
     """
     # boto3 finds credentials and the region wherever the AWS SDKs look; obstore's own search knows no profiles.
     import boto3  # noqa: PLC0415 - slow to import, and folders do not need it
@@ -53,35 +69,44 @@ def open_bucket(bucket: str, prefix: str) -> S3Store:
 
     endpoint = _endpoint()
     try:
-        session = boto3.Session()
+        # boto3 itself knows AWS_DEFAULT_REGION only.
+        session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
         provider = Boto3CredentialProvider(session)
     except (BotoCoreError, ValueError) as error:
         raise CredentialsMissingError(
             f"No AWS credentials for s3://{bucket}: {one_line(error)} Set AWS_PROFILE or AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, or give the task a role."
         ) from error
-    return S3Store(
-        bucket,
-        prefix=prefix or None,
-        region=session.region_name or "us-east-1",
-        endpoint=endpoint or None,
-        client_options={
-            "allow_http": endpoint.startswith("http://"),
-            # The variables that obstore would read if we said nothing.
-            "timeout": os.environ.get("AWS_TIMEOUT") or _TIMEOUT,
-            "connect_timeout": os.environ.get("AWS_CONNECT_TIMEOUT") or _CONNECT_TIMEOUT,
-        },
-        retry_config={
-            "max_retries": _RETRIES,
-            "retry_timeout": _RETRIES_END_AFTER,
-            "backoff": {
-                "init_backoff": timedelta(milliseconds=100),
-                "max_backoff": timedelta(seconds=2),
-                "base": 2,
+    region = session.region_name or "us-east-1"
+    # obstore does not look at them, and dies of a request that it cannot put together.
+    if not _BUCKET.fullmatch(bucket):
+        raise SettingsError(f"{bucket!r} in the URL of the lake cannot be a bucket's name.")
+    if not _REGION.fullmatch(region):
+        raise SettingsError(f"{region!r} cannot be an AWS region. Set AWS_REGION to the one that s3://{bucket} is in.")
+    if endpoint and not _can_be_asked(endpoint):
+        raise SettingsError("AWS_ENDPOINT_URL is no http:// or https:// URL of a host. Correct or unset it.")
+    config: S3Config = {"region": region}
+    if endpoint:  # obstore takes no None
+        config["endpoint"] = endpoint
+    try:
+        return S3Store(
+            bucket,
+            prefix=prefix or None,
+            config=config,
+            client_options={
+                "allow_http": endpoint.startswith("http://"),
+                # The variables that obstore would read if we said nothing.
+                "timeout": os.environ.get("AWS_TIMEOUT") or _TIMEOUT,
+                "connect_timeout": os.environ.get("AWS_CONNECT_TIMEOUT") or _CONNECT_TIMEOUT,
             },
-        },
-        credential_provider=provider,
-    )
+            retry_config=_RETRIES,
+            credential_provider=provider,
+        )
+    except (BaseError, ValueError) as error:
+        reason = one_line(str(error).partition("Debug source")[0])
+        raise SettingsError(
+            f"s3://{bucket} cannot be opened: {reason} Check the lake's URL and the AWS_ settings."
+        ) from error
 
 
 def note_answer() -> None:
@@ -109,7 +134,7 @@ def named_error(url: str, doing: str, error: Exception) -> LakeError:
     text = str(error)
     code, status = _code_of(text), _status_of(text)
     broke_off = status is None and "HttpError" in text
-    never_began = broke_off and bool(re.search(r"kind: (Connect|Timeout)\b", text))
+    never_began = broke_off and bool(re.search(r"Error\(\s*Connect,", text))
     kinds: tuple[tuple[bool, type[LakeError], str], ...] = (  # the first that holds counts
         (code == "NoSuchBucket", BucketMissingError, "Create the bucket, or correct the lake's URL."),
         (
@@ -142,6 +167,13 @@ def named_error(url: str, doing: str, error: Exception) -> LakeError:
 
 def _endpoint() -> str:
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+
+
+def _can_be_asked(endpoint: str) -> bool:
+    try:
+        return bool(_ENDPOINT.fullmatch(endpoint)) and urlsplit(endpoint).port != 0
+    except ValueError:  # a port beyond the last
+        return False
 
 
 def _reason(text: str) -> str:

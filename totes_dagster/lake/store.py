@@ -156,9 +156,13 @@ def _open(url: str) -> ObjectStore:
         parts = urlsplit(url)
     except ValueError:
         parts = urlsplit("")
-    if "@" in parts.netloc:
+    # A slash in a password would end what is taken for the host.
+    if "@" in (parts.netloc if parts.scheme in {"s3", "file"} else url) or (
+        parts.scheme == "s3" and ":" in parts.netloc
+    ):
         raise SettingsError(
-            "The URL of a lake holds credentials. Leave them out; the AWS SDKs have their own settings for them."
+            "The URL of a lake seems to hold credentials. Give s3://bucket, s3://bucket/prefix or "
+            "file:///absolute/folder; the AWS SDKs have settings of their own for credentials."
         )
     if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
         folder = Path(unquote(parts.path))

@@ -32,19 +32,13 @@ class Backoff:
     patience: float = 25.0
 
 
-def retried(
-    what: str,
-    work: Callable[[], T],
-    backoff: Backoff | None = None,
-    sleep: Callable[[float], None] = time.sleep,
-) -> T:
+def retried(what: str, work: Callable[[], T], backoff: Backoff | None = None) -> T:
     """Do some work, again and again while it fails of a transient error.
 
     Args:
         what: the work's name, which begins a sentence in the log.
         work: what to do; it must be right to do it again, whether or not it was done before it failed.
         backoff: how long to wait; the usual, unless given, with the patience that `TOTES_RETRY_SECONDS` says.
-        sleep: how to wait.
 
     Raises:
         TotesError: the first permanent one, or the last transient one.
@@ -68,6 +62,5 @@ def retried(
         wait=tenacity.wait_exponential(waits.first, waits.longest) + tenacity.wait_random(0, waits.first),
         stop=is_over,
         before_sleep=say,
-        sleep=sleep,
         reraise=True,
     )(work)

@@ -162,7 +162,7 @@ def test_rows_from_before_are_kept_as_versions_that_no_batch_brought(unseen_comp
         ("British Pound",),
         ("Of another time",),
     ]
-    assert unseen_company.refresh().ingested is None
+    assert unseen_company.refresh().ingested.batch is None
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def plainly_loaded(company: World, tmp_path: Path) -> World:
         company.platform,
         *(f"drop view {fact.view}" for fact in oracle.FACTS.values()),
         *(f"alter table {fact} drop column is_deleted, drop column batch" for fact in oracle.FACTS),
-        "drop table load_history, totes_warehouse_version",
+        "drop table load_history, quarantine, totes_warehouse_version",
     )
     lakes = [Lake((tmp_path / "new" / zone).as_uri()) for zone in ("ingestion", "processed")]
     return World(replace(company.platform, ingestion=lakes[0], processed=lakes[1]))

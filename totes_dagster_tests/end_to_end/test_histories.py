@@ -64,7 +64,7 @@ def test_a_source_that_moves_to_another_cluster_is_captured_anew(company: World,
     with running(folder) as server:
         moved = founded(server, company)
         moved.change(EDIT.format(7), "delete from sales_order where sales_order_id = 8")
-        manifest = moved.refresh().ingested
+        manifest = moved.refresh().ingested.batch
         assert manifest is not None
         assert {name for name, entry in manifest.tables.items() if entry.content is Capture.WHOLE} == set(TABLES)
         assert moved.wrongs() == []
@@ -73,7 +73,7 @@ def test_a_source_that_moves_to_another_cluster_is_captured_anew(company: World,
         # All else is as it was, and no second version says it again.
         assert moved.ask_one("select count(*) from fact_sales_order") == 62
         assert moved.ask_one("select count(*) from fact_payment where batch > 1") == 0
-        assert moved.refresh().ingested is None
+        assert moved.refresh().ingested.batch is None
 
 
 def test_a_source_restored_from_a_copy_of_its_files_is_captured_anew(unseen_company: World, folder: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_source_restored_from_a_copy_of_its_files_is_captured_anew(unseen_comp
         assert restored.versions("fact_sales_order", 8) == ["live", "live"]
         assert restored.versions("fact_sales_order", 9) == ["live", "deleted", "live"]
         assert restored.versions("fact_sales_order", 10) == ["live", "live"]
-        assert restored.refresh().ingested is None
+        assert restored.refresh().ingested.batch is None
 
 
 def test_a_prepared_transaction_is_not_lost_however_late_it_commits(unseen_company: World, folder: Path) -> None:
@@ -145,7 +145,7 @@ def test_nothing_is_lost_or_doubled_when_transaction_ids_wrap_around(unseen_comp
         for key in (11, 12):
             assert company.versions("fact_sales_order", key) == ["live", "deleted"]
         assert company.ask_one("select count(*) from fact_sales_order") == 60 + 4 + 2
-        assert company.refresh().ingested is None
+        assert company.refresh().ingested.batch is None
 
 
 def newest_id(world: World) -> int:

@@ -13,7 +13,8 @@ import pytest
 from totes_dagster.local.seeding import seed
 from totes_dagster.local.simulator import Action, NothingToActOnError, Simulator
 from totes_dagster.platform import Platform
-from totes_dagster.stages.refresh import reconcile, refresh
+from totes_dagster.schema.totesys import TABLES
+from totes_dagster.stages.refresh import refresh
 from totes_dagster_tests import oracle
 from totes_dagster_tests.end_to_end.world import World
 
@@ -89,27 +90,26 @@ def test_no_reader_ever_sees_an_order_without_its_payment(company: World) -> Non
     assert company.wrongs() == []
 
 
-def test_a_reconciliation_that_finds_nothing_touches_no_row(company: World) -> None:
+def test_a_recapture_that_finds_nothing_touches_no_row(company: World) -> None:
     tables = (*oracle.DIMENSIONS, *oracle.FACTS)
 
     def places() -> dict[str, list[tuple]]:
         return {table: company.ask(f"select ctid::text, xmin::text from {table} order by ctid") for table in tables}
 
     before = places()
-    refreshed = reconcile(company.platform)
-    assert refreshed.ingested is not None
+    refreshed = company.refresh(recapture=TABLES)
     assert places() == before
     assert [batch.batch for batch in refreshed.loaded] == [2]
 
 
-def test_a_reconciliation_repairs_what_somebody_changed_in_the_warehouse(company: World) -> None:
+def test_a_recapture_repairs_what_somebody_changed_in_the_warehouse(company: World) -> None:
     with psycopg.connect(company.warehouse_url) as connection:
         connection.execute("update fact_sales_order set units_sold = -1 where sales_order_id = 7")
         connection.execute("update dim_staff set location = 'Atlantis'")
         connection.execute("delete from fact_payment where payment_id = 3")
     company.refresh()
     assert company.wrongs() != []
-    reconcile(company.platform)
+    company.refresh(recapture=TABLES)
     assert company.wrongs(strict=True) == []
     assert company.versions("fact_sales_order", 7) == ["live", "live"]
     assert company.versions("fact_payment", 3) == ["live"]

@@ -23,8 +23,9 @@ from totes_dagster.platform import Platform
 from totes_dagster.stages import ingest as ingest_stage
 from totes_dagster.stages.ingest import ingest
 from totes_dagster.stages.load import load
-from totes_dagster.stages.refresh import reconcile, remodel
-from totes_dagster.stages.remodel import REMODELS, Written, remodelled, write_star
+from totes_dagster.stages.reconcile import reconcile
+from totes_dagster.stages.refresh import remodel
+from totes_dagster.stages.remodel import REMODELS, remodelled, write_star
 from totes_dagster_tests import oracle
 from totes_dagster_tests.end_to_end.world import World
 
@@ -57,7 +58,7 @@ def live(world: World, seen: Callable[[], Objects]) -> None:
             simulator.step()
             if step % 4 == 3:
                 reconcile(world.platform)
-            world.refresh()
+            world.refresh(recapture=["payment", "staff"] if step % 5 == 4 else [])
             now = seen()
             assert {path: now.get(path) for path in known} == known
             assert len(now) > len(known)
@@ -107,7 +108,7 @@ def test_an_ingest_that_dies_before_its_commit_leaves_nothing_that_anybody_reads
     left = set(files(company.platform))
     assert company.head() == 1
     company.change(EDIT, "delete from sales_order where sales_order_id = 8")
-    manifest = company.refresh().ingested
+    manifest = company.refresh().ingested.batch
     assert manifest is not None
     assert manifest.batch == 2
     assert company.wrongs() == []
@@ -150,7 +151,7 @@ def test_a_remodel_that_comes_second_leaves_what_the_first_wrote(unseen_company:
     computed_twice = [list(remodelled("dim_staff", platform.ingestion, platform.processed)) for _ in range(2)]
     assert write_star(platform.processed, computed_twice[0]).parts == 1
     before = files(platform)
-    assert write_star(platform.processed, computed_twice[1]) == Written()
+    write_star(platform.processed, computed_twice[1])
     assert files(platform) == before
 
 
@@ -182,7 +183,7 @@ def test_a_load_that_dies_halfway_is_done_by_the_next(company: World, death: typ
 def test_a_table_of_many_parts_is_loaded_as_one(platform: Platform, small_parts: int) -> None:
     seed(platform.source.url, orders=110)
     world = World(platform)
-    manifest = world.refresh().ingested
+    manifest = world.refresh().ingested.batch
     assert manifest is not None
     assert [part.rows for part in manifest.tables["sales_order"].parts] == [25, 25, 25, 25, 10]
     assert world.wrongs(strict=True) == []
@@ -191,7 +192,7 @@ def test_a_table_of_many_parts_is_loaded_as_one(platform: Platform, small_parts:
         "update sales_order set units_sold = units_sold + 1 where sales_order_id > 20",
         "delete from payment where payment_id % 10 = 3",
     )
-    manifest = world.refresh().ingested
+    manifest = world.refresh().ingested.batch
     assert manifest is not None
     assert len(manifest.tables["payment"].live_keys) > 2
     assert len(manifest.tables["sales_order"].parts) == 4
@@ -240,7 +241,7 @@ def test_a_load_that_meets_a_damaged_part_names_it_and_changes_nothing(
         "update design set design_name = 'Drawn anew'",
         "delete from payment where payment_id = 3",
     )
-    manifest = ingest(platform.source, platform.ingestion)
+    manifest = ingest(platform.source, platform.ingestion).batch
     assert manifest is not None
     for star in REMODELS:
         remodel(platform, star)
@@ -295,7 +296,7 @@ def test_a_remodel_that_meets_a_damaged_part_names_it(
 ) -> None:
     platform = company.platform
     company.change(EDIT)
-    manifest = ingest(platform.source, platform.ingestion)
+    manifest = ingest(platform.source, platform.ingestion).batch
     assert manifest is not None
     path = manifest.tables["sales_order"].parts[0].path
     shown = shown_by(company)

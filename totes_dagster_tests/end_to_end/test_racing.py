@@ -37,7 +37,7 @@ def test_of_two_ingests_that_captured_the_same_only_one_commits_it(
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(ingest, platform.source, platform.ingestion) for _ in range(2)]
         results = [run.result(timeout=30) for run in runs]
-    assert sorted(manifest.batch if manifest else 0 for manifest in results) == [0, 2]
+    assert sorted(result.batch.batch if result.batch else 0 for result in results) == [0, 2]
 
     company.refresh()
     assert company.wrongs(strict=True) == []
@@ -67,7 +67,7 @@ def test_an_ingest_that_loses_its_number_captures_anew(
 
     def older_ingest() -> Manifest | None:
         first.waits = True
-        return ingest(platform.source, platform.ingestion)
+        return ingest(platform.source, platform.ingestion).batch
 
     monkeypatch.setattr(BatchLog, "commit", commit_later)
     with ThreadPoolExecutor(1) as pool:
@@ -75,7 +75,7 @@ def test_an_ingest_that_loses_its_number_captures_anew(
         older = pool.submit(older_ingest)
         assert captured.wait(20)
         company.change(EDIT.format(8), "delete from sales_order where sales_order_id = 10")
-        newer = ingest(platform.source, platform.ingestion)
+        newer = ingest(platform.source, platform.ingestion).batch
         overtaken.set()
         result = older.result(timeout=20)
 
@@ -100,7 +100,7 @@ def test_a_batch_that_somebody_commits_in_the_midst_of_a_refresh_does_not_break_
         if (stage, table) == ("remodel", "fact_payment") and not overtaken.is_set():
             overtaken.set()
             company.change(EDIT.format(8))
-            assert ingest(platform.source, platform.ingestion) is not None
+            assert ingest(platform.source, platform.ingestion).batch is not None
 
     company.change(EDIT.format(7), "update payment set paid = not paid")
     refresh(platform, progress=overtake)

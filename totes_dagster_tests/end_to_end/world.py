@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -43,8 +43,8 @@ class World:
     def warehouse_url(self) -> str:
         return self.platform.warehouse.url
 
-    def refresh(self) -> Refreshed:
-        return refresh(self.platform)
+    def refresh(self, *, recapture: Collection[str] = ()) -> Refreshed:
+        return refresh(self.platform, recapture=recapture)
 
     def change(self, *statements: str) -> None:
         """Change the source, in one transaction."""
@@ -86,6 +86,16 @@ class World:
         """What became of one row of a fact: `live` or `deleted` for each version, oldest first."""
         versions = oracle.history(self.warehouse_url, self.platform.schema)[fact].get(key, [])
         return ["deleted" if version[-2] else "live" for version in versions]
+
+    def quarantined(self) -> list[tuple[str, int | None]]:
+        """The source rows that the warehouse lists as set aside: table and key."""
+        return self.ask("select source_table, source_key from quarantine order by 1, 2")
+
+    def reason(self, table: str, key: int | None) -> str:
+        """Why the one row of this key is set aside."""
+        return self.ask_one(
+            "select reason from quarantine where source_table = %s and source_key is not distinct from %s", table, key
+        )
 
     def wrongs(self, *, strict: bool = False) -> list[str]:
         """Whatever is wrong with the warehouse, in one line each."""

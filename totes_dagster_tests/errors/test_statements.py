@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pyarrow as pa
@@ -24,6 +23,7 @@ from totes_dagster.errors import (
     TableMissingError,
     TotesError,
 )
+from totes_dagster.local.postgres import EmbeddedPostgres
 from totes_dagster_tests.errors.exposure import assert_clear
 from totes_dagster_tests.errors.tcp_postgres import TcpPostgres
 from totes_dagster_tests.errors.wires import listening, wire_to
@@ -31,24 +31,25 @@ from totes_dagster_tests.errors.wires import listening, wire_to
 MANY_ROWS = "select generate_series(1, 10_000_000) as key, 'a row of many'::text as text"
 
 
-@pytest.fixture
-def warehouse(database: Callable[..., str]) -> Database:
+@pytest.fixture(scope="module")
+def warehouse(postgres: EmbeddedPostgres) -> Iterator[Database]:
     """A database with a table, and one in a schema of its own."""
-    made = Database("warehouse", database())
+    assert postgres.create_database("failing")
+    made = Database("warehouse", postgres.url("failing"))
     with made.connect() as connection:
         connection.execute("create table payment (payment_id int primary key, amount numeric)")
         connection.execute("create schema private create table payment (payment_id int)")
-    return made
+        connection.execute("create role stranger login")
+    yield made
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute("drop database failing with (force)")
+        connection.execute("drop role stranger")
 
 
 @pytest.fixture
-def stranger(warehouse: Database) -> Iterator[Database]:
+def stranger(warehouse: Database) -> Database:
     """The same, for a user without any right."""
-    with warehouse.connect() as connection:
-        connection.execute("create role stranger login")
-    yield Database("warehouse", make_conninfo(warehouse.url, user="stranger"))
-    with warehouse.connect() as connection:
-        connection.execute("drop role stranger")
+    return Database("warehouse", make_conninfo(warehouse.url, user="stranger"))
 
 
 @contextmanager
@@ -70,12 +71,15 @@ def run(database: Database, connect: str, statement: str) -> None:
 @pytest.mark.parametrize(
     ("statement", "reason"),
     [
-        ("select * from payment", "permission denied for table payment"),
-        ("select * from private.payment", "permission denied for schema private"),
+        ("select * from payment", "permission denied for table payment."),
+        (
+            "select * from private.payment",
+            "permission denied for schema private (in: select * from private.payment).",
+        ),
     ],
 )
 def test_a_right_that_is_lacking_is_said(stranger: Database, connect: str, statement: str, reason: str) -> None:
-    with failing(AccessDeniedError, f"failed at warehouse: {reason}", "Grant the user of warehouse this right"):
+    with failing(AccessDeniedError, f"failed at warehouse: {reason} Grant the user of warehouse this right"):
         run(stranger, connect, statement)
 
 
@@ -109,12 +113,11 @@ def test_a_missing_column_is_said_with_the_statement_it_is_missing_in(warehouse:
     ],
 )
 def test_what_the_server_reports_is_named_by_its_sqlstate(
-    postgres: Any, connect: str, sqlstate: str, kind: type[DatabaseError]
+    warehouse: Database, connect: str, sqlstate: str, kind: type[DatabaseError]
 ) -> None:
     """Whatever language it speaks."""
-    database = Database("warehouse", postgres.url())
     with failing(kind, "A statement failed at warehouse: etwas ging schief"):
-        run(database, connect, f"do $$ begin raise exception 'etwas ging schief' using errcode = '{sqlstate}'; end $$")
+        run(warehouse, connect, f"do $$ begin raise exception 'etwas ging schief' using errcode = '{sqlstate}'; end $$")
 
 
 def test_only_what_may_pass_is_tried_again() -> None:

@@ -1,43 +1,41 @@
 """Many faults, one at a time: each happens to a refresh of a fresh copy of a scene, and is then judged."""
 
 import os
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import repeat
+from pathlib import Path
 
 from totes_dagster.errors import TotesError
 from totes_dagster.stages.refresh import refresh
 from totes_dagster_tests.end_to_end.world import World
 from totes_dagster_tests.faults.points import Fault, Journal, Point
-from totes_dagster_tests.faults.postgres_proxy import PostgresProxy
+from totes_dagster_tests.faults.proxied import ObjectStore, proxied
 from totes_dagster_tests.faults.refreshing import PROCESSES, End, Outcome, RefreshProcess, Settings
-from totes_dagster_tests.faults.s3_proxy import S3Proxy
 from totes_dagster_tests.faults.scenes import Scene, shown_by, unreadable
 from totes_dagster_tests.oracle import broken_foreign_keys
 
-_AT_ONCE = 3
+_AT_ONCE = 4
 """More than the cores of a small machine: who tries again waits a while first."""
 
-
-@dataclass(frozen=True)
-class ObjectStore:
-    """An S3 server, a bucket of it for the lakes, and the variables that lead there."""
-
-    endpoint: str
-    bucket: str
-    environment: Mapping[str, str]
+_ENDINGS = {
+    Fault.KILLED_BEFORE: {"DIED"},
+    Fault.KILLED_AFTER: {"DIED"},
+    # Nothing is lost where the driver only wanted to know something, and does without.
+    Fault.DISK_FULL: {"DiskFullError", "SUCCESS"},
+    Fault.SLOW_DOWN_FOR_GOOD: {"LakeUnavailableError"},
+}
+"""How a refresh may end of a fault. It must survive all others."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One thing that goes wrong, and how the refresh may end of it."""
+    """One thing that goes wrong."""
 
     point: Point
     fault: Fault
-    ends: frozenset[End]
 
     def __str__(self) -> str:
         return f"{self.fault.name} at {self.point}"
@@ -55,14 +53,14 @@ class Verdict:
 class Matrix:
     """Runs cases, some at once; each in a process that has nothing of another one's.
 
-    Attributes:
-        outcomes: how many refreshes ended in which way, by fault.
+    Every case needs a copy of a database, a process, and a refresh more: some hundred milliseconds of both cores.
     """
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self._pool = ProcessPoolExecutor(_AT_ONCE, PROCESSES, _adopt, [store.environment])
-        self.outcomes: Counter[tuple[str, str]] = Counter()
+        self._pool = ProcessPoolExecutor(_AT_ONCE, PROCESSES, _adopt, (store.environment,))
+        self._points: dict[Path, list[Point]] = {}
+        self._endings: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
     def close(self) -> None:
         """End the processes."""
@@ -70,16 +68,24 @@ class Matrix:
 
     def points(self, scene: Scene) -> list[Point]:
         """All points of a scene's refresh when nothing goes wrong, in an order that is the same each time."""
-        return self._pool.submit(_points, scene, self._store).result()
+        if scene.lake not in self._points:
+            self._points[scene.lake] = self._pool.submit(_points, scene, self._store).result()
+        return self._points[scene.lake]
 
     def wrongs(self, scene: Scene, cases: Iterable[Case]) -> list[str]:
         """Whatever is wrong after any of these faults, in one line each."""
         wrongs: list[str] = []
         for verdict in self._pool.map(_verdict, repeat(scene), cases, repeat(self._store)):
-            ending = f"{verdict.outcome.end.name} {verdict.outcome.error}".strip()
-            self.outcomes[verdict.case.fault.name, ending] += 1
+            self._endings[verdict.case.fault.name][verdict.outcome.ending] += 1
             wrongs += [f"{verdict.case}: {wrong}" for wrong in verdict.wrongs]
         return wrongs
+
+    def summary(self) -> Iterator[str]:
+        """How much was tried, and how it ended."""
+        cases = sum(map(Counter.total, self._endings.values()))
+        yield f"{cases} faults, of refreshes that have {sum(map(len, self._points.values()))} points"
+        for fault, endings in sorted(self._endings.items()):
+            yield f"{fault}: {', '.join(f'{count} {ending}' for ending, count in endings.most_common())}"
 
 
 def _adopt(environment: Mapping[str, str]) -> None:
@@ -89,7 +95,7 @@ def _adopt(environment: Mapping[str, str]) -> None:
 def _points(scene: Scene, store: ObjectStore) -> list[Point]:
     journal = Journal()
     with scene.copy(store.bucket) as settings:
-        outcome = _refresh(settings, scene, store, journal)
+        outcome = refresh_apart(settings, scene, journal, store)
         assert outcome == Outcome(End.SUCCESS), outcome
         assert shown_by(settings.platform()) == scene.states[-1]
     assert len(set(journal.points)) == len(journal.points)
@@ -100,18 +106,21 @@ def _verdict(scene: Scene, case: Case, store: ObjectStore) -> Verdict:
     """Judge a case: on the object store if it is about that, and on a folder, which is faster, if not."""
     used = store if case.point.server == "lake" else None
     journal = Journal(case.point, case.fault)
-    with scene.copy(used and used.bucket) as settings:
-        outcome = _refresh(settings, scene, used, journal)
+    with scene.copy(used.bucket if used else None) as settings:
+        patience = {"TOTES_RETRY_SECONDS": "0"} if case.fault is Fault.SLOW_DOWN_FOR_GOOD else {}
+        outcome = refresh_apart(replace(settings, environment=patience), scene, journal, used)
         if not journal.reached.is_set():
             return Verdict(case, outcome, [f"The refresh never came so far: {outcome}"])
-        return Verdict(case, outcome, _wrongs(scene, settings, case, outcome))
+        wrongs = wrongs_after(scene, settings, outcome)
+    if outcome.ending not in _ENDINGS.get(case.fault, {"SUCCESS"}):
+        wrongs.insert(0, f"The refresh ended otherwise than it may: {outcome}")
+    return Verdict(case, outcome, wrongs)
 
 
-def _wrongs(scene: Scene, settings: Settings, case: Case, outcome: Outcome) -> list[str]:
+def wrongs_after(scene: Scene, settings: Settings, outcome: Outcome) -> list[str]:
+    """Whatever is wrong with a platform after a refresh that ended so, and after a plain one that follows."""
     platform, right = settings.platform(), scene.states[-1]
     wrongs = []
-    if outcome.end not in case.ends:
-        wrongs.append(f"The refresh ended otherwise than it may: {outcome}")
     shown = shown_by(platform)
     if shown != right and (outcome.end is End.SUCCESS or shown not in scene.states):
         wrongs.append(f"The warehouse shows what it never should, after this: {outcome}")
@@ -125,15 +134,9 @@ def _wrongs(scene: Scene, settings: Settings, case: Case, outcome: Outcome) -> l
     return [*wrongs, *broken, *unreadable(platform, scene.batches)]
 
 
-def _refresh(settings: Settings, scene: Scene, store: ObjectStore | None, journal: Journal) -> Outcome:
-    """Refresh in a process of its own that reaches every server through a proxy, and wait for its end."""
-    with ExitStack() as stack:
-        source = stack.enter_context(PostgresProxy("source", settings.source, journal))
-        warehouse = stack.enter_context(PostgresProxy("warehouse", settings.warehouse, journal))
-        environment = dict(settings.environment)
-        if store:
-            environment["AWS_ENDPOINT_URL"] = stack.enter_context(S3Proxy(store.endpoint, journal)).url
-        proxied = replace(settings, source=source.url, warehouse=warehouse.url, environment=environment)
-        process = RefreshProcess(proxied, scene.prepare)
+def refresh_apart(settings: Settings, scene: Scene, journal: Journal, store: ObjectStore | None) -> Outcome:
+    """Refresh in a process of its own, which the journal may kill, by way of proxies; wait for its end."""
+    with proxied(settings, journal, store) as way:
+        process = RefreshProcess(way.settings, scene.prepare)
         journal.interrupt = process.kill
         return process.wait()

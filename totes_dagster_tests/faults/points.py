@@ -3,8 +3,11 @@
 Nothing here knows a protocol: how a fault is carried out is in `postgres_proxy.py` and `s3_proxy.py`.
 """
 
+import os
+import random
+import re
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -107,3 +110,23 @@ class Journal:
                 self.reached.set()
                 return self._fault
             return None
+
+
+def sample(points: list[Point], count: int, seed: int = 0) -> list[Point]:
+    """So many of these points, and of every kind of request some, before more of any kind. All of them, if asked for.
+
+    The environment asks for all by `TOTES_FAULTS=all`, which takes hours.
+    """
+    if os.environ.get("TOTES_FAULTS") == "all":
+        return points
+    kinds: defaultdict[tuple[str, ...], list[Point]] = defaultdict(list)
+    chance = random.Random(seed)
+    for point in chance.sample(points, len(points)):
+        kinds[point.server, *re.split(r"[ /]", point.request)[:3]].append(point)
+    ranked = [(rank, chance.random(), point) for kind in kinds.values() for rank, point in enumerate(kind)]
+    return [point for _, _, point in sorted(ranked)[:count]]
+
+
+def last(points: list[Point], server: str, words: str) -> Point:
+    """The last of the requests to a server that begin so."""
+    return max(point for point in points if point.server == server and point.request.startswith(words))

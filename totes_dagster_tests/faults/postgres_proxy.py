@@ -6,7 +6,7 @@ It passes whole requests and their answers, one at a time for each connection, a
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import BinaryIO, Self
 from urllib.parse import quote
@@ -21,7 +21,7 @@ _ANSWER_ENDS = (b"Z", b"G")  # ready for the next query, or for the rows of a CO
 _CHUNK = 2**16
 
 
-class _Gone(Exception):
+class _GoneError(Exception):
     """One of the two sides has left."""
 
 
@@ -42,42 +42,53 @@ class PostgresProxy:
         self._user, self._database = parameters["user"], str(parameters["dbname"])
         self._socket = f"{parameters['host']}/.s.PGSQL.{parameters['port']}"
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self._port: int = self._listener.getsockname()[1]
         self._threads: list[threading.Thread] = []
-        self._accepting = threading.Thread(target=self._accept, daemon=True)
 
     def __enter__(self) -> Self:
-        self._accepting.start()
+        self._start(self._accept)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # Not only closed: the thread that accepts would keep it open.
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._accepting.join()
+        self.close_port()
         for thread in self._threads:
             thread.join()
 
     @property
     def url(self) -> str:
         """The libpq URI that leads through here."""
-        port = self._listener.getsockname()[1]
-        return f"postgresql://{self._user}@127.0.0.1:{port}/{quote(self._database, safe='')}"
+        return f"postgresql://{self._user}@127.0.0.1:{self._port}/{quote(self._database, safe='')}"
+
+    def close_port(self) -> None:
+        """Let nobody in any more, as when there is no server; who is in stays."""
+        # Not only closed: the thread that accepts would keep it open.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def open_port(self) -> None:
+        """Let clients in again."""
+        self._listener = socket.create_server(("127.0.0.1", self._port))
+        self._start(self._accept)
+
+    def _start(self, work: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _accept(self) -> None:
+        listener = self._listener
         while True:
             try:
-                client, _ = self._listener.accept()
+                client, _ = listener.accept()
             except OSError:
                 return
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            thread = threading.Thread(target=self._serve, args=(client,), daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            self._start(self._serve, client)
 
     def _serve(self, client: socket.socket) -> None:
-        with client, client.makefile("rb") as requests, contextlib.suppress(_Gone, OSError):
+        with client, client.makefile("rb") as requests, contextlib.suppress(_GoneError, OSError):
             startup = _startup(client, requests)
             with (
                 socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server,
@@ -109,7 +120,7 @@ class PostgresProxy:
         if fault in {Fault.KILLED_BEFORE, Fault.INTERRUPTED_BEFORE}:
             self._journal.interrupt()
         if fault in {Fault.KILLED_BEFORE, Fault.CLOSED_BEFORE}:
-            raise _Gone
+            raise _GoneError
 
     def _pass(self, session: "_Session", request: bytes, fault: Fault | None) -> None:
         """Pass a request on, and its answer back, as far as the fault lets it come."""
@@ -121,7 +132,7 @@ class PostgresProxy:
             if fault is Fault.CLOSED_MIDWAY:
                 session.client.sendall(whole[: len(whole) // 2])
             if fault is not Fault.INTERRUPTED_AFTER:
-                raise _Gone
+                raise _GoneError
             answer = iter([whole])
         for chunk in answer:
             session.client.sendall(chunk)
@@ -174,14 +185,12 @@ class _Session:
             if message.kind in _ANSWER_ENDS:
                 return
         yield chunk
-        raise _Gone
+        raise _GoneError
 
     def fail(self, group: list[Message], sqlstate: str, *, ends_transaction: bool) -> None:
         """Let the server fail of something else in the request's place, so that it is truly in the state it reports."""
         if group[0].kind == b"c":
-            failing = b"".join(
-                message.encode() for message in [Message(b"f", b"No rows any more.\0"), *group[1:]]
-            )
+            failing = b"".join(message.encode() for message in [Message(b"f", b"No rows any more.\0"), *group[1:]])
         else:
             failing = wire.query("do $$ begin raise 'A fault was asked for.'; end $$").encode()
         *errors, ready = self._messages(failing)
@@ -195,7 +204,9 @@ class _Session:
     def be_terminated(self) -> None:
         """Have the server's process of this connection ended by the administrator."""
         with psycopg.connect(self._url, autocommit=True) as administrator:
-            assert administrator.execute("select pg_terminate_backend(%s, 10000)", [self._process]).fetchone() == (True,)
+            assert administrator.execute("select pg_terminate_backend(%s, 10000)", [self._process]).fetchone() == (
+                True,
+            )
 
     def _messages(self, request: bytes) -> list[Message]:
         self._server.sendall(request)
@@ -204,7 +215,7 @@ class _Session:
             found.append(message)
             if message.kind == b"Z":
                 return found
-        raise _Gone
+        raise _GoneError
 
 
 def _startup(client: socket.socket, requests: BinaryIO) -> bytes:
@@ -213,4 +224,4 @@ def _startup(client: socket.socket, requests: BinaryIO) -> bytes:
         if code not in {wire.SSL_REQUEST, wire.GSS_REQUEST}:
             return whole
         client.sendall(b"N")  # neither encryption is offered
-    raise _Gone
+    raise _GoneError

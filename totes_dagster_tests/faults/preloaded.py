@@ -17,11 +17,20 @@ import sqlalchemy.dialects.postgresql.psycopg
 
 from totes_dagster.schema.arrow import arrow_schema
 from totes_dagster.schema.totesys import TABLES
-from totes_dagster.stages.refresh import REMODELS
-from totes_dagster.stages.remodel import remodel_rows
+from totes_dagster.stages.remodel import REMODELS, remodel_rows
 from totes_dagster_tests.faults import matrix
 
-__all__ = ["adbc_driver_postgresql", "alembic", "babel", "boto3", "botocore", "matrix", "obstore", "pyarrow", "sqlalchemy"]
+__all__ = [
+    "adbc_driver_postgresql",
+    "alembic",
+    "babel",
+    "boto3",
+    "botocore",
+    "matrix",
+    "obstore",
+    "pyarrow",
+    "sqlalchemy",
+]
 
 # Much is imported only when first needed: by a remodel, of nothing in this case.
 for star, remodel in REMODELS.items():

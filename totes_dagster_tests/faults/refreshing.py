@@ -4,6 +4,7 @@ Starting Python anew would cost more than the refresh, so the processes are fork
 everything and has done nothing yet.
 """
 
+import logging
 import os
 import signal
 import traceback
@@ -42,6 +43,11 @@ class Outcome:
     end: End
     error: str = ""
     said: str = ""
+
+    @property
+    def ending(self) -> str:
+        """In a word: the platform's error if it is one, and if not, how it ended."""
+        return self.error if self.end is End.NAMED_ERROR else f"{self.end.name} {self.error}".strip()
 
     def __str__(self) -> str:
         return f"{self.end.value} {self.error} {self.said}".strip()
@@ -112,6 +118,7 @@ class RefreshProcess:
 def _run(settings: Settings, prepare: Callable[[], None] | None, channel: Connection) -> None:
     try:
         os.environ.update(settings.environment)
+        logging.lastResort = None  # what it says of its attempts is of no use in between the tests' output
         if prepare:
             prepare()
         refresh(settings.platform())

@@ -39,29 +39,45 @@ class S3Proxy:
         assert behind.port
         self._behind = (behind.hostname, behind.port)
         self._journal = journal
-        self._server = _Server(self._serve)
-        self._thread = Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._server = _Server(0, self._serve)
+        self._port = int(self._server.server_address[1])
+        self._clients: set[socket.socket] = set()
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.go_down()
+
+    def go_down(self) -> None:
+        """Break all connections off, and let nobody in any more, as when there is no server."""
         self._server.shutdown()
         self._server.server_close()
+        for client in tuple(self._clients):
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+
+    def come_back(self) -> None:
+        """Let clients in again."""
+        self._server = _Server(self._port, self._serve)
+        self.__enter__()
 
     @property
     def url(self) -> str:
         """The endpoint that leads through here."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"http://127.0.0.1:{self._port}"
 
     def _serve(self, client: BinaryIO, connection: socket.socket) -> None:
-        with socket.create_connection(self._behind) as server, server.makefile("rwb") as behind:
-            while request := _read(client):
-                if not self._pass(request, client, connection, behind):
-                    return
+        self._clients.add(connection)
+        try:
+            with socket.create_connection(self._behind) as server, server.makefile("rwb") as behind:
+                while (request := _read(client)) and self._pass(request, client, connection, behind):
+                    pass
+        finally:
+            self._clients.remove(connection)
 
     def _pass(self, request: bytes, client: BinaryIO, connection: socket.socket, behind: BinaryIO) -> bool:
         """Pass a request on, and its answer back, as far as the fault lets it come; whether the connection lives on."""
@@ -124,11 +140,12 @@ def _refusal(error: str, *, with_body: bool) -> bytes:
 
 
 class _Server(ThreadingTCPServer):
+    allow_reuse_address = True
     daemon_threads = True
     request_queue_size = 50
 
-    def __init__(self, serve: Callable[[BinaryIO, socket.socket], None]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, port: int, serve: Callable[[BinaryIO, socket.socket], None]) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.serve = serve
 
 

@@ -85,7 +85,9 @@ class Scene:
         self._administer("create database {} template {} strategy file_copy", name, self.template)
         try:
             with _bucket(self.lake, bucket, name) if bucket else _folder(self.lake, name) as url:
-                yield Settings(self.source, make_conninfo(self.server, dbname=name), f"{url}/ingestion", f"{url}/processed")
+                yield Settings(
+                    self.source, make_conninfo(self.server, dbname=name), f"{url}/ingestion", f"{url}/processed"
+                )
         finally:
             self._administer("drop database {} with (force)", name)
 

@@ -14,9 +14,10 @@ _CHANGING = (
     (re.compile(r"'[0-9A-F]{8}-[0-9A-F]{8}-\d+'"), "'<snapshot>'"),
     (re.compile(r"'\d+'::xid"), "'<xid>'::xid"),
     (re.compile(r"\b[0-9a-f]{12,}\b"), "<name>"),
-    (re.compile(r"\s+"), " "),
 )
 """What differs between two runs of the same statement."""
+
+_FIRST_WORDS = 5
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Statements:
         for message in group:
             fields = message.body.split(b"\0")
             if message.kind == b"Q":
-                asked = fields[0].decode()
+                asked = fields[0].decode().strip()
             elif message.kind == b"P":
                 self._prepared[fields[0]] = fields[1].decode()
                 asked = f"prepare {fields[1].decode()}"
@@ -92,7 +93,14 @@ class Statements:
                 return f"end of {self._copying}"
             elif message.kind == b"D" and not asked:
                 asked = "describe"
-        for pattern, instead in _CHANGING:
-            asked = pattern.sub(instead, asked)
-        self._copying = asked = asked.strip() or "nothing"
-        return asked
+        self._copying = _comparable(asked) or "nothing"
+        return self._copying
+
+
+def _comparable(statement: str) -> str:
+    """The statement as it is in every run: without names that were made up, and without an order of the words."""
+    for pattern, instead in _CHANGING:
+        statement = pattern.sub(instead, statement)
+    first, rest = statement.split()[:_FIRST_WORDS], statement.split()[_FIRST_WORDS:]
+    # Lists of columns that are alike may come in any order.
+    return " ".join([*first, *sorted(word.strip("(),") for word in rest)])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from totes_dagster.errors import ManifestError
+from totes_dagster.errors import ManifestDamagedError, ManifestMissingError
 from totes_dagster.lake.log import BatchLog, last_where, manifest_path
 from totes_dagster.lake.store import Lake
 from totes_dagster_tests.lake.conftest import Damage
@@ -68,6 +68,12 @@ def test_a_number_is_committed_once(lake: Lake) -> None:
     assert BatchLog(lake).manifest(1) == MANIFEST
 
 
+def test_committing_the_very_same_again_is_no_conflict(lake: Lake) -> None:
+    """It is what an ingest sees whose commit was not answered: only its own manifest names its parts."""
+    commit(BatchLog(lake), 1)
+    assert BatchLog(lake).commit(MANIFEST)
+
+
 def test_the_digest_is_that_of_the_objects_bytes(lake: Lake) -> None:
     commit(BatchLog(lake), 1)
     content = lake.read("batches/0000000001.json")
@@ -76,19 +82,19 @@ def test_the_digest_is_that_of_the_objects_bytes(lake: Lake) -> None:
 
 
 def test_a_missing_manifest_is_named(lake: Lake) -> None:
-    with pytest.raises(ManifestError, match=r"batches/0000000005\.json is missing from"):
+    with pytest.raises(ManifestMissingError, match=r"batches/0000000005\.json is missing from"):
         BatchLog(lake).manifest(5)
 
 
 def test_a_damaged_manifest_is_named(lake: Lake, damage: Damage) -> None:
     commit(BatchLog(lake), 1)
     damage(manifest_path(1), MANIFEST.to_json()[:-20])
-    with pytest.raises(ManifestError, match=r"batches/0000000001\.json cannot be read"):
+    with pytest.raises(ManifestDamagedError, match=r"batches/0000000001\.json cannot be read"):
         BatchLog(lake).manifest(1)
 
 
 def test_a_manifest_under_another_batchs_number_is_refused(lake: Lake, damage: Damage) -> None:
     commit(BatchLog(lake), 1, 2)
     damage(manifest_path(2), MANIFEST.to_json())
-    with pytest.raises(ManifestError, match=r"batches/0000000002\.json in .* says it is batch 1\."):
+    with pytest.raises(ManifestDamagedError, match=r"batches/0000000002\.json in .* says it is batch 1\."):
         BatchLog(lake).manifest(2)

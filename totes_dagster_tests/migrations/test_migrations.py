@@ -17,7 +17,13 @@ from sqlalchemy import create_engine
 
 from totes_dagster import migrations
 from totes_dagster.database import Database
-from totes_dagster.errors import TotesError
+from totes_dagster.errors import (
+    DatabaseBusyError,
+    DatabaseUnavailableError,
+    TotesError,
+    WarehouseAheadError,
+    WarehouseBehindError,
+)
 from totes_dagster.migrations import HEAD, VERSION_TABLE, migrate
 from totes_dagster.schema import warehouse
 
@@ -147,7 +153,42 @@ def test_what_is_in_the_way_is_named_and_left_as_it_is(empty: Database, spoil: s
 def test_a_user_without_the_right_to_create_is_told_so(empty: Database) -> None:
     run(empty, "create role may_nothing login")
     try:
-        with pytest.raises(TotesError, match="permission denied"):
+        with pytest.raises(
+            WarehouseBehindError, match=r"schema analytics .*: permission denied .* user may create in it"
+        ):
             migrate(Database("warehouse", make_conninfo(empty.url, user="may_nothing")), "analytics")
     finally:
         run(empty, "drop role may_nothing")
+
+
+def test_a_schema_of_the_future_is_told_apart(empty: Database) -> None:
+    migrate(empty, "public")
+    run(empty, f"update {VERSION_TABLE} set version_num = '9999'")
+    with pytest.raises(WarehouseAheadError, match=r"is at revision 9999, .* Upgrade the platform\."):
+        migrate(empty, "public")
+
+
+def test_a_migration_that_others_are_in_the_way_of_may_be_tried_again(empty: Database) -> None:
+    """Which is no reason to call the schema outdated."""
+    hasty = Database("warehouse", make_conninfo(empty.url, options="-c lock_timeout=50"))
+    with empty.connect() as holder:
+        holder.execute("select pg_advisory_xact_lock(hashtextextended('totes_dagster.migrate.' || 'analytics', 0))")
+        with pytest.raises(DatabaseBusyError, match="Migrating the schema analytics failed at warehouse: "):
+            migrate(hasty, "analytics")
+    assert migrate(hasty, "analytics") is None
+
+
+def test_a_server_that_breaks_off_is_not_taken_for_a_bad_schema(empty: Database) -> None:
+    with empty.connect() as holder:
+        holder.execute("select pg_advisory_xact_lock(hashtextextended('totes_dagster.migrate.' || 'analytics', 0))")
+        with ThreadPoolExecutor(1) as pool:
+            migrating = pool.submit(migrate, empty, "analytics")
+            killed = 0
+            while not killed:
+                killed = holder.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity "
+                    "where datname = current_database() and wait_event = 'advisory'"
+                ).rowcount
+            with pytest.raises(DatabaseUnavailableError):
+                migrating.result(timeout=30)
+    assert migrate(empty, "analytics") is None

@@ -34,6 +34,9 @@ UNUSED = {
 }
 """The columns of source tables that no star table is made of, besides the stamps of all but orders and payments."""
 
+LOOKED_UP = {"dim_counterparty": "legal_address_id", "dim_staff": "department_id"}
+"""The columns that values of another table are looked up by."""
+
 _EVENTS_WITH_STAMPS = {"sales_order", "purchase_order", "payment"}
 _DAY = 86_400_000_000  # microseconds
 
@@ -229,16 +232,22 @@ def judged(star: str, inputs: dict[str, Rows]) -> tuple[Rows, list[int]]:
             values are not what they say.
     """
     (source, driving), *lookups = inputs.items()
-    sound_lookups = [
-        [row for row in rows if row[f"{name}_id"] is not None and not _is_unfit(name, row)] for name, rows in lookups
-    ]
-    made = FUNCTIONS[star](driving, *sound_lookups)
+    sound: list[Rows] = []
+    unsound: set[int] = set()
+    for name, rows in lookups:
+        keys = Counter(row[f"{name}_id"] for row in rows)
+        unsound |= {row[f"{name}_id"] for row in rows if _is_unfit(name, row) or keys[row[f"{name}_id"]] > 1} - {None}
+        sound.append([row for row in rows if row[f"{name}_id"] not in unsound | {None}])
+    made = FUNCTIONS[star](driving, *sound)
     key = next(iter(made[0])) if made else ""
     copies = Counter(row[key] for row in made)
     aside = [
         place
         for place, row in enumerate(made)
-        if _is_unfit(source, driving[place]) or copies[row[key]] > 1 or not _is_sound(star, row)
+        if _is_unfit(source, driving[place])
+        or driving[place].get(LOOKED_UP.get(star, "")) in unsound
+        or copies[row[key]] > 1
+        or not _is_sound(star, row)
     ]
     return [row for place, row in enumerate(made) if place not in aside], aside
 

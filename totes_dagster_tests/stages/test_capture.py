@@ -87,10 +87,16 @@ def test_another_table_or_other_columns_under_the_name_are_captured_whole_though
 
 
 def test_where_nobody_sees_to_it_that_keys_are_unique_the_whole_table_is_captured() -> None:
-    changed = CENSUS.model_copy(update={"versions": 99})
-    captured = capture_of_table(Capture.CHANGES, ENTRY, changed, 1000, unique_keys=False)
+    unkeyed = CENSUS.model_copy(update={"versions": 99, "keyed": False})
+    captured = capture_of_table(Capture.CHANGES, ENTRY, unkeyed, 1000, unique_keys=False)
     assert captured == TableCapture(Capture.WHOLE, unique_keys=False)
-    assert capture_of_table(Capture.CHANGES, ENTRY, CENSUS, 1000, unique_keys=False) is None
+    before = ENTRY.model_copy(update={"census": unkeyed})
+    assert capture_of_table(Capture.CHANGES, before, unkeyed, 1000, unique_keys=False) is None
+
+
+def test_once_keys_are_unique_again_the_whole_table_is_captured_for_the_rows_that_are_left_may_be_old() -> None:
+    before = ENTRY.model_copy(update={"census": CENSUS.model_copy(update={"keyed": False})})
+    assert capture_of_table(Capture.CHANGES, before, CENSUS, 1000) == TableCapture(Capture.WHOLE)
 
 
 def test_rows_to_repair_are_captured_by_their_keys_with_what_changed_changed_or_not() -> None:

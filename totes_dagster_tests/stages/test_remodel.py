@@ -54,8 +54,8 @@ class WatchedLake(Lake):
 
 
 def committed(lake: Lake, *batches: dict[str, int]) -> BatchLog:
-    for manifest in history(*batches):
-        assert BatchLog(lake).commit(manifest)
+    for batch in history(*batches):
+        assert BatchLog(lake).commit(batch)
     return BatchLog(lake)
 
 

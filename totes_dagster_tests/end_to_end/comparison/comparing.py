@@ -1,17 +1,39 @@
 """Comparing a world's two ends as reconciliation does, also while its warehouse is damaged for a moment."""
 
+from datetime import date
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg import IsolationLevel, sql
 from sqlalchemy import Boolean, Column, Date, Integer, Numeric, String, Table, Time
 
-from totes_dagster.schema.totesys import TABLES, key_of
-from totes_dagster.schema.warehouse import current_view_of, dim_date, is_fact, natural_key_of, record_id_of
+from totes_dagster.schema import totesys
+from totes_dagster.schema.warehouse import (
+    FACTS,
+    TABLES,
+    current_view_of,
+    dim_date,
+    is_fact,
+    natural_key_of,
+    record_id_of,
+    remodelled_columns,
+)
+from totes_dagster.stages.checksums import RANGE_BITS
 from totes_dagster.stages.comparison import TableDifferences, compare
 from totes_dagster.stages.remodel import driving_table
 from totes_dagster.stages.source import Leader, snapshot_of
 from totes_dagster_tests.end_to_end.world import World
+
+RANGE = 2**RANGE_BITS
+OUTERMOST_KEYS = (-(2**31), -1, RANGE - 1, RANGE, 2 * RANGE + 7, 2**31 - 1)
+"""Keys of orders at the ends of ranges, and one in the middle."""
+
+_BUT_CALENDAR = [star for star in TABLES.values() if star is not dim_date]
+STAR = pytest.mark.parametrize("star", TABLES.values(), ids=str)
+STAR_BUT_CALENDAR = pytest.mark.parametrize("star", _BUT_CALENDAR, ids=str)
+DIMENSION = pytest.mark.parametrize("dimension", [star for star in _BUT_CALENDAR if not is_fact(star)], ids=str)
+FACT = pytest.mark.parametrize("fact", FACTS.values(), ids=str)
 
 OTHER_VALUES = {
     Boolean: "not {}",
@@ -38,7 +60,9 @@ def compared_in(leader: Leader, world: World, *damage: str | sql.Composable) -> 
         connection.execute("select set_config('search_path', quote_ident(%s), true)", [world.platform.schema])
         for statement in damage:
             assert connection.execute(statement).rowcount != 0, statement
-        connection.execute("set local search_path = pg_catalog")  # the comparison does not depend on it
+        # What somebody set for the database or the role must not matter.
+        connection.execute("set local search_path = pg_catalog")
+        connection.execute("set local datestyle = 'German'")
         found = compare(leader, world.platform.source, connection, world.platform.schema)
         connection.rollback()
     return found
@@ -70,9 +94,9 @@ def keys_of(world: World, star: Table, condition: sql.Composable | str = "true")
     keys = [key for (key,) in world.ask(query.as_string(None))]
     if star is dim_date:
         return keys
-    source = TABLES[driving_table(star.name)]
+    source = totesys.TABLES[driving_table(star.name)]
     with psycopg.connect(world.source_url) as connection:
-        present = {key for (key,) in connection.execute(f"select {key_of(source)} from {source.name}")}
+        present = {key for (key,) in connection.execute(f"select {totesys.key_of(source)} from {source.name}")}
     return [key for key in keys if key in present]
 
 
@@ -101,3 +125,45 @@ def update_of(star: Table, key: Any, column: Column[Any], value: str) -> sql.Com
 def other_value(column: Column[Any]) -> str:
     """An expression of another value than a column's own."""
     return next(value for type_, value in OTHER_VALUES.items() if isinstance(column.type, type_))
+
+
+def values_of(star: Table) -> list[Column[Any]]:
+    """The columns of a star table that the remodel computes, but for the key."""
+    return [column for column in remodelled_columns(star) if column.name != natural_key_of(star)]
+
+
+def number_of(key: Any) -> int:
+    """A key as it is told: days are numbers, 20240229."""
+    return int(key.strftime("%Y%m%d")) if isinstance(key, date) else int(key)
+
+
+def deletion_of(star: Table, key: Any) -> sql.Composed:
+    """A statement that deletes every row of a key."""
+    return sql.SQL("delete from {} where {} = {}").format(
+        sql.Identifier(star.name), sql.Identifier(natural_key_of(star)), sql.Literal(key)
+    )
+
+
+def copy_of(fact: Table, original: int, **values: int) -> sql.Composed:
+    """A statement that adds a version like the current one of a key, but for some values."""
+    columns = [column.name for column in values_of(fact)]
+    return sql.SQL(
+        "insert into {fact} ({names}, {columns}) select {values}, {columns} from {rows} where {key} = {original}"
+    ).format(
+        fact=sql.Identifier(fact.name),
+        names=sql.SQL(", ").join(map(sql.Identifier, values)),
+        values=sql.SQL(", ").join(map(sql.Literal, values.values())),
+        columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+        rows=rows_of(fact),
+        key=sql.Identifier(natural_key_of(fact)),
+        original=sql.Literal(original),
+    )
+
+
+def orders(key: str, rows: str = "") -> str:
+    """A statement that places an order like the first one in the source; with rows, one for each of them."""
+    return f"""
+        insert into sales_order
+        select {key}, now(), now(), design_id, staff_id, counterparty_id, units_sold, unit_price, currency_id,
+               agreed_delivery_date, agreed_payment_date, agreed_delivery_location_id
+        from sales_order {rows and f"cross join {rows}"} where sales_order_id = 1"""

@@ -1,0 +1,1 @@
+"""The comparison of the warehouse with the source, on whole platforms."""

@@ -1,0 +1,76 @@
+"""A secured server with companies on it, and the platform under the roles that `deploy/roles` makes for it."""
+
+import fcntl
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from totes_dagster.database import Database
+from totes_dagster.lake.store import Lake
+from totes_dagster.local.seeding import seed
+from totes_dagster.platform import Platform
+from totes_dagster_tests.conftest import FAST_SETTINGS
+from totes_dagster_tests.end_to_end.conftest import bucket, lakes, object_store
+from totes_dagster_tests.security.secured_postgres import SecuredPostgres
+
+__all__ = ["bucket", "lakes", "object_store"]
+
+PASSWORD = "a pass/word"
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[SecuredPostgres]:
+    with tempfile.TemporaryDirectory(prefix="totes-tests-") as folder:
+        with SecuredPostgres(Path(folder), FAST_SETTINGS) as running:
+            running.ask_for_passwords()
+            yield running
+        with (Path(folder) / "server.lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # until it has stopped, and writes no more files
+
+
+@pytest.fixture(scope="session")
+def company(server: SecuredPostgres) -> str:
+    """A database with a company, for others to be made from."""
+    name = server.new_database("company")
+    seed(server.as_administrator(name), orders=30)
+    return name
+
+
+@pytest.fixture
+def platform(server: SecuredPostgres, company: str, lakes: tuple[Lake, Lake]) -> Platform:
+    """The platform under its least roles, on a company that nothing was ingested of."""
+    totesys, warehouse = server.new_database("totesys", template=company), server.new_database("warehouse")
+    reader = server.make_role("totesys_reader", totesys, PASSWORD)
+    loader = server.make_role("warehouse_loader", warehouse, PASSWORD, schema="analytics")
+    return Platform(
+        source=Database("totesys", server.uri(reader, PASSWORD, totesys)),
+        warehouse=Database("warehouse", server.uri(loader, PASSWORD, warehouse)),
+        schema="analytics",
+        ingestion=lakes[0],
+        processed=lakes[1],
+    )
+
+
+@pytest.fixture
+def change(server: SecuredPostgres, platform: Platform) -> Callable[..., None]:
+    """A function that changes the source, which the platform's own role cannot."""
+    database = str(conninfo_to_dict(platform.source.url)["dbname"])
+
+    def run(*statements: str) -> None:
+        with server.administrator(database) as connection, connection.transaction():
+            for statement in statements:
+                connection.execute(statement)
+
+    return run
+
+
+@pytest.fixture
+def analyst(server: SecuredPostgres, platform: Platform) -> str:
+    """The URI by which an analyst asks the warehouse."""
+    options = conninfo_to_dict(platform.warehouse.url)
+    database, loader = str(options["dbname"]), str(options["user"])
+    role = server.make_role("warehouse_reader", database, PASSWORD, loader=loader, schema=platform.schema)
+    return server.uri(role, PASSWORD, database)
