@@ -20,8 +20,8 @@ class BatchVersions:
     Attributes:
         found: how many there are.
         brought: how many `load_history` says that the batch brought; None where it does not know the batch.
-        late: whether some are newer than versions of later batches, of a batch that has no later ones: rows that were
-            adopted (batch 0) are older than all others.
+        late: whether some are newer than versions of other batches, though they are of rows that were adopted (batch 0)
+            and should be older than all.
     """
 
     batch: int
@@ -31,26 +31,25 @@ class BatchVersions:
 
 
 def repeated_versions(warehouse: psycopg.Connection, schema: str, fact: Table) -> tuple[set[int], list[str]]:
-    """Look for versions that no load wrote, and for such as one wrote and are gone.
-
-    Cheap where the numbers of versions per batch are right. One that is lost makes up for one that is doubled in the
-    same batch; that is not noticed.
+    """Look for versions that no load wrote, and for such as one wrote and are gone; two passes over the fact.
 
     Returns:
         The keys with a version that repeats the one before it, and sentences about all other wrong numbers. Rows that
         were adopted with the warehouse may be anything.
     """
-    wrong = _wrong_numbers(warehouse, schema, fact)
-    suspicious = [numbers.batch for numbers in wrong if numbers.late or numbers.found > (numbers.brought or 0)]
-    repeats = _repeats(warehouse, schema, fact, suspicious) if suspicious else []
-    return {key for key, _ in repeats}, told(fact.name, wrong, Counter(batch for _, batch in repeats))
+    twice = _twice_in_a_batch(warehouse, schema, fact)
+    numbers = _numbers(warehouse, schema, fact, sorted({batch for _, batch in twice}))
+    suspicious = [of.batch for of in numbers if of.late or of.found > (of.brought or 0)]
+    keys = sorted({key for key, _ in twice})
+    repeats = _repeats(warehouse, schema, fact, keys, suspicious) if keys or suspicious else []
+    return {key for key, _ in repeats}, told(fact.name, numbers, Counter(batch for _, batch in repeats))
 
 
-def told(fact: str, wrong: Iterable[BatchVersions], repeated: Counter[int]) -> list[str]:
+def told(fact: str, of_batches: Iterable[BatchVersions], repeated: Counter[int]) -> list[str]:
     """Sentences about batches whose numbers of versions are wrong, also without the versions that are repeated."""
     lines = []
-    for numbers in wrong:
-        found = numbers.found - (repeated[numbers.batch] if numbers.found > (numbers.brought or 0) else 0)
+    for numbers in of_batches:
+        found = numbers.found - repeated[numbers.batch]
         if numbers.late or found == (numbers.brought or 0):
             continue
         if numbers.brought is None:
@@ -64,7 +63,16 @@ def told(fact: str, wrong: Iterable[BatchVersions], repeated: Counter[int]) -> l
     return lines
 
 
-def _wrong_numbers(warehouse: psycopg.Connection, schema: str, fact: Table) -> list[BatchVersions]:
+def _twice_in_a_batch(warehouse: psycopg.Connection, schema: str, fact: Table) -> list[tuple[int, int]]:
+    """Key and batch where a batch has more than the one version of a key that it can bring."""
+    statement = sql.SQL(
+        "select {key}, batch from {fact} where batch <> 0 group by {key}, batch having count(*) > 1"
+    ).format(key=sql.Identifier(natural_key_of(fact)), fact=sql.Identifier(schema, fact.name))
+    return [(key, batch) for key, batch in warehouse.execute(statement)]
+
+
+def _numbers(warehouse: psycopg.Connection, schema: str, fact: Table, batches: list[int]) -> list[BatchVersions]:
+    """The numbers of these batches, and of all others that are wrong."""
     statement = sql.SQL(
         """
         with present as (
@@ -76,8 +84,9 @@ def _wrong_numbers(warehouse: psycopg.Connection, schema: str, fact: Table) -> l
             from (select batch, tables -> {name} as counts from {history}) as history)
         select batch, coalesce(found, 0), brought, batch = 0
         from present full join loaded using (batch)
-        where case batch when 0 then newest > (select min(oldest) from present where batch <> 0)
-                         else coalesce(found, 0) <> coalesce(brought, 0) end
+        where batch = any ({batches}::bigint[])
+              or case batch when 0 then newest > (select min(oldest) from present where batch <> 0)
+                            else coalesce(found, 0) <> coalesce(brought, 0) end
         order by batch
         """
     ).format(
@@ -85,19 +94,23 @@ def _wrong_numbers(warehouse: psycopg.Connection, schema: str, fact: Table) -> l
         fact=sql.Identifier(schema, fact.name),
         name=sql.Literal(fact.name),
         history=sql.Identifier(schema, load_history.name),
+        batches=sql.Literal(batches),
     )
     return [BatchVersions(*row) for row in warehouse.execute(statement)]
 
 
-def _repeats(warehouse: psycopg.Connection, schema: str, fact: Table, batches: list[int]) -> list[tuple[int, int]]:
-    """Key and batch of every version that repeats the one before it, of keys with versions of these batches."""
+def _repeats(
+    warehouse: psycopg.Connection, schema: str, fact: Table, keys: list[int], batches: list[int]
+) -> list[tuple[int, int]]:
+    """Key and batch of every version that repeats the one before it, of these keys, and of those in these batches."""
     statement = sql.SQL(
         """
         select key, batch
         from (select {key} as key, batch, row({values}, is_deleted) as version,
                      lag(row({values}, is_deleted)) over versions as version_before,
                      lag(batch) over versions as batch_before
-              from {fact} where {key} in (select {key} from {fact} where batch = any ({batches}::bigint[]))
+              from {fact} where {key} = any ({keys}::integer[])
+                  or {key} in (select {key} from {fact} where batch = any ({batches}::bigint[]))
               window versions as (partition by {key} order by {record_id})) as versions
         where version = version_before and (batch <> 0 or batch_before <> 0)
         """
@@ -105,6 +118,7 @@ def _repeats(warehouse: psycopg.Connection, schema: str, fact: Table, batches: l
         key=sql.Identifier(natural_key_of(fact)),
         values=sql.SQL(", ").join(sql.Identifier(column.name) for column in remodelled_columns(fact)),
         fact=sql.Identifier(schema, fact.name),
+        keys=sql.Literal(keys),
         batches=sql.Literal(batches),
         record_id=sql.Identifier(record_id_of(fact)),
     )

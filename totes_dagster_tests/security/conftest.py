@@ -15,16 +15,20 @@ from totes_dagster.platform import Platform
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.end_to_end.conftest import bucket, lakes, object_store
 from totes_dagster_tests.security.secured_postgres import SecuredPostgres
+from totes_dagster_tests.security.statement_log import PREFIX
 
 __all__ = ["bucket", "lakes", "object_store"]
 
 PASSWORD = "a pass/word"
 
+LOGGING = {"log_statement": "all", "log_line_prefix": PREFIX, "autovacuum": "off"}
+"""Every statement, and none of the server's own."""
+
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[SecuredPostgres]:
     with tempfile.TemporaryDirectory(prefix="totes-tests-") as folder:
-        with SecuredPostgres(Path(folder), FAST_SETTINGS) as running:
+        with SecuredPostgres(Path(folder), {**FAST_SETTINGS, **LOGGING}) as running:
             running.ask_for_passwords()
             yield running
         with (Path(folder) / "server.lock").open() as lock:
