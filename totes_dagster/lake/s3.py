@@ -94,7 +94,7 @@ def open_bucket(bucket: str, prefix: str) -> S3Store:
             prefix=prefix or None,
             config=config,
             client_options={
-                "allow_http": endpoint.startswith("http://"),
+                "allow_http": endpoint.lower().startswith("http://"),
                 # The variables that obstore would read if we said nothing.
                 "timeout": os.environ.get("AWS_TIMEOUT") or _TIMEOUT,
                 "connect_timeout": os.environ.get("AWS_CONNECT_TIMEOUT") or _CONNECT_TIMEOUT,

@@ -92,6 +92,8 @@ def _migrate(connection: psycopg.Connection, schema: str) -> str | None:
                 f"know; it knows {', '.join(_REVISIONS)}. Upgrade the platform."
             )
         _check(connection, schema, adopting=True)
+        if before is None:
+            _let_hold_any_text(connection, schema)
         config.attributes["connection"] = bound
         command.upgrade(config, "head")
         _check(connection, schema, adopting=False)
@@ -139,6 +141,28 @@ def _refuse_foreign_names(connection: psycopg.Connection, schema: str) -> None:
         raise WarehouseSchemaError(
             f"The warehouse's schema {schema} has a {name} that is not the platform's. Rename it, or set "
             "WAREHOUSE_SCHEMA to a schema of the platform's own."
+        )
+
+
+def _let_hold_any_text(connection: psycopg.Connection, schema: str) -> None:
+    """See that every text of the source fits: into the database's encoding, and into columns of adopted tables."""
+    ((encoding,),) = connection.execute("select current_setting('server_encoding')").fetchall()
+    if encoding != "UTF8":
+        raise WarehouseSchemaError(
+            f"The warehouse's database is of encoding {encoding}, which cannot hold every text of the source. Create "
+            "one with encoding UTF8."
+        )
+    limited = connection.execute(
+        """
+        select relname, attname from pg_class join pg_attribute on attrelid = pg_class.oid
+        where relnamespace = %s::regnamespace and relkind in ('r', 'p') and relname = any (%s)
+          and atttypid = 'varchar'::regtype and atttypmod >= 0 and attnum > 0 and not attisdropped
+        """,
+        [sql.Identifier(schema).as_string(connection), list(warehouse.TABLES)],
+    ).fetchall()
+    for table, column in limited:
+        connection.execute(
+            sql.SQL("alter table {} alter column {} type varchar").format(sql.Identifier(table), sql.Identifier(column))
         )
 
 

@@ -241,17 +241,21 @@ class LoadTransaction:
         )
 
     def remove_repeated_versions(self, fact: Table, keys: Collection[int]) -> int:
-        """Remove versions of these keys that equal the one before, as no load writes any. Returns how many."""
+        """Remove versions of these keys that equal the one before, as no load writes any. Returns how many.
+
+        Of rows that were adopted with the warehouse (batch 0) nobody knows what they should be.
+        """
         columns = [*(column.name for column in warehouse.remodelled_columns(fact)), "is_deleted"]
         return self.execute(
             sql.SQL(
                 """
-                delete from {table} where batch > 0 and {record_id} in (
+                delete from {table} where {record_id} in (
                     select {record_id} from (
-                        select {record_id}, row({columns}) as version, lag(row({columns})) over versions as before
+                        select {record_id}, batch, row({columns}) as version,
+                               lag(row({columns})) over versions as before, lag(batch) over versions as batch_before
                         from {table} where {key} = any ({keys}::integer[])
                         window versions as (partition by {key} order by {record_id})) as versions
-                    where version = before)
+                    where version = before and (batch <> 0 or batch_before <> 0))
                 """
             ).format(
                 table=_name(fact),

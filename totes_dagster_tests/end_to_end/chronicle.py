@@ -148,4 +148,3 @@ class ExpectedWarehouse:
                 # What cannot become a row of the warehouse is not gone: its last sound version stays.
                 if key not in rows and key not in state.aside[SOURCES[fact]] and not known[-1][-2]:
                     known.append((*known[-1][:-2], True, self.batch))
-

@@ -12,6 +12,7 @@ from totes_dagster.database import Database
 from totes_dagster.lake.store import Lake
 from totes_dagster.local.seeding import create_schema, seed
 from totes_dagster.platform import Platform
+from totes_dagster_tests.end_to_end.witness import Witness
 from totes_dagster_tests.end_to_end.world import World
 
 _buckets = itertools.count(1)
@@ -54,6 +55,14 @@ def company(unseen_company: World) -> World:
     """A company with a year of history that the warehouse shows, and nothing else."""
     unseen_company.refresh()
     return unseen_company
+
+
+@pytest.fixture
+def witness(company: World) -> Witness:
+    """A company that the warehouse shows, and whoever judges every further refresh."""
+    witness = Witness(company)
+    witness.testify()
+    return witness
 
 
 @pytest.fixture(scope="session")

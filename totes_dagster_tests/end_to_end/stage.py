@@ -68,12 +68,12 @@ class Stage:
 
     def copy(self, template: str) -> str:
         """The name of a new database with all that another one has; nobody may be connected to that."""
-        return self._new("create database {} template {} strategy file_copy", template)
+        return self._new("create database {} template {}", template)
 
     def replace(self, name: str, template: str) -> None:
         """Let a database be as another one, under its old name, as after a restore."""
         self._administer("drop database {} with (force)", name)
-        self._administer("create database {} template {} strategy file_copy", name, template)
+        self._administer("create database {} template {}", name, template)
 
     def clear(self) -> None:
         """Remove all that was made for worlds."""

@@ -128,7 +128,7 @@ def test_the_order_of_columns_and_the_kind_of_text_do_not_matter(unseen_company:
         unseen_company.platform,
         PREDEFINED,
         "alter table dim_staff drop column first_name, drop column staff_id cascade",
-        "alter table dim_staff add first_name varchar(90) not null, add staff_id int primary key",
+        "alter table dim_staff add first_name varchar(1) not null, add staff_id int primary key",
         "alter table dim_staff alter location type text",
         "alter table fact_payment drop column payment_amount, drop column paid",
         "alter table fact_payment add paid boolean not null, add payment_amount numeric(10,2) not null",

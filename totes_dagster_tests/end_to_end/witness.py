@@ -1,9 +1,11 @@
-"""A company whose every refresh is judged: by every value that the warehouse shows, its quarantine, and its accounts."""
+"""A company whose every refresh is judged: by the values that the warehouse shows, its quarantine, and its accounts."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from totes_dagster.lake.log import BatchLog
+from totes_dagster.lake.manifest import Manifest
 from totes_dagster.stages.refresh import Refreshed
 from totes_dagster.stages.remodel import driving_table
 from totes_dagster_tests.end_to_end.judge import Expectation, disagreements
@@ -26,6 +28,17 @@ class Witness:
         refreshed = self.world.refresh(recapture=recapture)
         self.testify()
         return refreshed
+
+    def batch(self) -> Manifest:
+        """Refresh; the batch that it committed, which there must be."""
+        manifest = self.refresh().ingested.batch
+        assert manifest is not None
+        return manifest
+
+    def kept(self, manifest: Manifest, table: str) -> list[dict[str, Any]]:
+        """The rows of a source table that a batch brought to the lake."""
+        parts = manifest.tables[table].parts if manifest.brings(table) else ()
+        return [row for part in parts for row in self.world.platform.ingestion.read_part(part.path).to_pylist()]
 
     def testify(self) -> None:
         """See that the warehouse is what it must be, now that it was refreshed."""

@@ -10,8 +10,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from typing_extensions import override
-
 _OF_ONE_CONNECTION = {"connection", "transfer-encoding", "content-length", "server", "date"}
 
 
@@ -67,7 +65,6 @@ def in_front_of(endpoint: str, decide: Decide) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        @override
         def setup(self) -> None:
             super().setup()
             connections.append(self.connection)
@@ -89,8 +86,7 @@ def in_front_of(endpoint: str, decide: Decide) -> Iterator[str]:
 
         do_GET = do_HEAD = do_PUT = do_POST = respond  # noqa: N815
 
-        @override
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_message(self, *_: Any) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -1,13 +1,11 @@
 """Every way in which a secret cannot be read from Secrets Manager, and that nothing of it shows."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
 import boto3
 import pytest
-import requests
 
 from totes_dagster.errors import (
     CredentialsMissingError,
@@ -61,21 +59,6 @@ def test_a_secret_that_lacks_a_key_is_said(secrets: Any) -> None:
 def test_a_secret_whose_keys_were_mixed_up_is_said(secrets: Any) -> None:
     secrets.create_secret(Name="mixed-up", SecretString=json.dumps({**SECRET, "port": PASSWORD}))
     refused("mixed-up", SecretFormatError, "has a port that is not a number.")
-
-
-@pytest.fixture
-def guarded(secrets: Any, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A server that from now on looks at who asks; the environment is that of a user who may do nothing."""
-    iam = boto3.client("iam")
-    name = f"stranger-to-the-secrets-of-{bucket}"
-    iam.create_user(UserName=name)
-    key = iam.create_access_key(UserName=name)["AccessKey"]
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
-    switch = f"{iam.meta.endpoint_url}/moto-api/reset-auth"
-    requests.post(switch, data="0", timeout=10).raise_for_status()
-    yield
-    requests.post(switch, data="inf", timeout=10).raise_for_status()
 
 
 def test_a_secret_that_one_may_not_read_is_said(guarded: None) -> None:

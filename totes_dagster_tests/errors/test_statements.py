@@ -121,7 +121,7 @@ def test_what_the_server_reports_is_named_by_its_sqlstate(
 
 
 def test_only_what_may_pass_is_tried_again() -> None:
-    passing = {DatabaseUnavailableError, DatabaseBusyError}
+    passing: set[type[DatabaseError]] = {DatabaseUnavailableError, DatabaseBusyError}
     assert all(kind.transient for kind in passing)
     assert not any(kind.transient for kind in {DatabaseError, *DatabaseError.__subclasses__()} - passing)
 

@@ -5,6 +5,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import boto3
@@ -27,8 +28,16 @@ _MEMORY = Path("/dev/shm")
 _ENOUGH = 2**31  # bytes
 
 
+@pytest.fixture(scope="session", autouse=True)
+def processes() -> None:
+    """Start the process that the others are forked from, and do not measure what is covered there: nobody would ask."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+        forkserver.ensure_running()
+
+
 @pytest.fixture(scope="session")
-def server() -> Iterator[EmbeddedPostgres]:
+def postgres() -> Iterator[EmbeddedPostgres]:
     """A server of these tests' own, in memory where there is some: copying databases is most of what it does."""
     in_memory = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ENOUGH
     with tempfile.TemporaryDirectory(prefix="totes-tests-", dir=_MEMORY if in_memory else None) as folder:
@@ -61,11 +70,11 @@ def store(object_store: str) -> ObjectStore:
 
 
 @pytest.fixture(scope="session")
-def scenes(server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scene]:
+def scenes(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scene]:
     """Both scenes, by name."""
     return {
-        "a first load": first_load(server, tmp_path_factory.mktemp("first_load")),
-        "a rich change": rich_change(server, tmp_path_factory.mktemp("rich_change")),
+        "a first load": first_load(postgres, tmp_path_factory.mktemp("first_load")),
+        "a rich change": rich_change(postgres, tmp_path_factory.mktemp("rich_change")),
     }
 
 

@@ -17,6 +17,11 @@ from totes_dagster_tests.faults import wire
 from totes_dagster_tests.faults.points import Fault, Journal
 from totes_dagster_tests.faults.wire import Message
 
+_REPORTS = {
+    Fault.STATEMENT_TIMEOUT: "canceling statement due to statement timeout",
+    Fault.DISK_FULL: "could not extend file: No space left on device",
+    Fault.DEADLOCK: "deadlock detected",
+}
 _ANSWER_ENDS = (b"Z", b"G")  # ready for the next query, or for the rows of a COPY
 _CHUNK = 2**16
 
@@ -111,8 +116,9 @@ class PostgresProxy:
         self._happens_before(fault)
         if fault is Fault.ADMIN_SHUTDOWN:
             session.be_terminated()
-        elif fault in {Fault.STATEMENT_TIMEOUT, Fault.DISK_FULL, Fault.DEADLOCK}:
-            session.fail(group, fault.value, ends_transaction=request.lower().startswith("commit"))
+        elif fault in _REPORTS:
+            report = _REPORTS[fault]
+            session.fail(group, fault.value, report, ends_transaction=request.lower().startswith("commit"))
             return
         self._pass(session, b"".join(message.encode() for message in group), fault)
 
@@ -187,7 +193,7 @@ class _Session:
         yield chunk
         raise _GoneError
 
-    def fail(self, group: list[Message], sqlstate: str, *, ends_transaction: bool) -> None:
+    def fail(self, group: list[Message], sqlstate: str, report: str, *, ends_transaction: bool) -> None:
         """Let the server fail of something else in the request's place, so that it is truly in the state it reports."""
         if group[0].kind == b"c":
             failing = b"".join(message.encode() for message in [Message(b"f", b"No rows any more.\0"), *group[1:]])
@@ -198,7 +204,7 @@ class _Session:
             # A commit that fails leaves no transaction behind.
             *_, ready = self._messages(wire.query("rollback").encode())
         for message in (*errors, ready):
-            answer = wire.with_sqlstate(message, sqlstate) if message.kind == b"E" else message
+            answer = wire.reported_as(message, sqlstate, report) if message.kind == b"E" else message
             self.client.sendall(answer.encode())
 
     def be_terminated(self) -> None:

@@ -23,6 +23,7 @@ from totes_dagster.stages.refresh import refresh
 PROCESSES = get_context("forkserver")
 PROCESSES.set_forkserver_preload(["totes_dagster_tests.faults.preloaded"])
 
+_FRAMES = 3
 _LONGEST = 60  # seconds that a refresh may take, whatever happens to it
 
 
@@ -118,13 +119,14 @@ class RefreshProcess:
 def _run(settings: Settings, prepare: Callable[[], None] | None, channel: Connection) -> None:
     try:
         os.environ.update(settings.environment)
-        logging.lastResort = None  # what it says of its attempts is of no use in between the tests' output
+        logging.getLogger().addHandler(logging.NullHandler())  # its warnings are not the tests' own
         if prepare:
             prepare()
         refresh(settings.platform())
     except TotesError as error:
         channel.send(Outcome(End.NAMED_ERROR, type(error).__name__, str(error)))
     except BaseException as error:
-        channel.send(Outcome(End.OTHER_ERROR, type(error).__name__, traceback.format_exc()))
+        frames = traceback.format_tb(error.__traceback__)[-_FRAMES:]
+        channel.send(Outcome(End.OTHER_ERROR, type(error).__name__, f"{error} {frames}"))
     else:
         channel.send(Outcome(End.SUCCESS))

@@ -25,14 +25,14 @@ def test_the_commits_of_the_warehouse_survive_every_fault(matrix: Matrix, scene:
 def test_a_refresh_that_is_killed_at_any_statement_is_completed_by_the_next(
     matrix: Matrix, scene: Scene, points: list[Point]
 ) -> None:
-    chosen = sample(points, 24, seed=1)
+    chosen = sample(points, 18, seed=1)
     assert matrix.wrongs(scene, [Case(*case) for case in zip(chosen, cycle(KILLS), strict=False)]) == []
 
 
 def test_a_refresh_survives_a_connection_that_is_lost_at_any_statement(
     matrix: Matrix, scene: Scene, points: list[Point]
 ) -> None:
-    chosen = sample(points, 16, seed=2)
+    chosen = sample(points, 12, seed=2)
     faults = cycle([*DROPS, Fault.CLOSED_MIDWAY, Fault.ADMIN_SHUTDOWN])
     assert matrix.wrongs(scene, [Case(*case) for case in zip(chosen, faults, strict=False)]) == []
 
@@ -40,7 +40,7 @@ def test_a_refresh_survives_a_connection_that_is_lost_at_any_statement(
 def test_a_refresh_survives_or_names_what_a_database_reports_at_any_statement(
     matrix: Matrix, scene: Scene, points: list[Point]
 ) -> None:
-    chosen = sample([point for point in points if point.request != "connect"], 16, seed=3)
+    chosen = sample([point for point in points if point.request != "connect"], 12, seed=3)
     faults = cycle([Fault.STATEMENT_TIMEOUT, Fault.DISK_FULL, Fault.DEADLOCK])
     assert matrix.wrongs(scene, [Case(*case) for case in zip(chosen, faults, strict=False)]) == []
 

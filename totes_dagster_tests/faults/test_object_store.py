@@ -25,20 +25,20 @@ def test_the_commit_of_a_batch_survives_every_fault(matrix: Matrix, scene: Scene
 def test_a_refresh_that_is_killed_at_any_object_is_completed_by_the_next(
     matrix: Matrix, scene: Scene, points: list[Point]
 ) -> None:
-    objects = sample([point for point in points if point.is_durable], 10, seed=4)
+    objects = sample([point for point in points if point.is_durable], 7, seed=4)
     assert matrix.wrongs(scene, [Case(point, fault) for point in objects for fault in KILLS]) == []
 
 
 def test_an_object_that_was_created_without_an_answer_is_neither_lost_nor_taken_for_anothers(
     matrix: Matrix, scene: Scene, points: list[Point]
 ) -> None:
-    objects = sample([point for point in points if point.is_durable], 8, seed=5)
+    objects = sample([point for point in points if point.is_durable], 6, seed=5)
     faults = cycle([Fault.CLOSED_AFTER, Fault.CLOSED_AFTER, Fault.UNANSWERED])
     assert matrix.wrongs(scene, [Case(*case) for case in zip(objects, faults, strict=False)]) == []
 
 
 def test_a_refresh_survives_whatever_passes_at_any_request(matrix: Matrix, scene: Scene, points: list[Point]) -> None:
-    chosen = sample(points, 12, seed=6)
+    chosen = sample(points, 8, seed=6)
     faults = cycle([Fault.CLOSED_MIDWAY, *S3_ERRORS, *DROPS])
     assert matrix.wrongs(scene, [Case(*case) for case in zip(chosen, faults, strict=False)]) == []
 

@@ -69,7 +69,7 @@ class Outage:
 
 
 @pytest.mark.parametrize(
-    ("scene", "mode", "server_name", "request_words", "fault"),
+    ("scene", "mode", "server", "request_words", "fault"),
     [
         ("a rich change", "fast", "source", "COPY", Fault.INTERRUPTED_AFTER),
         ("a first load", "immediate", "source", "COPY", Fault.INTERRUPTED_AFTER),
@@ -83,27 +83,27 @@ class Outage:
 )
 def test_a_refresh_survives_a_restart_of_the_database_server(
     matrix: Matrix,
-    server: EmbeddedPostgres,
+    postgres: EmbeddedPostgres,
     tmp_path: Path,
     scene: Scene,
     mode: str,
-    server_name: str,
+    server: str,
     request_words: str,
     fault: Fault,
 ) -> None:
     def stop(way: Way) -> None:
         way.source.close_port()
         way.warehouse.close_port()
-        command = [str(program("pg_ctl")), "stop", "--pgdata", str(server.data), f"--mode={mode}"]
+        command = [str(program("pg_ctl")), "stop", "--pgdata", str(postgres.data), f"--mode={mode}"]
         stopped = run(command, server_account())
         assert stopped.returncode == 0, stopped.stdout
 
     def start(way: Way) -> None:
-        server.start()
+        postgres.start()
         way.source.open_port()
         way.warehouse.open_port()
 
-    point = last(matrix.points(scene), server_name, request_words)
+    point = last(matrix.points(scene), server, request_words)
     with scene.copy() as settings:
         outcome = Outage(settings, scene, tmp_path / "warnings").outcome(point, fault, stop, start)
         assert outcome == Outcome(End.SUCCESS)

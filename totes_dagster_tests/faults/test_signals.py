@@ -12,15 +12,22 @@ from totes_dagster_tests.faults.refreshing import End, Outcome
 from totes_dagster_tests.faults.scenes import Scene
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize(
-    ("asked", "words"), [("source", "COPY"), ("warehouse", "insert into load_history"), ("warehouse", "COMMIT")]
+    ("server", "words", "number"),
+    [
+        ("source", "COPY", signal.SIGTERM),
+        ("source", "COPY", signal.SIGINT),
+        ("warehouse", "insert into load_history", signal.SIGTERM),
+        ("warehouse", "insert into load_history", signal.SIGINT),
+        ("warehouse", "COMMIT", signal.SIGINT),
+        ("warehouse", "COMMIT", signal.SIGKILL),
+    ],
 )
 def test_a_command_that_is_stopped_is_completed_by_the_next(
-    matrix: Matrix, scenes: dict[str, Scene], asked: str, words: str, number: signal.Signals
+    matrix: Matrix, scenes: dict[str, Scene], server: str, words: str, number: signal.Signals
 ) -> None:
     scene = scenes["a rich change"]
-    point = last(matrix.points(scene), asked, words)
+    point = last(matrix.points(scene), server, words)
     journal = Journal(point, Fault.INTERRUPTED_BEFORE)
     with scene.copy() as settings:
         with proxied(settings, journal) as way:

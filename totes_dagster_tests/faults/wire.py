@@ -62,11 +62,10 @@ def fatal(sqlstate: str, message: str) -> Message:
     return Message(b"E", b"".join(field.encode() + b"\0" for field in fields) + b"\0")
 
 
-def with_sqlstate(error: Message, sqlstate: str) -> Message:
-    """An error of the server under another code."""
-    fields = [
-        b"C" + sqlstate.encode() if field.startswith(b"C") else field for field in error.body.rstrip(b"\0").split(b"\0")
-    ]
+def reported_as(error: Message, sqlstate: str, report: str) -> Message:
+    """An error of the server in other words."""
+    severity = [field for field in error.body.split(b"\0") if field[:1] in {b"S", b"V"}]
+    fields = [*severity, b"C" + sqlstate.encode(), b"M" + report.encode()]
     return Message(error.kind, b"\0".join(fields) + b"\0\0")
 
 

@@ -23,7 +23,9 @@ from totes_dagster.errors import (
     TotesError,
     WarehouseAheadError,
     WarehouseBehindError,
+    WarehouseSchemaError,
 )
+from totes_dagster.local.postgres import EmbeddedPostgres
 from totes_dagster.migrations import HEAD, VERSION_TABLE, migrate
 from totes_dagster.schema import warehouse
 
@@ -192,3 +194,15 @@ def test_a_server_that_breaks_off_is_not_taken_for_a_bad_schema(empty: Database)
             with pytest.raises(DatabaseUnavailableError):
                 migrating.result(timeout=30)
     assert migrate(empty, "analytics") is None
+
+
+def test_a_database_that_cannot_hold_every_text_is_refused(postgres: EmbeddedPostgres) -> None:
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute("create database latin template template0 encoding 'LATIN1' locale_provider libc locale 'C'")
+        try:
+            with pytest.raises(WarehouseSchemaError, match="encoding LATIN1, which cannot hold every text"):
+                migrate(Database("warehouse", postgres.url("latin")), "public")
+            with psycopg.connect(postgres.url("latin")) as refused:
+                assert refused.execute(CATALOGUE).fetchall() == []
+        finally:
+            connection.execute("drop database latin with (force)")

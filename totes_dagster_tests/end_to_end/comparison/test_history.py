@@ -75,6 +75,21 @@ def test_a_version_that_is_lost_is_unaccounted_for(world: World) -> None:
     )
 
 
+def test_a_lost_version_does_not_hide_one_that_is_doubled_in_the_same_batch(world: World) -> None:
+    lost, doubled = sorted(key for (key,) in world.ask("select payment_id from fact_payment where batch = 1"))[:2]
+    differences = compared(
+        world,
+        f"delete from fact_payment where payment_id = {lost}",
+        copy_of(PAYMENT, doubled, payment_id=doubled, batch=1),
+    )["fact_payment"]
+    assert differences.doubled == (doubled,)
+    assert differences.missing == (lost,)
+    brought = _brought_by(world, 1)
+    assert differences.unaccounted == (
+        f"batch 1 brought {brought} versions of fact_payment, but {brought - 1} are there",
+    )
+
+
 def test_a_version_of_a_batch_that_nobody_loaded_is_unaccounted_for(world: World) -> None:
     key = some_key(world, PAYMENT)
     found = compared(world, update_of(PAYMENT, key, PAYMENT.c.batch, "77"))
