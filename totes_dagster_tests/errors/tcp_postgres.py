@@ -1,6 +1,7 @@
 """An embedded server that also listens at a port of this machine, and asks for passwords there."""
 
 import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,7 +29,7 @@ create role visitor login;
 create database closed;
 revoke connect on database closed from public
 """
-"""`reader` is the one who gets in. `nobody` is not a role at all."""
+"""`reader` gets in with the password, `visitor` without. `nobody` is not a role at all; `unlisted` is in no rule."""
 
 
 class TcpPostgres(EmbeddedPostgres):
@@ -49,8 +50,16 @@ class TcpPostgres(EmbeddedPostgres):
                 connection.execute(statement)
             (self.data / "pg_hba.conf").write_text(_RULES)
             connection.execute("select pg_reload_conf()")
-            while connection.execute("select from pg_hba_file_rules where 'visitor' = any (user_name)").rowcount != 1:
-                pass
+        deadline = time.monotonic() + 30
+        while self._lets_in("unlisted"):  # by the rules from before
+            assert time.monotonic() < deadline
+
+    def _lets_in(self, user: str) -> bool:
+        try:
+            psycopg.connect(host="127.0.0.1", port=self.port, user=user, dbname="postgres").close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def _server_command(self) -> list[str]:
         return [*super()._server_command(), "-c", f"port={self.port}", "-c", "listen_addresses=127.0.0.1"]

@@ -141,9 +141,11 @@ def test_a_host_that_is_not_this_machine_must_encrypt_unless_told_otherwise(
         pass
 
 
-def test_a_server_that_requires_tls_is_said(server: TcpPostgres, connect: str) -> None:
-    error = refused(uri(server.port, user="encrypted", query="sslmode=disable"), connect)
-    assert_named(error, EncryptionError, 'user "encrypted"', "no encryption", "Say sslmode=require in TOTESYS_URL")
+@pytest.mark.parametrize("user", ["encrypted", "unlisted"])
+def test_a_server_that_requires_tls_is_said(server: TcpPostgres, connect: str, user: str) -> None:
+    """It has rules for connections with TLS, and one that rejects the others, or none for them."""
+    error = refused(uri(server.port, user=user, query="sslmode=disable"), connect)
+    assert_named(error, EncryptionError, f'user "{user}"', "no encryption", "Say sslmode=require in TOTESYS_URL")
 
 
 @pytest.fixture(scope="module")

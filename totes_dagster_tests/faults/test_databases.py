@@ -37,6 +37,11 @@ def test_a_refresh_survives_a_connection_that_is_lost_at_any_statement(
     assert matrix.wrongs(scene, [Case(*case) for case in zip(chosen, faults, strict=False)]) == []
 
 
+def test_a_refresh_survives_a_stream_of_rows_that_breaks_off(matrix: Matrix, scene: Scene, points: list[Point]) -> None:
+    streams = sample([point for point in points if point.server == "source" and point.request.startswith("COPY")], 3)
+    assert matrix.wrongs(scene, [Case(point, Fault.CLOSED_MIDWAY) for point in streams]) == []
+
+
 def test_a_refresh_survives_or_names_what_a_database_reports_at_any_statement(
     matrix: Matrix, scene: Scene, points: list[Point]
 ) -> None:

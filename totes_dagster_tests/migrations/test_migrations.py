@@ -181,18 +181,17 @@ def test_a_migration_that_others_are_in_the_way_of_may_be_tried_again(empty: Dat
 
 
 def test_a_server_that_breaks_off_is_not_taken_for_a_bad_schema(empty: Database) -> None:
-    with empty.connect() as holder:
+    with empty.connect() as holder, empty.connect(autocommit=True) as killer, ThreadPoolExecutor(1) as pool:
         holder.execute("select pg_advisory_xact_lock(hashtextextended('totes_dagster.migrate.' || 'analytics', 0))")
-        with ThreadPoolExecutor(1) as pool:
-            migrating = pool.submit(migrate, empty, "analytics")
-            killed = 0
-            while not killed:
-                killed = holder.execute(
-                    "select pg_terminate_backend(pid) from pg_stat_activity "
-                    "where datname = current_database() and wait_event = 'advisory'"
-                ).rowcount
-            with pytest.raises(DatabaseUnavailableError):
-                migrating.result(timeout=30)
+        migrating = pool.submit(migrate, empty, "analytics")
+        kill = (
+            "select pg_terminate_backend(pid) from pg_stat_activity "
+            "where datname = current_database() and wait_event = 'advisory'"
+        )
+        while not migrating.done() and not killer.execute(kill).rowcount:
+            pass
+        with pytest.raises(DatabaseUnavailableError):
+            migrating.result(timeout=30)
     assert migrate(empty, "analytics") is None
 
 

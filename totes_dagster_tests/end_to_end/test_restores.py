@@ -1,0 +1,379 @@
+"""Runs that meet what nobody expects every day: nothing to do, a backlog, and backups put back on either end."""
+
+import fcntl
+import logging
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from totes_dagster.database import Database
+from totes_dagster.errors import ForeignLakeError
+from totes_dagster.lake.log import BatchLog
+from totes_dagster.lake.store import Lake
+from totes_dagster.local.postgres import EmbeddedPostgres
+from totes_dagster.local.programs import program
+from totes_dagster.local.seeding import seed
+from totes_dagster.schema.totesys import TABLES, Capture
+from totes_dagster.stages.ingest import ingest
+from totes_dagster.stages.load import load
+from totes_dagster.stages.reconcile import reconcile
+from totes_dagster.stages.refresh import refresh
+from totes_dagster.stages.remodel import Written
+from totes_dagster_tests import oracle
+from totes_dagster_tests.conftest import FAST_SETTINGS
+from totes_dagster_tests.end_to_end.chronicle import Chronicle, ExpectedWarehouse
+from totes_dagster_tests.end_to_end.world import NEW_DEAL, World
+
+EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = {}"
+NEW_STAFF = "insert into staff values (1000, 'Ada', 'Byron', 1, 'ada@totes.example', now(), now())"
+
+
+@pytest.fixture(autouse=True)
+def _listen(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "totes_dagster")
+
+
+class Backups:
+    """Backups of databases, by PostgreSQL's own means; what is put back has the name of what it takes the place of.
+
+    Args:
+        server: where the databases are.
+        dumped: whether they are dumped and restored, or else copied.
+        folder: where dumps lie.
+    """
+
+    def __init__(self, server: EmbeddedPostgres, dumped: bool, folder: Path) -> None:
+        self._server = server
+        self._dumped = dumped
+        self._folder = folder
+
+    def make(self, url: str) -> None:
+        if self._dumped:
+            self._run("pg_dump", "--format=custom", "--file", str(self._dump_of(url)), url)
+        else:
+            self._administer("create database {} template {}", f"{_name(url)}_backup", _name(url))
+
+    def restore(self, url: str) -> None:
+        self._administer("drop database {} with (force)", _name(url))
+        if self._dumped:
+            self._administer("create database {}", _name(url))
+            self._run("pg_restore", "--exit-on-error", "--dbname", url, str(self._dump_of(url)))
+        else:
+            self._administer("alter database {} rename to {}", f"{_name(url)}_backup", _name(url))
+
+    def _dump_of(self, url: str) -> Path:
+        return self._folder / f"{_name(url)}.dump"
+
+    def _run(self, name: str, *arguments: str) -> None:
+        subprocess.run([program(name), *arguments], check=True, capture_output=True)
+
+    def _administer(self, statement: str, *names: str) -> None:
+        with psycopg.connect(self._server.url(), autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+def _name(url: str) -> str:
+    return str(conninfo_to_dict(url)["dbname"])
+
+
+@pytest.fixture(params=[True, False], ids=["dumped", "copied"])
+def backups(request: pytest.FixtureRequest, postgres: EmbeddedPostgres, tmp_path: Path) -> Backups:
+    return Backups(postgres, request.param, tmp_path)
+
+
+class History:
+    """What a company's source said at each batch, for whoever must remember it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.chronicle = Chronicle(world.source_url)
+
+    def change(self, *statements: str) -> None:
+        self.world.change(*statements)
+        self.chronicle.note()
+
+    def wrongs(self, world: World) -> list[str]:
+        """Where a warehouse that loaded all batches does not remember what there was, or show what there is."""
+        expected = ExpectedWarehouse()
+        log = BatchLog(world.platform.ingestion)
+        expected.load_up_to(log.head(), log, self.chronicle)
+        return [*expected.wrongs(world), *world.wrongs()]
+
+
+def shown_by(world: World) -> dict[str, Any]:
+    """All that a warehouse holds, but for generated ids and the time of loading."""
+    return {
+        "facts": oracle.history(world.warehouse_url),
+        "dimensions": oracle.dimension_rows(world.warehouse_url),
+        "loads": world.ask("select batch, snapshot_at, manifest_sha256, tables from load_history order by batch"),
+        "aside": world.ask("select * from quarantine order by 1, 2"),
+    }
+
+
+def folder_of(zone: Lake) -> Path:
+    return Path(urlsplit(zone.url).path)
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was logged since this was last asked."""
+    messages = [record.getMessage() for record in caplog.records]
+    caplog.clear()
+    return messages
+
+
+# Nothing to do
+
+
+def test_a_run_that_has_nothing_to_do_says_so_and_touches_nothing(
+    company: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    tables = (*oracle.DIMENSIONS, *oracle.FACTS, "load_history", "quarantine")
+
+    def places() -> dict[str, Any]:
+        rows = {table: company.ask(f"select ctid::text, xmin::text from {table} order by ctid") for table in tables}
+        objects = [path for zone in zones for path in sorted(folder_of(zone).rglob("*"))]
+        return rows | {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in objects}
+
+    zones = (company.platform.ingestion, company.platform.processed)
+    before = places()
+    said(caplog)
+    for work in (refresh, reconcile, refresh):
+        work(company.platform)
+        assert said(caplog) == ["Nothing changed in totesys since batch 1."]
+    assert places() == before
+    done = company.refresh()
+    assert (done.ingested.batch, set(done.remodelled.values()), done.loaded) == (None, {Written()}, [])
+
+
+# A backlog
+
+
+@pytest.mark.parametrize("work", [refresh, reconcile])
+def test_ten_waiting_batches_are_loaded_one_by_one_in_their_order(
+    company: World, caplog: pytest.LogCaptureFixture, work: Callable[..., Any]
+) -> None:
+    history = History(company)
+    platform = company.platform
+    for key in range(1, 11):
+        history.change(EDIT.format(7), f"delete from payment where payment_id = {key}")
+        assert ingest(platform.source, platform.ingestion).batch
+    assert shown_by(company)["loads"][-1][0] == 1
+    said(caplog)
+    done = work(platform)
+    assert [batch.batch for batch in done.loaded] == list(range(2, 12))
+    assert said(caplog) == [
+        "Nothing changed in totesys since batch 11.",
+        *(f"Loaded batch {batch}." for batch in range(2, 12)),
+    ]
+    assert history.wrongs(company) == []
+    assert company.versions("fact_sales_order", 7) == ["live"] * 11
+    log = BatchLog(platform.ingestion)
+    assert company.ask("select batch, snapshot_at from load_history order by batch") == [
+        (batch, log.manifest(batch).snapshot.taken_at) for batch in range(1, 12)
+    ]
+
+
+# A warehouse from yesterday
+
+
+def test_a_warehouse_from_yesterdays_backup_loads_what_it_lacks(
+    company: World, backups: Backups, caplog: pytest.LogCaptureFixture
+) -> None:
+    history = History(company)
+    history.change(EDIT.format(7), "delete from payment where payment_id = 3")
+    company.refresh()
+    backups.make(company.warehouse_url)
+    for change in (
+        (*NEW_DEAL, NEW_STAFF, EDIT.format(7)),
+        (
+            "delete from sales_order where sales_order_id = 8",
+            "update sales_order set design_id = 777 where design_id = 2",
+        ),
+        ("insert into payment select * from kept", "update staff set last_name = 'Lovelace' where staff_id = 1000"),
+    ):
+        if "kept" in change[0]:
+            company.change(
+                "create table kept as select * from payment where payment_id = 4",
+                "delete from payment where payment_id = 4",
+            )
+        history.change(*change)
+        company.refresh()
+    before = shown_by(company)
+    head = company.head()
+
+    backups.restore(company.warehouse_url)
+    assert company.ask_one("select max(batch) from load_history") == 2
+    said(caplog)
+    company.refresh()
+    assert said(caplog) == [
+        f"Nothing changed in totesys since batch {head}.",
+        *(f"Loaded batch {batch}." for batch in range(3, head + 1)),
+    ]
+    assert shown_by(company) == before
+    assert history.wrongs(company) == []
+
+    history.change(EDIT.format(9))
+    company.refresh()
+    assert history.wrongs(company) == []
+    assert not any(reconcile(company.platform).found.values())
+
+
+# A lake that is older than the warehouse
+
+
+def test_a_warehouse_that_is_ahead_of_a_restored_lake_is_refused_until_it_is_made_anew(
+    company: World, tmp_path: Path
+) -> None:
+    zones = [folder_of(zone) for zone in (company.platform.ingestion, company.platform.processed)]
+    for folder in zones:
+        shutil.copytree(folder, folder.with_suffix(".backup"))
+    history = History(company)
+    for key in (7, 8):
+        history.change(EDIT.format(key))
+        company.refresh()
+    for folder in zones:
+        shutil.rmtree(folder)
+        folder.with_suffix(".backup").rename(folder)
+
+    before = shown_by(company)
+    restored = World(
+        replace(
+            company.platform,
+            ingestion=Lake(company.platform.ingestion.url),
+            processed=Lake(company.platform.processed.url),
+        )
+    )
+    platform = restored.platform
+    with pytest.raises(ForeignLakeError, match="batch 3 of another lake"):
+        load(platform.warehouse, platform.schema, platform.ingestion, platform.processed)
+    # Also when the lake has come as far as the warehouse, and further.
+    for key, work in ((9, refresh), (10, reconcile), (11, refresh)):
+        history.change(EDIT.format(key))
+        with pytest.raises(ForeignLakeError, match="batch 3 of another lake") as refusal:
+            work(restored.platform)
+        assert "drop the warehouse's schema public first" in str(refusal.value)
+    assert restored.head() == 4
+    assert shown_by(company) == before
+
+    with psycopg.connect(company.warehouse_url) as connection:
+        connection.execute("drop schema public cascade")
+    restored.refresh()
+    assert history.wrongs(restored) == []
+    for key in (7, 8, 9, 10, 11):
+        assert restored.versions("fact_sales_order", key) == ["live", "live"]
+
+
+# A source from a backup
+
+
+@pytest.mark.parametrize("work", [refresh, reconcile])
+def test_a_source_from_a_backup_is_captured_anew_and_the_truth_recorded(
+    company: World, backups: Backups, caplog: pytest.LogCaptureFixture, work: Callable[..., Any]
+) -> None:
+    history = History(company)
+    backups.make(company.source_url)
+    # A life that will be lost: a part of it is loaded, and a part not yet.
+    history.change(*NEW_DEAL, NEW_STAFF, EDIT.format(7), "update staff set last_name = 'Byron' where staff_id = 1")
+    company.refresh()
+    history.change(EDIT.format(9), "delete from sales_order where sales_order_id = 8")
+    ingest(company.platform.source, company.platform.ingestion)
+
+    backups.restore(company.source_url)
+    history.change(EDIT.format(10))
+    said(caplog)
+    work(company.platform)
+    assert said(caplog)[0] == (
+        "The source is not the one that batch 3 was taken from, but another database, a restored backup, or a promoted "
+        "replica. Capturing every table whole."
+    )
+    manifest = BatchLog(company.platform.ingestion).manifest(4)
+    assert {name: (entry.batch, entry.content) for name, entry in manifest.tables.items()} == dict.fromkeys(
+        TABLES, (4, Capture.WHOLE)
+    )
+    assert history.wrongs(company) == []
+    for key, versions in {
+        1000: ["live", "deleted"],
+        7: ["live", "live", "live"],
+        8: ["live", "deleted", "live"],
+        9: ["live", "live", "live"],
+        10: ["live", "live"],
+        11: ["live"],
+    }.items():
+        assert company.versions("fact_sales_order", key) == versions
+    assert company.versions("fact_payment", 1000) == ["live", "deleted"]
+    assert company.ask_one("select count(*) from dim_staff where staff_id = 1000") == 1
+    said(caplog)
+    company.refresh()
+    assert said(caplog) == ["Nothing changed in totesys since batch 4."]
+
+
+def test_when_both_ends_come_from_backups_of_different_days_the_truth_is_recorded(
+    company: World, postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    backups = Backups(postgres, dumped=False, folder=tmp_path)
+    history = History(company)
+    for day in range(1, 5):
+        history.change(EDIT.format(7), f"delete from payment where payment_id = {day}")
+        company.refresh()
+        if day == 2:
+            backups.make(company.warehouse_url)
+        if day == 3:
+            backups.make(company.source_url)
+    for url in (company.warehouse_url, company.source_url):
+        backups.restore(url)
+    history.chronicle.note()
+    done = company.refresh()
+    assert [batch.batch for batch in done.loaded] == [4, 5, 6]
+    assert history.wrongs(company) == []
+    assert company.versions("fact_payment", 4) == ["live", "deleted", "live"]
+    assert company.versions("fact_sales_order", 7) == ["live"] * 6
+
+
+@contextmanager
+def _running(folder: Path) -> Iterator[EmbeddedPostgres]:
+    with EmbeddedPostgres(folder, FAST_SETTINGS) as server:
+        yield server
+    with (folder / "server.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def test_a_source_restored_from_a_copy_of_its_volume_is_said_to_be_older(
+    unseen_company: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="totes-tests-") as name:
+        volume = Path(name) / "volume"
+        with _running(volume) as server:
+            server.create_database("totesys")
+            seed(server.url("totesys"), orders=20)
+        subprocess.run(["cp", "-a", volume, volume.with_name("copy")], check=True)
+        with _running(volume) as server:
+            world = World(replace(unseen_company.platform, source=Database("totesys", server.url("totesys"))))
+            for _ in range(20):
+                world.change(EDIT.format(7))
+            world.refresh()
+            world.change(
+                "update purchase_order set item_code = 'lost'", "delete from sales_order where sales_order_id = 8"
+            )
+            world.refresh()
+        with _running(volume.with_name("copy")) as server:
+            world = World(replace(unseen_company.platform, source=Database("totesys", server.url("totesys"))))
+            said(caplog)
+            world.refresh()
+            assert said(caplog)[0] == (
+                "The source is older than batch 2: it was restored from a backup. Capturing every table whole."
+            )
+            assert world.wrongs() == []
+            assert world.versions("fact_sales_order", 8) == ["live", "deleted", "live"]
+            assert world.versions("fact_purchase_order", 3) == ["live", "live", "live"]
+            assert world.refresh().ingested.batch is None
