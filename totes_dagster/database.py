@@ -103,7 +103,8 @@ class Database:
         """The URL as libpq reads it; None where it cannot, or would take a piece of the password for something else."""
         given: dict[str, object] | None = None
         # The cause would show the URL, and with it the password.
-        with suppress(psycopg.ProgrammingError):
+        with suppress(psycopg.ProgrammingError, UnicodeError):
+            self.url.encode()
             given = dict(conninfo_to_dict(self.url))
         scheme, is_uri, rest = self.url.partition("://")
         if given is None or not is_uri or scheme not in {"postgresql", "postgres"}:

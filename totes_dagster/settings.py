@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from psycopg.conninfo import make_conninfo
 
@@ -18,6 +18,9 @@ from totes_dagster.errors import (
     SettingsError,
     one_line,
 )
+
+if TYPE_CHECKING:
+    import boto3
 
 TOTESYS_URL = "TOTESYS_URL"
 TOTESYS_SECRET_ID = "TOTESYS_SECRET_ID"  # a name, no secret  # noqa: S105  # nosec B105
@@ -106,16 +109,44 @@ def url_from_secret(secret_id: str) -> str:
     if not isinstance(secret, dict):
         raise SecretFormatError(f"The secret {secret_id} is not a JSON object. Store it as a key/value secret.")
     options = {name: _value(secret, name, secret_id) for name in _SPELLINGS}
+    # libpq would take a NUL for the end, and connect to whatever is named before it.
+    if any("\0" in value or not can_be_encoded(value) for value in options.values()):
+        raise SecretFormatError(f"The secret {secret_id} holds a character that no connection string can.")
     if not options["port"].isdecimal():
         raise SecretFormatError(f"The secret {secret_id} has a port that is not a number.")
     return make_conninfo(**options)
+
+
+def can_be_encoded(text: str) -> bool:
+    """Whether a text is Unicode: bytes of the environment that are no UTF-8 arrive as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def see_that_credentials_can_be_sent(session: "boto3.Session") -> None:
+    """Refuse AWS credentials with characters that no request can carry, such as a line break at the end.
+
+    Raises:
+        CredentialsMissingError: so they are. The message does not show them.
+    """
+    found = session.get_credentials()
+    credentials = found.get_frozen_credentials() if found else None
+    for secret in (credentials.access_key, credentials.token) if credentials else ():
+        if secret and not (secret.isascii() and secret.isprintable()):
+            raise CredentialsMissingError(
+                "The AWS credentials hold a character that no request can carry, perhaps a line break at the end of "
+                "AWS_ACCESS_KEY_ID or AWS_SESSION_TOKEN. Set them anew."
+            )
 
 
 def _secret_string(secret_id: str) -> str:
     # Slow to import, and needed only where secrets are kept there.
     import boto3  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError  # noqa: PLC0415
 
     # The SDK's own idea is to wait for a minute, five times over.
     config = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
@@ -123,6 +154,7 @@ def _secret_string(secret_id: str) -> str:
         # A session of its own: the SDK's common one would keep the credentials that it found first, and knows
         # AWS_DEFAULT_REGION only.
         session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+        see_that_credentials_can_be_sent(session)
         answer = session.client("secretsmanager", config=config).get_secret_value(SecretId=secret_id)
     except ClientError as error:
         refused = error.response.get("Error", {})
@@ -133,8 +165,10 @@ def _secret_string(secret_id: str) -> str:
             "AWS_SECRET_ACCESS_KEY, or give the task a role."
         ) from error
     except (BotoCoreError, ValueError) as error:  # the latter of an endpoint that is none
+        # The most general of its errors quotes whatever the request was made of.
+        reason = "The request failed." if type(error) is HTTPClientError else one_line(error)
         raise SecretError(
-            f"The secret {secret_id} cannot be read from Secrets Manager: {one_line(error)} Check the region, "
+            f"The secret {secret_id} cannot be read from Secrets Manager: {reason} Check the region, "
             "AWS_ENDPOINT_URL and the network."
         ) from None  # an endpoint may hold a password
     return str(answer.get("SecretString", ""))

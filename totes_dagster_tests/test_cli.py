@@ -92,9 +92,9 @@ def test_half_configured_it_ends_with_one_line(command: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "settings", "beginning"),
     [
-        (["refresh"], UNREACHABLE, "DatabaseError: Cannot connect to totesys: "),
-        (["status"], UNREACHABLE, "DatabaseError: Cannot connect to totesys: "),
-        (["migrate"], UNREACHABLE, "DatabaseError: Cannot connect to warehouse: "),
+        (["refresh"], UNREACHABLE, "PortClosedError: Cannot connect to totesys: "),
+        (["status"], UNREACHABLE, "PortClosedError: Cannot connect to totesys: "),
+        (["migrate"], UNREACHABLE, "PortClosedError: Cannot connect to warehouse: "),
         (["refresh"], {**UNREACHABLE, "TOTESYS_URL": "s3cret"}, "SettingsError: The URL of totesys is no libpq URI"),
         (["refresh"], {**UNREACHABLE, "TOTES_PROCESSED_LAKE": "lake"}, "SettingsError: 'lake' is no lake: give s3://"),
         (["demo"], UNREACHABLE, "SettingsError: The demo changes its source."),
@@ -151,8 +151,8 @@ def test_the_embedded_stack_from_the_command_line(home: Path) -> None:
     empty = totes("status", **stack)
     assert "The warehouse is empty. Run `totes refresh`." in empty
     assert "address, counterparty, currency" in empty
-    assert totes("migrate", **stack) == "Migrated the warehouse from none to revision 0001.\n"
-    assert totes("migrate", **stack) == "The warehouse is at revision 0001 already.\n"
+    assert totes("migrate", **stack) == "Migrated the warehouse from none to revision 0002.\n"
+    assert totes("migrate", **stack) == "The warehouse is at revision 0002 already.\n"
     assert "Loaded batch 1: " in totes("refresh", **stack)
     assert "The warehouse shows the source as it is now." in totes("status", **stack)
     assert "Loaded batch 2: nothing that the warehouse did not show already." in totes("reconcile", **stack)
@@ -182,8 +182,8 @@ def test_a_new_warehouse_is_migrated_once(home: Path) -> None:
         "TOTES_PROCESSED_LAKE": (home / "other" / "processed").as_uri(),
         "WAREHOUSE_SCHEMA": "analytics",
     }
-    assert totes("migrate", **settings) == "Migrated the warehouse from none to revision 0001.\n"
-    assert totes("migrate", **settings) == "The warehouse is at revision 0001 already.\n"
+    assert totes("migrate", **settings) == "Migrated the warehouse from none to revision 0002.\n"
+    assert totes("migrate", **settings) == "The warehouse is at revision 0002 already.\n"
 
 
 def test_the_demo_tells_the_whole_story_and_can_be_told_again() -> None:

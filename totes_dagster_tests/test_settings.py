@@ -21,8 +21,8 @@ from totes_dagster.settings import is_configured, retry_seconds, url_from_secret
 ALL = {
     "TOTESYS_URL": "postgresql://reader:s3cret-t@source.example.com/totesys",
     "WAREHOUSE_URL": "postgresql://writer:s3cret-w@warehouse.example.com/analytics",
-    "TOTES_INGESTION_LAKE": "file:///tmp/nowhere/ingestion",
-    "TOTES_PROCESSED_LAKE": "file:///tmp/nowhere/processed",
+    "TOTES_INGESTION_LAKE": "file:///tmp/totes-tests-settings/ingestion",
+    "TOTES_PROCESSED_LAKE": "file:///tmp/totes-tests-settings/processed",
 }
 SECRETS = {"TOTESYS_SECRET_ID": "totesys-secret", "WAREHOUSE_SECRET_ID": "warehouse-secret"}
 SECRET = {"host": "db.example.com", "port": 5433, "user": "reader", "password": "s3cret", "database": "totesys"}

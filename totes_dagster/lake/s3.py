@@ -19,6 +19,7 @@ from totes_dagster.errors import (
     WrongRegionError,
     one_line,
 )
+from totes_dagster.settings import see_that_credentials_can_be_sent
 
 if TYPE_CHECKING:
     from obstore.store import RetryConfig, S3Config
@@ -71,6 +72,7 @@ def open_bucket(bucket: str, prefix: str) -> S3Store:
     try:
         # boto3 itself knows AWS_DEFAULT_REGION only.
         session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+        see_that_credentials_can_be_sent(session)
         provider = Boto3CredentialProvider(session)
     except (BotoCoreError, ValueError) as error:
         raise CredentialsMissingError(

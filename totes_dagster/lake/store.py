@@ -168,9 +168,17 @@ def _open(url: str) -> ObjectStore:
         folder = Path(unquote(parts.path))
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if _is_open_to_all(folder):
+                raise SettingsError(f"{url} is open to every user of this machine. Close it: chmod o-rwx {folder}")
             return LocalStore(folder)
         except OSError as error:
             raise SettingsError(f"{url} cannot be made a folder of the lake: {one_line(error)}") from error
-    if parts.scheme == "s3" and parts.netloc:
+    if parts.scheme == "s3" and parts.netloc and not parts.query and not parts.fragment:
         return s3.open_bucket(parts.netloc, parts.path.strip("/"))
-    raise SettingsError(f"{url!r} is no lake: give s3://bucket, s3://bucket/prefix or file:///absolute/folder.")
+    shown = url.partition("?")[0].partition("#")[0]  # what comes after may be a signature
+    raise SettingsError(f"{shown!r} is no lake: give s3://bucket, s3://bucket/prefix or file:///absolute/folder.")
+
+
+def _is_open_to_all(folder: Path) -> bool:
+    """Whether any user of the machine can come to a folder and look into it, or open what is in it by name."""
+    return bool(folder.stat().st_mode & 0o005) and all(parent.stat().st_mode & 0o001 for parent in folder.parents)

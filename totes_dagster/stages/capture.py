@@ -23,9 +23,9 @@ class TableCapture:
     """What a batch takes from one source table.
 
     Attributes:
-        content: the whole table, or the rows at or past `horizon`.
-        horizon: 64-bit transaction id; None with the whole table.
-        keys: of rows to take as well, whatever wrote them.
+        content: the whole table, or the rows at or past `horizon`, and those with `keys`.
+        horizon: 64-bit transaction id; None where no row is taken for who wrote it.
+        keys: of rows to take whatever wrote them.
         unique_keys: whether the source sees to it that no two rows share a key.
     """
 

@@ -17,12 +17,11 @@ from psycopg.types.string import TextLoader
 from sqlalchemy import Table
 
 from totes_dagster.database import Database
-from totes_dagster.lake.catalogue import Catalogue, SourceTable
 from totes_dagster.model import calendar
 from totes_dagster.model.frames import to_table
 from totes_dagster.schema.arrow import arrow_type
 from totes_dagster.schema.totesys import TABLES as SOURCE_TABLES
-from totes_dagster.schema.totesys import Capture, capture_of, key_of
+from totes_dagster.schema.totesys import Capture, capture_of
 from totes_dagster.schema.warehouse import (
     TABLES,
     dim_date,
@@ -35,9 +34,10 @@ from totes_dagster.stages.checksums import HashedRows, RangeChecksum, shown, sou
 from totes_dagster.stages.contract import deviations_of, has_unique_keys, see_that_it_holds
 from totes_dagster.stages.differences import Findings, Row, TableDifferences
 from totes_dagster.stages.fitting import UNFIT
+from totes_dagster.stages.follower import Follower, follower_of
 from totes_dagster.stages.progress import Progress, silent
 from totes_dagster.stages.remodel import REMODELS, driving_table, remodel_rows, star_schema
-from totes_dagster.stages.source import Follower, Leader
+from totes_dagster.stages.source import Leader
 from totes_dagster.stages.versions import repeated_versions
 
 __all__ = ["TableDifferences", "compare"]
@@ -48,29 +48,6 @@ ROWS_AT_ONCE = 2**15
 _YEARS_AT_ONCE = 100
 
 
-class _KeyedFollower(Follower):
-    """A bulk connection in the leader's snapshot that also reads rows by their keys."""
-
-    _condition: sql.Composable = sql.SQL("")
-
-    def rows_of_keys(
-        self, name: str, table: SourceTable, capture: TableCapture, keys: list[int]
-    ) -> Iterator[pa.RecordBatch]:
-        """Stream what a capture takes of the rows with some keys; by the primary key's index, if there is one."""
-        key = key_of(SOURCE_TABLES[name])
-        column = table.column(key)
-        # In the key's own type: PostgreSQL looks through a list of another type one by one, for every row.
-        type_ = sql.SQL(column.type if column else "bigint")
-        self._condition = sql.SQL(" where {} = any ({}::{}[])").format(sql.Identifier(key), sql.Literal(keys), type_)
-        try:
-            yield from self.rows(name, table, capture)
-        finally:
-            self._condition = sql.SQL("")
-
-    def _stream(self, name: str, statement: sql.Composed) -> Iterator[pa.RecordBatch]:
-        return super()._stream(name, statement + self._condition)
-
-
 @dataclass(frozen=True)
 class _Sides:
     """The two sides of a comparison, each in one state.
@@ -78,25 +55,21 @@ class _Sides:
     Attributes:
         leader: the source's snapshot.
         follower: a bulk connection in it.
-        catalogue: the source's tables.
         warehouse: a connection in one repeatable-read transaction.
         schema: the warehouse's schema.
     """
 
     leader: Leader
-    follower: _KeyedFollower
-    catalogue: Catalogue
+    follower: Follower
     warehouse: psycopg.Connection
     schema: str
 
     def ingested(self, name: str, keys: list[int] | None = None) -> pa.Table:
         """Rows of a source table as an ingest reads them: all of them, or those with some keys."""
-        table = self.catalogue.tables[name]
-        capture = TableCapture(Capture.WHOLE, unique_keys=has_unique_keys(self.catalogue, name))
-        if keys is None:
-            batches = self.follower.rows(name, table, capture)
-        else:
-            batches = self.follower.rows_of_keys(name, table, capture, keys)
+        catalogue = self.leader.catalogue
+        content = Capture.WHOLE if keys is None else Capture.CHANGES
+        capture = TableCapture(content, keys=tuple(keys or ()), unique_keys=has_unique_keys(catalogue, name))
+        batches = self.follower.rows(name, catalogue.tables[name], capture)
         declared = [(column.name, arrow_type(column)) for column in SOURCE_TABLES[name].columns]
         schema = pa.schema([*declared, (UNFIT, pa.string())])
         return pa.Table.from_batches([batch.select(schema.names) for batch in batches], schema)
@@ -133,12 +106,11 @@ def compare(
         DatabaseError: the source cannot be reached, refuses, or breaks off.
         psycopg.Error: a connection that was passed breaks off.
     """
-    catalogue = leader.catalogue
-    see_that_it_holds(deviations_of(catalogue))
+    see_that_it_holds(deviations_of(leader.catalogue))
     warehouse.execute("select set_config('datestyle', 'ISO', true)")
     found: dict[str, TableDifferences] = {}
-    with source.connect_bulk() as connection:
-        sides = _Sides(leader, _KeyedFollower(connection, leader.exported), catalogue, warehouse, schema)
+    with follower_of(source, leader) as follower:
+        sides = _Sides(leader, follower, warehouse, schema)
         for name, star in TABLES.items():
             found[name] = _differences(sides, star)
             progress("compare", name, found[name].rows)

@@ -21,15 +21,9 @@ from totes_dagster.schema.totesys import TABLES, Capture, capture_of
 from totes_dagster.stages.capture import TableCapture, capture_of_table, horizon_of, none_gone
 from totes_dagster.stages.contract import Deviation, deviations_of, has_unique_keys, see_that_it_holds
 from totes_dagster.stages.fitting import UNFIT
+from totes_dagster.stages.follower import Follower, follower_of
 from totes_dagster.stages.progress import Progress, silent
-from totes_dagster.stages.source import (
-    Follower,
-    Leader,
-    censuses_of,
-    checksum_of_newest_keys,
-    follower_of,
-    snapshot_of,
-)
+from totes_dagster.stages.source import Leader, censuses_of, checksum_of_newest_keys, snapshot_of
 
 ROWS_PER_PART = 2**18
 """Bounds the memory of a part in every stage: some 30 MB of an event table."""

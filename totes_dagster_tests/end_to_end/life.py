@@ -48,6 +48,7 @@ class Life(RuleBasedStateMachine):
         expected: what the warehouse must hold.
         files: all that the lake holds, and how to see whether somebody touched it.
         lost: objects that somebody removed, with what they held.
+        backups: databases that are as source and warehouse were once, and what that warehouse must hold.
     """
 
     def __init__(self, stage: Stage) -> None:
@@ -61,6 +62,9 @@ class Life(RuleBasedStateMachine):
         self.world = self.stage.world(begun=begun)
         self.chronicle = Chronicle(self.world.source_url)
         self.expected = ExpectedWarehouse()
+        if begun:
+            self.expected.load_up_to(1, self.log, self.chronicle)
+        self.backups = *self.stage.first_backups(begun=begun), self.expected.copy()
         self.simulator = Simulator(self.world.source_url, seed=seed)
         self.editor = Editor(self.world.source_url)
 

@@ -62,6 +62,10 @@ class Stage:
         warehouse = self.copy("begun_warehouse") if begun else self.empty()
         return self._world(self.copy("begun_source"), warehouse, lake)
 
+    def first_backups(self, *, begun: bool) -> tuple[str, str]:
+        """The names of databases that are as a new world's two ends."""
+        return "begun_source", "begun_warehouse" if begun else self.empty()
+
     def empty(self) -> str:
         """The name of a new database."""
         return self._new("create database {}")

@@ -10,11 +10,10 @@ from pathlib import Path
 
 from totes_dagster.errors import TotesError
 from totes_dagster.stages.refresh import refresh
-from totes_dagster_tests.end_to_end.world import World
 from totes_dagster_tests.faults.points import Fault, Journal, Point
 from totes_dagster_tests.faults.proxied import ObjectStore, proxied
 from totes_dagster_tests.faults.refreshing import PROCESSES, End, Outcome, RefreshProcess, Settings
-from totes_dagster_tests.faults.scenes import Scene, shown_by, unreadable
+from totes_dagster_tests.faults.scenes import Scene, differences, shown_by, unreadable
 from totes_dagster_tests.oracle import broken_foreign_keys
 
 _AT_ONCE = 4
@@ -129,7 +128,7 @@ def wrongs_after(scene: Scene, settings: Settings, outcome: Outcome) -> list[str
     except TotesError as error:
         return [*wrongs, f"The next refresh fails: {type(error).__name__}: {error}"]
     if shown_by(platform) != right:
-        wrongs.append(f"The warehouse is not what it is without a fault: {World(platform).wrongs()}")
+        wrongs.append(f"The warehouse is not what it is without a fault: {differences(shown_by(platform), right)}")
     broken = broken_foreign_keys(platform.warehouse.url, platform.schema)
     return [*wrongs, *broken, *unreadable(platform, scene.batches)]
 
@@ -139,4 +138,4 @@ def refresh_apart(settings: Settings, scene: Scene, journal: Journal, store: Obj
     with proxied(settings, journal, store) as way:
         process = RefreshProcess(way.settings, scene.prepare)
         journal.interrupt = process.kill
-        return process.wait()
+        return process.run()

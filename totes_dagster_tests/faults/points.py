@@ -36,11 +36,6 @@ class Fault(Enum):
     SLOW_DOWN_FOR_GOOD = "503 SlowDown, now and always"
     UNANSWERED = "no answer comes, ever"
 
-    @property
-    def kills(self) -> bool:
-        """Whether it takes the refreshing process with it."""
-        return self in {Fault.KILLED_BEFORE, Fault.KILLED_AFTER}
-
 
 KILLS = (Fault.KILLED_BEFORE, Fault.KILLED_AFTER)
 DROPS = (Fault.CLOSED_BEFORE, Fault.CLOSED_AFTER)
@@ -82,15 +77,16 @@ class Journal:
     Args:
         point: where the fault waits; None to let the refresh pass and only take down the points.
         fault: what then happens.
-        interrupt: called there by the proxy for faults that are more than an answer: it kills a process or restarts a
-            server.
+
+    Attributes:
+        points: what was taken down.
+        interrupt: called by the proxy for faults that are more than an answer: it kills a process or stops a server.
+        reached: whether the fault has happened.
     """
 
-    def __init__(
-        self, point: Point | None = None, fault: Fault | None = None, interrupt: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, point: Point | None = None, fault: Fault | None = None) -> None:
         self.points: list[Point] = []
-        self.interrupt = interrupt
+        self.interrupt: Callable[[], None] = _nothing
         self.reached = threading.Event()
         self._point = point
         self._fault = fault
@@ -110,6 +106,10 @@ class Journal:
                 self.reached.set()
                 return self._fault
             return None
+
+
+def _nothing() -> None:
+    raise AssertionError("Nobody said what is to happen there.")
 
 
 def sample(points: list[Point], count: int, seed: int = 0) -> list[Point]:

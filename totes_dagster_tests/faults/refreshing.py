@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from threading import Event
 
 from totes_dagster.database import Database
 from totes_dagster.errors import TotesError
@@ -89,31 +90,34 @@ class RefreshProcess:
     """
 
     def __init__(self, settings: Settings, prepare: Callable[[], None] | None = None) -> None:
-        self._outcome, channel = PROCESSES.Pipe(duplex=False)
-        self._process = PROCESSES.Process(target=_run, args=(settings, prepare, channel), daemon=True)
+        self._outcome, self._channel = PROCESSES.Pipe(duplex=False)
+        self._process = PROCESSES.Process(target=_run, args=(settings, prepare, self._channel), daemon=True)
+        self._started = Event()
+
+    def run(self) -> Outcome:
+        """Start it, and wait for its end."""
         self._process.start()
-        channel.close()
+        self._channel.close()
+        self._started.set()
+        try:
+            if self._outcome.poll(_LONGEST):
+                outcome: Outcome = self._outcome.recv()
+            else:
+                self.kill()
+                outcome = Outcome(End.HANGS)
+        except EOFError:
+            outcome = Outcome(End.DIED)
+        self._process.join()
+        self._outcome.close()
+        return outcome
 
     def kill(self) -> None:
         """Kill it as nobody can object to, and see that it is gone."""
+        self._started.wait(_LONGEST)
         assert self._process.pid is not None
         os.kill(self._process.pid, signal.SIGKILL)
         # The kernel closes its end of the channel when nothing of the process is left to run.
         assert self._outcome.poll(_LONGEST)
-
-    def wait(self) -> Outcome:
-        """Wait for its end."""
-        if not self._outcome.poll(_LONGEST):
-            self.kill()
-            return Outcome(End.HANGS)
-        try:
-            outcome: Outcome = self._outcome.recv()
-        except EOFError:
-            outcome = Outcome(End.DIED)
-        finally:
-            self._outcome.close()
-        self._process.join()
-        return outcome
 
 
 def _run(settings: Settings, prepare: Callable[[], None] | None, channel: Connection) -> None:

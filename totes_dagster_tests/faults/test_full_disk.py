@@ -36,11 +36,11 @@ def files(platform: Platform) -> dict[Path, int]:
 def test_a_full_disk_is_named_and_leaves_nothing_half_written(scene: Scene, share: float) -> None:
     with scene.copy() as settings:
         before = files(settings.platform())
-        assert RefreshProcess(settings, scene.prepare).wait().end is End.SUCCESS
+        assert RefreshProcess(settings, scene.prepare).run().end is End.SUCCESS
         sizes = sorted(size for file, size in files(settings.platform()).items() if file not in before)
     limit = sizes[int(share * len(sizes))] - 1
     with scene.copy() as settings:
-        outcome = RefreshProcess(settings, partial(limit_files, limit, scene.prepare)).wait()
+        outcome = RefreshProcess(settings, partial(limit_files, limit, scene.prepare)).run()
         assert outcome.ending == "LakeError"
         assert "File too large" in outcome.said
         written = {file: size for file, size in files(settings.platform()).items() if file not in before}

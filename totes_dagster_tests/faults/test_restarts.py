@@ -55,7 +55,7 @@ class Outage:
                 returns.append(pool.submit(wait_and_come_back))
 
             journal.interrupt = interrupt
-            outcome = RefreshProcess(way.settings, partial(write_down, self.warnings, self.scene.prepare)).wait()
+            outcome = RefreshProcess(way.settings, partial(write_down, self.warnings, self.scene.prepare)).run()
             assert [future.result() for future in returns] == [True]
         return outcome
 

@@ -27,8 +27,13 @@ class Planted:
 
     @property
     def text(self) -> str:
+        return f"pä {self.of_ascii}"
+
+    @property
+    def of_ascii(self) -> str:
+        """The same for what headers of requests carry."""
         one, two, three, four, five, six = self._pieces
-        return f"pä {one} {two}/{three}@{four}:%41{five}'\\\"{six}"
+        return f"{one} {two}/{three}@{four}:%41{five}'\\\"{six}"
 
     def shows_in(self, data: bytes) -> bool:
         """Whether a piece of it is in some bytes."""

@@ -6,6 +6,7 @@ Roles are made there as `deploy/roles` says: by its scripts, with the psql that 
 import contextlib
 import itertools
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -40,9 +41,9 @@ class SecuredPostgres(TcpPostgres):
             connection.execute(sql.SQL("create role {} login createrole").format(sql.Identifier(ADMINISTRATOR)))
             (self.data / "pg_hba.conf").write_text(_RULES)
             connection.execute("select pg_reload_conf()")
-        with contextlib.suppress(psycopg.OperationalError):
-            while True:
-                psycopg.connect(f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres passfile=").close()
+        deadline = time.monotonic() + 30
+        while self._lets_in("postgres"):  # by the rules from before
+            assert time.monotonic() < deadline
 
     @contextlib.contextmanager
     def administrator(self, database: str) -> Iterator[psycopg.Connection]:

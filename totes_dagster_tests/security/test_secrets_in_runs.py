@@ -87,7 +87,7 @@ class Runs:
                 "AWS_DEFAULT_REGION": "us-east-1",
                 "AWS_ACCESS_KEY_ID": "test",
                 "AWS_SECRET_ACCESS_KEY": KEY.text,
-                "AWS_SESSION_TOKEN": TOKEN.text,
+                "AWS_SESSION_TOKEN": TOKEN.of_ascii,
                 "PGPASSWORD": IN_PGPASSWORD.text,
             },
         )

@@ -161,7 +161,8 @@ def test_staff_of_a_department_whose_unfit_value_the_warehouse_does_not_show_are
 
 def test_a_department_without_a_key_is_nobodys() -> None:
     staff = [{"staff_id": 1, "department_id": None}]
-    done = remodelled("dim_staff", staff, [{"department_id": None, "department_name": "Nowhere"}])
+    nowhere = {"department_id": None, "department_name": "Nowhere", "unfit": {"department_id": "is 3e9"}}
+    done = remodelled("dim_staff", staff, [nowhere, nowhere])
     assert done.rows.column("department_name").to_pylist() == ["Unknown"]
 
 
