@@ -105,7 +105,7 @@ class Database:
         # The cause would show the URL, and with it the password.
         with suppress(psycopg.ProgrammingError, UnicodeError):
             self.url.encode()
-            given = dict(conninfo_to_dict(self.url))
+            given = None if "\0" in self.url else dict(conninfo_to_dict(self.url))
         scheme, is_uri, rest = self.url.partition("://")
         if given is None or not is_uri or scheme not in {"postgresql", "postgres"}:
             return given

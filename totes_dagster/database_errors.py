@@ -197,7 +197,7 @@ def named_connect_error(name: str, options: dict[str, object], error: DriverErro
     if _OPTION.search(reason):
         return SettingsError(f"An option in {_setting(name)} or in its secret makes no sense: {reason}")
     host, port = options.get("hostaddr") or options.get("host"), options.get("port") or 5432
-    at = f"at {host}, port {port}" if host else "on this machine"
+    at = " ".join(f"at {host}, port {port}".split()) if host else "on this machine"
     return kind.error(_sentences(f"Cannot connect to {name}: {reason}", _advice(kind, name, at)))
 
 

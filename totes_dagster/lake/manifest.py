@@ -27,7 +27,8 @@ class Snapshot(_Record):
     """The source snapshot that a batch shows.
 
     `xmin` and `xmax` are 64-bit transaction ids: every transaction before `xmin` had ended when the snapshot was taken,
-    none from `xmax` on had begun. The other fields tell one cluster's ids from another's.
+    none from `xmax` on had begun. The other fields tell one cluster's ids from another's; a copy of a cluster's files
+    has them all, but for the moment at which its server was started.
     """
 
     taken_at: AwareDatetime
@@ -36,6 +37,7 @@ class Snapshot(_Record):
     system_identifier: int
     timeline: int
     database_oid: int
+    server_started_at: AwareDatetime | None = None
 
     def same_history(self, other: "Snapshot") -> bool:
         """Whether both snapshots count transactions of one and the same history of one database."""

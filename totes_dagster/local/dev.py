@@ -90,7 +90,7 @@ def _alone(home: Path, port: int) -> Iterator[None]:
 def _dagster(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """`dagster dev`, started and answering; stopped at the end of the block."""
     dagster_home = home / "dagster"
-    dagster_home.mkdir(parents=True, exist_ok=True)
+    dagster_home.mkdir(mode=0o700, parents=True, exist_ok=True)
     (dagster_home / "dagster.yaml").write_bytes(files("totes_dagster.local").joinpath("dagster.yaml").read_bytes())
     environment = {**os.environ, "DAGSTER_HOME": str(dagster_home), settings.HOME: str(home)}
     _prepare_storage(dagster_home)

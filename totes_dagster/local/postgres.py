@@ -180,7 +180,7 @@ class EmbeddedPostgres:
         self._forget_killed_server()
         with contextlib.ExitStack() as stack:
             guardian_lock = stack.enter_context(_closing(self._lock("guardian.lock")))
-            log = stack.enter_context(self.log.open("ab"))
+            log = stack.enter_context(os.fdopen(os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab"))
             since = log.tell()
             reader, writer = os.pipe()
             pipe = stack.enter_context(os.fdopen(reader))

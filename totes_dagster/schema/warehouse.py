@@ -33,6 +33,7 @@ __all__ = [
     "TABLES",
     "UNKNOWN",
     "current_view_of",
+    "days_named",
     "dim_counterparty",
     "dim_currency",
     "dim_date",
@@ -109,6 +110,12 @@ quarantine = Table(
     Column("part", String(), nullable=False, comment="Object of the processed zone that holds the row as it is."),
     comment="One row per row of the source that is set aside now. It leaves when its source row is corrected, or gone.",
 )
+
+
+def days_named() -> list[tuple[Table, str]]:
+    """The columns that hold days of the calendar: its own, and those of the facts."""
+    columns = [(fact, key) for fact in FACTS.values() for key in fact.foreign_keys if key.column.table is dim_date]
+    return [(dim_date, "date_id"), *((fact, key.parent.name) for fact, key in columns)]
 
 
 def is_fact(table: Table) -> bool:

@@ -52,6 +52,11 @@ def horizon_of(previous: Manifest | None, snapshot: Snapshot) -> tuple[int | Non
     return before.xmin, ""
 
 
+def was_restarted(before: Snapshot, now: Snapshot) -> bool:
+    """Whether the source's server was started between two snapshots."""
+    return before.server_started_at is not None and before.server_started_at != now.server_started_at
+
+
 def capture_of_table(
     capture: Capture,
     entry: TableEntry | None,
@@ -59,6 +64,7 @@ def capture_of_table(
     horizon: int | None,
     *,
     recapture: bool = False,
+    restarted: bool = False,
     repair: Collection[int] = (),
     unique_keys: bool = True,
 ) -> TableCapture | None:
@@ -72,6 +78,8 @@ def capture_of_table(
             together.
         horizon: see `horizon_of`.
         recapture: take the whole table, changed or not.
+        restarted: whether the source's server was started since. Its files may have been put back meanwhile, and gone
+            another way, so what changed is taken whole.
         repair: keys of rows to take, changed or not.
         unique_keys: whether the source sees to it that no two rows share a key.
     """
@@ -82,7 +90,7 @@ def capture_of_table(
         return whole
     if census == entry.census and not repair:
         return None
-    if not (census.keyed and entry.census.keyed):
+    if restarted or not (census.keyed and entry.census.keyed):
         return whole
     if capture is Capture.WHOLE or len(repair) > _MANY_KEYS:
         return whole

@@ -24,6 +24,7 @@ from totes_dagster.schema.totesys import TABLES as SOURCE_TABLES
 from totes_dagster.schema.totesys import Capture, capture_of
 from totes_dagster.schema.warehouse import (
     TABLES,
+    days_named,
     dim_date,
     is_fact,
     natural_key_of,
@@ -126,13 +127,19 @@ def _differences(sides: _Sides, star: Table) -> TableDifferences:
 
 
 def _calendar_differences(sides: _Sides) -> TableDifferences:
-    """Compare the calendar with the whole years from its own first to its own last."""
+    """Compare the calendar with the whole years from the first to the last day that it or a fact names."""
     findings = Findings(dim_date, authority="calendar")
+    named = [
+        sql.SQL("select min({0}), max({0}) from {1}").format(
+            sql.Identifier(column), sql.Identifier(sides.schema, table.name)
+        )
+        for table, column in days_named()
+    ]
     ((first, last),) = sides.warehouse.execute(
         sql.SQL(
-            "select extract(year from min(date_id))::integer, extract(year from max(date_id))::integer from {} "
-            "where date_id between '0001-01-01' and '9999-12-31'"
-        ).format(shown(sides.schema, dim_date))
+            "select extract(year from min(min))::integer, extract(year from max(max))::integer from ({}) as named "
+            "where min between '0001-01-01' and '9999-12-31' and max between '0001-01-01' and '9999-12-31'"
+        ).format(sql.SQL(" union all ").join(named))
     ).fetchall()
     rows = 0
     for start in [] if first is None else range(first, last + 1, _YEARS_AT_ONCE):

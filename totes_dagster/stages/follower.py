@@ -16,7 +16,7 @@ from totes_dagster.schema.arrow import arrow_type
 from totes_dagster.schema.totesys import TABLES, key_of
 from totes_dagster.stages.capture import TableCapture
 from totes_dagster.stages.fitting import UNFIT, Misfits, fitted, unfit_column
-from totes_dagster.stages.source import Leader
+from totes_dagster.stages.source import Leader, tables_read
 
 _ARRIVES_EXACTLY = {
     "bigint",
@@ -39,12 +39,16 @@ _ARRIVES_EXACTLY = {
 class Follower:
     """A bulk connection that reads in the leader's snapshot."""
 
-    def __init__(self, connection: adbc.Connection, exported: str) -> None:
+    def __init__(self, connection: adbc.Connection, leader: Leader) -> None:
         self._connection = connection
+        names = sql.SQL(", ").join(map(sql.Identifier, tables_read(leader.catalogue)))
         # Two statements: the driver prepares what it executes, and prepared statements come one at a time.
         with connection.cursor() as cursor:
             cursor.execute("set transaction isolation level repeatable read read only")
-            cursor.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(exported)).as_string(None))
+            cursor.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(leader.exported)).as_string(None))
+            # At once, or not at all: whoever waits to change a table waits for the leader, the leader for us, and we
+            # would wait for them, which no server could see.
+            cursor.execute(sql.SQL("lock table {} in access share mode nowait").format(names).as_string(None))
             cursor.execute("select current_setting('server_encoding')")
             if cursor.fetchone() == ("SQL_ASCII",):
                 # Such a database holds any bytes. Its server would refuse to send what is no UTF-8; we look ourselves.
@@ -93,7 +97,7 @@ class Follower:
 def follower_of(source: Database, leader: Leader) -> Iterator[Follower]:
     """Open one more connection into the leader's snapshot."""
     with source.connect_bulk() as connection:
-        yield Follower(connection, leader.exported)
+        yield Follower(connection, leader)
 
 
 def _has_key(table: SourceTable, key: str, keys: Collection[int]) -> sql.Composed:

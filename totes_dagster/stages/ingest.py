@@ -18,7 +18,7 @@ from totes_dagster.lake.log import BatchLog
 from totes_dagster.lake.manifest import Census, Manifest, Part, TableEntry
 from totes_dagster.lake.store import Lake
 from totes_dagster.schema.totesys import TABLES, Capture, capture_of
-from totes_dagster.stages.capture import TableCapture, capture_of_table, horizon_of, none_gone
+from totes_dagster.stages.capture import TableCapture, capture_of_table, horizon_of, none_gone, was_restarted
 from totes_dagster.stages.contract import Deviation, deviations_of, has_unique_keys, see_that_it_holds
 from totes_dagster.stages.fitting import UNFIT
 from totes_dagster.stages.follower import Follower, follower_of
@@ -178,6 +178,7 @@ def _work_of(
             now,
             horizon,
             recapture=name in recapture,
+            restarted=previous is not None and was_restarted(previous.snapshot, leader.snapshot),
             repair=repair.get(name, ()),
             unique_keys=declared is None or has_unique_keys(leader.catalogue, name),
         )

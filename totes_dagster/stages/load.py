@@ -153,7 +153,7 @@ def _load_calendar(transaction: LoadTransaction, incoming: Incoming, *, first_lo
     *present, count = transaction.fetch("select min(date_id), max(date_id), count(*) from dim_date")
     if first_load:
         # Rows of an adopted fact need not have had foreign keys.
-        named += transaction.days_of_facts()
+        named += transaction.named_days()
     days = [day for day in (*named, *present) if day is not None]
     if not any(named) or not days:
         return LoadedTable()
@@ -166,8 +166,7 @@ def _load_calendar(transaction: LoadTransaction, incoming: Incoming, *, first_lo
 
 def restore_calendar(transaction: LoadTransaction) -> None:
     """Put right what somebody did to the calendar, from the first to the last year that it or a fact names."""
-    present = transaction.fetch("select min(date_id), max(date_id) from dim_date")
-    days = [day for day in (*transaction.days_of_facts(), *present) if day is not None]
+    days = transaction.named_days()
     if days:
         _merge_calendar(transaction, days)
 

@@ -244,13 +244,19 @@ def _with_unfit(rows: pa.Table) -> pa.Table:
     return rows.append_column(UNFIT, pa.nulls(rows.num_rows, pa.string()))
 
 
+def _in_microseconds(rows: pa.Table) -> pa.Table:
+    """Rows of which the oldest parts hold stamps in milliseconds."""
+    types = [pa.timestamp("us") if type_ == pa.timestamp("ms") else type_ for type_ in rows.schema.types]
+    return rows.cast(pa.schema([field.with_type(type_) for field, type_ in zip(rows.schema, types, strict=True)]))
+
+
 def _read(ingestion: Lake, name: str, parts: tuple[Part, ...]) -> pa.Table:
     schema = arrow_schema(totesys.TABLES[name].columns)
     # Nothing is promised by the source's constraints, which it may drop.
     schema = pa.schema([pa.field(field.name, field.type) for field in schema])
     pieces = [_with_unfit(schema.empty_table())]
     for part in parts:
-        piece = _with_unfit(ingestion.read_part(part.path, columns=[*schema.names, UNFIT]))
+        piece = _with_unfit(_in_microseconds(ingestion.read_part(part.path, columns=[*schema.names, UNFIT])))
         found = piece.schema.remove_metadata()
         if found.names[:-1] != schema.names or found.types[:-1] != schema.types:
             raise PartSchemaError(

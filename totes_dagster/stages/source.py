@@ -17,8 +17,9 @@ from totes_dagster.lake.manifest import Census, Snapshot
 from totes_dagster.schema.totesys import TABLES, key_of, metadata
 from totes_dagster.stages.contract import has_unique_keys, undeclared
 
-_ATTEMPTS = 5
-_LOCK_TIMEOUT = "10s"
+_ATTEMPTS = 20
+_LOCK_TIMEOUT = "500ms"
+"""Below PostgreSQL's own deadlock_timeout of 1 s, after which it might be the others who are cancelled."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,15 @@ def snapshot_of(source: Database) -> Iterator[Leader]:
         for _ in range(_ATTEMPTS):
             expected = tables_read(_catalogue(connection))
             connection.rollback()
-            _lock(connection, expected)
-            catalogue = _catalogue(connection)
-            if tables_read(catalogue) == expected:
-                break
+            if _locked(connection, expected):
+                catalogue = _catalogue(connection)
+                if tables_read(catalogue) == expected:
+                    break
             connection.rollback()
         else:
-            raise DatabaseBusyError("The source's tables kept coming and going. Refresh when there are fewer changes.")
+            raise DatabaseBusyError(
+                "Somebody is changing the definitions of totesys' tables, and does not come to an end. Refresh later."
+            )
         (fields,) = (
             connection.cursor(row_factory=dict_row)
             .execute(
@@ -65,6 +68,7 @@ def snapshot_of(source: Database) -> Iterator[Leader]:
                        (select system_identifier from pg_control_system()) as system_identifier,
                        (select timeline_id from pg_control_checkpoint()) as timeline,
                        (select oid::bigint from pg_database where datname = current_database()) as database_oid,
+                       pg_postmaster_start_time() as server_started_at,
                        pg_export_snapshot() as exported
                 """
             )
@@ -90,12 +94,17 @@ def watching(source: Database) -> Iterator[Callable[[], str]]:
         yield position
 
 
-def _lock(connection: psycopg.Connection, tables: list[str]) -> None:
-    """Lock tables against changes of their definition; takes no snapshot yet."""
-    connection.execute(sql.SQL("set local lock_timeout = {}").format(sql.Literal(_LOCK_TIMEOUT)))
-    names = sql.SQL(", ").join(map(sql.Identifier, tables))
+def _locked(connection: psycopg.Connection, tables: list[str]) -> bool:
+    """Lock tables against changes of their definition, which takes no snapshot yet; False where somebody was faster."""
     if tables:
-        connection.execute(sql.SQL("lock table {} in access share mode").format(names))
+        names = sql.SQL(", ").join(map(sql.Identifier, tables))
+        connection.execute(sql.SQL("set local lock_timeout = {}").format(sql.Literal(_LOCK_TIMEOUT)))
+        try:
+            connection.execute(sql.SQL("lock table {} in access share mode").format(names))
+        except psycopg.errors.LockNotAvailable:
+            return False
+        connection.execute("set local lock_timeout = default")
+    return True
 
 
 def _catalogue(connection: psycopg.Connection) -> Catalogue:

@@ -300,13 +300,11 @@ class LoadTransaction:
             )
         return made
 
-    def days_of_facts(self) -> list[date]:
-        """The earliest and the latest day that rows of the facts name; none where there are no rows."""
+    def named_days(self) -> list[date]:
+        """The earliest and the latest day of the calendar and of the facts; none where there are no rows."""
         bounds = [
-            sql.SQL("select min({0}), max({0}) from {1}").format(sql.Identifier(key.parent.name), _name(fact))
-            for fact in warehouse.FACTS.values()
-            for key in fact.foreign_keys
-            if key.column.table is warehouse.dim_date
+            sql.SQL("select min({0}), max({0}) from {1}").format(sql.Identifier(column), _name(table))
+            for table, column in warehouse.days_named()
         ]
         named = sql.SQL("select min(min), max(max) from ({}) as named").format(sql.SQL(" union all ").join(bounds))
         return [day for day in self.fetch(named) if day is not None]
