@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 import pytest
 
 from totes_dagster.schema.totesys import TABLES, Capture
@@ -125,6 +126,18 @@ def test_rows_of_a_new_table_that_were_written_together_are_told_apart(witness: 
     assert witness.kept(witness.batch(), "part") == [{"a": 1, "b": 11}, {"a": 2, "b": 12}]
     witness.change("update part set a = 2 where a = 1")
     assert {"a": 2, "b": 11} in witness.kept(witness.batch(), "part")
+
+
+def test_a_row_of_a_new_table_at_the_place_of_one_that_is_gone_is_not_taken_for_it(witness: Witness) -> None:
+    witness.change("create table new (a integer)", "insert into new values (1)")
+    witness.refresh()
+    place = "select ctid::text from new"
+    with psycopg.connect(witness.world.source_url, autocommit=True) as connection:
+        before = connection.execute(place).fetchall()
+        for statement in ("delete from new", "vacuum new", "insert into new values (3)"):
+            connection.execute(statement)
+        assert connection.execute(place).fetchall() == before
+    assert witness.kept(witness.batch(), "new") == [{"a": 3}]
 
 
 def test_a_new_table_that_another_takes_the_name_of_is_kept_whole_again(witness: Witness) -> None:

@@ -8,10 +8,11 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from io import BufferedRWPair
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 from threading import Thread
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from totes_dagster_tests.faults.points import Fault, Journal
@@ -70,7 +71,7 @@ class S3Proxy:
         """The endpoint that leads through here."""
         return f"http://127.0.0.1:{self._port}"
 
-    def _serve(self, client: BinaryIO, connection: socket.socket) -> None:
+    def _serve(self, client: BufferedRWPair, connection: socket.socket) -> None:
         self._clients.add(connection)
         try:
             with socket.create_connection(self._behind) as server, server.makefile("rwb") as behind:
@@ -79,7 +80,7 @@ class S3Proxy:
         finally:
             self._clients.remove(connection)
 
-    def _pass(self, request: bytes, client: BinaryIO, connection: socket.socket, behind: BinaryIO) -> bool:
+    def _pass(self, request: bytes, client: BufferedRWPair, connection: socket.socket, behind: BufferedRWPair) -> bool:
         """Pass a request on, and its answer back, as far as the fault lets it come; whether the connection lives on."""
         method, target, _ = request.split(b" ", 2)
         fault = self._journal.reach("lake", request_of(method.decode(), target.decode()))
@@ -118,7 +119,7 @@ def request_of(method: str, target: str) -> str:
     return f"{method} {_MADE_UP.sub('<name>', key.partition('/')[2])}"
 
 
-def _read(stream: BinaryIO, *, with_body: bool = True) -> bytes:
+def _read(stream: BufferedRWPair, *, with_body: bool = True) -> bytes:
     """A whole request or answer; empty where the other side is gone."""
     head, length = b"", 0
     while line := stream.readline():
@@ -144,7 +145,7 @@ class _Server(ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 50
 
-    def __init__(self, port: int, serve: Callable[[BinaryIO, socket.socket], None]) -> None:
+    def __init__(self, port: int, serve: Callable[[BufferedRWPair, socket.socket], None]) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.serve = serve
 

@@ -187,9 +187,9 @@ def unreadable(platform: Platform, batches: int) -> Iterator[str]:
                     if rows != part.rows:
                         yield f"{part.path} has {rows} rows, not {part.rows}."
         for star in REMODELS:
-            for part in star_parts(star, manifest):
-                if not platform.processed.read_part(part.path).num_columns:
-                    yield f"{part.path} has no columns."
+            for star_part in star_parts(star, manifest):
+                if not platform.processed.read_part(star_part.path).num_columns:
+                    yield f"{star_part.path} has no columns."
 
 
 def _settings(server: EmbeddedPostgres, source: str, warehouse: str, lake: Path) -> Settings:

@@ -127,6 +127,14 @@ def test_a_refresh_survives_a_restart_of_the_object_store(
     request_words: str,
     fault: Fault,
 ) -> None:
+    def stop(way: Way) -> None:
+        assert way.lake
+        way.lake.go_down()
+
+    def start(way: Way) -> None:
+        assert way.lake
+        way.lake.come_back()
+
     for name, value in store.environment.items():
         monkeypatch.setenv(name, value)
     scene = scenes["a rich change"]
@@ -134,6 +142,6 @@ def test_a_refresh_survives_a_restart_of_the_object_store(
     with scene.copy(store.bucket) as settings:
         patient = replace(settings, environment=store.environment)
         outage = Outage(patient, scene, tmp_path / "warnings", store)
-        outcome = outage.outcome(point, fault, lambda way: way.lake.go_down(), lambda way: way.lake.come_back())
+        outcome = outage.outcome(point, fault, stop, start)
         assert outcome == Outcome(End.SUCCESS)
         assert wrongs_after(scene, settings, outcome) == []
