@@ -1,7 +1,7 @@
 -- The role that totes_dagster reads totesys with. It can do nothing else there.
 --
 -- Who runs it: whoever owns the database and its tables, or is a member of their owners, and may create roles; it need
--- not be a superuser. In the database itself, by psql 10 or newer, as often as one likes:
+-- not be a superuser. In the database itself, by psql 11 or newer, as often as one likes:
 --
 --     psql "postgresql://owner@host/totesys" -f totesys_reader.sql -c '\password totesys_reader'
 --

@@ -1,7 +1,7 @@
 -- The role that totes_dagster keeps the warehouse with. It owns the warehouse's tables, and can do nothing elsewhere.
 --
 -- Who runs it: whoever owns the database, and the warehouse's tables if there are any, or is a member of their owners,
--- and may create roles; it need not be a superuser. In the database itself, by psql 10 or newer, as often as one likes:
+-- and may create roles; it need not be a superuser. In the database itself, by psql 11 or newer, as often as one likes:
 --
 --     psql "postgresql://owner@host/warehouse" -f warehouse_loader.sql -c '\password warehouse_loader'
 --

@@ -1,7 +1,7 @@
 -- A role for whoever asks the warehouse: an analyst, or a tool for dashboards. It can do nothing else there.
 --
 -- Who runs it: who ran warehouse_loader.sql, and after that; the tables need not be there yet. Once for each analyst
--- or tool, by psql 10 or newer, and again as often as one likes:
+-- or tool, by psql 11 or newer, and again as often as one likes:
 --
 --     psql "postgresql://owner@host/warehouse" -v role=anna -f warehouse_reader.sql -c '\password anna'
 --

@@ -132,7 +132,6 @@ def test_a_calendar_that_somebody_edited_is_restored_without_a_batch(it: Reconci
     it.see_that_nothing_is_left()
 
 
-@pytest.mark.xfail(strict=True, reason="only the years that the calendar itself has are compared")
 def test_a_calendar_that_somebody_emptied_is_restored(it: Reconciliation) -> None:
     before = oracle.dimension_rows(it.world.warehouse_url)
     it.damage("delete from dim_date")

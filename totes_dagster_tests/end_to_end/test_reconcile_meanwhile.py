@@ -1,4 +1,4 @@
-"""Reconciliations that are not alone, or do not come to their end: nothing is found that is not so, nothing done twice."""
+"""Reconciliations that are not alone, or do not come to their end: nothing false is found, and nothing done twice."""
 
 import threading
 import time
@@ -23,10 +23,8 @@ from totes_dagster_tests.end_to_end.world import World
 PATIENCE = 90.0  # seconds
 
 FORGED = "update fact_sales_order set units_sold = -1 where sales_order_id = {0}"
-DOUBLED = """
-    insert into fact_payment ({columns}) select {columns} from fact_payment where payment_id = {key}"""
-
-COLUMNS = ", ".join(column.name for column in FACTS["fact_payment"].columns if not column.primary_key)
+_COLUMNS = ", ".join(column.name for column in FACTS["fact_payment"].columns if not column.primary_key)
+DOUBLED = f"insert into fact_payment ({_COLUMNS}) select {_COLUMNS} from fact_payment where payment_id = {{}}"
 
 ELSEWHERE = (
     Action.NEW_SALES_ORDER,
@@ -74,11 +72,11 @@ def test_in_the_midst_of_life_no_difference_is_found_but_the_one_that_is_there(c
     def live() -> None:
         rng = Random(1)
         with Simulator(company.source_url, seed=1) as simulator:
-            while not over.is_set():
+            while not over.wait(0.02):
                 simulator.perform(rng.choice(ELSEWHERE))
 
     def follow() -> None:
-        while not over.wait(0.5):
+        while not over.wait(1.0):
             company.refresh()
 
     found: list[dict[str, tuple[int, ...]]] = []
@@ -86,7 +84,7 @@ def test_in_the_midst_of_life_no_difference_is_found_but_the_one_that_is_there(c
         runs = [pool.submit(live), pool.submit(follow)]
         give_up_at = time.monotonic() + PATIENCE
         try:
-            while len(found) < 5 and time.monotonic() < give_up_at:
+            while len(found) < 3 and time.monotonic() < give_up_at:
                 with suppress(BatchConflictError):
                     done = reconcile(company.platform)
                     assert not any(done.left.values()), done.left
@@ -95,7 +93,7 @@ def test_in_the_midst_of_life_no_difference_is_found_but_the_one_that_is_there(c
             over.set()
         for run in runs:
             run.result(timeout=PATIENCE)
-    assert found == [{"fact_sales_order": (7,)}, {}, {}, {}, {}]
+    assert found == [{"fact_sales_order": (7,)}, {}, {}]
     company.refresh()
     assert company.wrongs() == []
     assert company.versions("fact_sales_order", 7) == ["live", "live"]
@@ -187,7 +185,7 @@ def test_wherever_a_reconciliation_dies_the_next_one_completes_it(
         it.damage(
             FORGED.format(number),
             "update dim_date set day_name = 'Someday' where day = 13",
-            DOUBLED.format(columns=COLUMNS, key=number),
+            DOUBLED.format(number),
         )
         it.take_over(repeats=False)
         if death == "an exception":

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from totes_dagster.schema.totesys import TABLES
+
 
 class Fault(Enum):
     """What goes wrong at a point: before the request is passed on, or after it was carried out, unless said."""
@@ -42,6 +44,9 @@ DROPS = (Fault.CLOSED_BEFORE, Fault.CLOSED_AFTER)
 POSTGRES_ERRORS = (Fault.STATEMENT_TIMEOUT, Fault.DISK_FULL, Fault.DEADLOCK, Fault.ADMIN_SHUTDOWN)
 S3_ERRORS = (Fault.RESET, Fault.INTERNAL_ERROR, Fault.SLOW_DOWN)
 
+_TABLE = re.compile(rf"dim_|fact_|({'|'.join(TABLES)})$")
+_TELLING_WORDS = 3
+
 
 @dataclass(frozen=True, order=True)
 class Point:
@@ -66,6 +71,12 @@ class Point:
         if self.server == "lake":
             return self.request.startswith("PUT ")
         return self.server == "warehouse" and self.request.lower().startswith("commit")
+
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """What it has in common with others: the server, and how the request begins; one table is like another."""
+        words = re.split(r"[ /]", self.request)[:_TELLING_WORDS]
+        return self.server, *("<table>" if _TABLE.match(word) else word for word in words)
 
     def __str__(self) -> str:
         return f"{self.server}: {self.request[:100]} (#{self.occurrence})"
@@ -122,7 +133,7 @@ def sample(points: list[Point], count: int, seed: int = 0) -> list[Point]:
     kinds: defaultdict[tuple[str, ...], list[Point]] = defaultdict(list)
     chance = random.Random(seed)
     for point in chance.sample(points, len(points)):
-        kinds[point.server, *re.split(r"[ /]", point.request)[:3]].append(point)
+        kinds[point.kind].append(point)
     ranked = [(rank, chance.random(), point) for kind in kinds.values() for rank, point in enumerate(kind)]
     return [point for _, _, point in sorted(ranked)[:count]]
 

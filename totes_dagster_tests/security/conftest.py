@@ -74,7 +74,12 @@ def change(server: SecuredPostgres, platform: Platform) -> Callable[..., None]:
 @pytest.fixture
 def analyst(server: SecuredPostgres, platform: Platform) -> str:
     """The URI by which an analyst asks the warehouse."""
+    return analyst_of(server, platform)
+
+
+def analyst_of(server: SecuredPostgres, platform: Platform, **variables: str) -> str:
+    """Make an analyst's role for a warehouse; return the URI by which it gets in."""
     options = conninfo_to_dict(platform.warehouse.url)
     database, loader = str(options["dbname"]), str(options["user"])
-    role = server.make_role("warehouse_reader", database, PASSWORD, loader=loader, schema=platform.schema)
+    role = server.make_role("warehouse_reader", database, PASSWORD, loader=loader, schema=platform.schema, **variables)
     return server.uri(role, PASSWORD, database)

@@ -10,7 +10,7 @@ import pytest
 from totes_dagster.database import Database
 from totes_dagster.errors import AccessDeniedError, SourceSchemaError, TotesError, WarehouseBehindError
 from totes_dagster.lake.store import Lake
-from totes_dagster.migrations import migrate
+from totes_dagster.migrations import VERSION_TABLE, migrate
 from totes_dagster.platform import Platform
 from totes_dagster.schema import totesys, warehouse
 from totes_dagster.stages.ingest import ingest
@@ -171,6 +171,13 @@ def test_the_loader_must_own_tables_that_are_there_already(
     with pytest.raises(WarehouseBehindError, match="must be owner of table") if right else nullcontext():
         _, (done,) = bring_up(platform)
         assert done.tables["fact_payment"].new > 0
+
+
+def test_the_loader_gets_all_that_the_warehouse_consists_of() -> None:
+    (statement,) = [each for each in statements("warehouse_loader") if "owner to" in each]
+    views = map(warehouse.current_view_of, warehouse.FACTS.values())
+    listed = re.findall(r"'(\w+)'", statement.partition("relname in")[2])
+    assert sorted(listed) == sorted([*warehouse.metadata.tables, *views, VERSION_TABLE])
 
 
 @pytest.fixture(scope="session")
