@@ -8,9 +8,11 @@ import pyarrow as pa
 from adbc_driver_manager import dbapi as adbc_errors
 from adbc_driver_postgresql import dbapi as adbc
 from psycopg import sql
+from psycopg.errors import UndefinedObject
 
 from totes_dagster.database import Database
 from totes_dagster.database_errors import named_error
+from totes_dagster.errors import DatabaseUnavailableError
 from totes_dagster.lake.catalogue import SourceColumn, SourceTable
 from totes_dagster.schema.arrow import arrow_type
 from totes_dagster.schema.totesys import TABLES, key_of
@@ -45,7 +47,16 @@ class Follower:
         # Two statements: the driver prepares what it executes, and prepared statements come one at a time.
         with connection.cursor() as cursor:
             cursor.execute("set transaction isolation level repeatable read read only")
-            cursor.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(leader.exported)).as_string(None))
+            try:
+                cursor.execute(
+                    sql.SQL("set transaction snapshot {}").format(sql.Literal(leader.exported)).as_string(None)
+                )
+            except adbc_errors.Error as error:
+                if error.sqlstate != UndefinedObject.sqlstate:
+                    raise
+                raise DatabaseUnavailableError(
+                    "The snapshot of totesys was lost with the connection that held it. Refresh again."
+                ) from error
             # At once, or not at all: whoever waits to change a table waits for the leader, the leader for us, and we
             # would wait for them, which no server could see.
             cursor.execute(sql.SQL("lock table {} in access share mode nowait").format(names).as_string(None))

@@ -6,7 +6,7 @@ like any other: it brings the rows that differ, as they are in the source.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from psycopg import IsolationLevel, sql
 
@@ -45,6 +45,15 @@ class Reconciled:
     loaded: list[LoadedBatch]
 
 
+@dataclass
+class _SoFar:
+    """What a reconciliation found and did in attempts that it did not see to their end."""
+
+    found: dict[str, TableDifferences] | None = None
+    repair: Manifest | None = None
+    loaded: list[LoadedBatch] = field(default_factory=list)
+
+
 def reconcile(platform: Platform, progress: Progress = silent) -> Reconciled:
     """Bring the warehouse up to date, compare it with the source, and repair what differs.
 
@@ -52,9 +61,10 @@ def reconcile(platform: Platform, progress: Progress = silent) -> Reconciled:
         TotesError: see the stages. What was done before it stays done.
         BatchConflictError: other refreshes kept coming in between.
     """
+    so_far = _SoFar()
     for _ in range(ATTEMPTS):
         # The snapshot goes with its connection: what fails for a moment is begun anew.
-        done = retried("Reconcile", lambda: _attempt(platform, progress))
+        done = retried("Reconcile", lambda: _attempt(platform, so_far, progress))
         if done is not None:
             return done
         logger.info("Another refresh came in between; comparing anew.")
@@ -63,37 +73,41 @@ def reconcile(platform: Platform, progress: Progress = silent) -> Reconciled:
     )
 
 
-def _attempt(platform: Platform, progress: Progress) -> Reconciled | None:
+def _attempt(platform: Platform, so_far: _SoFar, progress: Progress) -> Reconciled | None:
     # Read first: what is committed after the snapshot was taken is not to be followed by an older state.
     previous = newest_batch(BatchLog(platform.ingestion))
     with snapshot_of(platform.source) as leader:
-        return _reconcile(platform, leader, previous, progress)
+        return _reconcile(platform, leader, previous, so_far, progress)
 
 
-def _reconcile(platform: Platform, leader: Leader, previous: Manifest | None, progress: Progress) -> Reconciled | None:
+def _reconcile(
+    platform: Platform, leader: Leader, previous: Manifest | None, so_far: _SoFar, progress: Progress
+) -> Reconciled | None:
     """Do all of it in one snapshot; None where another refresh came in between."""
     source, lake = platform.source, platform.ingestion
     ingested = ingest_snapshot(source, leader, lake, previous, progress=progress)
     if ingested is None:
         return None
     batch = ingested.batch or previous
-    _, loaded = bring_up(platform, progress)
+    so_far.loaded += bring_up(platform, progress)[1]
     found = _compare(platform, leader, batch, progress)
     if found is None:
         return None
     if not any(found.values()):
-        return Reconciled(found, found, None, loaded)
+        return Reconciled(so_far.found or found, found, so_far.repair, so_far.loaded)
 
     for star, differences in found.items():
         if differences:
             logger.info("%d rows of %s differ from the source; repairing them.", differences.count, star)
+    so_far.found = so_far.found or found
     _mend(platform, found)
     repaired = ingest_snapshot(source, leader, lake, batch, repair=repairs_of(found), progress=progress)
     if repaired is None:
         return None
-    loaded += bring_up(platform, progress)[1]
+    so_far.repair = repaired.batch or so_far.repair
+    so_far.loaded += bring_up(platform, progress)[1]
     left = _compare(platform, leader, repaired.batch or batch, progress)
-    return None if left is None else Reconciled(found, left, repaired.batch, loaded)
+    return None if left is None else Reconciled(so_far.found, left, so_far.repair, so_far.loaded)
 
 
 def repairs_of(found: Mapping[str, TableDifferences]) -> dict[str, tuple[int, ...]]:
