@@ -5,12 +5,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import repeat
+from itertools import cycle, product, repeat
 from pathlib import Path
 
 from totes_dagster.errors import TotesError
 from totes_dagster.stages.refresh import refresh
-from totes_dagster_tests.faults.points import Fault, Journal, Point
+from totes_dagster_tests.faults.points import Fault, Journal, Point, everything, sample
 from totes_dagster_tests.faults.proxied import ObjectStore, proxied
 from totes_dagster_tests.faults.refreshing import PROCESSES, End, Outcome, RefreshProcess, Settings
 from totes_dagster_tests.faults.scenes import Scene, differences, shown_by, unreadable
@@ -47,6 +47,18 @@ class Verdict:
     case: Case
     outcome: Outcome
     wrongs: list[str]
+
+
+def every(points: Iterable[Point], faults: Iterable[Fault]) -> list[Case]:
+    """Each of these faults at each of these points."""
+    return [Case(*case) for case in product(points, faults)]
+
+
+def some(points: list[Point], faults: Iterable[Fault], count: int, seed: int) -> list[Case]:
+    """So many of these points, with one of the faults each, in turn. Every fault at every point, if asked for."""
+    if everything():
+        return every(points, faults)
+    return [Case(*case) for case in zip(sample(points, count, seed), cycle(faults), strict=False)]
 
 
 class Matrix:

@@ -1,10 +1,8 @@
 """A database, or the way to it, fails at any statement: a refresh survives what passes, and doubles nothing."""
 
-from itertools import cycle
-
 import pytest
 
-from totes_dagster_tests.faults.matrix import Case, Matrix
+from totes_dagster_tests.faults.matrix import Matrix, every, some
 from totes_dagster_tests.faults.points import DROPS, KILLS, POSTGRES_ERRORS, Fault, Point, sample
 from totes_dagster_tests.faults.scenes import Scene
 
@@ -19,38 +17,36 @@ def test_the_commits_of_the_warehouse_survive_every_fault(matrix: Matrix, scene:
     commits = [point for point in points if point.is_durable]
     assert len(commits) > 1
     faults = [*KILLS, *DROPS, *POSTGRES_ERRORS]
-    assert matrix.wrongs(scene, [Case(point, fault) for point in commits for fault in faults]) == []
+    assert matrix.wrongs(scene, every(commits, faults)) == []
 
 
 def test_a_refresh_that_is_killed_at_any_statement_is_completed_by_the_next(
     matrix: Matrix, scene: Scene, points: list[Point]
 ) -> None:
-    chosen = sample(points, 18, seed=1)
-    assert matrix.wrongs(scene, [Case(*case) for case in zip(chosen, cycle(KILLS), strict=False)]) == []
+    assert matrix.wrongs(scene, some(points, KILLS, 16, seed=1)) == []
 
 
 def test_a_refresh_survives_a_connection_that_is_lost_at_any_statement(
     matrix: Matrix, scene: Scene, points: list[Point]
 ) -> None:
-    chosen = sample(points, 12, seed=2)
-    faults = cycle([*DROPS, Fault.CLOSED_MIDWAY, Fault.ADMIN_SHUTDOWN])
-    assert matrix.wrongs(scene, [Case(*case) for case in zip(chosen, faults, strict=False)]) == []
+    faults = [*DROPS, Fault.CLOSED_MIDWAY, Fault.ADMIN_SHUTDOWN]
+    assert matrix.wrongs(scene, some(points, faults, 10, seed=2)) == []
 
 
 def test_a_refresh_survives_a_stream_of_rows_that_breaks_off(matrix: Matrix, scene: Scene, points: list[Point]) -> None:
-    streams = sample([point for point in points if point.server == "source" and point.request.startswith("COPY")], 3)
-    assert matrix.wrongs(scene, [Case(point, Fault.CLOSED_MIDWAY) for point in streams]) == []
+    streams = [point for point in points if point.server == "source" and point.request.startswith("COPY")]
+    assert matrix.wrongs(scene, every(sample(streams, 2, seed=4), [Fault.CLOSED_MIDWAY])) == []
 
 
 def test_a_refresh_survives_or_names_what_a_database_reports_at_any_statement(
     matrix: Matrix, scene: Scene, points: list[Point]
 ) -> None:
-    chosen = sample([point for point in points if point.request != "connect"], 12, seed=3)
-    faults = cycle([Fault.STATEMENT_TIMEOUT, Fault.DISK_FULL, Fault.DEADLOCK])
-    assert matrix.wrongs(scene, [Case(*case) for case in zip(chosen, faults, strict=False)]) == []
+    statements = [point for point in points if point.request != "connect"]
+    faults = [Fault.STATEMENT_TIMEOUT, Fault.DISK_FULL, Fault.DEADLOCK]
+    assert matrix.wrongs(scene, some(statements, faults, 10, seed=3)) == []
 
 
 def test_a_refresh_waits_for_a_database_that_is_starting_up(matrix: Matrix, scene: Scene, points: list[Point]) -> None:
-    connections = sample([point for point in points if point.request == "connect"], 3)
+    connections = sample([point for point in points if point.request == "connect"], 3, seed=5)
     assert {point.server for point in connections} == {"source", "warehouse"}
-    assert matrix.wrongs(scene, [Case(point, Fault.STARTING_UP) for point in connections]) == []
+    assert matrix.wrongs(scene, every(connections, [Fault.STARTING_UP])) == []

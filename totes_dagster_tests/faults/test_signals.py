@@ -16,8 +16,6 @@ from totes_dagster_tests.faults.scenes import Scene
     ("server", "words", "number"),
     [
         ("source", "COPY", signal.SIGTERM),
-        ("source", "COPY", signal.SIGINT),
-        ("warehouse", "insert into load_history", signal.SIGTERM),
         ("warehouse", "insert into load_history", signal.SIGINT),
         ("warehouse", "COMMIT", signal.SIGINT),
         ("warehouse", "COMMIT", signal.SIGKILL),
