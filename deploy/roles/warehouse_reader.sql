@@ -15,9 +15,9 @@
 --     select from all that the loader has made there: the star tables, the views current_*, load_history, quarantine
 --     select from all that the loader will make there: a migration would shut it out from what is new
 --
--- What PUBLIC may do, the role may too. So PUBLIC loses two rights here: to make temporary tables, and to create in the
--- schema. The loader has them by name; grant them to other roles that need them. What PostgreSQL lets every role do, and
--- no grant takes away, is to make large objects.
+-- What PUBLIC may do, the role may too. So PUBLIC loses the right to make temporary tables here. The loader has it by
+-- name; grant it to other roles that need it. What PostgreSQL lets every role do, and no grant takes away, is to make
+-- large objects.
 
 \set ON_ERROR_STOP on
 \set QUIET on
@@ -57,7 +57,6 @@ where relnamespace = quote_ident(:'schema')::regnamespace and relkind in ('r', '
 alter default privileges for role :"loader" in schema :"schema" grant select on tables to :"role";
 
 revoke temporary on database :"DBNAME" from public;
-revoke create on schema :"schema" from public;
 
 \ir ordinary_role.sql
 \ir only_reads.sql

@@ -95,16 +95,6 @@ def test_what_breaks_the_contract_is_refused_before_anything_is_written_and_mend
         assert witness.world.versions("fact_payment", key) == ["live", "live"]
 
 
-def test_all_that_breaks_the_contract_is_told_at_once(witness: Witness) -> None:
-    witness.change(
-        "alter table staff rename first_name to given_name",
-        "alter table design rename to pattern",
-        "alter table payment alter paid type text",
-    )
-    with pytest.raises(SourceSchemaError, match=r"design: .*; staff\.first_name: .*; payment\.paid: expected boolean"):
-        witness.world.refresh()
-
-
 def test_a_database_without_the_tables_is_refused_and_none_is_missing_from_the_message(unseen_company: World) -> None:
     elsewhere = World(replace(unseen_company.platform, source=unseen_company.platform.warehouse))
     with pytest.raises(SourceSchemaError) as refused:

@@ -30,6 +30,8 @@ from totes_dagster_tests.end_to_end.world import World
 PATIENCE = 120.0  # seconds
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = {}"
 
+DAEMON = ("dagster._daemon", "run")
+
 IN_NO_TIME = {
     "poll_interval_seconds": 1,
     "start_timeout_seconds": 1,
@@ -58,22 +60,22 @@ class Dagster:
         }
 
     @contextmanager
-    def daemon(self, *workspace: str) -> Iterator[psutil.Process]:
-        """A daemon, which is gone with all that it started when the block ends."""
-        with (self.home / "daemon.log").open("ab") as log:
+    def process(self, *command: str) -> Iterator[psutil.Process]:
+        """One of Dagster's programs, which is gone with all that it started when the block ends."""
+        with (self.home / "dagster.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "dagster._daemon", "run", *workspace],
+                [sys.executable, "-m", *command],
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=die_with_parent(signal.SIGTERM),
+                preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - it only makes a system call
             )
-        daemon = psutil.Process(process.pid)
+        started = psutil.Process(process.pid)
         try:
-            yield daemon
+            yield started
         finally:
-            kill_all(daemon)
+            kill_all(started)
             process.wait()
 
     def _environment(self) -> dict[str, str]:
@@ -165,7 +167,7 @@ def test_a_run_whose_process_is_killed_is_marked_as_failed_and_the_next_one_carr
 ) -> None:
     world = dagster.world
     world.change(EDIT.format(7))
-    with dagster.daemon("-m", "totes_dagster.definitions"), load_locked(world) as load_waits:
+    with dagster.process(*DAEMON, "-m", "totes_dagster.definitions"), load_locked(world) as load_waits:
         until(load_waits, "the sensor's run to load")
         (run,) = dagster.instance.get_runs()
         assert run.job_name == "refresh"
@@ -189,19 +191,20 @@ def test_a_run_whose_process_is_killed_is_marked_as_failed_and_the_next_one_carr
     assert isinstance(dagster.look(), SkipReason)
 
 
-def test_runs_that_died_with_all_of_dagster_are_marked_as_failed_by_the_next_daemon(
+def test_runs_of_which_nobody_can_know_that_they_died_are_given_up_in_time_by_the_daemon(
     dagster: Dagster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = dagster.world
     world.change(EDIT.format(7))
-    with dagster.daemon("-m", "totes_dagster.definitions") as daemon, load_locked(world) as load_waits:
-        until(load_waits, "the sensor's run to load")
-        kill_all(daemon)
-    (run,) = dagster.instance.get_runs()
-    requested = dagster.create_run(DagsterRunStatus.NOT_STARTED)
     cancelled = dagster.instance.get_run_by_id(dagster.create_run(DagsterRunStatus.STARTED))
     assert cancelled is not None
     dagster.instance.report_run_canceling(cancelled)
+    requested = dagster.create_run(DagsterRunStatus.NOT_STARTED)
+    execute = ("dagster", "job", "execute", "-m", "totes_dagster.definitions", "-j", "refresh")
+    with dagster.process(*execute) as process, load_locked(world) as load_waits:
+        until(load_waits, "the run to load")
+        kill_all(process)
+    run, *_ = dagster.instance.get_runs()
     assert dagster.status(run.run_id) is DagsterRunStatus.STARTED
     assert isinstance(dagster.look(), SkipReason)
 
@@ -209,7 +212,7 @@ def test_runs_that_died_with_all_of_dagster_are_marked_as_failed_by_the_next_dae
     configuration = yaml.safe_load(file.read_text())
     configuration["run_monitoring"].update(IN_NO_TIME)
     file.write_text(yaml.safe_dump(configuration))
-    with dagster.daemon("--empty-workspace"):
+    with dagster.process(*DAEMON, "--empty-workspace"):
         for run_id, status in {
             run.run_id: DagsterRunStatus.FAILURE,
             requested: DagsterRunStatus.FAILURE,

@@ -20,7 +20,7 @@ def main() -> None:
     """Say how many ticks and runs failed."""
     with DagsterInstance.get() as instance:
         with create_test_daemon_workspace_context(_HERE, instance) as workspace:
-            errors = list(execute_sensor_iteration(workspace, logging.getLogger("daemon"), None, None))
+            list(execute_sensor_iteration(workspace, logging.getLogger("daemon"), None, None))
         result = defs.resolve_job_def("refresh").execute_in_process(instance=instance, raise_on_error=False)
         ticks = [
             tick
@@ -28,7 +28,7 @@ def main() -> None:
             for tick in instance.get_ticks(state.instigator_origin_id, state.selector_id)
         ]
         failed = [tick for tick in ticks if tick.error and "LoginRefusedError" in tick.error.to_string()]
-        sys.stdout.write(f"{len(failed)} failed ticks of {len(errors)}, success of the run: {result.success}\n")
+        sys.stdout.write(f"{len(failed)} failed ticks, success of the run: {result.success}\n")
 
 
 if __name__ == "__main__":

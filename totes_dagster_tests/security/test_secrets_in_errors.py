@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from totes_dagster.database import Database
 from totes_dagster.errors import TotesError
+from totes_dagster.lake.store import Lake
 from totes_dagster_tests.security.planted_secrets import Planted, found
 from totes_dagster_tests.security.secured_postgres import SecuredPostgres
 
@@ -87,6 +88,29 @@ def assert_refused(url: str) -> None:
     for connect in ("connect", "connect_bulk"):
         with pytest.raises(TotesError) as raised, getattr(Database("totesys", url), connect)():
             pass
+        assert_hidden(raised.value)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "s3://AKIA:{}@bucket/prefix",
+        "s3://AKIA:{}",
+        "s3://bucket/prefix?key={}",
+        "s3://bucket/prefix#{}",
+        "https://AKIA:{}@bucket.s3.amazonaws.com/prefix",
+        "https://bucket.s3.amazonaws.com/prefix?X-Amz-Security-Token={}",
+        "AKIA:{}@bucket",
+        pytest.param(
+            "file://AKIA:{}@host/folder",
+            marks=pytest.mark.xfail(strict=True, reason="a slash ends what is searched for credentials"),
+        ),
+    ],
+)
+def test_a_wrong_url_of_a_lake_shows_no_key(template: str) -> None:
+    for key in spelled(PASSWORD.text):
+        with pytest.raises(TotesError) as raised:
+            Lake(template.replace("{}", key))
         assert_hidden(raised.value)
 
 

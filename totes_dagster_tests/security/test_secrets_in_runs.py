@@ -8,7 +8,7 @@ databases' log.
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import boto3
@@ -40,11 +40,9 @@ EXPECTED = {
     "server breaks off": (1, "DatabaseUnavailableError: "),
     "no such bucket": (1, "BucketMissingError: "),
     "lake refuses": (1, "LakeAccessDeniedError: "),
-    "key in the lake's URL": (1, "SettingsError: The URL of a lake seems to hold credentials."),
     "secret refused": (1, "SecretAccessDeniedError: "),
-    "no such secret": (1, "SecretMissingError: "),
     "secret is no JSON": (1, "SecretFormatError: "),
-    "failing dagster": (0, "1 failed ticks of 1, success of the run: False"),
+    "failing dagster": (0, "1 failed ticks, success of the run: False"),
 }
 """How each run must end, and what it must have said: or it did not come to what it is there for."""
 
@@ -120,13 +118,11 @@ class Runs:
         refresh("wrong password", TOTESYS_URL=self.wrong)
         refresh("password as it is", TOTESYS_URL=f"postgresql://reader:{TOTESYS.text}@127.0.0.1/totesys")
         refresh("no such bucket", TOTES_INGESTION_LAKE="s3://no-such-bucket")
-        refresh("key in the lake's URL", TOTES_INGESTION_LAKE=f"s3://AKIA:{KEY.text}@bucket")
         with listening(breaking_off(self.server.port)) as wire:
             refresh("server breaks off", TOTESYS_URL=good.replace(f":{self.server.port}/", f":{wire.port}/"))
         with in_front_of(endpoint, refuse_loudly) as front:
             refresh("lake refuses", AWS_ENDPOINT_URL=front)
             refresh("secret refused", AWS_ENDPOINT_URL=front, TOTESYS_URL="", TOTESYS_SECRET_ID="totesys")
-        refresh("no such secret", TOTESYS_URL="", TOTESYS_SECRET_ID="nowhere")
         refresh("secret is no JSON", TOTESYS_URL="", TOTESYS_SECRET_ID="broken")
         name = "failing dagster"
         ended[name] = self.watch.run(name, (failing_dagster.__file__,), TOTESYS_URL=self.wrong)
@@ -164,8 +160,8 @@ def test_no_secret_is_printed_or_written(evidence: Evidence) -> None:
     for name, data in contents(evidence.folder):
         names.append(name)
         assert found(SECRETS, name, data) == []
-    for kind in ("/stdout", "runs.db", "schedules.db, unpacked", ".db, unpacked", ".err", ".out"):
-        assert any(name.endswith(kind) for name in names), kind
+    for kind in ("stderr", "runs.db, unpacked", "schedules.db, unpacked", "compute_logs/*.err"):
+        assert any(PurePath(name).match(kind) for name in names), kind
 
 
 def test_no_secret_is_in_the_lake(evidence: Evidence) -> None:

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
+from datetime import datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -253,7 +254,7 @@ def test_a_source_part_of_fewer_rows_than_its_manifest_says_is_refused(lake: Lak
     [
         lambda rows: rows.drop_columns("file_name"),
         lambda rows: rows.set_column(0, "design_id", pa.array([1], pa.int64())),
-        lambda rows: rows.set_column(1, "created_at", pa.array([0], pa.timestamp("ms"))),
+        lambda rows: rows.set_column(1, "created_at", pa.array([0], pa.timestamp("ns"))),
     ],
     ids=["a column missing", "an integer of another width", "stamps of another resolution"],
 )
@@ -272,3 +273,14 @@ def test_the_order_of_columns_in_a_source_part_does_not_matter(lake: Lake) -> No
     committed(lake, {})
     ((_, done),) = remodelled("dim_design", lake, lake)
     assert done.rows.column("design_name").to_pylist() == ["Wooden"]
+
+
+def test_stamps_of_the_oldest_parts_are_read_as_the_milliseconds_that_they_are(lake: Lake) -> None:
+    rows = ingested("payment", [{"created_at": datetime(2023, 5, 1, 14, 30, 5, 123000)}])  # noqa: DTZ001
+    in_milliseconds = pa.schema(
+        field.with_type(pa.timestamp("ms")) if pa.types.is_timestamp(field.type) else field for field in rows.schema
+    )
+    assert lake.create_part("payment/batch=0000000001/part-00000", rows.cast(in_milliseconds))
+    committed(lake, {})
+    ((_, done),) = remodelled("fact_payment", lake, lake)
+    assert done.rows.column("created_time").to_pylist() == [time(14, 30, 5, 123000)]
