@@ -1,5 +1,6 @@
 """A zone of the lake: a bucket or a folder in which objects are created and read, never overwritten, never deleted."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from totes_dagster.errors import (
 from totes_dagster.lake import s3
 from totes_dagster.lake.manifest import Part
 
+_PLAIN = re.compile(r"(\w+:/*)?[\w./ -]*")
 _RESTORE = "Restore it from the bucket's versions."
 
 
@@ -175,7 +177,8 @@ def _open(url: str) -> ObjectStore:
             raise SettingsError(f"{url} cannot be made a folder of the lake: {one_line(error)}") from error
     if parts.scheme == "s3" and parts.netloc and not parts.query and not parts.fragment:
         return s3.open_bucket(parts.netloc, parts.path.strip("/"))
-    shown = url.partition("?")[0].partition("#")[0]  # what comes after may be a signature
+    # What else is in it may be a key or a signature.
+    shown = url if _PLAIN.fullmatch(url) else f"{parts.scheme}://…"
     raise SettingsError(f"{shown!r} is no lake: give s3://bucket, s3://bucket/prefix or file:///absolute/folder.")
 
 

@@ -106,7 +106,7 @@ class EmbeddedPostgres:
             )
         held_before = self._lease is not None
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self._lease is None:
                 self._lease = self._lock("lease", fcntl.LOCK_SH)  # waits while the server is being stopped
             with _closing(self._lock("start.lock")) as start_lock:

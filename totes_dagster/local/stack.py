@@ -29,7 +29,8 @@ class LocalStack:
 
     def start(self) -> "LocalStack":
         """See that the server runs and has both databases; keep it until the end of this process."""
-        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)  # what is in there is nobody else's
+        for folder in (self.home, self.home / "lake"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # what is in there is nobody else's
         self.server.start()
         self.server.create_database("totesys")
         self.server.create_database("warehouse")

@@ -5,6 +5,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -24,6 +25,7 @@ _SETTINGS = {**FAST_SETTINGS, "synchronous_commit": "on"}
 """What is committed must outlive a crash of the server, though not one of the machine."""
 
 _MATRIX = pytest.StashKey[Matrix]()
+_PREFIX = "totes-faults-"
 _MEMORY = Path("/dev/shm")
 _ENOUGH = 2**31  # bytes
 
@@ -40,7 +42,12 @@ def processes() -> None:
 def postgres() -> Iterator[EmbeddedPostgres]:
     """A server of these tests' own, in memory where there is some: copying databases is most of what it does."""
     in_memory = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ENOUGH
-    with tempfile.TemporaryDirectory(prefix="totes-tests-", dir=_MEMORY if in_memory else None) as folder:
+    for left in _MEMORY.glob(f"{_PREFIX}*"):
+        # A run that was killed leaves its folder behind, and memory is not for keeping things. Who runs has the lease.
+        with suppress(OSError), (left / "lease").open() as lease:
+            fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=_MEMORY if in_memory else None) as folder:
         with EmbeddedPostgres(Path(folder), _SETTINGS) as server:
             yield server
         with (Path(folder) / "server.lock").open() as lock:

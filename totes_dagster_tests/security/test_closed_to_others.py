@@ -71,7 +71,6 @@ def test_objects_of_a_bucket_are_their_owners(bucket: str) -> None:
     ]
 
 
-@pytest.mark.xfail(os.geteuid() == 0, strict=True, reason="the server's log is readable where its user must pass by")
 def test_the_embedded_stack_is_closed(public_folder: Path) -> None:
     home = public_folder / ".totes"
     with umask(0o022):
