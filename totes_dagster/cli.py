@@ -4,13 +4,19 @@ Imports are inside the commands: `totes --help` should not wait for pandas.
 """
 
 import logging
+import os
 import sys
+import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
 import click
 
 from totes_dagster.errors import TotesError
+
+T = TypeVar("T")
 
 
 class _Commands(click.Group):
@@ -79,7 +85,7 @@ def refresh() -> None:
     started = time.perf_counter()
     platform = platform_from_environment()
     with shown_progress() as progress:
-        refreshed = run(platform, progress=progress)
+        refreshed = _interruptibly(lambda: run(platform, progress=progress))
     click.echo(f"{summary(refreshed)} {time.perf_counter() - started:.2f} s")
 
 
@@ -96,7 +102,7 @@ def reconcile() -> None:
     started = time.perf_counter()
     platform = platform_from_environment()
     with shown_progress() as progress:
-        reconciled = run(platform, progress)
+        reconciled = _interruptibly(lambda: run(platform, progress))
     show_reconciled(reconciled)
     click.echo(f"{time.perf_counter() - started:.2f} s")
     sys.exit(1 if any(reconciled.left.values()) else 0)
@@ -146,6 +152,28 @@ def migrate() -> None:
         click.echo(f"The warehouse is at revision {HEAD} already.")
     else:
         click.echo(f"Migrated the warehouse from {f'revision {before}' if before else 'none'} to revision {HEAD}.")
+
+
+def _interruptibly(work: Callable[[], T]) -> T:
+    """Do some work such that Ctrl-C ends it at once: nothing is half-written, and the next command carries on.
+
+    In the main thread ADBC would take Ctrl-C for itself, and cancel no more than the statement at work.
+    """
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return done.result()
+    except KeyboardInterrupt:
+        click.secho("Interrupted. Nothing is half-written; the next refresh carries on.", fg="red", err=True)
+        sys.stdout.flush()
+        os._exit(130)  # the thread is not asked whether it would like to end
 
 
 if __name__ == "__main__":

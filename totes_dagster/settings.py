@@ -132,8 +132,11 @@ def see_that_credentials_can_be_sent(session: "boto3.Session") -> None:
     Raises:
         CredentialsMissingError: so they are. The message does not show them.
     """
+    from botocore.credentials import RefreshableCredentials  # noqa: PLC0415 - slow to import
+
     found = session.get_credentials()
-    credentials = found.get_frozen_credentials() if found else None
+    # Those that are renewed come from a program, and asking for them now might renew them once too often.
+    credentials = None if found is None or isinstance(found, RefreshableCredentials) else found.get_frozen_credentials()
     for secret in (credentials.access_key, credentials.token) if credentials else ():
         if secret and not (secret.isascii() and secret.isprintable()):
             raise CredentialsMissingError(

@@ -155,14 +155,14 @@ def test_the_embedded_stack_from_the_command_line(home: Path) -> None:
     assert totes("migrate", **stack) == "The warehouse is at revision 0002 already.\n"
     assert "Loaded batch 1: " in totes("refresh", **stack)
     assert "The warehouse shows the source as it is now." in totes("status", **stack)
-    assert "Loaded batch 2: nothing that the warehouse did not show already." in totes("reconcile", **stack)
+    assert totes("reconcile", **stack).startswith("The warehouse equals the source: ")
     assert "exists already" in totes("simulate", "--orders", "5", **stack)
     with psycopg.connect(EmbeddedPostgres(home / "postgres").url("totesys")) as connection:
         connection.execute("update staff set first_name = first_name || '!' where staff_id = 1")
     behind = totes("status", **stack)
     assert "capture staff" in behind
     assert "The warehouse shows the source as it was " in behind
-    assert "Loaded batch 3: 1 changed." in totes("refresh", **stack)
+    assert "Loaded batch 2: 1 changed." in totes("refresh", **stack)
 
 
 def test_a_refresh_says_in_one_line_what_it_did(home: Path) -> None:

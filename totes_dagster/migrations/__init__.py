@@ -1,5 +1,6 @@
 """Migrations of the warehouse, by Alembic; applied by `totes migrate`, and by a load that finds an older warehouse."""
 
+import threading
 from pathlib import Path
 
 import psycopg
@@ -24,6 +25,9 @@ HEAD = _REVISIONS[-1]
 
 VERSION_TABLE = "totes_warehouse_version"
 """A name of our own: Dagster's storage, which also uses Alembic, may live in the same database."""
+
+_ALEMBIC = threading.Lock()
+"""Alembic keeps what it is working on in its module, where another thread's migration would find it."""
 
 _TEXT_TYPES = {"character varying", "text"}
 
@@ -95,7 +99,8 @@ def _migrate(connection: psycopg.Connection, schema: str) -> str | None:
         if before is None:
             _let_hold_any_text(connection, schema)
         config.attributes["connection"] = bound
-        command.upgrade(config, "head")
+        with _ALEMBIC:
+            command.upgrade(config, "head")
         _check(connection, schema, adopting=False)
         _describe(connection)
     return before

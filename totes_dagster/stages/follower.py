@@ -100,7 +100,7 @@ class Follower:
             with self._connection.cursor() as cursor:
                 cursor.execute(statement.as_string(None))
                 yield from cursor.fetch_record_batch()
-        except adbc_errors.Error as error:
+        except (adbc_errors.Error, OSError) as error:  # the latter of a stream that breaks off between its rows
             raise named_error("totesys", f"reading {name} from totesys", error) from error
 
 
