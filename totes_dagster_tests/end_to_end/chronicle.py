@@ -148,3 +148,22 @@ class ExpectedWarehouse:
                 # What cannot become a row of the warehouse is not gone: its last sound version stays.
                 if key not in rows and key not in state.aside[SOURCES[fact]] and not known[-1][-2]:
                     known.append((*known[-1][:-2], True, self.batch))
+
+
+class History:
+    """What a company's source said at each batch, for whoever must remember it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.chronicle = Chronicle(world.source_url)
+
+    def change(self, *statements: str) -> None:
+        self.world.change(*statements)
+        self.chronicle.note()
+
+    def wrongs(self, world: World) -> list[str]:
+        """Where a warehouse that loaded all batches does not remember what there was, or show what there is."""
+        expected = ExpectedWarehouse()
+        log = BatchLog(world.platform.ingestion)
+        expected.load_up_to(log.head(), log, self.chronicle)
+        return [*expected.wrongs(world), *world.wrongs()]

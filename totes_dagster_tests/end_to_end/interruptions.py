@@ -5,26 +5,139 @@ What must become of the platform afterwards is up to the tests.
 
 import os
 import signal
-from collections.abc import Callable
-from dataclasses import replace
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import psycopg
 import pyarrow as pa
 
-from totes_dagster.errors import LakeUnavailableError
+from totes_dagster.errors import DatabaseUnavailableError, LakeUnavailableError
 from totes_dagster.lake.store import Lake
 from totes_dagster.platform import Platform
+from totes_dagster.settings import RETRY_SECONDS
 from totes_dagster.stages.progress import Progress
+from totes_dagster.stages.refresh import refresh
 from totes_dagster.stages.warehouse import LoadTransaction
+from totes_dagster_tests.faults.refreshing import End, RefreshProcess, Settings
+
+PATIENCE = 60.0  # seconds
+
+_OURS = "from pg_stat_activity where datname = current_database() and application_name = 'totes_dagster'"
+
+LAKE_FAILURES: tuple[type[BaseException], ...] = (LakeUnavailableError, MemoryError, KeyboardInterrupt)
+
+
+class Countdown:
+    """Lets so many calls pass, and then one thing happen, once.
+
+    Args:
+        what: which calls count.
+        passes: how many of them to let pass.
+        happens: what then happens.
+    """
+
+    def __init__(self, what: str, passes: int, happens: Callable[[], object]) -> None:
+        self._what = what
+        self._left = passes
+        self._happens = happens
+
+    def __call__(self, what: str) -> None:
+        if what == self._what:
+            self._left -= 1
+            if self._left == -1:
+                self._happens()
+
+
+def after(stage: str, passes: int, happens: Callable[[], object]) -> Progress:
+    """A progress callback that lets something happen once, after so many calls of a stage."""
+    countdown = Countdown(stage, passes, happens)
+    return lambda now, _table, _rows: countdown(now)
+
+
+@dataclass(frozen=True)
+class LakeFailure:
+    """A lake that fails of a request, of which it had answered so many.
+
+    Attributes:
+        moment: `before create`, `after create`, `before read` or `before exists`.
+        failure: what it then raises.
+    """
+
+    moment: str
+    passes: int
+    failure: type[BaseException]
+
+    def strike(self, platform: Platform) -> bool:
+        """Refresh; whether that came to its end."""
+        countdown = Countdown(self.moment, self.passes, self._fail)
+        zones = {
+            "ingestion": FaultyLake(platform.ingestion, countdown),
+            "processed": FaultyLake(platform.processed, countdown),
+        }
+        with _impatience(), suppress(self.failure):
+            refresh(replace(platform, **zones))
+            return True
+        return False
+
+    def _fail(self) -> None:
+        raise self.failure("The lake failed.")
+
+
+@dataclass(frozen=True)
+class LostConnections:
+    """Connections to both databases that are cut after so many calls of a stage."""
+
+    stage: str
+    passes: int
+
+    def strike(self, platform: Platform) -> bool:
+        """Refresh; whether that came to its end."""
+        with _impatience(), suppress(DatabaseUnavailableError):
+            refresh(platform, progress=after(self.stage, self.passes, partial(cut_connections, platform)))
+            return True
+        return False
+
+
+@dataclass(frozen=True)
+class KilledProcess:
+    """A process that is killed when it has so often created an object of the lake, or committed to the warehouse.
+
+    Attributes:
+        moment: `before create`, `after create`, `before commit` or `after commit`.
+    """
+
+    moment: str
+    passes: int
+
+    def strike(self, platform: Platform) -> bool:
+        """Refresh; whether that came to its end."""
+        settings = Settings(
+            source=platform.source.url,
+            warehouse=platform.warehouse.url,
+            ingestion=platform.ingestion.url,
+            processed=platform.processed.url,
+            schema=platform.schema,
+        )
+        outcome = RefreshProcess(settings, partial(_die_at, self.moment, self.passes)).run()
+        assert outcome.end in {End.SUCCESS, End.DIED}, outcome
+        _wait_until_nobody_is_connected(platform)
+        return outcome.end is End.SUCCESS
+
+
+Interruption = LakeFailure | LostConnections | KilledProcess
 
 
 class FaultyLake(Lake):
-    """A zone that fails once.
+    """A zone that may fail.
 
     Args:
         lake: the zone.
-        fails: called before and after each request, with what is asked for and when; it raises what the zone fails of.
+        fails: called around each request with what is asked and when; it raises what the zone fails of, or does not.
     """
 
     def __init__(self, lake: Lake, fails: Callable[[str], None]) -> None:
@@ -46,77 +159,47 @@ class FaultyLake(Lake):
         return super().exists(path)
 
 
-class Countdown:
-    """Lets so many calls pass, and then one thing happen, once.
-
-    Args:
-        what: which calls count.
-        passes: how many of them to let pass.
-        happens: what then happens.
-    """
-
-    def __init__(self, what: str, passes: int, happens: Callable[[], Any]) -> None:
-        self._what = what
-        self._left = passes
-        self._happens = happens
-
-    def __call__(self, what: str) -> None:
-        if what == self._what:
-            self._left -= 1
-            if self._left == -1:
-                self._happens()
-
-
-def with_faulty_lake(platform: Platform, what: str, passes: int, failure: type[BaseException]) -> Platform:
-    """The platform, whose lake fails of a request after so many of its kind."""
-
-    def fail() -> None:
-        raise failure("The lake failed.")
-
-    countdown = Countdown(what, passes, fail)
-    return replace(
-        platform,
-        ingestion=FaultyLake(platform.ingestion, countdown),
-        processed=FaultyLake(platform.processed, countdown),
-    )
-
-
-LAKE_FAILURES: tuple[type[BaseException], ...] = (LakeUnavailableError, MemoryError, KeyboardInterrupt)
-
-
-def cutting_connections(platform: Platform, stage: str, passes: int) -> Progress:
-    """A progress callback that ends the platform's connections to both databases after so many calls of a stage."""
-    countdown = Countdown(stage, passes, lambda: _cut(platform))
-    return lambda stage, _table, _rows: countdown(stage)
-
-
-def _cut(platform: Platform) -> None:
+def cut_connections(platform: Platform) -> None:
+    """End the platform's connections to both databases, as an administrator can, and see that they are gone."""
     for database in (platform.source, platform.warehouse):
         with psycopg.connect(database.url) as connection:
-            connection.execute(
-                """
-                select pg_terminate_backend(pid, 5000) from pg_stat_activity
-                where datname = current_database() and application_name = 'totes_dagster'"""
+            connection.execute(f"select pg_terminate_backend(pid, 5000) {_OURS}")
+
+
+@contextmanager
+def _impatience() -> Iterator[None]:
+    """Let what fails for a moment not be tried again."""
+    with patch.dict(os.environ, {RETRY_SECONDS: "0"}):
+        yield
+
+
+def _wait_until_nobody_is_connected(platform: Platform) -> None:
+    """A server notices that a client is gone when it next looks."""
+    give_up_at = time.monotonic() + PATIENCE
+    for database in (platform.source, platform.warehouse):
+        with psycopg.connect(database.url, autocommit=True) as connection:
+            ours = (
+                "select from pg_stat_activity where datname = current_database() and application_name = 'totes_dagster'"
             )
+            while connection.execute(ours).rowcount:
+                assert time.monotonic() < give_up_at
+                time.sleep(0.01)
 
 
-def die_at(what: str, passes: int) -> None:
-    """Let this process be killed by itself, before or after the lake creates an object or the warehouse commits.
-
-    To be called in a process of its own, before anything else.
-    """
-    countdown = Countdown(what, passes, lambda: os.kill(os.getpid(), signal.SIGKILL))
+def _die_at(moment: str, passes: int) -> None:
+    """Let this process, which must have done nothing yet, kill itself at a moment to come."""
+    countdown = Countdown(moment, passes, lambda: os.kill(os.getpid(), signal.SIGKILL))
     for owner, name in ((Lake, "create"), (LoadTransaction, "commit")):
-        _wrap(owner, name, countdown)
+        _surround(owner, name, countdown)
 
 
-def _wrap(owner: type, name: str, countdown: Countdown) -> None:
+def _surround(owner: type, name: str, countdown: Countdown) -> None:
     original = getattr(owner, name)
 
-    def wrapped(*arguments: Any) -> Any:
+    def surrounded(*arguments: Any) -> Any:
         countdown(f"before {name}")
         result = original(*arguments)
         countdown(f"after {name}")
         return result
 
-    setattr(owner, name, wrapped)
+    setattr(owner, name, surrounded)

@@ -20,7 +20,6 @@ from totes_dagster.platform import Platform
 from totes_dagster.schema.totesys import TABLES
 from totes_dagster_tests.end_to_end.chronicle import SOUND
 from totes_dagster_tests.end_to_end.world import World
-from totes_dagster_tests.faults.refreshing import Settings
 
 SCHEMA = "star schema"
 
@@ -119,15 +118,3 @@ class Stage:
 def name_of(url: str) -> str:
     """The name of a database from its URL."""
     return str(conninfo_to_dict(url)["dbname"])
-
-
-def in_words(platform: Platform) -> Settings:
-    """The platform as another process understands it."""
-    return Settings(
-        source=platform.source.url,
-        warehouse=platform.warehouse.url,
-        ingestion=platform.ingestion.url,
-        processed=platform.processed.url,
-        schema=platform.schema,
-        environment={"TOTES_RETRY_SECONDS": "0"},
-    )

@@ -2,9 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from random import Random
 
 import pytest
@@ -14,9 +14,8 @@ from totes_dagster.local.simulator import Action, Simulator
 from totes_dagster.schema.warehouse import FACTS
 from totes_dagster.settings import RETRY_SECONDS
 from totes_dagster.stages.ingest import ATTEMPTS, ingest
-from totes_dagster.stages.progress import Progress
 from totes_dagster.stages.reconcile import reconcile
-from totes_dagster_tests.end_to_end.interruptions import Countdown, cutting_connections
+from totes_dagster_tests.end_to_end.interruptions import after, cut_connections
 from totes_dagster_tests.end_to_end.reconciliation import Reconciliation, found_in
 from totes_dagster_tests.end_to_end.world import World
 
@@ -49,12 +48,6 @@ POINTS = [
 
 def edit(key: int) -> str:
     return f"update sales_order set units_sold = units_sold + 1 where sales_order_id = {key}"
-
-
-def after(stage: str, passes: int, happens: Callable[[], object]) -> Progress:
-    """A progress callback that lets something happen once, after so many calls of a stage."""
-    countdown = Countdown(stage, passes, happens)
-    return lambda stage, _table, _rows: countdown(stage)
 
 
 def die() -> None:
@@ -192,7 +185,7 @@ def test_wherever_a_reconciliation_dies_the_next_one_completes_it(
                 reconcile(company.platform, after(stage, passes, die))
         else:
             with suppress(DatabaseUnavailableError):
-                reconcile(company.platform, cutting_connections(company.platform, stage, passes))
+                reconcile(company.platform, after(stage, passes, partial(cut_connections, company.platform)))
         it.reconcile()
         assert company.versions("fact_sales_order", number) == ["live", "live"]
         assert company.versions("fact_payment", number) == ["live"]
@@ -202,7 +195,7 @@ def test_wherever_a_reconciliation_dies_the_next_one_completes_it(
 def test_a_reconciliation_whose_connections_are_cut_is_begun_anew(company: World) -> None:
     it = Reconciliation(company)
     it.damage(FORGED.format(7))
-    done = reconcile(company.platform, cutting_connections(company.platform, "compare", 3))
+    done = reconcile(company.platform, after("compare", 3, partial(cut_connections, company.platform)))
     assert found_in(done).keys() == {"fact_sales_order"}
     assert company.wrongs() == []
 

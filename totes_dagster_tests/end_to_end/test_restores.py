@@ -1,40 +1,31 @@
 """Runs that meet what nobody expects every day: nothing to do, a backlog, and backups put back on either end."""
 
-import fcntl
 import logging
-import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import psycopg
 import pytest
-from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 
 from totes_dagster.database import Database
-from totes_dagster.errors import ForeignLakeError
 from totes_dagster.lake.log import BatchLog
-from totes_dagster.lake.store import Lake
 from totes_dagster.local.postgres import EmbeddedPostgres
-from totes_dagster.local.programs import program
 from totes_dagster.local.seeding import seed
 from totes_dagster.platform import Platform
 from totes_dagster.schema.totesys import TABLES, Capture
 from totes_dagster.stages.ingest import ingest
-from totes_dagster.stages.load import load
 from totes_dagster.stages.reconcile import reconcile
 from totes_dagster.stages.refresh import refresh
 from totes_dagster.stages.remodel import Written
 from totes_dagster_tests import oracle
-from totes_dagster_tests.conftest import FAST_SETTINGS
-from totes_dagster_tests.end_to_end.chronicle import Chronicle, ExpectedWarehouse
+from totes_dagster_tests.end_to_end.backups import Backups, running
+from totes_dagster_tests.end_to_end.chronicle import History
+from totes_dagster_tests.end_to_end.life import folder_of
 from totes_dagster_tests.end_to_end.world import NEW_DEAL, World
+from totes_dagster_tests.faults.scenes import shown_by
 
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = {}"
 NEW_STAFF = "insert into staff values (1000, 'Ada', 'Byron', 1, 'ada@totes.example', now(), now())"
@@ -45,49 +36,6 @@ def _listen(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "totes_dagster")
 
 
-class Backups:
-    """Backups of databases, by PostgreSQL's own means; what is put back has the name of what it takes the place of.
-
-    Args:
-        server: where the databases are.
-        dumped: whether they are dumped and restored, or else copied.
-        folder: where dumps lie.
-    """
-
-    def __init__(self, server: EmbeddedPostgres, dumped: bool, folder: Path) -> None:
-        self._server = server
-        self._dumped = dumped
-        self._folder = folder
-
-    def make(self, url: str) -> None:
-        if self._dumped:
-            self._run("pg_dump", "--format=custom", "--file", str(self._dump_of(url)), url)
-        else:
-            self._administer("create database {} template {}", f"{_name(url)}_backup", _name(url))
-
-    def restore(self, url: str) -> None:
-        self._administer("drop database {} with (force)", _name(url))
-        if self._dumped:
-            self._administer("create database {}", _name(url))
-            self._run("pg_restore", "--exit-on-error", "--dbname", url, str(self._dump_of(url)))
-        else:
-            self._administer("alter database {} rename to {}", f"{_name(url)}_backup", _name(url))
-
-    def _dump_of(self, url: str) -> Path:
-        return self._folder / f"{_name(url)}.dump"
-
-    def _run(self, name: str, *arguments: str) -> None:
-        subprocess.run([program(name), *arguments], check=True, capture_output=True)
-
-    def _administer(self, statement: str, *names: str) -> None:
-        with psycopg.connect(self._server.url(), autocommit=True) as connection:
-            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
-
-
-def _name(url: str) -> str:
-    return str(conninfo_to_dict(url)["dbname"])
-
-
 @pytest.fixture
 def dumps(postgres: EmbeddedPostgres, tmp_path: Path) -> Backups:
     return Backups(postgres, dumped=True, folder=tmp_path)
@@ -96,39 +44,6 @@ def dumps(postgres: EmbeddedPostgres, tmp_path: Path) -> Backups:
 @pytest.fixture
 def copies(postgres: EmbeddedPostgres, tmp_path: Path) -> Backups:
     return Backups(postgres, dumped=False, folder=tmp_path)
-
-
-class History:
-    """What a company's source said at each batch, for whoever must remember it."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.chronicle = Chronicle(world.source_url)
-
-    def change(self, *statements: str) -> None:
-        self.world.change(*statements)
-        self.chronicle.note()
-
-    def wrongs(self, world: World) -> list[str]:
-        """Where a warehouse that loaded all batches does not remember what there was, or show what there is."""
-        expected = ExpectedWarehouse()
-        log = BatchLog(world.platform.ingestion)
-        expected.load_up_to(log.head(), log, self.chronicle)
-        return [*expected.wrongs(world), *world.wrongs()]
-
-
-def shown_by(world: World) -> dict[str, Any]:
-    """All that a warehouse holds, but for generated ids and the time of loading."""
-    return {
-        "facts": oracle.history(world.warehouse_url),
-        "dimensions": oracle.dimension_rows(world.warehouse_url),
-        "loads": world.ask("select batch, snapshot_at, manifest_sha256, tables from load_history order by batch"),
-        "aside": world.ask("select * from quarantine order by 1, 2"),
-    }
-
-
-def folder_of(zone: Lake) -> Path:
-    return Path(urlsplit(zone.url).path)
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -173,7 +88,7 @@ def test_ten_waiting_batches_are_loaded_one_by_one_in_their_order(
     for key in range(1, 11):
         history.change(EDIT.format(7), f"delete from payment where payment_id = {key}")
         assert ingest(platform.source, platform.ingestion).batch
-    assert shown_by(company)["loads"][-1][0] == 1
+    assert company.ask_one("select max(batch) from load_history") == 1
     said(caplog)
     done = company.refresh()
     assert [batch.batch for batch in done.loaded] == list(range(2, 12))
@@ -199,22 +114,15 @@ def test_a_warehouse_from_yesterdays_backup_loads_what_it_lacks(
     history.change(EDIT.format(7), "delete from payment where payment_id = 3")
     company.refresh()
     dumps.make(company.warehouse_url)
-    for change in (
-        (*NEW_DEAL, NEW_STAFF, EDIT.format(7)),
-        (
-            "delete from sales_order where sales_order_id = 8",
-            "update sales_order set design_id = 777 where design_id = 2",
-        ),
-        ("insert into payment select * from kept", "update staff set last_name = 'Lovelace' where staff_id = 1000"),
-    ):
-        if "kept" in change[0]:
-            company.change(
-                "create table kept as select * from payment where payment_id = 4",
-                "delete from payment where payment_id = 4",
-            )
-        history.change(*change)
-        company.refresh()
-    before = shown_by(company)
+    history.change(*NEW_DEAL, NEW_STAFF, EDIT.format(7))
+    company.refresh()
+    history.change(
+        "delete from sales_order where sales_order_id = 8",
+        "update sales_order set design_id = 777 where sales_order_id = 9",
+        "update staff set last_name = 'Lovelace' where staff_id = 1000",
+    )
+    company.refresh()
+    before = shown_by(company.platform)
     head = company.head()
 
     dumps.restore(company.warehouse_url)
@@ -225,58 +133,13 @@ def test_a_warehouse_from_yesterdays_backup_loads_what_it_lacks(
         f"Nothing changed in totesys since batch {head}.",
         *(f"Loaded batch {batch}." for batch in range(3, head + 1)),
     ]
-    assert shown_by(company) == before
+    assert shown_by(company.platform) == before
     assert history.wrongs(company) == []
 
     history.change(EDIT.format(9))
     company.refresh()
     assert history.wrongs(company) == []
     assert not any(reconcile(company.platform).found.values())
-
-
-# A lake that is older than the warehouse
-
-
-def test_a_warehouse_that_is_ahead_of_a_restored_lake_is_refused_until_it_is_made_anew(
-    company: World, tmp_path: Path
-) -> None:
-    zones = [folder_of(zone) for zone in (company.platform.ingestion, company.platform.processed)]
-    for folder in zones:
-        shutil.copytree(folder, folder.with_suffix(".backup"))
-    history = History(company)
-    for key in (7, 8):
-        history.change(EDIT.format(key))
-        company.refresh()
-    for folder in zones:
-        shutil.rmtree(folder)
-        folder.with_suffix(".backup").rename(folder)
-
-    before = shown_by(company)
-    restored = World(
-        replace(
-            company.platform,
-            ingestion=Lake(company.platform.ingestion.url),
-            processed=Lake(company.platform.processed.url),
-        )
-    )
-    platform = restored.platform
-    with pytest.raises(ForeignLakeError, match="batch 3 of another lake"):
-        load(platform.warehouse, platform.schema, platform.ingestion, platform.processed)
-    # Also when the lake has come as far as the warehouse, and further.
-    for key, work in ((9, refresh), (10, reconcile), (11, refresh)):
-        history.change(EDIT.format(key))
-        with pytest.raises(ForeignLakeError, match="batch 3 of another lake") as refusal:
-            work(restored.platform)
-        assert "drop the warehouse's schema public first" in str(refusal.value)
-    assert restored.head() == 4
-    assert shown_by(company) == before
-
-    with psycopg.connect(company.warehouse_url) as connection:
-        connection.execute("drop schema public cascade")
-    restored.refresh()
-    assert history.wrongs(restored) == []
-    for key in (7, 8, 9, 10, 11):
-        assert restored.versions("fact_sales_order", key) == ["live", "live"]
 
 
 # A source from a backup
@@ -349,14 +212,6 @@ def test_when_both_ends_come_from_backups_of_different_days_the_truth_is_recorde
     assert company.versions("fact_sales_order", 7) == ["live"] * 6
 
 
-@contextmanager
-def _running(folder: Path) -> Iterator[EmbeddedPostgres]:
-    with EmbeddedPostgres(folder, FAST_SETTINGS) as server:
-        yield server
-    with (folder / "server.lock").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-
-
 def test_a_source_restored_from_a_copy_of_its_volume_is_noticed_whatever_its_transaction_ids(
     unseen_company: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -366,12 +221,12 @@ def test_a_source_restored_from_a_copy_of_its_volume_is_noticed_whatever_its_tra
         def company_of(server: EmbeddedPostgres) -> World:
             return World(replace(unseen_company.platform, source=Database("totesys", server.url("totesys"))))
 
-        with _running(volume) as server:
+        with running(volume) as server:
             server.create_database("totesys")
             seed(server.url("totesys"), orders=20)
         for copy in (older, newer):
             subprocess.run(["cp", "-a", volume, copy], check=True)
-        with _running(volume) as server:
+        with running(volume) as server:
             world = company_of(server)
             for _ in range(20):
                 world.change(EDIT.format(7))
@@ -382,7 +237,7 @@ def test_a_source_restored_from_a_copy_of_its_volume_is_noticed_whatever_its_tra
             world.refresh()
 
         # Before anybody looks, this life gives out all transaction ids again that the one before it used, and more.
-        with _running(newer) as server:
+        with running(newer) as server:
             world = company_of(server)
             world.change("update purchase_order set item_code = 'new' where purchase_order_id = 3")
             for _ in range(50):
@@ -393,7 +248,7 @@ def test_a_source_restored_from_a_copy_of_its_volume_is_noticed_whatever_its_tra
             assert world.versions("fact_purchase_order", 3) == ["live", "live", "live"]
             assert world.refresh().ingested.batch is None
 
-        with _running(older) as server:
+        with running(older) as server:
             world = company_of(server)
             said(caplog)
             world.refresh()

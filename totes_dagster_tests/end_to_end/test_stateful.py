@@ -1,14 +1,11 @@
 """Any life that a company and its platform may have, drawn step by step: what is claimed must hold after each step."""
 
-import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from unittest.mock import patch
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -16,11 +13,10 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
-from totes_dagster.errors import DatabaseUnavailableError
 from totes_dagster.lake.store import Lake
 from totes_dagster.local.postgres import EmbeddedPostgres
 from totes_dagster.platform import Platform
-from totes_dagster.settings import RETRY_SECONDS
+from totes_dagster.stages import ingest as ingest_stage
 from totes_dagster.stages.ingest import ingest
 from totes_dagster.stages.reconcile import reconcile
 from totes_dagster.stages.refresh import bring_up, refresh
@@ -29,17 +25,16 @@ from totes_dagster_tests.end_to_end.chronicle import ExpectedWarehouse
 from totes_dagster_tests.end_to_end.edits import EDITS
 from totes_dagster_tests.end_to_end.interruptions import (
     LAKE_FAILURES,
-    Countdown,
-    cutting_connections,
-    die_at,
-    with_faulty_lake,
+    PATIENCE,
+    Interruption,
+    KilledProcess,
+    LakeFailure,
+    LostConnections,
+    after,
 )
 from totes_dagster_tests.end_to_end.life import CHANGES, NUMBERS, Changes, Life, folder_of
-from totes_dagster_tests.end_to_end.stage import Stage, in_words, name_of
+from totes_dagster_tests.end_to_end.stage import Stage, name_of
 from totes_dagster_tests.end_to_end.world import World
-from totes_dagster_tests.faults.refreshing import End, RefreshProcess
-
-PATIENCE = 60.0  # seconds
 
 DAMAGES = {
     "a value is changed": "update fact_sales_order set units_sold = -1 where sales_record_id = {newest}",
@@ -53,6 +48,18 @@ DAMAGES = {
 
 FEW = st.integers(0, 8)
 
+INTERRUPTIONS: st.SearchStrategy[Interruption] = st.one_of(
+    st.builds(
+        LakeFailure,
+        st.sampled_from(["before create", "after create", "before read", "before exists"]),
+        NUMBERS,
+        st.sampled_from(LAKE_FAILURES),
+    ),
+    st.builds(LostConnections, st.sampled_from(["ingest", "load"]), FEW),
+    st.builds(KilledProcess, st.sampled_from(["before create", "after create"]), NUMBERS),
+    st.builds(KilledProcess, st.sampled_from(["before commit", "after commit"]), st.integers(0, 2)),
+)
+
 
 class EventfulLife(Life):
     """A life in which anything may happen to the platform."""
@@ -61,31 +68,26 @@ class EventfulLife(Life):
 
     # Work
 
-    @rule(changes=CHANGES, number=NUMBERS, restarted=st.booleans())
-    def somebody_refreshes(self, changes: Changes, number: int, restarted: bool) -> None:
+    @rule(changes=CHANGES, number=NUMBERS, restarted=st.booleans(), reconciled=st.booleans())
+    def somebody_refreshes(self, changes: Changes, number: int, restarted: bool, reconciled: bool) -> None:
         self.live(changes, number)
         if restarted:
             self.world = World(_restarted(self.world.platform))
-        refresh(self.world.platform)
+        if reconciled:
+            found = reconcile(self.world.platform).found
+            assert not any(found.values()), found
+        else:
+            refresh(self.world.platform)
         self.see_that_it_has_caught_up()
 
-    @rule(changes=CHANGES, number=NUMBERS)
-    def somebody_reconciles(self, changes: Changes, number: int) -> None:
-        self.live(changes, number)
-        found = reconcile(self.world.platform).found
-        assert not any(found.values()), found
-        self.see_that_it_has_caught_up()
-
-    @rule(rounds=st.lists(CHANGES, min_size=1, max_size=3), number=NUMBERS)
-    def batches_wait(self, rounds: list[Changes], number: int) -> None:
+    @rule(rounds=st.lists(CHANGES, min_size=1, max_size=3), number=NUMBERS, then_loaded=st.booleans())
+    def batches_wait(self, rounds: list[Changes], number: int, then_loaded: bool) -> None:
         for changes in rounds:
             self.live(changes, number)
             ingest(self.world.platform.source, self.world.platform.ingestion)
-
-    @rule()
-    def what_waits_is_loaded(self) -> None:
-        bring_up(self.world.platform)
-        self.see_that_all_is_loaded()
+        if then_loaded:
+            bring_up(self.world.platform)
+            self.see_that_all_is_loaded()
 
     @rule(
         changes=CHANGES, number=NUMBERS, works=st.lists(st.sampled_from([refresh, reconcile]), min_size=2, max_size=2)
@@ -118,66 +120,29 @@ class EventfulLife(Life):
             self.chronicle.note()
 
         self.live(changes, number)
-        countdown = Countdown(stage, passes, edit_now)
-        refresh(self.world.platform, progress=lambda stage, _table, _rows: countdown(stage))
+        refresh(self.world.platform, progress=after(stage, passes, edit_now))
         self.see_that_all_is_loaded()
 
-    # Faults
-
-    @rule(
-        changes=CHANGES,
-        number=NUMBERS,
-        what=st.sampled_from(["before create", "after create", "before read", "before exists"]),
-        passes=NUMBERS,
-        failure=st.sampled_from(LAKE_FAILURES),
-    )
-    def the_lake_fails(
-        self, changes: Changes, number: int, what: str, passes: int, failure: type[BaseException]
-    ) -> None:
+    @rule(changes=CHANGES, number=NUMBERS, interruption=INTERRUPTIONS)
+    def a_refresh_is_interrupted(self, changes: Changes, number: int, interruption: Interruption) -> None:
         self.live(changes, number)
-        with _impatience(), suppress(failure):
-            refresh(with_faulty_lake(self.world.platform, what, passes, failure))
-            self.see_that_it_has_caught_up()
-
-    @rule(changes=CHANGES, number=NUMBERS, stage=st.sampled_from(["ingest", "load"]), passes=FEW)
-    def connections_are_cut(self, changes: Changes, number: int, stage: str, passes: int) -> None:
-        self.live(changes, number)
-        with _impatience(), suppress(DatabaseUnavailableError):
-            refresh(self.world.platform, progress=cutting_connections(self.world.platform, stage, passes))
-            self.see_that_it_has_caught_up()
-
-    @rule(
-        changes=CHANGES,
-        number=NUMBERS,
-        moment=st.one_of(
-            st.tuples(st.sampled_from(["before create", "after create"]), NUMBERS),
-            st.tuples(st.sampled_from(["before commit", "after commit"]), st.integers(0, 2)),
-        ),
-    )
-    def a_process_is_killed(self, changes: Changes, number: int, moment: tuple[str, int]) -> None:
-        self.live(changes, number)
-        outcome = RefreshProcess(in_words(self.world.platform), partial(die_at, *moment)).wait()
-        assert outcome.end in {End.SUCCESS, End.DIED}, outcome
-        self._wait_until_the_servers_have_noticed()
-        if outcome.end is End.SUCCESS:
+        if interruption.strike(self.world.platform):
             self.see_that_it_has_caught_up()
 
     # Disasters
 
-    @rule(every=st.integers(1, 7))
-    def objects_are_lost(self, every: int) -> None:
+    @rule(changes=CHANGES, number=NUMBERS, every=st.integers(1, 7), another=st.booleans())
+    def objects_are_lost(self, changes: Changes, number: int, every: int, another: bool) -> None:
         processed = folder_of(self.world.platform.processed)
         for path in sorted(path for path in self.files if path.is_relative_to(processed))[::every]:
             self.lost[path] = path.read_bytes()
             del self.files[path]
             path.unlink()
-
-    @rule(waiting=st.booleans())
-    def there_is_another_warehouse(self, waiting: bool) -> None:
-        self.use_warehouse(self.stage.empty(), ExpectedWarehouse())
-        if not waiting:
-            bring_up(self.world.platform)
-            self.see_that_all_is_loaded()
+        if another:
+            self.use_warehouse(self.stage.empty(), ExpectedWarehouse())
+        self.live(changes, number)
+        refresh(self.world.platform)
+        self.see_that_it_has_caught_up()
 
     @precondition(lambda self: not self.has_own_backups)
     @rule(changes=CHANGES)
@@ -222,30 +187,15 @@ class EventfulLife(Life):
             if ids:
                 connection.execute(statement.format(newest=ids[number % len(ids)]))
 
-    def _wait_until_the_servers_have_noticed(self) -> None:
-        names = [name_of(url) for url in (self.world.source_url, self.world.warehouse_url)]
-        give_up_at = time.monotonic() + PATIENCE
-        with psycopg.connect(self.stage.server.url(), autocommit=True) as connection:
-            ours = "select from pg_stat_activity where application_name = 'totes_dagster' and datname = any (%s)"
-            while connection.execute(ours, [names]).rowcount:
-                assert time.monotonic() < give_up_at
-                time.sleep(0.01)
-
-
-@contextmanager
-def _impatience() -> Iterator[None]:
-    """Let what fails for a moment not be tried again."""
-    with patch.dict(os.environ, {RETRY_SECONDS: "0"}):
-        yield
-
 
 def _restarted(platform: Platform) -> Platform:
     return replace(platform, ingestion=Lake(platform.ingestion.url), processed=Lake(platform.processed.url))
 
 
-@pytest.fixture(scope="module")
-def stage(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    stage = Stage(postgres, tmp_path_factory.mktemp("stage"))
+@pytest.fixture
+def stage(postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    monkeypatch.setattr(ingest_stage, "ROWS_PER_PART", 10)  # so that small tables have several parts, too
+    stage = Stage(postgres, tmp_path)
     stage.prepare()
     yield stage
     stage.close()
@@ -255,8 +205,8 @@ def test_whatever_happens_the_warehouse_tells_the_truth(stage: Stage) -> None:
     run_state_machine_as_test(
         partial(EventfulLife, stage),
         settings=settings(
-            max_examples=10,
-            stateful_step_count=25,
+            max_examples=8,
+            stateful_step_count=16,
             derandomize=True,
             database=None,
             deadline=None,
