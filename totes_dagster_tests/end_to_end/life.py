@@ -29,8 +29,11 @@ from totes_dagster_tests.end_to_end.world import World
 
 Changes = list[Action | str | None]
 
+LATE = (Action.TRANSACTION_OPENED, Action.TRANSACTION_COMMITTED)
+
 CHANGES: st.SearchStrategy[Changes] = st.lists(
-    st.one_of(st.none(), st.sampled_from(Action), st.sampled_from(list(EDITS_OF_TABLES))), max_size=5
+    st.one_of(st.none(), st.sampled_from(LATE), st.sampled_from(Action), st.sampled_from(list(EDITS_OF_TABLES))),
+    max_size=5,
 )
 """What happens to the source before something happens to the platform; None is what the company would do next."""
 
