@@ -229,11 +229,17 @@ def test_a_folder_that_is_there_already_keeps_its_mode(tmp_path: Path) -> None:
 def test_a_folder_that_takes_no_more_says_why_and_has_nothing_half_written(tmp_path: Path) -> None:
     """A limit on the size of files does to one process what a full disk does to all."""
     lake = Lake((tmp_path / "lake").as_uri())
-    script = (
-        "import resource, signal, sys; from totes_dagster.lake.store import Lake; "
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
-        "Lake(sys.argv[1]).create('payment/part', bytes(5000))"
-    )
+    script = """
+import resource, signal, sys
+from totes_dagster.lake.store import Lake
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+before = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+try:
+    Lake(sys.argv[1]).create("payment/part", bytes(5000))
+finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)  # what measures coverage has files of its own to write
+"""
     done = subprocess.run([sys.executable, "-c", script, lake.url], capture_output=True, text=True, check=False)
     *_, last = done.stderr.splitlines()
     assert last.startswith(f"totes_dagster.errors.LakeError: The lake {lake.url} could not create payment/part: ")
