@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 from dagster import (
@@ -23,6 +25,15 @@ from dagster import (
 )
 
 from totes_dagster.checks import matches_source
+from totes_dagster.errors import (
+    ConnectTimeoutError,
+    DatabaseBusyError,
+    DatabaseUnavailableError,
+    HostUnknownError,
+    LakeUnavailableError,
+    PortClosedError,
+    TotesError,
+)
 from totes_dagster.resources.databases import Totesys
 from totes_dagster.resources.zones import Zone
 from totes_dagster.stages.ingest import changed_tables
@@ -45,6 +56,9 @@ _LOOK_FOR = 9.0
 """Seconds that one evaluation of the sensor watches: Dagster starts evaluations every 5 s at best, and gives up on one
 after 60."""
 
+_ASK_EVERY = 0.25
+"""Seconds between two looks at whether a run is still in progress."""
+
 _REST = 10
 """How many times as long as it took to count the tables to wait until they are counted again."""
 
@@ -52,7 +66,25 @@ _PATIENCE = timedelta(hours=1)
 """After this, a run that is still in progress counts as dead. Should it be alive after all, no harm is done: of two
 ingests one wins each batch, and two loads wait for one another."""
 
-_PAUSE_AFTER_FAILURE = timedelta(minutes=1)
+_CONFIRM_AFTER = timedelta(minutes=10)
+"""With nothing to refresh for so long, the warehouse is confirmed to be current: often enough for `FRESHNESS`."""
+
+_FIRST_PAUSE = timedelta(minutes=1)
+_LONGEST_PAUSE = timedelta(minutes=15)
+"""How long to leave a refresh alone that failed: longer with each failure in a row."""
+
+_FAILURES_IN_A_ROW = 8
+"""So many count, and no more are looked up."""
+
+_AWAY = (
+    ConnectTimeoutError,
+    DatabaseBusyError,
+    DatabaseUnavailableError,
+    HostUnknownError,
+    LakeUnavailableError,
+    PortClosedError,
+)
+"""Errors that pass by themselves once somebody is back; a refresh would only fail of them, too."""
 
 refresh = define_asset_job(
     "refresh",
@@ -71,26 +103,37 @@ reconcile = define_asset_job(
     job=refresh,
     minimum_interval_seconds=1,
     default_status=DefaultSensorStatus.RUNNING,
-    description="Watches totesys, and requests a refresh when a table of it has changed.",
+    description="Watches totesys, and requests a refresh within a fraction of a second after a commit that changed a "
+    "table. Where nothing changes, requests one every ten minutes, which confirms that the warehouse is current.",
 )
 def totesys_changes(context: SensorEvaluationContext, totesys: Totesys, ingestion_zone: ResourceParam[Zone]) -> Any:
     """Request a refresh once the source's next batch would hold something."""
-    reason = _in_progress(context.instance)
+    end = time.monotonic() + _LOOK_FOR
+    reason = _wait_for_runs(context.instance, end)
     if reason:
         return SkipReason(reason)
-    failed_at = last_failure(context.instance)
-    if failed_at:
-        if datetime.now(UTC) - failed_at < _PAUSE_AFTER_FAILURE:
-            return SkipReason(f"The last refresh failed at {failed_at:%H:%M:%S} UTC; trying again a minute later.")
-        return RunRequest()
-    source, lake = totesys.database(), ingestion_zone.lake
-    with watching(source) as position:
-        # The cursor only saves counting the tables again while nothing at all was written in the cluster.
-        changed = _wait_for_change(position, lambda: changed_tables(source, lake), context.cursor)
-    if isinstance(changed, str):
-        context.update_cursor(changed)
-        return SkipReason("Nothing changed in totesys since the newest batch.")
-    return RunRequest(tags={"totes/changed": ", ".join(changed)})
+    failures = last_failures(context.instance)
+    if failures and datetime.now(UTC) < failures.again_at:
+        return SkipReason(str(failures))
+    try:
+        source, lake = totesys.database(), ingestion_zone.lake
+        with watching(source) as position:
+            if failures:
+                return _request("not known, for the last refresh failed")
+            # The cursor only saves counting the tables again while nothing at all was written in the cluster.
+            changed = _wait_for_change(position, lambda: changed_tables(source, lake), context.cursor, end)
+    except _AWAY as error:
+        return SkipReason(f"Watching again in some seconds. {error}")
+    except TotesError as error:
+        # It will not pass by itself. The refresh fails of it, too, where failures are seen and told.
+        return _request(type(error).__name__)
+    if not isinstance(changed, str):
+        return _request(", ".join(changed))
+    context.update_cursor(changed)
+    confirmed = last_success(context.instance)
+    if confirmed is None or datetime.now(UTC) - confirmed > _CONFIRM_AFTER:
+        return _request("nothing, but the warehouse is to be confirmed as current")
+    return SkipReason(f"Nothing changed in totesys since the refresh at {_moment(confirmed)}.")
 
 
 @schedule(
@@ -116,12 +159,69 @@ def reconcile_nightly(_context: ScheduleEvaluationContext) -> RunRequest:
     return RunRequest()
 
 
-def last_failure(instance: DagsterInstance) -> datetime | None:
-    """When the last refresh failed; None if it did not."""
-    records = instance.get_run_records(RunsFilter(job_name=refresh.name), limit=1)
-    if not records or records[0].dagster_run.status is not DagsterRunStatus.FAILURE:
+def last_success(instance: DagsterInstance) -> datetime | None:
+    """When the warehouse was last brought up to date by a run that Dagster remembers."""
+    ended = []
+    for job in (refresh.name, reconcile.name):
+        succeeded = RunsFilter(job_name=job, statuses=[DagsterRunStatus.SUCCESS])
+        ended += [record.end_time or 0 for record in instance.get_run_records(succeeded, limit=1)]
+    return datetime.fromtimestamp(max(ended), UTC) if ended else None
+
+
+@dataclass(frozen=True)
+class Failures:
+    """The refreshes that failed since the last one that did not.
+
+    Attributes:
+        count: how many there are.
+        last_at: when the last one failed.
+        run: which one that is.
+    """
+
+    count: int
+    last_at: datetime
+    run: str
+
+    @property
+    def again_at(self) -> datetime:
+        """When to try again: later with each failure in a row."""
+        return self.last_at + min(_FIRST_PAUSE * 2 ** (self.count - 1), _LONGEST_PAUSE)
+
+    def __str__(self) -> str:
+        return (
+            f"The last refresh failed at {_moment(self.last_at)} (run {self.run[:8]}). "
+            f"Trying again at {_moment(self.again_at)}."
+        )
+
+
+def last_failures(instance: DagsterInstance) -> Failures | None:
+    """The refreshes that failed last; None if the last one did not."""
+    records = instance.get_run_records(RunsFilter(job_name=refresh.name), limit=_FAILURES_IN_A_ROW)
+    failed = list(takewhile(lambda record: record.dagster_run.status is DagsterRunStatus.FAILURE, records))
+    if not failed:
         return None
-    return datetime.fromtimestamp(records[0].end_time or 0, UTC)
+    return Failures(len(failed), datetime.fromtimestamp(failed[0].end_time or 0, UTC), failed[0].dagster_run.run_id)
+
+
+def _request(changed: str) -> RunRequest:
+    return RunRequest(tags={"totes/changed": changed})
+
+
+def _moment(when: datetime) -> str:
+    return f"{when:%H:%M:%S} UTC"
+
+
+def _wait_for_runs(instance: DagsterInstance, end: float) -> str | None:
+    """Wait until no run is in progress: what changed meanwhile is then seen at once, and not five seconds later.
+
+    Returns:
+        Which run it is that is still in progress at the end; None if there is none.
+    """
+    while reason := _in_progress(instance):
+        if time.monotonic() >= end:
+            return reason
+        time.sleep(_ASK_EVERY)
+    return None
 
 
 def _in_progress(instance: DagsterInstance) -> str | None:
@@ -134,13 +234,12 @@ def _in_progress(instance: DagsterInstance) -> str | None:
 
 
 def _wait_for_change(
-    position: Callable[[], str], changed: Callable[[], list[str]], seen: str | None
+    position: Callable[[], str], changed: Callable[[], list[str]], seen: str | None, end: float
 ) -> list[str] | str:
-    """Watch until tables change, and return them; after a while without any, return the position looked at last.
+    """Watch until tables change, and return them; at the end without any, return the position looked at last.
 
     Counting the tables takes at most a tenth of the time, however busy others keep the source's cluster.
     """
-    end = time.monotonic() + _LOOK_FOR
     rested = 0.0
     while True:
         now, started = position(), time.monotonic()

@@ -13,6 +13,7 @@ from totes_dagster.assets.specs import (
 )
 from totes_dagster.checks import load_results, load_specs
 from totes_dagster.failures import failing_clearly
+from totes_dagster.freshness import FRESHNESS
 from totes_dagster.migrations import migrate
 from totes_dagster.resources.databases import Warehouse
 from totes_dagster.resources.zones import Zone
@@ -34,6 +35,7 @@ from totes_dagster.stages.warehouse import LoadedTable
             description=star.comment,
             kinds={"postgres", "table"},
             owners=OWNERS,
+            freshness_policy=FRESHNESS,
             tags={"star": "fact" if is_fact(star) else "dimension"},
             metadata={"dagster/column_schema": column_schema(star)},
         )
