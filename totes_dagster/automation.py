@@ -24,7 +24,7 @@ from dagster import (
     sensor,
 )
 
-from totes_dagster.checks import matches_source
+from totes_dagster.checks.reconciliation import matches_source
 from totes_dagster.errors import (
     ConnectTimeoutError,
     DatabaseBusyError,
@@ -110,30 +110,32 @@ def totesys_changes(context: SensorEvaluationContext, totesys: Totesys, ingestio
     """Request a refresh once the source's next batch would hold something."""
     end = time.monotonic() + _LOOK_FOR
     reason = _wait_for_runs(context.instance, end)
-    if reason:
-        return SkipReason(reason)
     failures = last_failures(context.instance)
     if failures and datetime.now(UTC) < failures.again_at:
-        return SkipReason(str(failures))
+        reason = reason or str(failures)
+    if reason:
+        return SkipReason(reason)
     try:
         source, lake = totesys.database(), ingestion_zone.lake
         with watching(source) as position:
-            if failures:
-                return _request("not known, for the last refresh failed")
             # The cursor only saves counting the tables again while nothing at all was written in the cluster.
-            changed = _wait_for_change(position, lambda: changed_tables(source, lake), context.cursor, end)
+            changed = (
+                ["not known, for the last refresh failed"]
+                if failures
+                else _wait_for_change(position, lambda: changed_tables(source, lake), context.cursor, end)
+            )
     except _AWAY as error:
-        return SkipReason(f"Watching again in some seconds. {error}")
+        return SkipReason(f"{error} The next look is in some seconds.")
     except TotesError as error:
         # It will not pass by itself. The refresh fails of it, too, where failures are seen and told.
-        return _request(type(error).__name__)
-    if not isinstance(changed, str):
-        return _request(", ".join(changed))
-    context.update_cursor(changed)
-    confirmed = last_success(context.instance)
-    if confirmed is None or datetime.now(UTC) - confirmed > _CONFIRM_AFTER:
-        return _request("nothing, but the warehouse is to be confirmed as current")
-    return SkipReason(f"Nothing changed in totesys since the refresh at {_moment(confirmed)}.")
+        changed = [type(error).__name__]
+    if isinstance(changed, str):
+        context.update_cursor(changed)
+        confirmed = last_success(context.instance)
+        if confirmed and datetime.now(UTC) - confirmed < _CONFIRM_AFTER:
+            return SkipReason(f"Nothing changed in totesys since the refresh at {_moment(confirmed)}.")
+        changed = ["nothing, but the warehouse is to be confirmed as current"]
+    return RunRequest(tags={"totes/changed": ", ".join(changed)})
 
 
 @schedule(
@@ -201,10 +203,6 @@ def last_failures(instance: DagsterInstance) -> Failures | None:
     if not failed:
         return None
     return Failures(len(failed), datetime.fromtimestamp(failed[0].end_time or 0, UTC), failed[0].dagster_run.run_id)
-
-
-def _request(changed: str) -> RunRequest:
-    return RunRequest(tags={"totes/changed": changed})
 
 
 def _moment(when: datetime) -> str:

@@ -22,7 +22,7 @@ class WarmApiServer(server.DagsterApiServer):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        context = multiprocessing.get_context("forkserver")
+        context: Any = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["totes_dagster.preloaded"])
         # Dagster says "spawn" here, and leaves no other way to say otherwise.
         self._mp_ctx = context
@@ -32,13 +32,13 @@ class WarmApiServer(server.DagsterApiServer):
 
 def main() -> None:
     """Do what `dagster` does, or `python -m dagster`; a code server that it starts is a warm one."""
-    server.DagsterApiServer = WarmApiServer  # type: ignore[misc]  # the command looks it up there
+    server.DagsterApiServer = WarmApiServer  # type: ignore[misc, assignment]  # the command looks it up there
     if sys.argv[1:3] == ["-m", "dagster"]:
         del sys.argv[1:3]
     if sys.argv[1:2] == ["code-server"]:
         # It starts the server proper by the Python that it believes to be.
         sys.executable = sys.argv[0]
-    dagster_command()
+    dagster_command()  # type: ignore[no-untyped-call]  # Dagster leaves this one untyped
 
 
 if __name__ == "__main__":

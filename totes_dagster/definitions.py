@@ -11,7 +11,8 @@ from totes_dagster.assets.ingestion import ingest
 from totes_dagster.assets.processed import processed_assets
 from totes_dagster.assets.totesys import totesys_assets
 from totes_dagster.assets.warehouse import load
-from totes_dagster.checks import matches_source
+from totes_dagster.checks.reconciliation import matches_source
+from totes_dagster.checks.star import sound_before_load
 from totes_dagster.resources.databases import Totesys, Warehouse
 from totes_dagster.resources.zones import Zone
 
@@ -28,7 +29,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> Definitions:
     """
     return Definitions(
         assets=[*totesys_assets, ingest, *processed_assets, load],
-        asset_checks=[matches_source],
+        asset_checks=[sound_before_load, matches_source],
         jobs=[automation.refresh, automation.reconcile],
         sensors=[automation.totesys_changes],
         schedules=[automation.refresh_every_15_minutes, automation.reconcile_nightly],

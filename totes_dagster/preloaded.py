@@ -1,6 +1,48 @@
 """What a run imports, sooner or later: imported once, by the process that a code server forks its runs from.
 
-Nothing here may start a thread, or open a connection or a file: a forked process would have half of it.
+Nothing here may leave a thread, a connection or an open file behind: a forked process would have half of it.
 """
 
-import totes_dagster.definitions
+import logging
+from importlib import import_module
+
+from totes_dagster.schema.arrow import arrow_schema
+from totes_dagster.schema.totesys import TABLES
+
+logger = logging.getLogger(__name__)
+
+_LATE = (
+    "adbc_driver_postgresql.dbapi",
+    "alembic.command",
+    "alembic.config",
+    "boto3",
+    "dagster._core.instance.ref",
+    "dagster._core.storage.event_log.sqlite",
+    "dagster._core.storage.runs.sqlite",
+    "dagster_postgres",
+    "obstore.auth.boto3",
+    "pyarrow.parquet",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "totes_dagster.local.stack",
+)
+"""What is imported only where it is needed, which in a run it is."""
+
+
+def preload() -> None:
+    """Import all of it, and do once what is slow the first time."""
+    from totes_dagster.definitions import defs  # noqa: PLC0415 - may fail, which is for `main` to say
+    from totes_dagster.stages.remodel import REMODELS, remodel_rows  # noqa: PLC0415
+
+    for name in _LATE:
+        import_module(name)
+    defs.get_repository_def().load_all_definitions()
+    for star, remodel in REMODELS.items():
+        if star != "dim_date":
+            remodel_rows(star, {name: arrow_schema(TABLES[name].columns).empty_table() for name in remodel.inputs})
+
+
+try:
+    preload()
+except Exception:
+    # The run will show it. This process must go on, whatever the definitions are like now.
+    logger.exception("Runs start cold, for not all could be imported beforehand.")

@@ -1,26 +1,33 @@
 """The ingestion zone's eleven tables: one multi-asset, because a batch is one snapshot of all of them."""
 
 from collections.abc import Iterator
+from time import perf_counter
+from typing import Any
 
 from dagster import (
     AssetCheckResult,
     AssetExecutionContext,
+    AssetObservation,
     AssetSpec,
     Config,
     MaterializeResult,
     ResourceParam,
+    TableMetadataValue,
     multi_asset,
 )
 from pydantic import Field
+from sqlalchemy import Table
 
+from totes_dagster.assets.metadata import as_of, preview_of
 from totes_dagster.assets.specs import OWNERS, column_schema, copied_lineage, key_of_ingested, key_of_source
-from totes_dagster.checks import contract_results, contract_specs
+from totes_dagster.checks.source import contract_results, contract_specs
 from totes_dagster.failures import failing_clearly
 from totes_dagster.lake.log import BatchLog
 from totes_dagster.lake.manifest import TableEntry
+from totes_dagster.lake.store import Lake
 from totes_dagster.resources.databases import Totesys
 from totes_dagster.resources.zones import Zone
-from totes_dagster.schema.totesys import TABLES, Capture, capture_of
+from totes_dagster.schema.totesys import TABLES, Capture, capture_of, is_personal
 from totes_dagster.stages.ingest import ingest as ingest_batch
 from totes_dagster.stages.retry import retried
 
@@ -51,14 +58,16 @@ class IngestConfig(Config):
 )
 def ingest(
     context: AssetExecutionContext, config: IngestConfig, totesys: Totesys, ingestion_zone: ResourceParam[Zone]
-) -> Iterator[MaterializeResult | AssetCheckResult]:  # type: ignore[type-arg]
+) -> Iterator[MaterializeResult | AssetCheckResult | AssetObservation]:  # type: ignore[type-arg]
     """Commit what changed in the source since the newest batch."""
     lake = ingestion_zone.lake
     log = BatchLog(lake)
     recapture = tuple(TABLES) if config.recapture else ()
+    started = perf_counter()
     with failing_clearly():
         source = totesys.database()
         ingested = retried("Ingest", lambda: ingest_batch(source, lake, recapture=recapture))
+    seconds = round(perf_counter() - started, 3)
     manifest = ingested.batch
     if manifest is None:
         manifest, new = log.manifest(log.head()), False
@@ -69,16 +78,24 @@ def ingest(
     for name, table in TABLES.items():
         entry = manifest.tables[name]
         captured = new and manifest.brings(name)
+        seen: dict[str, Any] = {
+            "dagster/row_count": entry.census.rows,
+            **as_of(manifest.snapshot.taken_at),
+        }
+        if captured:
+            yield AssetObservation(key_of_source(name), metadata=seen)
         yield MaterializeResult(
             asset_key=key_of_ingested(name),
             metadata={
-                "dagster/row_count": entry.census.rows,
+                **seen,
                 "dagster/column_lineage": copied_lineage(key_of_source(name), table.columns),
                 "batch": entry.batch,
-                "rows": entry.rows if captured else 0,
-                "bytes": sum(part.bytes for part in entry.parts) if captured else 0,
                 "content": _content(entry, captured=captured),
-                "snapshot_at": manifest.snapshot.taken_at.timestamp(),
+                "rows": entry.rows if captured else 0,
+                "parts": len(entry.parts) if captured else 0,
+                "bytes": sum(part.bytes for part in entry.parts) if captured else 0,
+                "seconds": seconds,
+                **(_preview(lake, table, entry) if captured else {}),
             },
         )
     yield from contract_results(ingested.deviations)
@@ -88,3 +105,10 @@ def _content(entry: TableEntry, *, captured: bool) -> str:
     if not captured:
         return f"nothing new since batch {entry.batch}"
     return "the whole table" if entry.content is Capture.WHOLE else "rows that may have changed"
+
+
+def _preview(lake: Lake, table: Table, entry: TableEntry) -> dict[str, TableMetadataValue]:
+    if not entry.parts:
+        return {}
+    columns = [column.name for column in table.columns if not is_personal(column)]
+    return {"preview": preview_of(lake.read_part(entry.parts[-1].path, columns), columns)}

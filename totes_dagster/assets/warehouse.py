@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from dagster import AssetCheckResult, AssetExecutionContext, AssetSpec, MaterializeResult, ResourceParam, multi_asset
 
+from totes_dagster.assets.metadata import PREVIEW, as_of, table_of
 from totes_dagster.assets.specs import (
     OWNERS,
     column_schema,
@@ -11,7 +12,7 @@ from totes_dagster.assets.specs import (
     key_of_loaded,
     key_of_processed,
 )
-from totes_dagster.checks import load_results, load_specs
+from totes_dagster.checks.loading import load_results, load_specs
 from totes_dagster.failures import failing_clearly
 from totes_dagster.freshness import FRESHNESS
 from totes_dagster.migrations import migrate
@@ -20,7 +21,7 @@ from totes_dagster.resources.zones import Zone
 from totes_dagster.schema.warehouse import TABLES, is_fact, remodelled_columns
 from totes_dagster.stages.load import load as load_batches
 from totes_dagster.stages.retry import retried
-from totes_dagster.stages.status import warehouse_status
+from totes_dagster.stages.status import newest_rows, warehouse_status
 from totes_dagster.stages.warehouse import LoadedTable
 
 
@@ -55,7 +56,9 @@ def load(
         database, schema = warehouse.database(), warehouse.warehouse_schema
         retried("Migrate", lambda: migrate(database, schema))
         loaded = load_batches(database, schema, ingestion_zone.lake, processed_zone.lake)
-        status = warehouse_status(database, schema)
+        status, newest = retried(
+            "Look", lambda: (warehouse_status(database, schema), newest_rows(database, schema, PREVIEW))
+        )
     done = {name: sum((batch.tables[name] for batch in loaded), LoadedTable()) for name in TABLES}
     context.log.info(f"Loaded {len(loaded)} batches; the warehouse shows batch {status.batch}.")
     for name, star in TABLES.items():
@@ -67,6 +70,9 @@ def load(
                 "batch": status.batch,
                 "batches_loaded": len(loaded),
                 **done[name].counts(),
+                "seconds": round(sum(batch.seconds[name] for batch in loaded), 3),
+                **(as_of(status.snapshot_at) if status.snapshot_at else {}),
+                "preview": table_of(newest[name]),
             },
         )
-    yield from load_results(done, status.quarantined)
+    yield from load_results(done, status)

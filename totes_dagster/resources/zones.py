@@ -1,14 +1,17 @@
 """The two zones of the lake as Dagster IO managers."""
 
 from collections.abc import Callable, Iterator
+from time import perf_counter
 
-from dagster import ConfigurableIOManager, InputContext, MetadataValue, OutputContext
+from dagster import ConfigurableIOManager, InputContext, MetadataValue, OutputContext, TableMetadataValue
 from pydantic import Field
 
+from totes_dagster.assets.metadata import preview_of
 from totes_dagster.failures import failing_clearly
 from totes_dagster.lake.store import Lake
 from totes_dagster.platform import lake_zone
-from totes_dagster.stages.remodel import Remodelled, StarPart, write_star
+from totes_dagster.schema.warehouse import TABLES, is_personal, remodelled_columns
+from totes_dagster.stages.remodel import Remodelled, StarPart, Written, write_star
 from totes_dagster.stages.retry import retried
 
 
@@ -34,6 +37,7 @@ class Zone(ConfigurableIOManager):
 
     def handle_output(self, context: OutputContext, obj: Callable[[], Iterator[tuple[StarPart, Remodelled]]]) -> None:
         """Write the parts that are missing, and say in the metadata what that was."""
+        started = perf_counter()
         with failing_clearly():
             written = retried("Remodel", lambda: write_star(self.lake, obj()))
         context.add_output_metadata(
@@ -44,7 +48,16 @@ class Zone(ConfigurableIOManager):
                 "quarantined": written.quarantined,
                 "parts": written.parts,
                 "bytes": written.bytes,
+                "seconds": round(perf_counter() - started, 3),
+                **self._preview(context.asset_key.path[-1], written),
             }
         )
         if written.parts:
             context.log.info(f"{written.rows} rows in {written.parts} parts written for batches {written.batches}.")
+
+    def _preview(self, star: str, written: Written) -> dict[str, TableMetadataValue]:
+        if written.newest is None:
+            return {}
+        columns = remodelled_columns(TABLES[star])
+        shown = [column.name for column in columns if not is_personal(column)]
+        return {"preview": preview_of(written.newest, shown)}

@@ -52,9 +52,11 @@ def _column(
     nullable: bool = False,
     unique: bool | None = None,
     references: str | None = None,
+    personal: bool = False,
 ) -> Column[Any]:
     constraints = [ForeignKey(references, onupdate="CASCADE")] if references else []
-    return Column(name, type_, *constraints, nullable=nullable, unique=unique, comment=description)
+    info = {"personal": personal}
+    return Column(name, type_, *constraints, nullable=nullable, unique=unique, comment=description, info=info)
 
 
 def _stamps() -> tuple[Column[Any], Column[Any]]:
@@ -91,7 +93,7 @@ address = _table(
     _column("city", Text(), "City."),
     _column("postal_code", Text(), "Postal code, as written."),
     _column("country", Text(), "Country, by its English name."),
-    _column("phone", Text(), "Telephone number, as written."),
+    _column("phone", Text(), "Telephone number, as written.", personal=True),
     *_stamps(),
 )
 
@@ -102,8 +104,8 @@ counterparty = _table(
     _key("counterparty_id", "Number of the counterparty."),
     _column("counterparty_legal_name", Text(), "Legal name of the company."),
     _column("legal_address_id", Integer(), "Its legal address.", references="address.address_id"),
-    _column("commercial_contact", Text(), "Contact for commercial matters.", nullable=True),
-    _column("delivery_contact", Text(), "Contact for deliveries.", nullable=True),
+    _column("commercial_contact", Text(), "Contact for commercial matters.", nullable=True, personal=True),
+    _column("delivery_contact", Text(), "Contact for deliveries.", nullable=True, personal=True),
     *_stamps(),
 )
 
@@ -123,7 +125,7 @@ department = _table(
     _key("department_id", "Number of the department."),
     _column("department_name", Text(), "Name of the department."),
     _column("location", Text(), "Town that the department works in.", nullable=True),
-    _column("manager", Text(), "Name of its manager.", nullable=True),
+    _column("manager", Text(), "Name of its manager.", nullable=True, personal=True),
     *_stamps(),
 )
 
@@ -144,10 +146,10 @@ staff = _table(
     Capture.WHOLE,
     "Employees. One row per member of staff.",
     _key("staff_id", "Number of the member of staff."),
-    _column("first_name", Text(), "First name."),
-    _column("last_name", Text(), "Last name."),
+    _column("first_name", Text(), "First name.", personal=True),
+    _column("last_name", Text(), "Last name.", personal=True),
     _column("department_id", Integer(), "Department of the member of staff.", references="department.department_id"),
-    _column("email_address", Text(), "E-mail address at work."),
+    _column("email_address", Text(), "E-mail address at work.", personal=True),
     *_stamps(),
 )
 
@@ -220,8 +222,8 @@ payment = _table(
     _column("payment_type_id", Integer(), "Kind of payment.", references="payment_type.payment_type_id"),
     _column("paid", Boolean(), "Whether the payment has been made."),
     _column("payment_date", Text(), "Date the payment is due or was made, as text: YYYY-MM-DD."),
-    _column("company_ac_number", Integer(), "The company's account number."),
-    _column("counterparty_ac_number", Integer(), "The counterparty's account number."),
+    _column("company_ac_number", Integer(), "The company's account number.", personal=True),
+    _column("counterparty_ac_number", Integer(), "The counterparty's account number.", personal=True),
 )
 
 TABLES: dict[str, Table] = {
@@ -251,3 +253,11 @@ def capture_of(table: Table) -> Capture:
 def key_of(table: Table) -> str:
     """Name of the table's one primary key column."""
     return str(table.primary_key.columns[0].name)
+
+
+def is_personal(column: Column[Any]) -> bool:
+    """Whether a column tells of a person, or of an account: its values are shown to nobody who only looks at the flow.
+
+    Dagster's UI, its event log and messages are read by more people than the data are.
+    """
+    return bool(column.info.get("personal"))

@@ -3,9 +3,12 @@
 Migrations, Parquet schemas of the processed zone, merges, column descriptions and column lineage derive from here.
 """
 
+from typing import Any
+
 from sqlalchemy import BigInteger, Column, Integer, String, Table, text
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 
+from totes_dagster.schema import totesys
 from totes_dagster.schema.dimensions import (
     dim_counterparty,
     dim_currency,
@@ -46,6 +49,7 @@ __all__ = [
     "fact_purchase_order",
     "fact_sales_order",
     "is_fact",
+    "is_personal",
     "load_history",
     "metadata",
     "natural_key_of",
@@ -121,3 +125,9 @@ def days_named() -> list[tuple[Table, str]]:
 def is_fact(table: Table) -> bool:
     """Whether a star table is a fact, holding versions, and not a dimension, holding latest values."""
     return table.name in FACTS
+
+
+def is_personal(column: Column[Any]) -> bool:
+    """Whether a column of a star table is computed from a personal one of the source."""
+    sources = (source.split(".") for source in column.info.get("sources", ()))
+    return any(totesys.is_personal(totesys.TABLES[table].columns[name]) for table, name in sources)

@@ -4,8 +4,9 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
+from time import perf_counter
 
 import pandas as pd
 import pyarrow as pa
@@ -39,10 +40,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LoadedBatch:
-    """What the load of one batch did, by star table."""
+    """What the load of one batch did, and how many seconds it took, by star table."""
 
     batch: int
     tables: dict[str, LoadedTable]
+    seconds: dict[str, float] = field(default_factory=dict, compare=False)
 
 
 def load(
@@ -120,7 +122,9 @@ def _load(
 ) -> LoadedBatch:
     tables: dict[str, LoadedTable] = {}
     placeholders: Counter[str] = Counter()
+    seconds: dict[str, float] = {}
     for star, table in warehouse.TABLES.items():
+        started = perf_counter()
         incoming = Incoming.of(star, manifest, ingestion, processed, progress)
         if table is warehouse.dim_date:
             done = _load_calendar(transaction, incoming, first_load=manifest.batch == 1)
@@ -133,6 +137,7 @@ def _load(
         if table is not warehouse.dim_date and (incoming.parts or manifest.brings(driving_table(star))):
             settle_quarantine(transaction, manifest, incoming)
         tables[star] = replace(done, ingested=incoming.ingested, quarantined=incoming.quarantined)
+        seconds[star] = perf_counter() - started
     add_missing_foreign_keys(transaction)
     for dimension, count in placeholders.items():
         tables[dimension] = replace(tables[dimension], placeholders=count)
@@ -144,7 +149,7 @@ def _load(
         digest,
         json.dumps({star: done.counts() for star, done in tables.items() if done != LoadedTable()}),
     )
-    return LoadedBatch(manifest.batch, tables)
+    return LoadedBatch(manifest.batch, tables, seconds)
 
 
 def _load_calendar(transaction: LoadTransaction, incoming: Incoming, *, first_load: bool) -> LoadedTable:

@@ -5,7 +5,7 @@ by looking, a re-run fills just the gaps, and two remodels at once are in nobody
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 import pyarrow as pa
@@ -84,13 +84,14 @@ class Remodelled:
 
 @dataclass(frozen=True)
 class Written:
-    """What a remodel wrote of one star table."""
+    """What a remodel wrote of one star table; `newest` are the rows of the last part."""
 
     batches: tuple[int, ...] = ()
     parts: int = 0
     rows: int = 0
     quarantined: int = 0
     bytes: int = 0
+    newest: pa.Table | None = field(default=None, compare=False, repr=False)
 
 
 def star_schema(star: str) -> pa.Schema:
@@ -188,6 +189,7 @@ def write_star(processed: Lake, parts: Iterable[tuple[StarPart, Remodelled]]) ->
                 rows=written.rows + created.rows,
                 quarantined=written.quarantined + done.quarantined.num_rows,
                 bytes=written.bytes + created.bytes,
+                newest=done.rows,
             )
     return written
 

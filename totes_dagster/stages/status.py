@@ -1,10 +1,12 @@
-"""Where the three stages stand."""
+"""Where the three stages stand, and a look at what the warehouse shows."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import psycopg
 from psycopg import sql
+from sqlalchemy import String, Table
 
 from totes_dagster.database import Database
 from totes_dagster.schema import warehouse
@@ -33,25 +35,82 @@ class WarehouseStatus:
         batch: the newest loaded batch, 0 before the first.
         snapshot_at: the moment at which the source was as the warehouse is; None before the first batch.
         rows: rows of each star table.
+        placeholders: members of each dimension that stand for rows which the source does not have.
+        newest_stamps: the latest `last_updated` in each fact; None where it has no rows.
         quarantined: rows set aside, by source table; of tables without any, nothing.
     """
 
     batch: int
     snapshot_at: datetime | None
     rows: dict[str, int]
+    placeholders: dict[str, int]
+    newest_stamps: dict[str, datetime | None]
     quarantined: dict[str, Quarantined]
 
 
 def warehouse_status(database: Database, schema: str) -> WarehouseStatus:
     """Look up what the warehouse shows; it must have been migrated."""
-    counts = [sql.SQL("(select count(*) from {})").format(sql.Identifier(schema, name)) for name in warehouse.TABLES]
-    statement = sql.SQL(
-        "select (select coalesce(max(batch), 0) from {0}), (select max(snapshot_at) from {0}), {1}"
-    ).format(sql.Identifier(schema, warehouse.load_history.name), sql.SQL(", ").join(counts))
+    counted = sql.SQL(" union all ").join(_counted(schema, table) for table in warehouse.TABLES.values())
+    history = sql.SQL("select coalesce(max(batch), 0), max(snapshot_at) from {}").format(
+        sql.Identifier(schema, warehouse.load_history.name)
+    )
     with database.connect() as connection:
-        ((batch, snapshot_at, *rows),) = connection.execute(statement).fetchall()
+        ((batch, snapshot_at),) = connection.execute(history).fetchall()
+        tables = connection.execute(counted).fetchall()
         quarantined = _quarantined(connection, schema)
-    return WarehouseStatus(batch, snapshot_at, dict(zip(warehouse.TABLES, rows, strict=True)), quarantined)
+    return WarehouseStatus(
+        batch,
+        snapshot_at,
+        rows={name: rows for name, rows, _, _ in tables},
+        placeholders={name: made_up for name, _, made_up, _ in tables if name in warehouse.DIMENSIONS},
+        newest_stamps={
+            name: newest and newest.replace(tzinfo=UTC) for name, _, _, newest in tables if name in warehouse.FACTS
+        },
+        quarantined=quarantined,
+    )
+
+
+def loaded_batch(database: Database, schema: str) -> int:
+    """The newest batch that the warehouse has loaded; 0 before the first, and where nothing was migrated yet."""
+    history = sql.Identifier(schema, warehouse.load_history.name)
+    with database.connect() as connection:
+        ((exists,),) = connection.execute("select to_regclass(%s) is not null", [history.as_string()]).fetchall()
+        if not exists:
+            return 0
+        ((batch,),) = connection.execute(sql.SQL("select coalesce(max(batch), 0) from {}").format(history)).fetchall()
+    return int(batch)
+
+
+def newest_rows(database: Database, schema: str, limit: int) -> dict[str, Sequence[Mapping[str, str]]]:
+    """The newest few rows of each star table as text, but for what is personal."""
+    with database.connect() as connection:
+        return {name: _newest(connection, schema, table, limit) for name, table in warehouse.TABLES.items()}
+
+
+def _newest(connection: psycopg.Connection, schema: str, table: Table, limit: int) -> Sequence[Mapping[str, str]]:
+    columns = [column.name for column in table.columns if not warehouse.is_personal(column)]
+    statement = sql.SQL("select {} from {} order by {} desc limit {}").format(
+        sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in columns),
+        sql.Identifier(schema, table.name),
+        sql.Identifier(table.primary_key.columns[0].name),
+        sql.Literal(limit),
+    )
+    return [dict(zip(columns, row, strict=True)) for row in connection.execute(statement)]
+
+
+def _counted(schema: str, table: Table) -> sql.Composed:
+    """One scan of a star table: its name, its rows, its placeholders, and its newest stamp."""
+    required = [column.name for column in table.columns if isinstance(column.type, String) and not column.nullable]
+    made_up = sql.SQL("({}) = ({})").format(
+        sql.SQL(", ").join(map(sql.Identifier, required)),
+        sql.SQL(", ").join([sql.Literal(warehouse.UNKNOWN)] * len(required)),
+    )
+    return sql.SQL("select {}, count(*), {}, {} from {}").format(
+        sql.Literal(table.name),
+        sql.SQL("0") if warehouse.is_fact(table) else sql.SQL("count(*) filter (where {})").format(made_up),
+        sql.SQL("max(last_updated_date + last_updated_time)" if warehouse.is_fact(table) else "null::timestamp"),
+        sql.Identifier(schema, table.name),
+    )
 
 
 def _quarantined(connection: psycopg.Connection, schema: str) -> dict[str, Quarantined]:
