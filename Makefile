@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# More than two cores: many tests wait for a server.
+TEST_PROCESSES ?= 3
 UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate --quiet
 
@@ -31,7 +33,7 @@ refresh: install ## Bring the warehouse up to date, once
 	@$(BIN)/totes refresh
 
 test: install ## Run all tests, with coverage
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 lint: install ## Check style and types
 	$(BIN)/ruff format --check .

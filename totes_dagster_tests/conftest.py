@@ -1,10 +1,14 @@
-"""What many tests stand on: one PostgreSQL server for the whole run, and as many databases of it as a test asks for."""
+"""What many tests stand on: a PostgreSQL server for each process of the run, and as many databases as a test asks for.
+
+And what concerns the run as a whole: which tests stay together in one process, and what is said at its end.
+"""
 
 import fcntl
 import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -15,7 +19,47 @@ from totes_dagster.local.postgres import EmbeddedPostgres
 FAST_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 """For servers whose data need not survive a crash of the machine."""
 
+Summaries = dict[str, list[str]]
+"""What tests have to say at the end of the run: lines by heading."""
+
+_SUMMARIES = pytest.StashKey[Summaries]()
+
 _numbers = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_SUMMARIES] = {}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process, for they share what is slow to make; those of faults all of them."""
+    for item in items:
+        path = item.path.relative_to(Path(__file__).parent)
+        item.add_marker(pytest.mark.xdist_group("faults" if path.parts[0] == "faults" else str(path)))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand over what is to be said to the process that says it."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["summaries"] = session.config.stash[_SUMMARIES]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[_SUMMARIES].update(getattr(node, "workeroutput", {}).get("summaries", {}))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for heading, lines in config.stash[_SUMMARIES].items():
+        terminalreporter.section(heading)
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def summaries(pytestconfig: pytest.Config) -> Summaries:
+    """Where to put what is to be said at the end of the run."""
+    return pytestconfig.stash[_SUMMARIES]
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ from typing import Any
 
 from dagster import (
     AssetCheckResult,
-    AssetExecutionContext,
     AssetObservation,
     AssetSpec,
     Config,
@@ -57,7 +56,7 @@ class IngestConfig(Config):
     can_subset=False,
 )
 def ingest(
-    context: AssetExecutionContext, config: IngestConfig, totesys: Totesys, ingestion_zone: ResourceParam[Zone]
+    config: IngestConfig, totesys: Totesys, ingestion_zone: ResourceParam[Zone]
 ) -> Iterator[MaterializeResult | AssetCheckResult | AssetObservation]:  # type: ignore[type-arg]
     """Commit what changed in the source since the newest batch."""
     lake = ingestion_zone.lake
@@ -68,16 +67,10 @@ def ingest(
         source = totesys.database()
         ingested = retried("Ingest", lambda: ingest_batch(source, lake, recapture=recapture))
     seconds = round(perf_counter() - started, 3)
-    manifest = ingested.batch
-    if manifest is None:
-        manifest, new = log.manifest(log.head()), False
-        context.log.info(f"Nothing changed in totesys since batch {manifest.batch}.")
-    else:
-        new = True
-        context.log.info(f"Committed batch {manifest.batch}, the source as of {manifest.snapshot.taken_at}.")
+    manifest = ingested.batch or log.manifest(log.head())
     for name, table in TABLES.items():
         entry = manifest.tables[name]
-        captured = new and manifest.brings(name)
+        captured = ingested.batch is not None and manifest.brings(name)
         seen: dict[str, Any] = {
             "dagster/row_count": entry.census.rows,
             **as_of(manifest.snapshot.taken_at),

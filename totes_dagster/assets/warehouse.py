@@ -60,7 +60,7 @@ def load(
             "Look", lambda: (warehouse_status(database, schema), newest_rows(database, schema, PREVIEW))
         )
     done = {name: sum((batch.tables[name] for batch in loaded), LoadedTable()) for name in TABLES}
-    context.log.info(f"Loaded {len(loaded)} batches; the warehouse shows batch {status.batch}.")
+    context.log.info(f"The warehouse shows batch {status.batch}, the source as of {status.snapshot_at}.")
     for name, star in TABLES.items():
         yield MaterializeResult(
             asset_key=key_of_loaded(name),

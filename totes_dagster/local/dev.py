@@ -2,11 +2,13 @@
 
 import fcntl
 import http.client
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from collections.abc import Iterator
@@ -25,6 +27,19 @@ _HOST = "127.0.0.1"
 _LOOK_EVERY = 0.2
 _PATIENCE = 120.0
 _SHUTDOWN_PATIENCE = 30.0
+
+_WORKSPACE = {
+    "load_from": [
+        {
+            "python_module": {
+                "module_name": "totes_dagster.definitions",
+                "location_name": "totes_dagster",
+                "executable_path": str(Path(sysconfig.get_path("scripts"), "totes-code-server")),
+            }
+        }
+    ]
+}
+"""Of the project's `workspace.yaml` it differs by the code server, which is a warm one."""
 
 
 class DevelopmentServerError(TotesError):
@@ -92,9 +107,11 @@ def _dagster(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     dagster_home = home / "dagster"
     dagster_home.mkdir(mode=0o700, parents=True, exist_ok=True)
     (dagster_home / "dagster.yaml").write_bytes(files("totes_dagster.local").joinpath("dagster.yaml").read_bytes())
+    workspace = dagster_home / "workspace.yaml"
+    workspace.write_text(json.dumps(_WORKSPACE))  # JSON is YAML
     environment = {**os.environ, "DAGSTER_HOME": str(dagster_home), settings.HOME: str(home)}
     _prepare_storage(dagster_home)
-    arguments = ["dev", "-m", "totes_dagster.definitions", "-h", _HOST, "-p", str(port)]
+    arguments = ["dev", "-w", str(workspace), "-h", _HOST, "-p", str(port)]
     with _log(home).open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own command
             [sys.executable, "-m", "dagster", *arguments],

@@ -53,7 +53,8 @@ class Zone(ConfigurableIOManager):
             }
         )
         if written.parts:
-            context.log.info(f"{written.rows} rows in {written.parts} parts written for batches {written.batches}.")
+            batches = ", ".join(map(str, written.batches))
+            context.log.info(f"Wrote {written.rows:,} rows in {written.parts:,} parts, of batch {batches}.")
 
     def _preview(self, star: str, written: Written) -> dict[str, TableMetadataValue]:
         if written.newest is None:

@@ -130,8 +130,12 @@ def ingest_snapshot(
     if not BatchLog(lake).commit(manifest):
         logger.info("Another ingest committed batch %d first; its work stands, starting over.", batch)
         return None
-    logger.info("Committed batch %d: %d rows.", batch, manifest.rows)
+    logger.info("Committed batch %d, the source as of %s: %s.", batch, manifest.snapshot.taken_at, _told(captured))
     return Ingested(manifest, deviations)
+
+
+def _told(captured: Mapping[str, TableEntry]) -> str:
+    return ", ".join(f"{entry.rows:,} rows of {name}" for name, entry in captured.items())
 
 
 def changed_tables(source: Database, lake: Lake) -> list[str]:

@@ -78,11 +78,17 @@ def load(
     def load_rest() -> None:
         with database.connect_bulk() as connection:
             while done := _load_next(connection, schema, log, processed, progress):
-                logger.info("Loaded batch %d.", done.batch)
+                logger.info("Loaded batch %d: %s.", done.batch, _told(done))
                 loaded.append(done)
 
     retried("Load", load_rest)
     return loaded
+
+
+def _told(done: LoadedBatch) -> str:
+    total = sum(done.tables.values(), LoadedTable())
+    counts = ("new", "changed", "unchanged", "deleted", "quarantined", "placeholders")
+    return ", ".join(f"{total.counts()[name]:,} {name}" for name in counts)
 
 
 def _load_next(

@@ -13,7 +13,7 @@ import boto3
 import pytest
 
 from totes_dagster.local.postgres import EmbeddedPostgres
-from totes_dagster_tests.conftest import FAST_SETTINGS
+from totes_dagster_tests.conftest import FAST_SETTINGS, Summaries
 from totes_dagster_tests.end_to_end.conftest import object_store
 from totes_dagster_tests.faults.matrix import Matrix
 from totes_dagster_tests.faults.proxied import ObjectStore
@@ -24,7 +24,6 @@ __all__ = ["object_store"]
 _SETTINGS = {**FAST_SETTINGS, "synchronous_commit": "on"}
 """What is committed must outlive a crash of the server, though not one of the machine."""
 
-_MATRIX = pytest.StashKey[Matrix]()
 _PREFIX = "totes-faults-"
 _MEMORY = Path("/dev/shm")
 _ENOUGH = 2**31  # bytes
@@ -92,17 +91,9 @@ def scene(request: pytest.FixtureRequest, scenes: dict[str, Scene]) -> Scene:
 
 
 @pytest.fixture(scope="session")
-def matrix(store: ObjectStore, scenes: dict[str, Scene], pytestconfig: pytest.Config) -> Iterator[Matrix]:
+def matrix(store: ObjectStore, scenes: dict[str, Scene], summaries: Summaries) -> Iterator[Matrix]:
     """What runs the cases, and counts them."""
-    matrix = pytestconfig.stash[_MATRIX] = Matrix(store)
+    matrix = Matrix(store)
     yield matrix
     matrix.close()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say how much was tried."""
-    matrix = config.stash.get(_MATRIX, None)
-    if matrix:
-        terminalreporter.section("faults")
-        for line in matrix.summary():
-            terminalreporter.write_line(line)
+    summaries["faults"] = list(matrix.summary())
