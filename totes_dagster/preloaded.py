@@ -1,13 +1,11 @@
 """What a run imports, sooner or later: imported once, by the process that a code server forks its runs from.
 
-Nothing here may leave a thread, a connection or an open file behind: a forked process would have half of it.
+Nothing here may leave a thread, a connection or an open file behind: a forked process would have half of it. (NumPy's
+and Arrow's libraries start a thread each when imported, and see to forks themselves.)
 """
 
 import logging
 from importlib import import_module
-
-from totes_dagster.schema.arrow import arrow_schema
-from totes_dagster.schema.totesys import TABLES
 
 logger = logging.getLogger(__name__)
 
@@ -31,14 +29,14 @@ _LATE = (
 def preload() -> None:
     """Import all of it, and do once what is slow the first time."""
     from totes_dagster.definitions import defs  # noqa: PLC0415 - may fail, which is for `main` to say
-    from totes_dagster.stages.remodel import REMODELS, remodel_rows  # noqa: PLC0415
+    from totes_dagster.model.contract import contract_of  # noqa: PLC0415
+    from totes_dagster.schema.warehouse import TABLES  # noqa: PLC0415
 
     for name in _LATE:
         import_module(name)
     defs.get_repository_def().load_all_definitions()
-    for star, remodel in REMODELS.items():
-        if star != "dim_date":
-            remodel_rows(star, {name: arrow_schema(TABLES[name].columns).empty_table() for name in remodel.inputs})
+    for star in TABLES.values():
+        contract_of(star)
 
 
 try:
