@@ -6,10 +6,8 @@ Imports are inside the commands: `totes --help` should not wait for pandas.
 import logging
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import click
@@ -85,7 +83,7 @@ def refresh() -> None:
     started = time.perf_counter()
     platform = platform_from_environment()
     with shown_progress() as progress:
-        refreshed = _interruptibly(lambda: run(platform, progress=progress))
+        refreshed = _until_ctrl_c(lambda: run(platform, progress=progress))
     click.echo(f"{summary(refreshed)} {time.perf_counter() - started:.2f} s")
 
 
@@ -102,7 +100,7 @@ def reconcile() -> None:
     started = time.perf_counter()
     platform = platform_from_environment()
     with shown_progress() as progress:
-        reconciled = _interruptibly(lambda: run(platform, progress))
+        reconciled = _until_ctrl_c(lambda: run(platform, progress))
     show_reconciled(reconciled)
     click.echo(f"{time.perf_counter() - started:.2f} s")
     sys.exit(1 if any(reconciled.left.values()) else 0)
@@ -154,22 +152,12 @@ def migrate() -> None:
         click.echo(f"Migrated the warehouse from {f'revision {before}' if before else 'none'} to revision {HEAD}.")
 
 
-def _interruptibly(work: Callable[[], T]) -> T:
-    """Do some work such that Ctrl-C ends it at once: nothing is half-written, and the next command carries on.
+def _until_ctrl_c(work: Callable[[], T]) -> T:
+    """Do some work such that Ctrl-C ends it at once: nothing is half-written, and the next command carries on."""
+    from totes_dagster.interruption import interruptibly
 
-    In the main thread ADBC would take Ctrl-C for itself, and cancel no more than the statement at work.
-    """
-    done: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            done.set_result(work())
-        except BaseException as error:
-            done.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
     try:
-        return done.result()
+        return interruptibly(work)
     except KeyboardInterrupt:
         click.secho("Interrupted. Nothing is half-written; the next refresh carries on.", fg="red", err=True)
         sys.stdout.flush()

@@ -1,22 +1,24 @@
-"""How a run fails: with the platform's own message, and the facts to act on as metadata."""
+"""How a step does its work and fails: with the platform's own message, and the facts to act on as metadata."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import TypeVar
 
 from dagster import Failure
 
 from totes_dagster.errors import TotesError
+from totes_dagster.interruption import interruptibly
+
+T = TypeVar("T")
 
 
-@contextmanager
-def failing_clearly() -> Iterator[None]:
-    """Let a named error of the block fail the step with its message, and what it is about as metadata.
+def clearly(work: Callable[[], T]) -> T:
+    """Do a step's work such that its run can be stopped, and that a named error fails it with its message.
 
     Raises:
-        dagster.Failure: the block raised a `TotesError`. Transient ones were repeated by then, so the step is not.
+        dagster.Failure: the work raised a `TotesError`. Transient ones were repeated by then, so the step is not.
     """
     try:
-        yield
+        return interruptibly(work)
     except TotesError as error:
         facts = {name: str(fact) for name, fact in error.facts.items()}
         raise Failure(

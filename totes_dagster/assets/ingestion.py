@@ -20,13 +20,14 @@ from sqlalchemy import Table
 from totes_dagster.assets.metadata import as_of, preview_of
 from totes_dagster.assets.specs import OWNERS, column_schema, copied_lineage, key_of_ingested, key_of_source
 from totes_dagster.checks.source import contract_results, contract_specs
-from totes_dagster.failures import failing_clearly
+from totes_dagster.failures import clearly
 from totes_dagster.lake.log import BatchLog
 from totes_dagster.lake.manifest import TableEntry
 from totes_dagster.lake.store import Lake
 from totes_dagster.resources.databases import Totesys
 from totes_dagster.resources.zones import Zone
 from totes_dagster.schema.totesys import TABLES, Capture, capture_of, is_personal
+from totes_dagster.stages.ingest import Ingested
 from totes_dagster.stages.ingest import ingest as ingest_batch
 from totes_dagster.stages.retry import retried
 
@@ -63,9 +64,12 @@ def ingest(
     log = BatchLog(lake)
     recapture = tuple(TABLES) if config.recapture else ()
     started = perf_counter()
-    with failing_clearly():
+
+    def ingest_next() -> Ingested:
         source = totesys.database()
-        ingested = retried("Ingest", lambda: ingest_batch(source, lake, recapture=recapture))
+        return retried("Ingest", lambda: ingest_batch(source, lake, recapture=recapture))
+
+    ingested = clearly(ingest_next)
     seconds = round(perf_counter() - started, 3)
     manifest = ingested.batch or log.manifest(log.head())
     for name, table in TABLES.items():

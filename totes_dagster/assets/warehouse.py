@@ -1,6 +1,6 @@
 """The warehouse's eleven star tables: one multi-asset, because a batch is one transaction over all of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from dagster import AssetCheckResult, AssetExecutionContext, AssetSpec, MaterializeResult, ResourceParam, multi_asset
 
@@ -13,15 +13,16 @@ from totes_dagster.assets.specs import (
     key_of_processed,
 )
 from totes_dagster.checks.loading import load_results, load_specs
-from totes_dagster.failures import failing_clearly
+from totes_dagster.failures import clearly
 from totes_dagster.freshness import FRESHNESS
 from totes_dagster.migrations import migrate
 from totes_dagster.resources.databases import Warehouse
 from totes_dagster.resources.zones import Zone
 from totes_dagster.schema.warehouse import TABLES, is_fact, remodelled_columns
+from totes_dagster.stages.load import LoadedBatch
 from totes_dagster.stages.load import load as load_batches
 from totes_dagster.stages.retry import retried
-from totes_dagster.stages.status import newest_rows, warehouse_status
+from totes_dagster.stages.status import WarehouseStatus, newest_rows, warehouse_status
 from totes_dagster.stages.warehouse import LoadedTable
 
 
@@ -52,13 +53,16 @@ def load(
     processed_zone: ResourceParam[Zone],
 ) -> Iterator[MaterializeResult | AssetCheckResult]:  # type: ignore[type-arg]
     """Load what the warehouse lacks."""
-    with failing_clearly():
+
+    def load_waiting() -> tuple[list[LoadedBatch], WarehouseStatus, dict[str, Sequence[Mapping[str, str]]]]:
         database, schema = warehouse.database(), warehouse.warehouse_schema
         retried("Migrate", lambda: migrate(database, schema))
         loaded = load_batches(database, schema, ingestion_zone.lake, processed_zone.lake)
-        status, newest = retried(
-            "Look", lambda: (warehouse_status(database, schema), newest_rows(database, schema, PREVIEW))
+        return retried(
+            "Look", lambda: (loaded, warehouse_status(database, schema), newest_rows(database, schema, PREVIEW))
         )
+
+    loaded, status, newest = clearly(load_waiting)
     done = {name: sum((batch.tables[name] for batch in loaded), LoadedTable()) for name in TABLES}
     context.log.info(f"The warehouse shows batch {status.batch}, the source as of {status.snapshot_at}.")
     for name, star in TABLES.items():

@@ -13,7 +13,7 @@ from dagster import (
 
 from totes_dagster.assets.metadata import table_of
 from totes_dagster.assets.specs import key_of_loaded
-from totes_dagster.failures import failing_clearly
+from totes_dagster.failures import clearly
 from totes_dagster.platform import Platform
 from totes_dagster.resources.databases import Totesys, Warehouse
 from totes_dagster.resources.zones import Zone
@@ -47,7 +47,8 @@ def matches_source(
     processed_zone: ResourceParam[Zone],
 ) -> Iterator[AssetCheckResult]:
     """Compare, repair, and say what was found."""
-    with failing_clearly():
+
+    def compare() -> Reconciled:
         platform = Platform(
             source=totesys.database(),
             warehouse=warehouse.database(),
@@ -55,7 +56,9 @@ def matches_source(
             ingestion=ingestion_zone.lake,
             processed=processed_zone.lake,
         )
-        reconciled = run_reconcile(platform)
+        return run_reconcile(platform)
+
+    reconciled = clearly(compare)
     rows = sum(found.rows for found in reconciled.found.values())
     differing = sum(found.count for found in reconciled.found.values())
     context.log.info(f"Compared {rows:,} rows with the source: {differing:,} differed.")

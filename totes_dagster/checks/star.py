@@ -12,7 +12,7 @@ from dagster import (
 )
 
 from totes_dagster.assets.specs import key_of_processed
-from totes_dagster.failures import failing_clearly
+from totes_dagster.failures import clearly
 from totes_dagster.resources.databases import Warehouse
 from totes_dagster.resources.zones import Zone
 from totes_dagster.schema.warehouse import TABLES, natural_key_of, remodelled_columns
@@ -56,15 +56,15 @@ def sound_before_load(
     processed_zone: ResourceParam[Zone],
 ) -> Iterator[AssetCheckResult]:
     """Look at all that waits to be loaded."""
-    with failing_clearly():
-        database, schema = warehouse.database(), warehouse.warehouse_schema
-        selected = context.selected_asset_check_keys
-        loaded = retried("Check", lambda: loaded_batch(database, schema))
-        found = {
-            name: soundness_of_waiting(TABLES[name], loaded, ingestion_zone.lake, processed_zone.lake)
-            for name in TABLES
-            if any(key.asset_key == key_of_processed(name) for key in selected)
-        }
+    selected = context.selected_asset_check_keys
+    names = [name for name in TABLES if any(key.asset_key == key_of_processed(name) for key in selected)]
+
+    def look() -> dict[str, Soundness]:
+        loaded = loaded_batch(warehouse.database(), warehouse.warehouse_schema)
+        ingestion, processed = ingestion_zone.lake, processed_zone.lake
+        return {name: soundness_of_waiting(TABLES[name], loaded, ingestion, processed) for name in names}
+
+    found = clearly(lambda: retried("Check", look))
     context.log.info(f"Read back {sum(waiting.rows for waiting in found.values()):,} rows that wait to be loaded.")
     for name, waiting in found.items():
         for result in star_results(name, waiting):

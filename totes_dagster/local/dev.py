@@ -28,7 +28,7 @@ _LOOK_EVERY = 0.2
 _PATIENCE = 120.0
 _SHUTDOWN_PATIENCE = 30.0
 
-_WORKSPACE = {
+WORKSPACE = {
     "load_from": [
         {
             "python_module": {
@@ -108,7 +108,7 @@ def _dagster(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     dagster_home.mkdir(mode=0o700, parents=True, exist_ok=True)
     (dagster_home / "dagster.yaml").write_bytes(files("totes_dagster.local").joinpath("dagster.yaml").read_bytes())
     workspace = dagster_home / "workspace.yaml"
-    workspace.write_text(json.dumps(_WORKSPACE))  # JSON is YAML
+    workspace.write_text(json.dumps(WORKSPACE))  # JSON is YAML
     environment = {**os.environ, "DAGSTER_HOME": str(dagster_home), settings.HOME: str(home)}
     _prepare_storage(dagster_home)
     arguments = ["dev", "-w", str(workspace), "-h", _HOST, "-p", str(port)]

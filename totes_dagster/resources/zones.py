@@ -7,7 +7,7 @@ from dagster import ConfigurableIOManager, InputContext, MetadataValue, OutputCo
 from pydantic import Field
 
 from totes_dagster.assets.metadata import preview_of
-from totes_dagster.failures import failing_clearly
+from totes_dagster.failures import clearly
 from totes_dagster.lake.store import Lake
 from totes_dagster.platform import lake_zone
 from totes_dagster.schema.warehouse import TABLES, is_personal, remodelled_columns
@@ -38,8 +38,7 @@ class Zone(ConfigurableIOManager):
     def handle_output(self, context: OutputContext, obj: Callable[[], Iterator[tuple[StarPart, Remodelled]]]) -> None:
         """Write the parts that are missing, and say in the metadata what that was."""
         started = perf_counter()
-        with failing_clearly():
-            written = retried("Remodel", lambda: write_star(self.lake, obj()))
+        written = clearly(lambda: retried("Remodel", lambda: write_star(self.lake, obj())))
         context.add_output_metadata(
             {
                 "batches": MetadataValue.text(", ".join(map(str, written.batches)) or "none were missing"),

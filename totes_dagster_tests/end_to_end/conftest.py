@@ -1,17 +1,23 @@
 """Platforms for whole-platform tests: on databases of the run's server, and on folders or a real object store."""
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import boto3
 import pytest
+from dagster import DagsterInstance
 from moto.server import ThreadedMotoServer
 
+from totes_dagster import automation
 from totes_dagster.database import Database
 from totes_dagster.lake.store import Lake
+from totes_dagster.local.dev import WORKSPACE, _prepare_storage
 from totes_dagster.local.seeding import create_schema, seed
 from totes_dagster.platform import Platform
+from totes_dagster_tests.end_to_end.dagster_at_work import Dagster
 from totes_dagster_tests.end_to_end.witness import Witness
 from totes_dagster_tests.end_to_end.world import World
 
@@ -63,6 +69,19 @@ def witness(company: World) -> Witness:
     witness = Witness(company)
     witness.testify()
     return witness
+
+
+@pytest.fixture
+def dagster(company: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dagster]:
+    """Dagster as `totes dev` runs it, for a company that its daemon may follow."""
+    monkeypatch.setattr(automation, "_LOOK_FOR", 0.0)
+    home = tmp_path / "dagster"
+    home.mkdir()
+    (home / "dagster.yaml").write_bytes(files("totes_dagster.local").joinpath("dagster.yaml").read_bytes())
+    _prepare_storage(home)
+    (home / "workspace.yaml").write_text(json.dumps(WORKSPACE))
+    with DagsterInstance.from_config(str(home)) as instance:
+        yield Dagster(company, home, instance)
 
 
 @pytest.fixture(scope="session")
