@@ -262,7 +262,7 @@ def test_a_second_ctrl_c_does_not_keep_the_mark_on(home: Path) -> None:
     assert marked(home) == 0
 
 
-def test_a_measurement_on_a_source_of_somebodys_asks_first() -> None:
+def test_a_measurement_asks_before_it_changes_a_configured_source() -> None:
     asked = CliRunner().invoke(main, ["latency"], input="n\n", env=UNREACHABLE)
     assert (asked.exit_code, asked.stderr) == (1, "Aborted!\n")
     assert asked.stdout.startswith("This changes a row, and back, in the database that TOTESYS_URL names. Go on?")
