@@ -155,7 +155,12 @@ def simulate(*, orders: int | None, rate: float | None, random_seed: int, yes: b
     show_default=True,
     help="How long to wait for each change, in seconds.",
 )
-@click.option("--json", "json_file", type=click.File("w", lazy=False), help="Write every single measurement there.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.File("w", encoding="utf-8", lazy=False),
+    help="Write every single measurement there.",
+)
 @click.option("--seed", "random_seed", default=0, show_default=True, help="What the pauses follow from.")
 @click.option("--yes", is_flag=True, help="Do not ask before changing a source that is not the embedded one.")
 def latency(

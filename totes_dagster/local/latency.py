@@ -202,9 +202,8 @@ def with_runs(changes: list[Change]) -> list[Change]:
     for home in dagster_homes():
         try:
             changes = with_run(changes, home)
-        except (
-            Exception
-        ) as error:  # an instance can be of any kind, and fail in any way, with a password in the message
+        except Exception as error:
+            # An instance can be of any kind, and fail in any way; what it says may show a password.
             console.print(f"Dagster's records in {home} cannot be read ({type(error).__name__}).", soft_wrap=True)
     return changes
 
