@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 
@@ -135,6 +135,46 @@ def simulate(*, orders: int | None, rate: float | None, random_seed: int, yes: b
         seed(orders, random_seed)
     if rate is not None:
         live(rate, random_seed)
+
+
+@main.command(short_help="Measure how soon the warehouse shows a change.")
+@click.option("--changes", default=30, type=click.IntRange(1), show_default=True, help="How many changes to make.")
+@click.option(
+    "--every",
+    default=5.0,
+    type=click.FloatRange(0),
+    show_default=True,
+    help="Mean pause before each change, in seconds; the pauses are random.",
+)
+@click.option(
+    "--timeout",
+    default=60.0,
+    type=click.FloatRange(0, min_open=True),
+    show_default=True,
+    help="How long to wait for each change, in seconds.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=click.File("w", encoding="utf-8", lazy=False),
+    help="Write every single measurement there.",
+)
+@click.option("--seed", "random_seed", default=0, show_default=True, help="What the pauses follow from.")
+@click.option("--yes", is_flag=True, help="Do not ask before changing a source that is not the embedded one.")
+def latency(
+    *, changes: int, every: float, timeout: float, json_file: TextIO | None, random_seed: int, yes: bool
+) -> None:
+    """Measure how long changes take from their commit in the source until the warehouse shows them.
+
+    Run it beside `totes dev`, or another Dagster of the platform's. Each change is a mark at the end of the last name
+    of one member of staff, which analysts see until the next one; in the end it is taken off.
+    """
+    from totes_dagster.local.latency import run
+    from totes_dagster.settings import is_configured
+
+    if is_configured() and not yes:
+        click.confirm("This changes a row, and back, in the database that TOTESYS_URL names. Go on?", abort=True)
+    run(changes=changes, every=every, timeout=timeout, random_seed=random_seed, json_file=json_file)
 
 
 @main.command(short_help="Create or update the warehouse's tables.")

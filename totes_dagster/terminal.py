@@ -100,7 +100,7 @@ def tell(who: str, what: str) -> None:
 
 
 def show_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """Print rows as a table; numbers with thousands separators, to the right."""
+    """Print rows as a table; numbers with thousands separators, to the right, and floats to the thousandth."""
     listed = [list(row) for row in rows]
     if title:
         console.print(title, style="bold")
@@ -109,8 +109,14 @@ def show_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[objec
         numeric = all(isinstance(row[number], int | float) and not isinstance(row[number], bool) for row in listed)
         table.add_column(column, justify="right" if numeric and listed else "left")
     for row in listed:
-        table.add_row(*(Text(f"{value:,}" if type(value) is int else str(value)) for value in row))
+        table.add_row(*(Text(_written(value)) for value in row))
     console.print(table)
+
+
+def _written(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.3f}"
+    return f"{value:,}" if type(value) is int else str(value)
 
 
 def seed_with_progress(stack: LocalStack, orders: int, random_seed: int = 0) -> None:

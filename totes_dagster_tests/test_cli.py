@@ -1,6 +1,7 @@
 """The command line in processes of its own: what it prints, how it ends, and that it leaves nothing running."""
 
 import importlib.metadata
+import json
 import os
 import select
 import signal
@@ -10,12 +11,13 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
+from click.testing import CliRunner
 
 from totes_dagster.cli import main
 from totes_dagster.local.postgres import EmbeddedPostgres
@@ -75,7 +77,7 @@ def test_help_is_there_for_every_command_and_waits_for_no_heavy_import() -> None
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     help_, loaded = done.stdout.split("\nloaded ")
-    for command in ("demo", "dev", "refresh", "reconcile", "status", "simulate", "migrate"):
+    for command in ("demo", "dev", "refresh", "reconcile", "status", "simulate", "latency", "migrate"):
         assert f"Usage: totes {command} " in help_
     assert set(loaded.split()).isdisjoint({"pandas", "pyarrow", "dagster", "sqlalchemy", "psycopg", "boto3", "rich"})
 
@@ -209,6 +211,81 @@ def test_the_simulator_lives_until_ctrl_c(home: Path) -> None:
         printed, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (0, "")
     assert printed.endswith("Stopped.\n")
+
+
+def test_a_measurement_prints_every_change_and_a_summary(home: Path, tmp_path: Path) -> None:
+    measured = tmp_path / "measured.json"
+    stack = {"TOTES_HOME": str(home)}
+    totes("refresh", **stack)
+    arguments = ("--changes", "1", "--every", "0", "--json", str(measured))
+    with start("latency", *arguments, **stack) as process:
+        wait_until_marked(home)
+        totes("refresh", **stack)
+        printed, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    first, *steps, _ = printed.splitlines()
+    assert first.startswith("change 1 of 1: seen after ")
+    names = ["commit → snapshot", "snapshot → loaded", "loaded → seen", "commit → seen"]
+    assert [step.partition(": 1 changes, median ")[0] for step in steps] == names
+    (change,) = json.loads(measured.read_text())
+    assert list(change["steps"]) == names[:3]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_measurement_that_is_stopped_takes_its_mark_off(home: Path, number: signal.Signals) -> None:
+    stack = {"TOTES_HOME": str(home)}
+    totes("refresh", **stack)
+    with start("latency", "--every", "0", **stack) as process:
+        wait_until_marked(home)
+        process.send_signal(number)
+        printed, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "")
+    assert printed == "Stopped after 0 of 30 changes; the marked row is as it was.\n"
+    assert marked(home) == 0
+
+
+def test_a_second_ctrl_c_does_not_keep_the_mark_on(home: Path) -> None:
+    stack = {"TOTES_HOME": str(home)}
+    totes("refresh", **stack)
+    with start("latency", "--every", "0", **stack) as process:
+        wait_until_marked(home)
+        with psycopg.connect(EmbeddedPostgres(home / "postgres").url("totesys")) as connection:
+            connection.execute("select from staff for update")
+            process.send_signal(signal.SIGINT)
+            waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like 'update%'"
+            with psycopg.connect(EmbeddedPostgres(home / "postgres").url("totesys"), autocommit=True) as observer:
+                wait_for(lambda: observer.execute(waiting).fetchone() == (1,))
+            process.send_signal(signal.SIGINT)
+        printed, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "")
+    assert printed.startswith("Stopped after 0 of 30 changes")
+    assert marked(home) == 0
+
+
+def test_a_measurement_asks_before_it_changes_a_configured_source() -> None:
+    asked = CliRunner().invoke(main, ["latency"], input="n\n", env=UNREACHABLE)
+    assert (asked.exit_code, asked.stderr) == (1, "Aborted!\n")
+    assert asked.stdout.startswith("This changes a row, and back, in the database that TOTESYS_URL names. Go on?")
+    line = refusal("latency", "--yes", **UNREACHABLE)
+    assert line.startswith("PortClosedError: Cannot connect to warehouse: ")
+
+
+def marked(home: Path) -> int:
+    """How many rows of the source bear a mark."""
+    with psycopg.connect(EmbeddedPostgres(home / "postgres").url("totesys")) as connection:
+        ((count,),) = connection.execute("select count(*) from staff where last_name like '%[latency%'").fetchall()
+        return count
+
+
+def wait_until_marked(home: Path) -> None:
+    wait_for(lambda: marked(home) == 1)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_the_embedded_server_ends_with_the_command() -> None:

@@ -58,6 +58,15 @@ def test_numbers_are_on_the_right_and_have_separators(console: Console) -> None:
     assert "True" in staff and "False" in payment
 
 
+def test_seconds_are_lined_up_at_their_points(console: Console) -> None:
+    show_table("", ("step", "seconds"), [("ingest", 1.5), ("load", 12.0625)])
+    lines = console.export_text().splitlines()
+    (short,) = [line for line in lines if "ingest" in line]
+    (long,) = [line for line in lines if "load" in line]
+    assert " 1.500 " in short and " 12.062 " in long
+    assert short.index(".") == long.index(".")
+
+
 def test_a_table_of_no_rows_has_its_heading(console: Console) -> None:
     show_table("", ("table", "rows"), [])
     assert "table" in console.export_text()
