@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from dagster import (
+    DagsterEvent,
+    DagsterEventType,
     DagsterInstance,
     DagsterRunStatus,
     RunRequest,
@@ -19,14 +21,15 @@ from dagster import (
 )
 
 from totes_dagster import automation
-from totes_dagster.automation import last_failure, reconcile_nightly, refresh_every_15_minutes, totesys_changes
+from totes_dagster.automation import last_failures, reconcile_nightly, refresh_every_15_minutes, totesys_changes
 from totes_dagster.database import Database
-from totes_dagster.errors import SourceSchemaError
+from totes_dagster.freshness import FAIL_AFTER, WARN_AFTER
+from totes_dagster.resources.databases import Totesys
 from totes_dagster.schema.totesys import TABLES
 from totes_dagster.stages.refresh import refresh
 from totes_dagster_tests.assets.graph import Graph, new_graph
 
-NOTHING_NEW = "Nothing changed in totesys since the newest batch."
+NOTHING_NEW = "Nothing changed in totesys since the refresh at "
 
 
 @pytest.fixture(autouse=True)
@@ -42,10 +45,12 @@ def unseen(database: Callable[..., str], tmp_path: Path) -> Graph:
 
 @pytest.fixture
 def graph(unseen: Graph, tmp_path: Path) -> Iterator[Graph]:
-    """A company that the warehouse shows, and a new instance of Dagster, as schedules want it: on disk."""
+    """A company that the warehouse shows, as an instance of Dagster knows that is on disk, as schedules want it."""
     refresh(unseen.platform)
     with DagsterInstance.local_temp(str(tmp_path)) as instance:
-        yield replace(unseen, instance=instance)
+        graph = replace(unseen, instance=instance)
+        end(graph, "refresh", DagsterRunStatus.SUCCESS)
+        yield graph
 
 
 def look(graph: Graph, cursor: str | None = None) -> tuple[RunRequest | SkipReason, str | None]:
@@ -80,6 +85,18 @@ def start(graph: Graph, job: str, status: DagsterRunStatus = DagsterRunStatus.ST
     return graph.instance.create_run_for_job(definition, status=status).run_id
 
 
+def end(graph: Graph, job: str, status: DagsterRunStatus) -> str:
+    """A run of a job that ended just now, by Dagster's own record of it."""
+    run = graph.instance.get_run_by_id(start(graph, job))
+    assert run is not None
+    if status is DagsterRunStatus.SUCCESS:
+        event = DagsterEvent(DagsterEventType.PIPELINE_SUCCESS.value, job, message="It succeeded.")
+        graph.instance.report_dagster_event(event, run.run_id)
+    else:
+        graph.instance.report_run_failed(run)
+    return run.run_id
+
+
 def edit(graph: Graph) -> None:
     graph.change("update staff set first_name = first_name || '!' where staff_id = 1")
 
@@ -96,14 +113,14 @@ def test_a_change_is_requested_with_the_names_of_the_tables(graph: Graph) -> Non
 
 
 def test_when_nothing_changed_there_is_nothing_to_do(graph: Graph) -> None:
-    assert skipped(graph) == NOTHING_NEW
+    assert str(skipped(graph)).startswith(NOTHING_NEW)
 
 
 def test_the_cursor_saves_counting_and_never_hides_a_change(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     _, cursor = look(graph)
     assert cursor
     monkeypatch.setattr(automation, "changed_tables", lambda *_: pytest.fail("the tables were counted again"))
-    assert skipped(graph, cursor) == NOTHING_NEW
+    assert str(skipped(graph, cursor)).startswith(NOTHING_NEW)
     monkeypatch.undo()
     monkeypatch.setattr(automation, "_LOOK_FOR", 0.0)
     edit(graph)
@@ -168,9 +185,23 @@ def test_after_a_failure_there_is_a_pause_and_then_another_try(graph: Graph, mon
     moments = {f"{before + timedelta(seconds=later):%H:%M:%S} UTC" for later in range(60)}
     assert any(moment in reason for moment in moments)
     assert isinstance(scheduled(refresh_every_15_minutes, graph), RunRequest)
-    monkeypatch.setattr(automation, "_PAUSE_AFTER_FAILURE", timedelta(0))
-    request, _ = look(graph)
-    assert isinstance(request, RunRequest)
+    monkeypatch.setattr(automation, "_FIRST_PAUSE", timedelta(0))
+    assert requested(graph) == "not known, for the last refresh failed"
+
+
+def test_every_failure_in_a_row_doubles_the_pause_up_to_a_quarter_of_an_hour(graph: Graph) -> None:
+    pauses = []
+    for _ in range(7):
+        run = end(graph, "refresh", DagsterRunStatus.FAILURE)
+        failures = last_failures(graph.instance)
+        assert failures is not None
+        assert failures.run == run
+        pauses.append((failures.again_at - failures.last_at).total_seconds() / 60)
+    assert pauses == [1, 2, 4, 8, 15, 15, 15]
+    end(graph, "refresh", DagsterRunStatus.SUCCESS)
+    assert last_failures(graph.instance) is None
+    end(graph, "refresh", DagsterRunStatus.FAILURE)
+    assert last_failures(graph.instance).count == 1  # type: ignore[union-attr]
 
 
 def test_after_a_success_there_is_no_pause(graph: Graph) -> None:
@@ -178,7 +209,69 @@ def test_after_a_success_there_is_no_pause(graph: Graph) -> None:
     assert not graph.run(raise_on_error=False).success
     graph.change("alter table staff rename column forename to first_name")
     assert graph.run().success
-    assert last_failure(graph.instance) is None
+    assert last_failures(graph.instance) is None
+
+
+def test_a_warehouse_that_dagster_knows_nothing_of_is_confirmed_first(graph: Graph) -> None:
+    forgetful = replace(graph, instance=DagsterInstance.ephemeral())
+    assert requested(forgetful) == "nothing, but the warehouse is to be confirmed as current"
+
+
+def test_on_a_quiet_night_the_warehouse_is_confirmed_often_enough_to_stay_fresh(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert str(skipped(graph)).startswith(NOTHING_NEW)
+    # Time to look, to start and to run must be left before the warning.
+    assert automation._CONFIRM_AFTER + timedelta(minutes=2) < WARN_AFTER < FAIL_AFTER
+    monkeypatch.setattr(automation, "_CONFIRM_AFTER", timedelta(0))
+    assert requested(graph) == "nothing, but the warehouse is to be confirmed as current"
+
+
+def test_a_reconciliation_confirms_the_warehouse_too(graph: Graph) -> None:
+    forgetful = replace(graph, instance=DagsterInstance.ephemeral())
+    end(forgetful, "reconcile", DagsterRunStatus.SUCCESS)
+    assert str(skipped(forgetful)).startswith(NOTHING_NEW)
+
+
+def test_while_the_source_is_away_the_sensor_says_so_and_keeps_its_place(graph: Graph) -> None:
+    _, cursor = look(graph)
+    away = replace(
+        graph, resources={**graph.resources, "totesys": Totesys(url="postgresql://127.0.0.1:1/totesys?sslmode=disable")}
+    )
+    skip, kept = look(away, cursor)
+    assert isinstance(skip, SkipReason)
+    assert str(skip.skip_message).startswith("Cannot connect to totesys: ")
+    assert str(skip.skip_message).endswith("The next look is in some seconds.")
+    assert kept == cursor
+    edit(graph)
+    assert requested(graph, cursor) == "staff"
+
+
+def test_what_is_wrong_with_the_source_for_good_is_told_by_a_refresh_that_fails_of_it(graph: Graph) -> None:
+    graph.change("drop table payment")
+    assert requested(graph) == "SourceSchemaError"
+    result = graph.run(raise_on_error=False)
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert "payment: expected a table, found no such table" in str(failure.event_specific_data)
+    assert "The last refresh failed" in str(skipped(graph))
+
+
+def test_a_change_during_a_run_is_requested_as_soon_as_that_has_ended(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(automation, "_LOOK_FOR", 60.0)
+    run = start(graph, "refresh")
+    edit(graph)
+    asked = []
+
+    def nap(seconds: float) -> None:
+        asked.append(seconds)
+        if len(asked) == 3:
+            graph.instance.delete_run(run)
+
+    monkeypatch.setattr(automation.time, "sleep", nap)
+    assert requested(graph) == "staff"
+    assert asked == [automation._ASK_EVERY] * 3
 
 
 def test_the_schedules_request_what_is_due(graph: Graph) -> None:
@@ -186,9 +279,3 @@ def test_the_schedules_request_what_is_due(graph: Graph) -> None:
         assert isinstance(scheduled(schedule, graph), RunRequest)
     assert refresh_every_15_minutes.cron_schedule == "*/15 * * * *"
     assert reconcile_nightly.job_name == "reconcile"
-
-
-def test_the_sensor_says_what_is_wrong_with_the_source(graph: Graph) -> None:
-    graph.change("drop table payment")
-    with pytest.raises(SourceSchemaError, match="payment: expected a table, found no such table"):
-        look(graph)

@@ -1,12 +1,16 @@
 """What the asset checks say: when all is well, when something is to be looked at, and when something is wrong."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import psycopg
+import pyarrow as pa
 import pytest
 from dagster import AssetCheckEvaluation, AssetCheckSeverity, ExecuteInProcessResult
 
 from totes_dagster.schema import totesys, warehouse
-from totes_dagster_tests.assets.graph import Graph
+from totes_dagster_tests.assets.graph import Graph, metadata_of
 
 
 def checks_of(result: ExecuteInProcessResult) -> dict[str, AssetCheckEvaluation]:
@@ -32,12 +36,17 @@ def sample(check: AssetCheckEvaluation) -> list[dict[str, Any]]:
 def test_when_all_is_well_every_check_of_a_refresh_passes(graph: Graph) -> None:
     checks = checks_of(graph.run())
     assert failed(checks) == {}
+    dimensions = [name for name in warehouse.DIMENSIONS if name != "dim_date"]
     remodelled = [name for name in warehouse.TABLES if name != "dim_date"]
     assert set(checks) == {
         *(f"ingestion/{name} as_declared" for name in totesys.TABLES),
         "ingestion/sales_order no_undeclared_tables",
         *(f"warehouse/{name} rows_accounted_for" for name in remodelled),
         *(f"warehouse/{name} nothing_in_quarantine" for name in remodelled),
+        *(f"warehouse/{name} references_resolved" for name in dimensions),
+        *(f"warehouse/{name} stamps_recent" for name in warehouse.FACTS),
+        *(f"processed/{name} keys_unique" for name in warehouse.TABLES),
+        *(f"processed/{name} values_present" for name in warehouse.TABLES),
     }
     ((payments,),) = graph.ask("select count(*) from analytics.current_payment")
     assert checks["warehouse/fact_payment rows_accounted_for"].description == (
@@ -112,3 +121,84 @@ def test_history_that_somebody_removed_is_an_error_that_no_reconciliation_repair
     name = "warehouse/fact_sales_order matches_source"
     assert failed(checks) == {name: AssetCheckSeverity.ERROR}
     assert "batch 1 brought 20 versions of fact_sales_order, but 19 are there" in str(checks[name].description)
+
+
+def test_a_reference_that_points_nowhere_is_warned_of_until_it_points_somewhere(graph: Graph) -> None:
+    graph.change("update sales_order set design_id = 7777 where sales_order_id = 7")
+    name = "warehouse/dim_design references_resolved"
+    checks = checks_of(graph.run())
+    assert failed(checks) == {name: AssetCheckSeverity.WARN}
+    assert checks[name].description == "Facts refer to 1 rows that design lacks; each is Unknown until it is there."
+    assert metadata(checks[name]) == {"placeholders": 1}
+    graph.change(
+        "insert into design (design_id, design_name, file_location, file_name, last_updated) "
+        "values (7777, 'Peony', '/usr', 'peony.json', now())"
+    )
+    assert failed(checks_of(graph.run())) == {}
+
+
+@pytest.mark.parametrize(
+    ("age", "said"),
+    [
+        ("4 days", "Nothing in payment is stamped later than "),
+        ("-1 hour", "The newest stamp of payment is "),
+    ],
+)
+def test_events_whose_newest_stamp_cannot_be_right_are_warned_of(graph: Graph, age: str, said: str) -> None:
+    graph.change(f"update payment set last_updated = now() at time zone 'UTC' - interval '{age}'")
+    name = "warehouse/fact_payment stamps_recent"
+    checks = checks_of(graph.run())
+    assert failed(checks) == {name: AssetCheckSeverity.WARN}
+    assert str(checks[name].description).startswith(said)
+
+
+def replace_part(graph: Graph, star: str, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Put other rows in the place of a star table's newest part, as no remodel would."""
+    *_, path = sorted(graph.platform.processed.paths(star))
+    rows = change(graph.platform.processed.read_part(path))
+    file = Path(graph.platform.processed.url.removeprefix("file://")) / path
+    file.unlink()
+    assert graph.platform.processed.create_part(path, rows)
+
+
+def remodel_all(graph: Graph) -> None:
+    """Ingest, and remodel what was ingested, but load nothing."""
+    graph.materialise(*(f"ingestion/{name}" for name in totesys.TABLES))
+    graph.materialise(*(f"processed/{name}" for name in warehouse.TABLES))
+
+
+def without_value(rows: pa.Table) -> pa.Table:
+    column = rows.schema.get_field_index("last_name")
+    values = pa.array([None, *rows.column("last_name").to_pylist()[1:]], pa.string())
+    return rows.set_column(column, pa.field("last_name", pa.string()), values)
+
+
+@pytest.mark.parametrize(
+    ("check", "change", "said"),
+    [
+        ("keys_unique", lambda rows: pa.concat_tables([rows, rows.slice(0, 1)]), "2 rows share their key"),
+        ("values_present", without_value, "last_name has no value in 1 rows"),
+    ],
+)
+def test_nothing_is_loaded_of_what_is_not_sound_in_this_run_or_in_any_other(
+    graph: Graph, check: str, change: Callable[[pa.Table], pa.Table], said: str
+) -> None:
+    remodel_all(graph)
+    replace_part(graph, "dim_staff", change)
+    for _ in range(2):
+        result = graph.run(raise_on_error=False)
+        assert not result.success
+        checks = checks_of(result)
+        assert failed(checks) == {f"processed/dim_staff {check}": AssetCheckSeverity.ERROR}
+        assert said in str(checks[f"processed/dim_staff {check}"].description)
+        assert "warehouse/dim_staff" not in metadata_of(result)
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        graph.ask("select from analytics.load_history")
+
+
+def test_what_is_loaded_is_not_looked_at_again(graph: Graph) -> None:
+    graph.run()
+    replace_part(graph, "dim_staff", without_value)
+    checks = checks_of(graph.run())
+    assert failed(checks) == {}
+    assert checks["processed/dim_staff values_present"].description == "Nothing waits to be loaded."

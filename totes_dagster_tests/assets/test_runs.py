@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from dagster import AssetKey, DagsterInstance
+from dagster import AssetKey, DagsterEventType, DagsterInstance
 
 from totes_dagster.lake.log import BatchLog
 from totes_dagster.schema import totesys, warehouse
@@ -171,3 +171,59 @@ def test_no_password_is_in_what_dagster_keeps(graph: Graph) -> None:
     for event in graph.instance.all_logs(result.run_id):
         assert graph.platform.source.url not in str(event)
         assert graph.platform.warehouse.url not in str(event)
+
+
+def test_every_materialisation_says_as_of_when_how_late_how_long_it_took_and_how_it_looks(graph: Graph) -> None:
+    said = metadata_of(graph.run())
+    taken_at = BatchLog(graph.platform.ingestion).manifest(1).snapshot.taken_at.timestamp()
+    for stage, tables in (("ingestion", totesys.TABLES), ("warehouse", warehouse.TABLES)):
+        for name in tables:
+            assert said[f"{stage}/{name}"]["snapshot_at"] == pytest.approx(taken_at, abs=1e-3)
+            assert said[f"{stage}/{name}"]["lag_seconds"] > 0
+    assert min(said[f"warehouse/{name}"]["lag_seconds"] for name in warehouse.TABLES) > max(
+        said[f"ingestion/{name}"]["lag_seconds"] for name in totesys.TABLES
+    )
+    for asset, metadata in said.items():
+        assert metadata["seconds"] >= 0
+        assert 0 < len(metadata["preview"]) <= 5, asset
+
+
+def test_a_preview_of_the_warehouse_shows_the_newest_rows(graph: Graph) -> None:
+    graph.run()
+    graph.change(EDIT)
+    ((units,),) = graph.ask("select max(units_sold) + 1 from analytics.current_sales_order where sales_order_id = 7")
+    first, *_ = metadata_of(graph.run())["warehouse/fact_sales_order"]["preview"]
+    assert (first["sales_order_id"], first["units_sold"], first["batch"]) == ("7", str(units), "2")
+
+
+def test_no_preview_shows_what_is_personal(graph: Graph) -> None:
+    personal = {
+        "ingestion/staff": {"first_name", "last_name", "email_address"},
+        "processed/dim_staff": {"first_name", "last_name", "email_address"},
+        "warehouse/dim_staff": {"first_name", "last_name", "email_address"},
+        "warehouse/dim_counterparty": {"counterparty_legal_phone_number"},
+        "ingestion/counterparty": {"commercial_contact", "delivery_contact"},
+        "ingestion/payment": {"company_ac_number", "counterparty_ac_number"},
+    }
+    said = metadata_of(graph.run())
+    for asset, columns in personal.items():
+        assert said[asset]["preview"]
+        assert not columns & {column for row in said[asset]["preview"] for column in row}
+    with psycopg.connect(graph.platform.source.url) as connection:
+        emails = [email for (email,) in connection.execute("select email_address from staff")]
+    assert not any(email in str(event) for event in graph.instance.all_logs(graph.run().run_id) for email in emails)
+
+
+def test_what_is_seen_of_the_source_is_noted_at_its_own_assets(graph: Graph) -> None:
+    graph.run()
+    graph.change(EDIT)
+    result = graph.run()
+    observed = {
+        event.asset_observation_data.asset_observation.asset_key.to_user_string(): {
+            name: value.value for name, value in event.asset_observation_data.asset_observation.metadata.items()
+        }
+        for event in result.all_events
+        if event.event_type is DagsterEventType.ASSET_OBSERVATION
+    }
+    assert set(observed) == {"totesys/sales_order"}
+    assert observed["totesys/sales_order"]["dagster/row_count"] == 20
