@@ -185,14 +185,18 @@ def test_every_materialisation_says_as_of_when_how_late_how_long_it_took_and_how
     )
     for asset, metadata in said.items():
         assert metadata["seconds"] >= 0
-        assert 0 < len(metadata["preview"]) <= 5, asset
+        assert 0 < len(metadata["preview"].records) <= 5, asset
+
+
+def previewed(metadata: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [record.data for record in metadata["preview"].records]
 
 
 def test_a_preview_of_the_warehouse_shows_the_newest_rows(graph: Graph) -> None:
     graph.run()
     graph.change(EDIT)
     ((units,),) = graph.ask("select max(units_sold) + 1 from analytics.current_sales_order where sales_order_id = 7")
-    first, *_ = metadata_of(graph.run())["warehouse/fact_sales_order"]["preview"]
+    first, *_ = previewed(metadata_of(graph.run())["warehouse/fact_sales_order"])
     assert (first["sales_order_id"], first["units_sold"], first["batch"]) == ("7", str(units), "2")
 
 
@@ -207,8 +211,8 @@ def test_no_preview_shows_what_is_personal(graph: Graph) -> None:
     }
     said = metadata_of(graph.run())
     for asset, columns in personal.items():
-        assert said[asset]["preview"]
-        assert not columns & {column for row in said[asset]["preview"] for column in row}
+        assert previewed(said[asset])
+        assert not columns & {column for row in previewed(said[asset]) for column in row}
     with psycopg.connect(graph.platform.source.url) as connection:
         emails = [email for (email,) in connection.execute("select email_address from staff")]
     assert not any(email in str(event) for event in graph.instance.all_logs(graph.run().run_id) for email in emails)
