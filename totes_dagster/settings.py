@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from psycopg.conninfo import make_conninfo
 
@@ -17,6 +19,7 @@ from totes_dagster.errors import (
     SecretIncompleteError,
     SecretMissingError,
     SettingsError,
+    one_line,
 )
 
 TOTESYS_URL = "TOTESYS_URL"
@@ -28,6 +31,8 @@ INGESTION_LAKE = "TOTES_INGESTION_LAKE"
 PROCESSED_LAKE = "TOTES_PROCESSED_LAKE"
 HOME = "TOTES_HOME"
 RETRY_SECONDS = "TOTES_RETRY_SECONDS"
+ALERT_TOPIC = "TOTES_ALERT_TOPIC"
+UI_URL = "TOTES_UI_URL"
 
 _REQUIRED = (
     (TOTESYS_URL, TOTESYS_SECRET_ID),
@@ -46,6 +51,9 @@ _SPELLINGS = {
 """Keys of a secret, by the names libpq has for them: ours, and those of secrets that RDS manages."""
 
 _DENIED = aws.DENIED | {"DecryptionFailure"}
+
+
+_TOPIC = re.compile(r"arn:aws[a-z-]*:sns:([a-z0-9-]+):\d{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?")
 
 
 def is_configured(environment: Mapping[str, str] = os.environ) -> bool:
@@ -79,6 +87,40 @@ def retry_seconds(*, unless_set: float, environment: Mapping[str, str] = os.envi
     if not 0 <= seconds < float("inf"):
         raise SettingsError(f"{RETRY_SECONDS} is {given!r}: give a number of seconds, 0 for no retries.")
     return seconds
+
+
+def topic_region(topic: str) -> str:
+    """The region of an SNS topic, by its ARN.
+
+    Raises:
+        SettingsError: that is not the ARN of a topic that alerts can go to.
+    """
+    found = _TOPIC.fullmatch(topic)
+    if not found:
+        raise SettingsError(
+            f"{ALERT_TOPIC} is {one_line(repr(topic))} That is not the ARN of an SNS topic, which looks like "
+            "arn:aws:sns:eu-west-2:123456789012:alerts."
+        )
+    if found[2]:
+        raise SettingsError(f"{ALERT_TOPIC} is {topic}: a FIFO topic sends no e-mails. Name a standard one.")
+    return found[1]
+
+
+def ui_address(url: str) -> str:
+    """The address of Dagster's UI that links begin with.
+
+    Raises:
+        SettingsError: it is none, or holds credentials, which would be in every alert.
+    """
+    with suppress(ValueError):  # of a port or an IPv6 address that is none
+        parts = urlsplit(url)
+        plain = url.isascii() and url.isprintable() and not re.search(r"[\s@?#]", url)
+        if plain and parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0:
+            return url.rstrip("/")
+    raise SettingsError(
+        f"{UI_URL} is {one_line(repr(url))} Give the address of Dagster's UI without credentials, "
+        "like https://dagster.example.com."
+    )
 
 
 def url_from_secret(secret_id: str) -> str:
