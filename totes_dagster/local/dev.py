@@ -92,7 +92,8 @@ def _dagster(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     dagster_home = home / "dagster"
     dagster_home.mkdir(mode=0o700, parents=True, exist_ok=True)
     (dagster_home / "dagster.yaml").write_bytes(files("totes_dagster.local").joinpath("dagster.yaml").read_bytes())
-    environment = {**os.environ, "DAGSTER_HOME": str(dagster_home), settings.HOME: str(home)}
+    ui = {settings.UI_URL: f"http://{_HOST}:{port}"}
+    environment = {**ui, **os.environ, "DAGSTER_HOME": str(dagster_home), settings.HOME: str(home)}
     _prepare_storage(dagster_home)
     arguments = ["dev", "-m", "totes_dagster.definitions", "-h", _HOST, "-p", str(port)]
     with _log(home).open("wb") as log:
