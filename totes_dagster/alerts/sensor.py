@@ -2,7 +2,8 @@
 
 Dagster's own sensor for failed runs moves on when its body raises, so an alert that could not be published would be
 lost; nor does it know of incidents and recoveries. This one keeps in its cursor what is open and what is still to be
-told: an alert is delayed by an outage of SNS, never lost, and comes twice only if this process dies in between.
+told: an alert is delayed by an outage of SNS and never lost. It comes twice only where nobody can know that it went
+out: when this process dies before it has kept that, or when SNS takes it and its answer is lost.
 """
 
 import time

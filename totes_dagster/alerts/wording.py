@@ -21,7 +21,7 @@ _RECOVERED = {
 }
 
 _TO_DO = {
-    Kind.RUN: "Nothing is lost: the next refresh that succeeds carries on where this run stopped. Further failures of "
+    Kind.RUN: "Nothing is lost: the next run that succeeds carries on where this one stopped. Further failures of "
     "{subject} are not reported; that it works again is.",
     Kind.FRESHNESS: "What analysts see is as old as said above, and consistent in itself. That it is fresh again will "
     "be reported.",

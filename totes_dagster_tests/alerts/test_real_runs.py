@@ -94,8 +94,16 @@ def test_history_that_no_reconciliation_repairs_is_told_of_until_somebody_brings
     assert broken.subject.startswith("totes: the check matches_source failed: fact_sales_order: ")
     assert "History cannot be repaired from the source" in broken.text
     assert f"{UI}/runs/{run_id}\n" in broken.text
+    # A reconciliation that does not get as far as the comparison says nothing of it.
+    graph.change("alter table staff rename column first_name to forename")
+    graph.run("reconcile", raise_on_error=False)
+    graph.change("alter table staff rename column forename to first_name")
+    watcher.tick()
+    (failed,) = mailbox.arrived()
+    assert failed.subject.startswith("totes: reconcile failed: SourceSchemaError")
     graph.ask("insert into analytics.fact_sales_order overriding system value table analytics.aside returning 1")
     graph.run("reconcile")
     watcher.tick()
-    (recovered,) = mailbox.arrived()
+    works_again, recovered = mailbox.arrived()
+    assert works_again.subject.startswith("totes: reconcile works again after ")
     assert recovered.subject.startswith("totes: the check matches_source passes again after ")

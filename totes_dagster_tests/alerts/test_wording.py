@@ -47,7 +47,7 @@ def test_a_failed_run_says_what_why_since_when_and_where_to_look() -> None:
         "Since: 2026-11-26 02:23:11 UTC\n"
         "See:   https://dagster.example.com/runs/a1b2c3\n"
         "\n"
-        "Nothing is lost: the next refresh that succeeds carries on where this run stopped. Further failures of "
+        "Nothing is lost: the next run that succeeds carries on where this one stopped. Further failures of "
         "refresh are not reported; that it works again is.\n"
     )
     assert message.attributes == {
