@@ -13,7 +13,7 @@ from dagster import (
     DagsterRunStatus,
 )
 
-from totes_dagster.alerts import observing, sensor
+from totes_dagster.alerts import incidents, observing, sensor
 from totes_dagster.alerts.incidents import Watch
 from totes_dagster.assets.specs import key_of_loaded
 from totes_dagster.errors import AlertError, SettingsError, TopicMissingError
@@ -153,6 +153,20 @@ def test_many_runs_at_once_are_all_seen(watcher: Watcher, mailbox: Mailbox, monk
     assert told(mailbox) == ["reconcile open", "refresh open", "refresh recovered"]
 
 
+def test_a_run_that_began_before_all_others_and_fails_after_them_is_seen(
+    watcher: Watcher, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = watcher.instance.get_run_by_id(create(watcher.instance, DagsterRunStatus.STARTED))
+    assert slow is not None
+    fail(watcher.instance, "reconcile")
+    watcher.tick()
+    monkeypatch.setattr(observing, "_AT_ONCE", 1)
+    monkeypatch.setattr(incidents, "OVERLAP", 0.0)
+    watcher.instance.report_run_failed(slow, "It took too long.")
+    watcher.tick()
+    assert told(mailbox) == ["reconcile open", "refresh open"]
+
+
 def test_the_first_look_tells_of_what_is_broken_now_and_of_nothing_that_was(
     instance: DagsterInstance, mailbox: Mailbox
 ) -> None:
@@ -223,6 +237,19 @@ def test_what_was_published_before_sns_went_away_is_not_published_again(
     watcher.tick()
     watcher.tick()
     assert told(mailbox) == ["refresh open"]
+
+
+def test_what_waited_is_published_once_though_sns_comes_and_goes(
+    watcher: Watcher, mailbox: Mailbox, object_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(watcher.instance)
+    run(watcher.instance)
+    with outage(object_store, monkeypatch):
+        watcher.tick()
+    with outage(object_store, monkeypatch, after=1):
+        assert watcher.tick().startswith("Published: refresh failed: A reason. 1 alert waits to be published.")
+    watcher.tick()
+    assert told(mailbox) == ["refresh open", "refresh recovered"]
 
 
 def test_what_sns_took_without_being_able_to_say_so_comes_again_as_the_same(
