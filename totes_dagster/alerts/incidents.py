@@ -131,7 +131,7 @@ class Look:
 
     Attributes:
         at: its moment.
-        ended: the runs that ended since `reads_from`, in the order in which they began.
+        ended: the runs that ended since `reads_from`; of those at the same moment, the last is how things are.
         conditions: of each condition that could be judged, the incident if it is broken, and None if it is not.
         missing: see `Watch`.
     """

@@ -26,6 +26,8 @@ from totes_dagster.alerts.wording import moment
 WAREHOUSE = "warehouse"
 
 _ENDS = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE)
+"""In this order: of a success and a failure at the same moment, the failure is to be told of."""
+
 _BEING_EVALUATED = "PLANNED"  # of a check
 _AT_ONCE = 32
 
@@ -59,16 +61,17 @@ def look(
 
 
 def ended_since(instance: DagsterInstance, since: float) -> list[Ended]:
-    """Runs of any job that succeeded or failed since a moment, in the order in which they were created."""
-    records = [record for status in _ENDS for record in _newest(instance, status, since) if _end(record) >= since]
+    """Runs of any job that succeeded or failed since a moment."""
     return [
         Ended(
             run_id=record.dagster_run.run_id,
             job=record.dagster_run.job_name,
-            succeeded=record.dagster_run.status is DagsterRunStatus.SUCCESS,
+            succeeded=status is DagsterRunStatus.SUCCESS,
             at=_end(record),
         )
-        for record in sorted(records, key=lambda record: record.storage_id)
+        for status in _ENDS
+        for record in _newest(instance, status, since)
+        if _end(record) >= since
     ]
 
 
