@@ -49,3 +49,7 @@ class Mailbox:
             body = json.loads(message["Body"])
             attributes = {name: value["Value"] for name, value in body["MessageAttributes"].items()}
             found.append(Arrived(body["Subject"], body["Message"], attributes))
+
+    def told(self) -> list[str]:
+        """What arrived since the last time, in short."""
+        return [f"{arrived.attributes['subject']} {arrived.attributes['state']}" for arrived in self.arrived()]
