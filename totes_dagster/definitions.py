@@ -7,12 +7,14 @@ from typing import Any
 from dagster import Definitions, EnvVar, in_process_executor
 
 from totes_dagster import automation, settings
+from totes_dagster.alerts.sensor import alerts_sensor
 from totes_dagster.assets.ingestion import ingest
 from totes_dagster.assets.processed import processed_assets
 from totes_dagster.assets.totesys import totesys_assets
 from totes_dagster.assets.warehouse import load
 from totes_dagster.checks.reconciliation import matches_source
 from totes_dagster.checks.star import sound_before_load
+from totes_dagster.resources.alerts import DEFAULT_UI_URL, Alerts
 from totes_dagster.resources.databases import Totesys, Warehouse
 from totes_dagster.resources.zones import Zone
 
@@ -21,8 +23,8 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> Definitions:
     """The platform's definitions.
 
     Args:
-        resources: instead of those that the environment names: `totesys`, `warehouse`, `ingestion_zone` and
-            `processed_zone`, all or some.
+        resources: instead of those that the environment names: `totesys`, `warehouse`, `ingestion_zone`,
+            `processed_zone` and `alerts`, all or some.
 
     Raises:
         SettingsError: the environment names some of the databases and zones, but not all.
@@ -31,7 +33,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> Definitions:
         assets=[*totesys_assets, ingest, *processed_assets, load],
         asset_checks=[sound_before_load, matches_source],
         jobs=[automation.refresh, automation.reconcile],
-        sensors=[automation.totesys_changes],
+        sensors=[automation.totesys_changes, alerts_sensor],
         schedules=[automation.refresh_every_15_minutes, automation.reconcile_nightly],
         resources={**resources_from_environment(), **(resources or {})},
         # A process per step would cost 2.3 s each, nearly all of it imports.
@@ -51,6 +53,7 @@ def resources_from_environment() -> dict[str, Any]:
         ),
         "ingestion_zone": Zone(zone="ingestion", url=_env(settings.INGESTION_LAKE)),
         "processed_zone": Zone(zone="processed", url=_env(settings.PROCESSED_LAKE)),
+        "alerts": Alerts(topic=_env(settings.ALERT_TOPIC), ui_url=_env(settings.UI_URL) or DEFAULT_UI_URL),
     }
 
 

@@ -208,3 +208,18 @@ class BatchConflictError(TotesError):
 
 class ForeignLakeError(TotesError):
     """The warehouse was loaded from another lake than the one configured."""
+
+
+# Alerts.
+
+
+class AlertError(TotesError):
+    """An alert cannot be published."""
+
+
+class TopicMissingError(AlertError):
+    """There is no such topic."""
+
+
+class AlertAccessDeniedError(AlertError):
+    """The platform's credentials may not publish to the topic."""

@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import urlsplit
 
 from psycopg.conninfo import make_conninfo
 
+from totes_dagster import aws
 from totes_dagster.errors import (
     CredentialsMissingError,
     SecretAccessDeniedError,
@@ -19,9 +22,6 @@ from totes_dagster.errors import (
     one_line,
 )
 
-if TYPE_CHECKING:
-    import boto3
-
 TOTESYS_URL = "TOTESYS_URL"
 TOTESYS_SECRET_ID = "TOTESYS_SECRET_ID"  # a name, no secret  # noqa: S105  # nosec B105
 WAREHOUSE_URL = "WAREHOUSE_URL"
@@ -31,6 +31,8 @@ INGESTION_LAKE = "TOTES_INGESTION_LAKE"
 PROCESSED_LAKE = "TOTES_PROCESSED_LAKE"
 HOME = "TOTES_HOME"
 RETRY_SECONDS = "TOTES_RETRY_SECONDS"
+ALERT_TOPIC = "TOTES_ALERT_TOPIC"
+UI_URL = "TOTES_UI_URL"
 
 _REQUIRED = (
     (TOTESYS_URL, TOTESYS_SECRET_ID),
@@ -48,15 +50,10 @@ _SPELLINGS = {
 }
 """Keys of a secret, by the names libpq has for them: ours, and those of secrets that RDS manages."""
 
-_DENIED = {"401", "403", "AccessDenied", "AccessDeniedException", "DecryptionFailure"}
-_BAD_CREDENTIALS = {
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "IncompleteSignature",
-    "InvalidClientTokenId",
-    "InvalidSignatureException",
-    "UnrecognizedClientException",
-}
+_DENIED = aws.DENIED | {"DecryptionFailure"}
+
+
+_TOPIC = re.compile(r"arn:aws[a-z-]*:sns:([a-z0-9-]+):\d{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?")
 
 
 def is_configured(environment: Mapping[str, str] = os.environ) -> bool:
@@ -90,6 +87,40 @@ def retry_seconds(*, unless_set: float, environment: Mapping[str, str] = os.envi
     if not 0 <= seconds < float("inf"):
         raise SettingsError(f"{RETRY_SECONDS} is {given!r}: give a number of seconds, 0 for no retries.")
     return seconds
+
+
+def topic_region(topic: str) -> str:
+    """The region of an SNS topic, by its ARN.
+
+    Raises:
+        SettingsError: that is not the ARN of a topic that alerts can go to.
+    """
+    found = _TOPIC.fullmatch(topic)
+    if not found:
+        raise SettingsError(
+            f"{ALERT_TOPIC} is {one_line(repr(topic))} That is not the ARN of an SNS topic, which looks like "
+            "arn:aws:sns:eu-west-2:123456789012:alerts."
+        )
+    if found[2]:
+        raise SettingsError(f"{ALERT_TOPIC} is {topic}: a FIFO topic sends no e-mails. Name a standard one.")
+    return found[1]
+
+
+def ui_address(url: str) -> str:
+    """The address of Dagster's UI that links begin with.
+
+    Raises:
+        SettingsError: it is none, or holds credentials, which would be in every alert.
+    """
+    with suppress(ValueError):  # of a port or an IPv6 address that is none
+        parts = urlsplit(url)
+        plain = url.isascii() and url.isprintable() and not re.search(r"[\s@?#]", url)
+        if plain and parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0:
+            return url.rstrip("/")
+    raise SettingsError(
+        f"{UI_URL} is {one_line(repr(url))} Give the address of Dagster's UI without credentials, "
+        "like https://dagster.example.com."
+    )
 
 
 def url_from_secret(secret_id: str) -> str:
@@ -126,62 +157,32 @@ def can_be_encoded(text: str) -> bool:
     return True
 
 
-def see_that_credentials_can_be_sent(session: "boto3.Session") -> None:
-    """Refuse AWS credentials with characters that no request can carry, such as a line break at the end.
-
-    Raises:
-        CredentialsMissingError: so they are. The message does not show them.
-    """
-    from botocore.credentials import RefreshableCredentials  # noqa: PLC0415 - slow to import
-
-    found = session.get_credentials()
-    # Those that are renewed come from a program, and asking for them now might renew them once too often.
-    credentials = None if found is None or isinstance(found, RefreshableCredentials) else found.get_frozen_credentials()
-    for secret in (credentials.access_key, credentials.token) if credentials else ():
-        if secret and not (secret.isascii() and secret.isprintable()):
-            raise CredentialsMissingError(
-                "The AWS credentials hold a character that no request can carry, perhaps a line break at the end of "
-                "AWS_ACCESS_KEY_ID or AWS_SESSION_TOKEN. Set them anew."
-            )
-
-
 def _secret_string(secret_id: str) -> str:
     # Slow to import, and needed only where secrets are kept there.
-    import boto3  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
-    from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError  # noqa: PLC0415
 
     # The SDK's own idea is to wait for a minute, five times over.
     config = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
     try:
-        # A session of its own: the SDK's common one would keep the credentials that it found first, and knows
-        # AWS_DEFAULT_REGION only.
-        session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
-        see_that_credentials_can_be_sent(session)
-        answer = session.client("secretsmanager", config=config).get_secret_value(SecretId=secret_id)
+        answer = aws.new_session().client("secretsmanager", config=config).get_secret_value(SecretId=secret_id)
     except ClientError as error:
-        refused = error.response.get("Error", {})
-        raise _refusal(secret_id, refused.get("Code", ""), refused.get("Message", "")) from None
+        raise _refusal(secret_id, *aws.refusal(error)) from None
     except NoCredentialsError as error:
         raise CredentialsMissingError(
             f"The secret {secret_id} cannot be read without AWS credentials. Set AWS_PROFILE or AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, or give the task a role."
         ) from error
     except (BotoCoreError, ValueError) as error:  # the latter of an endpoint that is none
-        # The most general of its errors quotes whatever the request was made of.
-        reason = "The request failed." if type(error) is HTTPClientError else one_line(error)
         raise SecretError(
-            f"The secret {secret_id} cannot be read from Secrets Manager: {reason} Check the region, "
+            f"The secret {secret_id} cannot be read from Secrets Manager: {aws.failure(error)} Check the region, "
             "AWS_ENDPOINT_URL and the network."
-        ) from None  # an endpoint may hold a password
+        ) from None
     return str(answer.get("SecretString", ""))
 
 
-def _refusal(secret_id: str, code: str, message: str) -> SecretError:
-    """Name a refusal by Secrets Manager; not to be chained, for it may quote the signed request with its token."""
-    # Where an answer is not as Secrets Manager words it, botocore gives its status for a code, and all of it.
-    said = "" if code.isdecimal() else f": {message.partition('The Canonical String')[0]}"
-    reason = one_line(f"{code}{said}")
+def _refusal(secret_id: str, code: str, reason: str) -> SecretError:
+    """Name a refusal by Secrets Manager."""
     could_not = f"The secret {secret_id} cannot be read from Secrets Manager: {reason}"
     if code == "ResourceNotFoundException":
         return SecretMissingError(f"{could_not} Check its name, the region and the account, or create it.")
@@ -189,7 +190,7 @@ def _refusal(secret_id: str, code: str, message: str) -> SecretError:
         return SecretAccessDeniedError(
             f"{could_not} Allow secretsmanager:GetSecretValue, and kms:Decrypt with its key."
         )
-    if code in _BAD_CREDENTIALS:
+    if code in aws.BAD_CREDENTIALS:
         return SecretAccessDeniedError(f"{could_not} Renew the AWS credentials, or choose others by AWS_PROFILE.")
     return SecretError(could_not)
 

@@ -30,7 +30,7 @@ KINDS = {
 
 @pytest.fixture(autouse=True)
 def _nothing_configured(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*ALL, *SECRETS, "WAREHOUSE_SCHEMA"):
+    for name in (*ALL, *SECRETS, "WAREHOUSE_SCHEMA", "TOTES_ALERT_TOPIC", "TOTES_UI_URL"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -109,7 +109,7 @@ def test_both_jobs_run_the_whole_chain(definitions: Definitions) -> None:
 def test_all_automation_is_on(definitions: Definitions) -> None:
     sensors = {sensor.name: sensor.default_status for sensor in definitions.sensors or []}
     schedules = {schedule.name: schedule.default_status for schedule in definitions.schedules or []}  # type: ignore[union-attr]
-    assert set(sensors) >= {"totesys_changes"}
+    assert set(sensors) >= {"totesys_changes", "alerts"}
     assert set(schedules) >= {"refresh_every_15_minutes", "reconcile_nightly"}
     assert set(sensors.values()) == {DefaultSensorStatus.RUNNING}
     assert set(schedules.values()) == {DefaultScheduleStatus.RUNNING}
@@ -127,6 +127,18 @@ def test_secrets_of_the_environment_are_named_and_not_copied(monkeypatch: pytest
     repository = build_defs().get_repository_def()
     shown = str({key: resource.config_schema for key, resource in repository.get_top_level_resources().items()})
     assert "s3cret" not in shown
+
+
+def test_alerts_go_where_the_environment_says_and_to_the_log_where_it_says_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alerts = resources_from_environment()["alerts"].process_config_and_initialize()
+    assert (alerts.topic, alerts.link_to) == ("", "http://127.0.0.1:3000")
+    topic = "arn:aws:sns:eu-west-2:123456789012:alerts"
+    monkeypatch.setenv("TOTES_ALERT_TOPIC", topic)
+    monkeypatch.setenv("TOTES_UI_URL", "https://dagster.example.com/")
+    alerts = resources_from_environment()["alerts"].process_config_and_initialize()
+    assert (alerts.topic, alerts.link_to) == (topic, "https://dagster.example.com")
 
 
 def test_half_configured_definitions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
+from totes_dagster.aws import see_that_credentials_can_be_sent
 from totes_dagster.errors import (
     BucketMissingError,
     CredentialsMissingError,
@@ -19,7 +20,6 @@ from totes_dagster.errors import (
     WrongRegionError,
     one_line,
 )
-from totes_dagster.settings import see_that_credentials_can_be_sent
 
 if TYPE_CHECKING:
     from obstore.store import RetryConfig, S3Config

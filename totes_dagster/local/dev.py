@@ -109,7 +109,8 @@ def _dagster(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     (dagster_home / "dagster.yaml").write_bytes(files("totes_dagster.local").joinpath("dagster.yaml").read_bytes())
     workspace = dagster_home / "workspace.yaml"
     workspace.write_text(json.dumps(WORKSPACE))  # JSON is YAML
-    environment = {**os.environ, "DAGSTER_HOME": str(dagster_home), settings.HOME: str(home)}
+    ui = {settings.UI_URL: f"http://{_HOST}:{port}"}
+    environment = {**ui, **os.environ, "DAGSTER_HOME": str(dagster_home), settings.HOME: str(home)}
     _prepare_storage(dagster_home)
     arguments = ["dev", "-w", str(workspace), "-h", _HOST, "-p", str(port)]
     with _log(home).open("wb") as log:
