@@ -89,7 +89,8 @@ def newest_rows(database: Database, schema: str, limit: int) -> dict[str, Sequen
 
 def _newest(connection: psycopg.Connection, schema: str, table: Table, limit: int) -> Sequence[Mapping[str, str]]:
     columns = [column.name for column in table.columns if not warehouse.is_personal(column)]
-    statement = sql.SQL("select {} from {} order by {} desc limit {}").format(
+    # Qualified, for by its bare name it would be the text.
+    statement = sql.SQL("select {} from {} as shown order by shown.{} desc limit {}").format(
         sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in columns),
         sql.Identifier(schema, table.name),
         sql.Identifier(table.primary_key.columns[0].name),
