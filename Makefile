@@ -8,7 +8,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 
 	--no-emit-index-url --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev refresh test snapshot lint format validate audit lock clean
+.PHONY: help install demo dev refresh test test-ui snapshot lint format validate audit lock clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ refresh: install ## Bring the warehouse up to date, once
 
 test: install ## Run all tests, with coverage
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder --cov --cov-report=term:skip-covered
+
+test-ui: install ## Look at Dagster's UI in a browser: see, click, change, break and mend
+	$(BIN)/python -m pytest -m ui totes_dagster_tests/ui
 
 snapshot: install ## Accept the graph of assets, checks and automation as it is now
 	$(BIN)/python -m pytest --quiet totes_dagster_tests/test_snapshot.py --snapshot-update

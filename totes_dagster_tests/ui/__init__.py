@@ -1,0 +1,1 @@
+"""The platform as a person sees it: `totes dev` in a browser. Run by `make test-ui`, and not by `make test`."""
