@@ -8,10 +8,10 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 
 	--no-emit-index-url --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev refresh test test-ui snapshot lint format validate audit lock clean
+.PHONY: help install demo dev refresh test test-ui snapshot lint format validate audit lock screenshots clean
 
 help: ## List these commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
 
 install: .venv/installed ## Create .venv with the locked dependencies; the other commands do it when needed
 
@@ -65,6 +65,9 @@ audit: install ## Look for insecure code, and for known holes in the dependencie
 lock: install ## Lock the newest dependencies that pyproject.toml allows
 	$(UV_COMPILE) --upgrade --output-file requirements/runtime.txt
 	$(UV_COMPILE) --upgrade --extra dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
+
+screenshots: install ## Take the pictures of Dagster's UI for the documentation anew
+	@$(BIN)/python -m docs.screenshots
 
 clean: ## Remove the embedded stack's databases and lake, and all caches; keep .venv
 	rm -rf .totes .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*

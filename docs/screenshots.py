@@ -1,0 +1,173 @@
+"""Takes the pictures of Dagster's UI for the documentation: `make screenshots` writes them to `docs/images/`.
+
+They show a company that has lived for a while and then rests, so that nothing moves while it is looked at.
+"""
+
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Browser, expect
+
+from totes_dagster.local.simulator import Simulator
+from totes_dagster_tests.ui.chromium import HOW_TO_INSTALL, chromium, find_chromium
+from totes_dagster_tests.ui.dagster_ui import DagsterUI
+from totes_dagster_tests.ui.development import Development, development
+
+IMAGES = Path(__file__).parent / "images"
+MOST_BYTES = 150_000
+WIDTH = 1280
+
+ORDERS = 3_000
+CHANGES_PER_SECOND = 1.0
+BATCHES = 12
+"""How long the company lives: enough for plots to have a shape."""
+PATIENCE = 600
+
+FACT = "warehouse/fact_sales_order"
+DIMENSION = "warehouse/dim_staff"
+CHECK = "rows_accounted_for"
+SENSOR = "totesys_changes"
+
+
+def main() -> None:
+    """Take all pictures anew."""
+    browser_path, pngquant = find_chromium(), shutil.which("pngquant")
+    if browser_path is None:
+        sys.exit(HOW_TO_INSTALL)
+    if pngquant is None:
+        sys.exit("There is no pngquant to make the pictures small with. Install it: `apt-get install pngquant`.")
+    IMAGES.mkdir(exist_ok=True)
+    with chromium(browser_path) as browser, development(orders=ORDERS, rate=0) as dev:
+        live(dev, browser)
+        for look, (height, scale) in PICTURES.items():
+            picture = IMAGES / f"{look.__name__}.png"
+            ui = DagsterUI(browser, dev.url, width=WIDTH, height=height, scale=scale)
+            look(ui)
+            ui.settle()
+            ui.page.screenshot(path=picture, clip=ui.graph() if look is lineage else None)
+            ui.close()
+            shrink(picture, pngquant)
+
+
+def live(dev: Development, browser: Browser) -> None:
+    """Let the company live, then compare all of it with its source by a click."""
+    stop = threading.Event()
+    with Simulator(dev.url_of("totesys"), seed=1) as simulator:
+        life = threading.Thread(target=simulator.run, args=(CHANGES_PER_SECOND, stop))
+        life.start()
+        try:
+            end = time.monotonic() + PATIENCE
+            while loaded(dev) < BATCHES:
+                if time.monotonic() > end:
+                    sys.exit(f"The sensor did not bring {BATCHES} batches into the warehouse.\n{dev.said()}")
+                time.sleep(1)
+        finally:
+            stop.set()
+            life.join()
+    ui = DagsterUI(browser, dev.url)
+    ui.open_lineage()
+    ui.open_run(ui.materialize_all(), "Success")
+    ui.close()
+
+
+def loaded(dev: Development) -> int:
+    """How many batches the warehouse has."""
+    if dev.ask("select to_regclass('load_history') is null") == [(True,)]:
+        return 0
+    ((batches,),) = dev.ask("select count(*) from load_history")
+    return int(batches)
+
+
+def lineage(ui: DagsterUI) -> None:
+    """All assets, from the source to the warehouse."""
+    ui.open_lineage()
+    ui.hide_navigation()
+    ui.expand_groups()
+
+
+def asset(ui: DagsterUI) -> None:
+    """What a table of the warehouse is."""
+    ui.open_asset(FACT)
+    ui.says("Row count")
+
+
+def metadata(ui: DagsterUI) -> None:
+    """What every load did to it."""
+    ui.open_asset(FACT)
+    ui.show_plots()
+
+
+def checks(ui: DagsterUI) -> None:
+    """What is checked of it."""
+    ui.open_asset(FACT, "checks")
+    ui.open_check(CHECK)
+
+
+def upstream(ui: DagsterUI) -> None:
+    """What a dimension is made of."""
+    ui.open(f"/assets/{DIMENSION}?view=lineage&lineageScope=upstream&lineageDepth=4")
+    ui.hide_navigation()
+
+
+def runs(ui: DagsterUI) -> None:
+    """What ran, and why."""
+    ui.open("/runs")
+    ui.hide_navigation()
+    ui.says("Success")
+
+
+def automation(ui: DagsterUI) -> None:
+    """What is requested when."""
+    ui.open("/automation")
+    expect(ui.automation(SENSOR)).to_be_visible()
+
+
+def sensor(ui: DagsterUI) -> None:
+    """When the source was found changed."""
+    automation(ui)
+    ui.automation(SENSOR).click()
+    ui.says("Latest tick")
+
+
+def run(ui: DagsterUI) -> None:
+    """What a refresh did, and how long each step took."""
+    sensor(ui)
+    ui.open_run(ui.newest_run_requested(), "Success")
+    ui.expand_timeline()
+
+
+PICTURES: dict[Callable[[DagsterUI], None], tuple[int, float]] = {
+    lineage: (1700, 1.5),
+    asset: (1000, 1.5),
+    metadata: (1000, 1.5),
+    checks: (840, 1.5),
+    upstream: (600, 1.5),
+    runs: (760, 1.5),
+    automation: (380, 1.5),
+    sensor: (900, 1.5),
+    run: (800, 1.5),
+}
+"""The pictures, each named like its function: how high it is, and pixels of it per pixel of the page."""
+
+
+def shrink(picture: Path, pngquant: str) -> None:
+    """Give a picture a palette, and say how large it is.
+
+    Raises:
+        SystemExit: it is too large for a page.
+    """
+    how = ["--force", "--strip", "--speed", "1", "--nofs"]
+    subprocess.run([pngquant, *how, "--output", picture, "64", picture], check=True)  # noqa: S603 - our own picture
+    size = picture.stat().st_size
+    print(f"{picture}: {size:,} bytes")  # noqa: T201
+    if size > MOST_BYTES:
+        sys.exit(f"{picture} is larger than {MOST_BYTES:,} bytes. Show less, or at a smaller scale.")
+
+
+if __name__ == "__main__":
+    main()
