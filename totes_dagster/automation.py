@@ -1,7 +1,7 @@
 """What runs when: the two jobs, the sensor that watches the source, and the two schedules."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
@@ -69,6 +69,9 @@ ingests one wins each batch, and two loads wait for one another."""
 _CONFIRM_AFTER = timedelta(minutes=10)
 """With nothing to refresh for so long, the warehouse is confirmed to be current: often enough for `FRESHNESS`."""
 
+_NAMED = 4
+"""Tables that a run's tag names."""
+
 _FIRST_PAUSE = timedelta(minutes=1)
 _LONGEST_PAUSE = timedelta(minutes=15)
 """How long to leave a refresh alone that failed: longer with each failure in a row."""
@@ -135,7 +138,7 @@ def totesys_changes(context: SensorEvaluationContext, totesys: Totesys, ingestio
         if confirmed and datetime.now(UTC) - confirmed < _CONFIRM_AFTER:
             return SkipReason(f"Nothing changed in totesys since the refresh at {_moment(confirmed)}.")
         changed = ["nothing, but the warehouse is to be confirmed as current"]
-    return RunRequest(tags={"totes/changed": ", ".join(changed)})
+    return RunRequest(tags={"totes/changed": _told(changed)})
 
 
 @schedule(
@@ -203,6 +206,12 @@ def last_failures(instance: DagsterInstance) -> Failures | None:
     if not failed:
         return None
     return Failures(len(failed), datetime.fromtimestamp(failed[0].end_time or 0, UTC), failed[0].dagster_run.run_id)
+
+
+def _told(changed: Sequence[str]) -> str:
+    """What changed, in the width of a column of the runs' list."""
+    named = ", ".join(changed[:_NAMED])
+    return named if len(changed) <= _NAMED else f"{named}, and {len(changed) - _NAMED} more"
 
 
 def _moment(when: datetime) -> str:

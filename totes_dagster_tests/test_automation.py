@@ -102,7 +102,9 @@ def edit(graph: Graph) -> None:
 
 
 def test_a_source_that_nothing_was_ingested_of_is_refreshed(unseen: Graph) -> None:
-    assert requested(unseen).split(", ") == list(TABLES)
+    *named, more = requested(unseen).split(", ")
+    assert named == list(TABLES)[:4]
+    assert more == f"and {len(TABLES) - 4} more"
     assert totesys_changes.job_name == "refresh"
 
 

@@ -31,6 +31,11 @@ from totes_dagster.stages.ingest import Ingested
 from totes_dagster.stages.ingest import ingest as ingest_batch
 from totes_dagster.stages.retry import retried
 
+_CAPTURED = {
+    Capture.CHANGES: "Each batch holds the rows that may have changed since the one before, as immutable Parquet.",
+    Capture.WHOLE: "Each batch in which a row changed holds the whole table, as immutable Parquet.",
+}
+
 
 class IngestConfig(Config):
     """How to ingest."""
@@ -46,7 +51,7 @@ class IngestConfig(Config):
             key_of_ingested(name),
             deps=[key_of_source(name)],
             group_name="ingestion",
-            description=f"{table.comment} Captured as {capture_of(table)}, batch by batch, as immutable Parquet.",
+            description=f"{table.comment} {_CAPTURED[capture_of(table)]}",
             kinds={"s3", "parquet"},
             owners=OWNERS,
             metadata={"dagster/column_schema": column_schema(table)},

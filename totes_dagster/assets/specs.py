@@ -46,7 +46,7 @@ def column_schema(table: Table, columns: Iterable[Column[Any]] | None = None) ->
             TableColumn(
                 name=column.name,
                 type=sql_type(column),
-                description=column.comment,
+                description=_described(column),
                 constraints=TableColumnConstraints(
                     nullable=bool(column.nullable),
                     unique=bool(column.primary_key or column.unique),
@@ -56,6 +56,12 @@ def column_schema(table: Table, columns: Iterable[Column[Any]] | None = None) ->
             for column in (table.columns if columns is None else columns)
         ]
     )
+
+
+def _described(column: Column[Any]) -> str:
+    """A column's description, with its sources: Dagster keeps the lineage of columns, but its own UI does not show it."""
+    sources = column.info.get("sources", ())
+    return f"{column.comment} From {', '.join(sources)}." if sources else str(column.comment)
 
 
 def copied_lineage(upstream: AssetKey, columns: Iterable[Column[Any]]) -> TableColumnLineage:

@@ -28,13 +28,15 @@ _LOOK_EVERY = 0.2
 _PATIENCE = 120.0
 _SHUTDOWN_PATIENCE = 30.0
 
+_CODE_SERVER = Path(sysconfig.get_path("scripts"), "totes-code-server")
+
 WORKSPACE = {
     "load_from": [
         {
             "python_module": {
                 "module_name": "totes_dagster.definitions",
                 "location_name": "totes_dagster",
-                "executable_path": str(Path(sysconfig.get_path("scripts"), "totes-code-server")),
+                "executable_path": str(_CODE_SERVER),
             }
         }
     ]
@@ -86,6 +88,8 @@ def run(*, orders: int, rate: float, port: int) -> None:
 @contextmanager
 def _alone(home: Path, port: int) -> Iterator[None]:
     """Make sure that nobody else is at work in this folder or on this port."""
+    if not _CODE_SERVER.exists():
+        raise DevelopmentServerError(f"{_CODE_SERVER} is missing. Install the project anew: `make install`.")
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (home / "dev.lock").open("w") as lock:
         try:

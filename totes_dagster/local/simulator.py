@@ -146,6 +146,8 @@ class Simulator:
                     # Somebody else holds a row, took a key, or ended an open transaction: that action did not happen.
                     _log.warning("One change to %s did not go through (%s).", self._source, _reason(error))
                     unsure = True
+                    # Who changes a table's definition waits for what is open here, and everybody else for them.
+                    self._commit_open()
             else:
                 wait = _SHORTEST_WAIT
                 if on_event:
@@ -156,13 +158,16 @@ class Simulator:
 
     def close(self) -> None:
         """Commit what is still open, and disconnect."""
+        self._commit_open()
+        self._ledger.connection.close()
+
+    def _commit_open(self) -> None:
         for transaction in list(self._ledger.open_transactions):
             try:
                 transaction.connection.commit()
             except psycopg.Error as error:
                 _log.warning("Lost with its connection (%s): %s.", _reason(error), transaction.description)
             self._ledger.forget(transaction)
-        self._ledger.connection.close()
 
 
 def _named(url: str) -> str:

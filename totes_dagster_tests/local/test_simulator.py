@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
+import psycopg
 import pytest
 
 from totes_dagster.errors import DatabaseError
@@ -163,6 +164,23 @@ def test_open_transactions_are_in_nobodys_way_and_closing_commits_them(source: s
     rows = contents(source)
     assert all(max(event.ids["payment"]) in rows["payment"] for event in opened)
     assert broken(source, RULES) == {}
+
+
+def test_whoever_changes_a_table_gets_their_turn(source: str, simulator: Simulator) -> None:
+    """They wait for the open transaction, and everybody else for them."""
+    simulator.perform(Action.TRANSACTION_OPENED)
+    done = threading.Event()
+
+    def change_every_table() -> None:
+        with psycopg.connect(source) as connection:
+            for table in ("sales_order", "purchase_order", "transaction", "payment"):
+                connection.execute(f"alter table {table} add column note text")  # type: ignore[call-overload]
+        done.set()
+
+    thread = threading.Thread(target=change_every_table)
+    thread.start()
+    simulator.run(50, done)  # ends when they are done, or never
+    thread.join()
 
 
 def test_the_company_is_whole_after_any_life(source: str) -> None:
