@@ -59,7 +59,7 @@ def column_schema(table: Table, columns: Iterable[Column[Any]] | None = None) ->
 
 
 def _described(column: Column[Any]) -> str:
-    """A column's description, with its sources: Dagster keeps the lineage of columns, but its own UI does not show it."""
+    """A column's description, with its sources: Dagster keeps the lineage of columns, but its UI does not show it."""
     sources = column.info.get("sources", ())
     return f"{column.comment} From {', '.join(sources)}." if sources else str(column.comment)
 
