@@ -124,16 +124,17 @@ class History:
     def remove(self, run_ids: Sequence[str]) -> int:
         """Remove runs, with everything that belongs to them.
 
-        Whenever this is killed, a run is still there or `leftovers` finds it; of two at once, neither minds.
+        Whenever this is killed, a run is still there or `leftovers` finds it. What is gone already is no error.
 
         Returns:
             The bytes of the files that are gone. Rows of databases are not counted.
         """
+        checks = self._checks  # before the transaction: SQLite storage lends one connection at a time
         with self._events.index_transaction() as connection:
             # On PostgreSQL, Dagster deletes events and their tags one after the other, each for good.
             events = select(_EVENTS.id).where(_EVENTS.run_id.in_(run_ids))
             connection.execute(delete(AssetEventTagsTable).where(_TAGS.event_id.in_(events)))
-            for asset, check in self._checks:  # the only index that knows of runs begins with these
+            for asset, check in checks:  # the only index that knows of runs begins with these
                 of_check = and_(_CHECKS.asset_key == asset, _CHECKS.check_name == check)
                 connection.execute(delete(AssetCheckExecutionsTable).where(of_check, _CHECKS.run_id.in_(run_ids)))
         freed = 0
@@ -142,6 +143,9 @@ class History:
             freed += _bytes([*files, *self._files_of_compute_logs(run_id)])
             # First what cannot be found by looking: a bucket of compute logs is not listed.
             self._instance.compute_log_manager.delete_logs(prefix=[run_id])
+            if isinstance(self._events, SqliteEventLogStorage):
+                # It remembers which files it made tables in, and not whether they are still there.
+                self._events._initialized_dbs.discard(run_id)
             self._instance.delete_run(run_id)
             for file in files:
                 file.unlink(missing_ok=True)
