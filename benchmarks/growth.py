@@ -106,7 +106,7 @@ class Postgres:
         with psycopg.connect(self.url, autocommit=True) as connection:
             query = "select relname, pg_total_relation_size(relid) from pg_stat_user_tables"
             return {
-                name: Size(connection.execute(f"select count(*) from {name}").fetchone()[0], used)  # type: ignore[call-overload, index] # noqa: S608
+                name: Size(connection.execute(f"select count(*) from {name}").fetchone()[0], used)  # type: ignore[index] # noqa: S608
                 for name, used in connection.execute(query).fetchall()
             }
 

@@ -2,6 +2,9 @@
 
 Dagster itself deletes a run's row, tags and events. Its check executions, its compute logs and, on SQLite, the file of
 its events stay behind, and are removed here. Which runs are to go is not decided here, but in `retention.py`.
+
+Databases do not shrink by this, but use the space again, so that they stay at the size they once had. To shrink one,
+`vacuum` (SQLite) and `vacuum full` (PostgreSQL) lock everybody out for as long as they copy it: for a person to decide.
 """
 
 from collections.abc import Iterable, Sequence

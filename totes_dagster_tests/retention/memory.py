@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 from dagster import (
+    AssetCheckExecutionContext,
     AssetCheckKey,
     AssetCheckResult,
     AssetCheckSpec,
@@ -34,16 +35,21 @@ from totes_dagster.definitions import build_defs
 from totes_dagster.retention import PruneConfig
 
 BREAK = "break"
-"""A run with this tag fails before its check is done."""
+"""A run with this tag fails before anything is done."""
 
 OWN_CHECK = AssetCheckKey(AssetKey("other"), "is_known")
+
+
+def break_down(context: AssetExecutionContext | AssetCheckExecutionContext) -> None:
+    """Fail, if the run is to."""
+    if BREAK in context.run.tags:
+        raise ValueError("broken")
 
 
 @asset(check_specs=[AssetCheckSpec("is_right", asset="table")])
 def table(context: AssetExecutionContext) -> Iterator[Any]:
     """Leaves a materialisation with a tag, an observation, a check's result, and a compute log."""
-    if BREAK in context.run.tags:
-        raise ValueError("broken")
+    break_down(context)
     context.log.info("working")
     yield AssetObservation("source")
     yield MaterializeResult(data_version=DataVersion(context.run.run_id))
@@ -51,13 +57,15 @@ def table(context: AssetExecutionContext) -> Iterator[Any]:
 
 
 @asset
-def other() -> None:
-    """Another one."""
+def other(context: AssetExecutionContext) -> None:
+    """An asset without a check of its own."""
+    break_down(context)
 
 
 @asset_check(asset=other)
-def is_known() -> AssetCheckResult:
+def is_known(context: AssetCheckExecutionContext) -> AssetCheckResult:
     """A check that has a job of its own."""
+    break_down(context)
     return AssetCheckResult(passed=True)
 
 
@@ -116,7 +124,7 @@ class Memory:
             with psycopg.connect(self.database) as connection:
                 tables = connection.execute("select relname from pg_stat_user_tables").fetchall()
                 for (name,) in tables:
-                    for row in connection.execute(f"select * from {name}"):  # type: ignore[call-overload]
+                    for row in connection.execute(f"select * from {name}"):
                         yield name, row
             return
         for file in (self.home / "history/runs.db", self.home / "history/runs/index.db"):

@@ -40,11 +40,13 @@ def dying(monkeypatch: pytest.MonkeyPatch, moment: int) -> Iterator[list[str]]:
 
     event.listen(Engine, "before_cursor_execute", before_statement)
     with monkeypatch.context() as patch:
-        for name in ("unlink", "remove", "rmdir"):
-            real = getattr(os, name)
-            patch.setattr(
-                os, name, lambda *args, real=real, **options: (pass_or_die(real.__name__), real(*args, **options))
-            )
+        for real in (os.unlink, os.remove, os.rmdir):
+
+            def remove(*args: Any, real: Any = real, **options: Any) -> None:
+                pass_or_die(real.__name__)
+                real(*args, **options)
+
+            patch.setattr(os, real.__name__, remove)
         try:
             yield passed
         finally:

@@ -85,11 +85,12 @@ def test_the_run_of_an_assets_only_materialisation_is_held(memory: Memory) -> No
     assert History(memory.instance).held() == {only, runs[-1]}
 
 
-def test_a_failed_attempt_is_held_beside_the_last_success(memory: Memory) -> None:
-    succeeded = memory.run()
-    failed = [memory.run(tags={BREAK: "yes"}) for _ in range(2)]
+@pytest.mark.parametrize("job", ["refresh", "other", "check"])
+def test_a_failed_attempt_is_held_beside_the_last_success(memory: Memory, job: str) -> None:
+    succeeded = memory.run(job)
+    failed = [memory.run(job, tags={BREAK: "yes"}) for _ in range(2)]
     assert History(memory.instance).held() == {succeeded, failed[-1]}
-    succeeded = memory.run()
+    succeeded = memory.run(job)
     assert History(memory.instance).held() == {succeeded}
 
 
@@ -119,6 +120,16 @@ def test_what_dagster_leaves_of_a_run_that_it_deletes_is_found(memory: Memory, j
     history.remove([deleted])
     assert history.leftovers() == memory.mentions(deleted) == set()
     assert memory.runs() == {kept, started}
+
+
+def test_results_of_checks_are_found_when_nothing_else_is_left(memory: Memory) -> None:
+    run = memory.run()
+    memory.run()
+    memory.instance.delete_run(run)
+    memory.instance.compute_log_manager.delete_logs(prefix=[run])
+    (memory.home / f"history/runs/{run}.db").unlink(missing_ok=True)
+    assert memory.mentions(run) == {"asset_check_executions"}
+    assert History(memory.instance).leftovers() == {run}
 
 
 def report(instance: DagsterInstance, *, runless: int) -> None:
