@@ -6,7 +6,7 @@ from typing import Any
 
 from dagster import Definitions, EnvVar, in_process_executor
 
-from totes_dagster import automation, settings
+from totes_dagster import automation, retention, settings
 from totes_dagster.alerts.sensor import alerts_sensor
 from totes_dagster.assets.ingestion import ingest
 from totes_dagster.assets.processed import processed_assets
@@ -32,9 +32,9 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> Definitions:
     return Definitions(
         assets=[*totesys_assets, ingest, *processed_assets, load],
         asset_checks=[sound_before_load, matches_source],
-        jobs=[automation.refresh, automation.reconcile],
+        jobs=[automation.refresh, automation.reconcile, retention.prune],
         sensors=[automation.totesys_changes, alerts_sensor],
-        schedules=[automation.refresh_every_15_minutes, automation.reconcile_nightly],
+        schedules=[automation.refresh_every_15_minutes, automation.reconcile_nightly, retention.prune_hourly],
         resources={**resources_from_environment(), **(resources or {})},
         # A process per step would cost 2.3 s each, nearly all of it imports.
         executor=in_process_executor,

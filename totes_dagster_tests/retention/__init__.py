@@ -1,0 +1,1 @@
+"""How old runs are removed from what Dagster keeps, on SQLite and on PostgreSQL."""
