@@ -54,7 +54,10 @@ class IngestConfig(Config):
             description=f"{table.comment} {_CAPTURED[capture_of(table)]}",
             kinds={"s3", "parquet"},
             owners=OWNERS,
-            metadata={"dagster/column_schema": column_schema(table)},
+            metadata={
+                "dagster/column_schema": column_schema(table),
+                "dagster/column_lineage": copied_lineage(key_of_source(name), table.columns),
+            },
         )
         for name, table in TABLES.items()
     ],
@@ -90,7 +93,6 @@ def ingest(
             asset_key=key_of_ingested(name),
             metadata={
                 **seen,
-                "dagster/column_lineage": copied_lineage(key_of_source(name), table.columns),
                 "batch": entry.batch,
                 "content": _content(entry, captured=captured),
                 "rows": entry.rows if captured else 0,

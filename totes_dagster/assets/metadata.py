@@ -8,7 +8,7 @@ import pyarrow as pa
 from dagster import MetadataValue, TableColumn, TableRecord, TableSchema
 from dagster import TableMetadataValue as TableOf
 
-PREVIEW = 5
+PREVIEW = 3
 """Rows of a preview."""
 
 

@@ -3,11 +3,11 @@
 from functools import partial
 from typing import Any
 
-from dagster import AssetExecutionContext, AssetIn, AssetsDefinition, Output, asset
+from dagster import AssetsDefinition, ResourceParam, asset
 from sqlalchemy import Table
 
 from totes_dagster.assets.specs import OWNERS, column_schema, key_of_ingested, key_of_processed, remodelled_lineage
-from totes_dagster.lake.store import Lake
+from totes_dagster.resources.zones import Zone
 from totes_dagster.schema.warehouse import TABLES, remodelled_columns
 from totes_dagster.stages.remodel import REMODELS, remodelled
 
@@ -18,9 +18,9 @@ def processed_asset(star: Table) -> AssetsDefinition:
 
     @asset(
         key=key_of_processed(star.name),
-        ins={name: AssetIn(key_of_ingested(name), input_manager_key="ingestion_zone") for name in remodel.inputs},
+        # Read part by part in the body, and not handed over as inputs: whole tables do not fit into memory.
+        deps=[key_of_ingested(name) for name in remodel.inputs],
         io_manager_key="processed_zone",
-        required_resource_keys={"processed_zone"},
         group_name="processed",
         description=f"{star.comment} Remodelled batch by batch by `{remodel.function.__module__.split('.')[-1]}."
         f"{remodel.function.__name__}`.\n\n{remodel.function.__doc__}",
@@ -28,13 +28,12 @@ def processed_asset(star: Table) -> AssetsDefinition:
         owners=OWNERS,
         metadata={
             "dagster/column_schema": column_schema(star, remodelled_columns(star)),
+            "dagster/column_lineage": remodelled_lineage(star),
         },
     )
-    def _remodel(context: AssetExecutionContext, **zones: Lake) -> Output[Any]:
-        (ingestion,) = set(zones.values())
+    def _remodel(ingestion_zone: ResourceParam[Zone], processed_zone: ResourceParam[Zone]) -> Any:
         # Computed part by part, as the IO manager writes them.
-        parts = partial(remodelled, star.name, ingestion, context.resources.processed_zone.lake)
-        return Output(parts, metadata={"dagster/column_lineage": remodelled_lineage(star)})
+        return partial(remodelled, star.name, ingestion_zone.lake, processed_zone.lake)
 
     return _remodel
 

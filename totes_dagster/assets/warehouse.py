@@ -39,7 +39,10 @@ from totes_dagster.stages.warehouse import LoadedTable
             owners=OWNERS,
             freshness_policy=FRESHNESS,
             tags={"star": "fact" if is_fact(star) else "dimension"},
-            metadata={"dagster/column_schema": column_schema(star)},
+            metadata={
+                "dagster/column_schema": column_schema(star),
+                "dagster/column_lineage": copied_lineage(key_of_processed(name), remodelled_columns(star)),
+            },
         )
         for name, star in TABLES.items()
     ],
@@ -65,12 +68,11 @@ def load(
     loaded, status, newest = clearly(load_waiting)
     done = {name: sum((batch.tables[name] for batch in loaded), LoadedTable()) for name in TABLES}
     context.log.info(f"The warehouse shows batch {status.batch}, the source as of {status.snapshot_at}.")
-    for name, star in TABLES.items():
+    for name in TABLES:
         yield MaterializeResult(
             asset_key=key_of_loaded(name),
             metadata={
                 "dagster/row_count": status.rows[name],
-                "dagster/column_lineage": copied_lineage(key_of_processed(name), remodelled_columns(star)),
                 "batch": status.batch,
                 "batches_loaded": len(loaded),
                 **done[name].counts(),

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from dagster import (
     AssetCheckExecutionContext,
-    AssetCheckKey,
     AssetCheckResult,
     AssetCheckSpec,
     ResourceParam,
@@ -20,32 +19,22 @@ from totes_dagster.stages.retry import retried
 from totes_dagster.stages.soundness import Soundness, soundness_of_waiting
 from totes_dagster.stages.status import loaded_batch
 
-UNIQUE = "keys_unique"
-PRESENT = "values_present"
+SOUND = "unique_and_not_null"
 
 
 @multi_asset_check(
     name="check_before_load",
     description="Reads back what was remodelled and is not loaded yet. Nothing is loaded if it is not sound.",
     specs=[
-        spec
-        for name, star in TABLES.items()
-        for spec in (
-            AssetCheckSpec(
-                UNIQUE,
-                asset=key_of_processed(name),
-                blocking=True,
-                description=f"No two rows of a batch have the same {natural_key_of(star)}.",
-            ),
-            AssetCheckSpec(
-                PRESENT,
-                asset=key_of_processed(name),
-                blocking=True,
-                description="Every row has a value for "
-                + ", ".join(column.name for column in remodelled_columns(star) if not column.nullable)
-                + ".",
-            ),
+        AssetCheckSpec(
+            SOUND,
+            asset=key_of_processed(name),
+            blocking=True,
+            description=f"No two rows of a batch have the same {natural_key_of(star)}, and every row has a value for "
+            + ", ".join(column.name for column in remodelled_columns(star) if not column.nullable)
+            + ".",
         )
+        for name, star in TABLES.items()
     ],
     can_subset=True,
 )
@@ -56,45 +45,38 @@ def sound_before_load(
     processed_zone: ResourceParam[Zone],
 ) -> Iterator[AssetCheckResult]:
     """Look at all that waits to be loaded."""
-    selected = context.selected_asset_check_keys
-    names = [name for name in TABLES if any(key.asset_key == key_of_processed(name) for key in selected)]
+    asked_for = {key.asset_key for key in context.selected_asset_check_keys}
 
     def look() -> dict[str, Soundness]:
         loaded = loaded_batch(warehouse.database(), warehouse.warehouse_schema)
         ingestion, processed = ingestion_zone.lake, processed_zone.lake
-        return {name: soundness_of_waiting(TABLES[name], loaded, ingestion, processed) for name in names}
+        return {
+            name: soundness_of_waiting(star, loaded, ingestion, processed)
+            for name, star in TABLES.items()
+            if key_of_processed(name) in asked_for
+        }
 
     found = clearly(lambda: retried("Check", look))
     context.log.info(f"Read back {sum(waiting.rows for waiting in found.values()):,} rows that wait to be loaded.")
-    for name, waiting in found.items():
-        for result in star_results(name, waiting):
-            if AssetCheckKey(key_of_processed(name), str(result.check_name)) in selected:
-                yield result
+    yield from (star_result(name, waiting) for name, waiting in found.items())
 
 
-def star_results(name: str, waiting: Soundness) -> Iterator[AssetCheckResult]:
+def star_result(name: str, waiting: Soundness) -> AssetCheckResult:
     """What was found of one star table."""
-    yield AssetCheckResult(
-        check_name=UNIQUE,
+    wrongs = [f"{column} has no value in {rows:,} rows" for column, rows in waiting.nulls.items()]
+    if waiting.repeated:
+        keys = ", ".join(waiting.repeated_keys)
+        wrongs.append(f"{waiting.repeated:,} rows share their key with another, such as {keys}")
+    if wrongs:
+        said = f"{'; '.join(wrongs)}."
+    elif waiting.batches:
+        said = f"{waiting.rows:,} rows of {waiting.batches:,} batches wait to be loaded, and all are sound."
+    else:
+        said = "Nothing waits to be loaded."
+    return AssetCheckResult(
+        check_name=SOUND,
         asset_key=key_of_processed(name),
-        passed=not waiting.repeated,
-        description=f"{waiting.repeated:,} rows share their key with another, such as "
-        f"{', '.join(waiting.repeated_keys)}."
-        if waiting.repeated
-        else _sound(waiting, "each key is there once"),
-        metadata={"rows": waiting.rows, "repeated": waiting.repeated},
+        passed=not wrongs,
+        description=said,
+        metadata={"rows": waiting.rows, "repeated": waiting.repeated, "nulls": waiting.nulls.total()},
     )
-    yield AssetCheckResult(
-        check_name=PRESENT,
-        asset_key=key_of_processed(name),
-        passed=not waiting.nulls,
-        description="; ".join(f"{column} has no value in {rows:,} rows" for column, rows in waiting.nulls.items())
-        or _sound(waiting, "no value is missing"),
-        metadata={"rows": waiting.rows, "nulls": waiting.nulls.total()},
-    )
-
-
-def _sound(waiting: Soundness, said: str) -> str:
-    if not waiting.batches:
-        return "Nothing waits to be loaded."
-    return f"In {waiting.rows:,} rows of {waiting.batches:,} batches that wait to be loaded, {said}."

@@ -58,7 +58,7 @@ def test_one_processed_asset_can_be_materialised_with_its_checks(graph: Graph) -
     graph.materialise(*(f"ingestion/{name}" for name in totesys.TABLES))
     result = graph.materialise("processed/dim_staff")
     assert set(metadata_of(result)) == {"processed/dim_staff"}
-    assert {check.check_name for check in result.get_asset_check_evaluations()} == {"keys_unique", "values_present"}
+    assert {check.check_name for check in result.get_asset_check_evaluations()} == {"unique_and_not_null"}
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_a_change_is_counted_where_it_went_and_nowhere_else(graph: Graph) -> Non
 
 
 def test_every_column_says_where_it_comes_from(graph: Graph) -> None:
-    said = metadata_of(graph.run())
+    said = {spec.key.to_user_string(): spec.metadata for spec in graph.definitions.resolve_all_asset_specs()}
     for name, table in totesys.TABLES.items():
         assert lineage(said[f"ingestion/{name}"]) == {
             (column.name, f"totesys/{name}", column.name) for column in table.columns
@@ -185,7 +185,7 @@ def test_every_materialisation_says_as_of_when_how_late_how_long_it_took_and_how
     )
     for asset, metadata in said.items():
         assert metadata["seconds"] >= 0
-        assert 0 < len(metadata["preview"].records) <= 5, asset
+        assert 0 < len(metadata["preview"].records) <= 3, asset
 
 
 def previewed(metadata: Mapping[str, Any]) -> list[Mapping[str, Any]]:
