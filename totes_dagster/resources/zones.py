@@ -18,9 +18,9 @@ from totes_dagster.stages.retry import retried
 class Zone(ConfigurableIOManager):
     """One zone of the lake, in a bucket or a folder.
 
-    Assets stored in the zone hand over how to compute the parts that are missing; they are computed and written one at a
-    time, each with a conditional create, and what is missing then is computed again where writing failed for a moment.
-    An asset that takes one of them as an input gets the zone itself, to read from part by part, and no rows.
+    Assets stored in the zone hand over how to compute the parts that are missing; these are computed and written one at
+    a time, each with a conditional create, and what is missing then is computed again where writing failed for a
+    moment. An asset that takes one of them as an input gets the zone itself, to read from part by part, and no rows.
     """
 
     zone: str = Field(description="`ingestion` or `processed`.")

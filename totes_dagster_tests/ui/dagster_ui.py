@@ -30,18 +30,16 @@ new MutationObserver(() => {
 
 
 _COLUMN_LINEAGE = """
-query ColumnLineage($key: AssetKeyInput!) {
-    assetNodeOrError(assetKey: $key) {
-        ... on AssetNode {
-            assetMaterializations(limit: 1) {
-                metadataEntries {
-                    ... on TableColumnLineageMetadataEntry {
-                        lineage { columnName columnDeps { assetKey { path } columnName } }
-                    }
-                }
-            }
+query Lineage($key: AssetKeyInput!) {
+  assetNodeOrError(assetKey: $key) {
+    ... on AssetNode {
+      metadataEntries {
+        ... on TableColumnLineageMetadataEntry {
+          lineage { columnName columnDeps { assetKey { path } columnName } }
         }
+      }
     }
+  }
 }
 """
 
@@ -187,16 +185,15 @@ class DagsterUI:
         self.page.get_by_role("button", name=re.compile("^view_list Metadata")).evaluate("it => it.scrollIntoView()")
 
     def column_lineage(self, key: str, column: str) -> list[str]:
-        """The columns that a column of an asset was made of when it was materialised last.
+        """The columns that a column of an asset is made of.
 
         Of its API: the open-source UI is given the lineage of columns, and does not show it.
         """
         variables = {"key": {"path": key.split("/")}}
         answer = self.page.request.post("/graphql", data={"query": _COLUMN_LINEAGE, "variables": variables}).json()
-        (materialization,) = answer["data"]["assetNodeOrError"]["assetMaterializations"]
         return [
             "/".join([*source["assetKey"]["path"], source["columnName"]])
-            for entry in materialization["metadataEntries"]
+            for entry in answer["data"]["assetNodeOrError"]["metadataEntries"]
             for found in entry.get("lineage", [])
             if found["columnName"] == column
             for source in found["columnDeps"]

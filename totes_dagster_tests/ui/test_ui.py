@@ -13,20 +13,20 @@ pytestmark = pytest.mark.ui
 # What the platform calls things in the UI.
 
 GROUPS = {"totesys": 11, "ingestion": 11, "processed": 11, "warehouse": 11}
-AUTOMATION = ["totesys_changes", "alerts", "refresh_every_15_minutes", "reconcile_nightly"]
+AUTOMATION = ["totesys_changes", "alerts", "refresh_every_15_minutes", "reconcile_nightly", "prune_hourly"]
 SENSOR = "totesys_changes"
 
 FACT = "warehouse/fact_sales_order"
 DESCRIPTION = "One row per version of a sales order that the platform has seen."
-METADATA = ["batch", "new", "changed", "deleted", "quarantined"]
+METADATA = ["batch", "new", "changed", "deleted", "quarantined", "seconds", "lag_seconds", "preview"]
 COLUMNS = {
     "sales_order_id": ["integer", "Number of the sales order."],
-    "unit_price": ["numeric(10,2)", "Price of one bag, in the order's currency."],
+    "unit_price": ["numeric(10,2)", "Price of one bag, in the order's currency. From sales_order.unit_price."],
     "currency_id": ["references dim_currency", "Currency of the order."],
 }
 UPSTREAM = "processed / fact_sales_order"
 LINEAGE = ("unit_price", "processed/fact_sales_order/unit_price")
-CHECKS = ["rows_accounted_for", "nothing_in_quarantine"]
+CHECKS = ["rows_accounted_for", "nothing_in_quarantine", "stamps_recent"]
 
 BREAK = "alter table currency rename column currency_code to code"
 MEND = "alter table currency rename column code to currency_code"
