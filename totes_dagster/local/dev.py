@@ -44,6 +44,16 @@ WORKSPACE = {
 """Of the project's `workspace.yaml` it differs by the code server, which is a warm one."""
 
 
+_STORAGE = """\
+storage:
+  custom:
+    module: totes_dagster.local.dagster_storage
+    class: QuickSqliteStorage
+    config:
+      base_dir: {}
+"""
+
+
 class DevelopmentServerError(TotesError):
     """Dagster did not start, or ended by itself."""
 
@@ -110,7 +120,7 @@ def _dagster(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """`dagster dev`, started and answering; stopped at the end of the block."""
     dagster_home = home / "dagster"
     dagster_home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (dagster_home / "dagster.yaml").write_bytes(files("totes_dagster.local").joinpath("dagster.yaml").read_bytes())
+    configure(dagster_home)
     workspace = dagster_home / "workspace.yaml"
     workspace.write_text(json.dumps(WORKSPACE))  # JSON is YAML
     ui = {settings.UI_URL: f"http://{_HOST}:{port}"}
@@ -137,6 +147,13 @@ def _dagster(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)  # with its webserver, daemon and code server
             process.wait()
+
+
+def configure(dagster_home: Path) -> None:
+    """Write `dagster.yaml`: the one beside this module, with the storage, whose place no file can know beforehand."""
+    settings_of_all = files("totes_dagster.local").joinpath("dagster.yaml").read_text()
+    storage = _STORAGE.format(json.dumps(str(dagster_home.resolve())))
+    (dagster_home / "dagster.yaml").write_text(f"{settings_of_all}\n{storage}")
 
 
 def _prepare_storage(dagster_home: Path) -> None:

@@ -3,7 +3,6 @@
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from importlib.resources import files
 from pathlib import Path
 
 import boto3
@@ -14,7 +13,7 @@ from moto.server import ThreadedMotoServer
 from totes_dagster import automation
 from totes_dagster.database import Database
 from totes_dagster.lake.store import Lake
-from totes_dagster.local.dev import WORKSPACE, _prepare_storage
+from totes_dagster.local.dev import WORKSPACE, _prepare_storage, configure
 from totes_dagster.local.seeding import create_schema, seed
 from totes_dagster.platform import Platform
 from totes_dagster_tests.end_to_end.dagster_at_work import Dagster
@@ -77,7 +76,7 @@ def dagster(company: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(automation, "_LOOK_FOR", 0.0)
     home = tmp_path / "dagster"
     home.mkdir()
-    (home / "dagster.yaml").write_bytes(files("totes_dagster.local").joinpath("dagster.yaml").read_bytes())
+    configure(home)
     _prepare_storage(home)
     (home / "workspace.yaml").write_text(json.dumps(WORKSPACE))
     with DagsterInstance.from_config(str(home)) as instance:
