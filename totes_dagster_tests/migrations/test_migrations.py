@@ -84,11 +84,12 @@ def test_every_fact_has_its_current_view_with_the_same_columns(empty: Database) 
     migrate(empty, "public")
     with empty.connect() as connection:
         rows = connection.execute(
-            "select table_name, array_agg(column_name::text order by ordinal_position) from information_schema.columns "
+            "select table_name, array_agg(column_name::text) from information_schema.columns "
             "where table_name like 'current_%' and table_schema = 'public' group by 1"
         ).fetchall()
-    assert dict(rows) == {
-        warehouse.current_view_of(fact): [column.name for column in fact.columns] for fact in warehouse.FACTS.values()
+    # In whatever order: a view that is replaced can get new columns at its end only.
+    assert {view: sorted(columns) for view, columns in rows} == {
+        warehouse.current_view_of(fact): sorted(fact.columns.keys()) for fact in warehouse.FACTS.values()
     }
 
 
