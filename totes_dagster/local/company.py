@@ -183,8 +183,15 @@ class Company:
     ) -> pa.Table:
         """Rows of an event table, its numbers turned into what each column is declared to hold."""
         schema = arrow_schema(totesys.TABLES[name].columns)
-        columns = (values[field.name] if rows is None else values[field.name][rows] for field in schema)
-        return pa.table([self._column(field, column) for field, column in zip(schema, columns, strict=True)], schema)
+        kept = {column: numbers if rows is None else numbers[rows] for column, numbers in values.items()}
+        count = len(kept[schema.names[0]])
+        # A nullable column of which the company knows nothing is null, as `_reference_table` has it too.
+        unknown = {field.name for field in schema if field.nullable} - kept.keys()
+        columns = [
+            pa.nulls(count, field.type) if field.name in unknown else self._column(field, kept[field.name])
+            for field in schema
+        ]
+        return pa.table(columns, schema)
 
     def _column(self, field: pa.Field, values: npt.NDArray[Any]) -> pa.Array:
         if pa.types.is_decimal(field.type):

@@ -95,13 +95,13 @@ def _migrate(connection: psycopg.Connection, schema: str) -> str | None:
                 f"The warehouse's schema {schema} is at revision {before}, which this version of the platform does not "
                 f"know; it knows {', '.join(_REVISIONS)}. Upgrade the platform."
             )
-        _check(connection, schema, adopting=True)
+        _check(connection, schema, migrated=False)
         if before is None:
             _let_hold_any_text(connection, schema)
         config.attributes["connection"] = bound
         with _ALEMBIC:
             command.upgrade(config, "head")
-        _check(connection, schema, adopting=False)
+        _check(connection, schema, migrated=True)
         _describe(connection)
     return before
 
@@ -171,8 +171,8 @@ def _let_hold_any_text(connection: psycopg.Connection, schema: str) -> None:
         )
 
 
-def _check(connection: psycopg.Connection, schema: str, *, adopting: bool) -> None:
-    """Compare the warehouse with the declaration; where adopting, tables and our own columns may be missing."""
+def _check(connection: psycopg.Connection, schema: str, *, migrated: bool) -> None:
+    """Compare the warehouse with the declaration; before migrating, what a migration may add can still be missing."""
     rows = connection.execute(
         """
         select relname, attname, format_type(atttypid, null), format_type(atttypid, atttypmod),
@@ -188,11 +188,11 @@ def _check(connection: psycopg.Connection, schema: str, *, adopting: bool) -> No
     for table, column, *type_ in rows:
         found.setdefault(table, {})[column] = (type_[0], type_[1], type_[2])
     for name, table in warehouse.TABLES.items():
-        if name not in found and adopting:
+        if name not in found and not migrated:
             continue
         for column in table.columns:
             if column.name not in found.get(name, {}):
-                if adopting and column.name in {"is_deleted", "batch"}:
+                if not migrated:
                     continue
                 raise WarehouseSchemaError(
                     f"The warehouse's {name} has no column {column.name}. Rename what is in the way of it, or set "

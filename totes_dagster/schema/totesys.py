@@ -54,6 +54,7 @@ def _column(
     references: str | None = None,
     personal: bool = False,
 ) -> Column[Any]:
+    """A column; nullable also where the source had it only later than the first batch, which has no value for it."""
     constraints = [ForeignKey(references, onupdate="CASCADE")] if references else []
     info = {"personal": personal}
     return Column(name, type_, *constraints, nullable=nullable, unique=unique, comment=description, info=info)

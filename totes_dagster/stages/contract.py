@@ -14,6 +14,9 @@ from totes_dagster.lake.catalogue import Catalogue, SourceColumn
 from totes_dagster.schema.sql import sql_type
 from totes_dagster.schema.totesys import TABLES, key_of, metadata
 
+UNDECLARED = "undeclared"
+"""Folder of the ingestion zone in which tables lie that nobody declared."""
+
 _TEXT = {"text", "character varying", "character"}
 _INTEGERS = {"smallint", "integer", "bigint"}
 

@@ -4,7 +4,7 @@ So one value that nobody expected neither stops a batch nor changes on its way; 
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from decimal import Decimal
 
@@ -63,6 +63,37 @@ def unfit_column(misfits: dict[str, Misfits], rows: int) -> pa.Array:
     if not by_row:
         return pa.nulls(rows, pa.string())
     return pa.array([json.dumps(by_row[row]) if row in by_row else None for row in range(rows)], pa.string())
+
+
+def as_declared_since(rows: pa.Table, schema: pa.Schema, late: Collection[str]) -> pa.Table:
+    """Rows that were ingested before some of their columns were declared, as if they had been declared then.
+
+    Args:
+        rows: with the column `UNFIT`.
+        schema: of the declared columns.
+        late: those that rows may lack, for the source did not have them yet, or hold in the types that they came in.
+            All others stay as they are.
+    """
+    misfits: dict[str, Misfits] = {}
+    for name in late:
+        type_ = schema.field(name).type
+        if name not in rows.column_names:
+            rows = rows.append_column(name, pa.nulls(rows.num_rows, type_))
+        elif rows.schema.field(name).type != type_:
+            with suppress(pa.ArrowNotImplementedError):  # of another kind altogether
+                arrived = rows.column(name).combine_chunks()
+                exact = arrived.cast(pa.string()) if pa.types.is_decimal(type_) else arrived
+                values, misfits[name] = fitted(exact, type_)
+                rows = rows.set_column(rows.column_names.index(name), name, values)
+    if any(misfits.values()):
+        told = unfit_column(misfits, rows.num_rows).to_pylist()
+        both = [_joined(old, new) for old, new in zip(rows.column(UNFIT).to_pylist(), told, strict=True)]
+        rows = rows.set_column(rows.column_names.index(UNFIT), UNFIT, pa.array(both, pa.string()))
+    return rows.select([name for name in (*schema.names, UNFIT) if name in rows.column_names])
+
+
+def _joined(old: str | None, new: str | None) -> str | None:
+    return json.dumps(json.loads(old) | json.loads(new)) if old and new else old or new
 
 
 def _decimal(number: Decimal, type_: pa.DataType) -> pa.Scalar | None:

@@ -19,7 +19,7 @@ from totes_dagster.lake.manifest import Census, Manifest, Part, TableEntry
 from totes_dagster.lake.store import Lake
 from totes_dagster.schema.totesys import TABLES, Capture, capture_of
 from totes_dagster.stages.capture import TableCapture, capture_of_table, horizon_of, none_gone, was_restarted
-from totes_dagster.stages.contract import Deviation, deviations_of, has_unique_keys, see_that_it_holds
+from totes_dagster.stages.contract import UNDECLARED, Deviation, deviations_of, has_unique_keys, see_that_it_holds
 from totes_dagster.stages.fitting import UNFIT
 from totes_dagster.stages.follower import Follower, follower_of
 from totes_dagster.stages.progress import Progress, silent
@@ -231,7 +231,7 @@ def _capture(
 
 def _folder_of(table: str) -> str:
     """Where a table's parts lie. New ones can have any name, also one that is ours or no name of a folder."""
-    return table if table in TABLES else f"undeclared/{quote(table, safe='').replace('.', '%2E')}"
+    return table if table in TABLES else f"{UNDECLARED}/{quote(table, safe='').replace('.', '%2E')}"
 
 
 def _counted(chunks: Iterator[pa.RecordBatch], table: str, progress: Progress) -> Iterator[pa.RecordBatch]:

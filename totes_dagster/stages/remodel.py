@@ -18,7 +18,8 @@ from totes_dagster.model import calendar, dimensions, facts
 from totes_dagster.model.frames import to_frame, to_table
 from totes_dagster.schema import totesys, warehouse
 from totes_dagster.schema.arrow import arrow_schema
-from totes_dagster.stages.fitting import UNFIT
+from totes_dagster.stages.contract import UNDECLARED
+from totes_dagster.stages.fitting import UNFIT, as_declared_since
 from totes_dagster.stages.progress import Progress, silent
 from totes_dagster.stages.quarantine import set_aside, sound_rows
 from totes_dagster.stages.streams import described
@@ -252,6 +253,12 @@ def _in_microseconds(rows: pa.Table) -> pa.Table:
     return rows.cast(pa.schema([field.with_type(type_) for field, type_ in zip(rows.schema, types, strict=True)]))
 
 
+def _declared_late(name: str, part: Part) -> list[str]:
+    """The columns of a source table that a part of it may be older than the declaration of."""
+    columns = totesys.TABLES[name].columns
+    return [column.name for column in columns if column.nullable or part.path.startswith(f"{UNDECLARED}/")]
+
+
 def _read(ingestion: Lake, name: str, parts: tuple[Part, ...]) -> pa.Table:
     schema = arrow_schema(totesys.TABLES[name].columns)
     # Nothing is promised by the source's constraints, which it may drop.
@@ -259,6 +266,7 @@ def _read(ingestion: Lake, name: str, parts: tuple[Part, ...]) -> pa.Table:
     pieces = [_with_unfit(schema.empty_table())]
     for part in parts:
         piece = _with_unfit(_in_microseconds(ingestion.read_part(part.path, columns=[*schema.names, UNFIT])))
+        piece = as_declared_since(piece, schema, _declared_late(name, part))
         found = piece.schema.remove_metadata()
         if found.names[:-1] != schema.names or found.types[:-1] != schema.types:
             raise PartSchemaError(

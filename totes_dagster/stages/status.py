@@ -102,13 +102,14 @@ def _newest(connection: psycopg.Connection, schema: str, table: Table, limit: in
 def _counted(schema: str, table: Table) -> sql.Composed:
     """One scan of a star table: its name, its rows, its placeholders, and its newest stamp."""
     required = [column.name for column in table.columns if isinstance(column.type, String) and not column.nullable]
+    may_be_made_up = required and not warehouse.is_fact(table)
     made_up = sql.SQL("({}) = ({})").format(
         sql.SQL(", ").join(map(sql.Identifier, required)),
         sql.SQL(", ").join([sql.Literal(warehouse.UNKNOWN)] * len(required)),
     )
     return sql.SQL("select {}, count(*), {}, {} from {}").format(
         sql.Literal(table.name),
-        sql.SQL("0") if warehouse.is_fact(table) else sql.SQL("count(*) filter (where {})").format(made_up),
+        sql.SQL("count(*) filter (where {})").format(made_up) if may_be_made_up else sql.SQL("0"),
         sql.SQL("max(last_updated_date + last_updated_time)" if warehouse.is_fact(table) else "null::timestamp"),
         sql.Identifier(schema, table.name),
     )

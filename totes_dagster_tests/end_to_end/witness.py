@@ -1,5 +1,6 @@
 """A company whose every refresh is judged: by the values that the warehouse shows, its quarantine, and its accounts."""
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,5 +75,5 @@ class Witness:
             rows = processed.read_part(part, columns=[f"{table}_id", "reason"]).to_pylist()
             if (key, reason) not in [(row[f"{table}_id"], row["reason"]) for row in rows]:
                 yield f"{table} {key} is not in {part}."
-            if not part.startswith(f"quarantine/{table}/v1/batch={batch:010}/"):
+            if not re.match(rf"quarantine/{table}/v\d+/batch={batch:010}/", part):
                 yield f"{table} {key} of batch {batch} is in {part}."

@@ -1,7 +1,7 @@
 """The warehouse's declaration against the schema that queries are written for."""
 
 import pytest
-from sqlalchemy import Column, Table
+from sqlalchemy import Column, String, Table
 
 from totes_dagster.schema import totesys, warehouse
 from totes_dagster.stages.remodel import REMODELS
@@ -94,6 +94,15 @@ def test_only_what_the_load_fills_in_is_not_remodelled(star: Table) -> None:
     else:
         assert remodelled == [column.name for column in star.columns]
         assert warehouse.natural_key_of(star) == star.primary_key.columns[0].name
+
+
+@pytest.mark.parametrize("star", warehouse.DIMENSIONS.values(), ids=lambda star: star.name)
+def test_a_dimension_that_facts_refer_to_can_have_a_placeholder(star: Table) -> None:
+    referred_to = {key.column.table for fact in warehouse.FACTS.values() for key in fact.foreign_keys}
+    if star in referred_to - {warehouse.dim_date}:
+        text = [column for column in star.columns if isinstance(column.type, String) and not column.nullable]
+        assert text
+        assert all(column.nullable or column.primary_key or column in text for column in star.columns)
 
 
 def test_every_fact_has_a_view_of_its_current_state() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from totes_dagster.stages.fitting import UNFIT, fitted, unfit_column
+from totes_dagster.stages.fitting import UNFIT, as_declared_since, fitted, unfit_column
 
 MONEY = pa.decimal128(10, 2)
 STAMP = pa.timestamp("us")
@@ -178,3 +178,61 @@ def test_where_everything_fits_the_column_says_nothing() -> None:
 
 def test_no_column_of_the_source_can_have_the_name_of_ours() -> None:
     assert len(UNFIT.encode()) > 63  # the longest name that PostgreSQL has
+
+
+# Columns that were declared after their values were ingested
+
+DECLARED = pa.schema([("id", pa.int32()), ("price", MONEY), ("size", pa.int32()), ("note", pa.string())])
+LATE = ["price", "size", "note"]
+
+
+def test_what_was_ingested_before_it_was_declared_is_read_as_if_it_had_been() -> None:
+    rows = pa.table(
+        {
+            "size": pa.array([3, None], pa.int16()),
+            "price": ["1.5", "2"],
+            "id": pa.array([1, 2], pa.int32()),
+            UNFIT: pa.nulls(2, pa.string()),
+        }
+    )
+    read = as_declared_since(rows, DECLARED, LATE)
+    assert read.schema == DECLARED.append(pa.field(UNFIT, pa.string()))
+    assert read.to_pylist() == [
+        {"id": 1, "price": Decimal("1.50"), "size": 3, "note": None, UNFIT: None},
+        {"id": 2, "price": Decimal("2.00"), "size": None, "note": None, UNFIT: None},
+    ]
+
+
+def test_a_value_that_the_later_declaration_cannot_hold_is_told_beside_those_told_before() -> None:
+    before = json.dumps({"id": "is null"})
+    rows = pa.table(
+        {
+            "id": pa.array([None, 2, 3], pa.int32()),
+            "price": ["NaN", "2", "1.005"],
+            "size": pa.array([2**31, 2**31, 1], pa.int64()),
+            UNFIT: [before, None, None],
+        }
+    )
+    read = as_declared_since(rows, DECLARED, LATE).to_pylist()
+    assert [json.loads(row[UNFIT]) for row in read] == [
+        {
+            "id": "is null",
+            "price": "is NaN, which decimal128(10, 2) cannot hold",
+            "size": "is 2147483648, which int32 cannot hold",
+        },
+        {"size": "is 2147483648, which int32 cannot hold"},
+        {"price": "is 1.005, which decimal128(10, 2) cannot hold"},
+    ]
+    assert [(row["price"], row["size"]) for row in read] == [(None, None), (Decimal("2.00"), None), (None, 1)]
+
+
+def test_columns_that_are_not_late_and_values_of_another_kind_stay_as_they_are() -> None:
+    rows = pa.table(
+        {
+            "id": pa.array([1], pa.int64()),
+            "size": pa.array([[1]], pa.list_(pa.int32())),
+            UNFIT: pa.nulls(1, pa.string()),
+        }
+    )
+    read = as_declared_since(rows, DECLARED, ["size"])
+    assert read.schema == rows.schema

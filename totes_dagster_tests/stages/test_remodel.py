@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable
 from datetime import datetime, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +267,31 @@ def test_a_source_part_of_another_schema_is_refused_with_what_was_expected(
     expected = f"(?s){DESIGN}.*does not have the columns of design.*Found: .*Expected: design_id int32, created_at"
     with pytest.raises(PartSchemaError, match=expected):
         next(remodelled("dim_design", lake, lake))
+
+
+def test_a_source_part_from_before_a_nullable_column_has_none_of_its_values(lake: Lake) -> None:
+    rows = ingested("department", [{"location": "Leeds"}]).drop_columns(["location"])
+    assert lake.create_part("department/batch=0000000001/part-00000", rows)
+    assert lake.create_part("staff/batch=0000000001/part-00000", ingested("staff", [{}]))
+    committed(lake, {})
+    ((_, done),) = remodelled("dim_staff", lake, lake)
+    assert done.rows.column("location").to_pylist() == ["Unknown"]
+
+
+def test_a_source_part_from_before_its_table_was_declared_is_read_in_the_declared_types(lake: Lake) -> None:
+    path = "undeclared/payment/batch=0000000001/part-00000"
+    rows = ingested("payment", [{"payment_amount": Decimal("2.50")}])
+    as_it_came = pa.schema(
+        field.with_type({pa.decimal128(10, 2): pa.string(), pa.int32(): pa.int64()}.get(field.type, field.type))
+        for field in rows.schema
+    )
+    assert lake.create_part(path, rows.cast(as_it_came))
+    first = manifest({})
+    entry = first.tables["payment"]
+    late = entry.model_copy(update={"parts": (entry.parts[0].model_copy(update={"path": path}),)})
+    assert BatchLog(lake).commit(first.model_copy(update={"tables": first.tables | {"payment": late}}))
+    ((_, done),) = remodelled("fact_payment", lake, lake)
+    assert done.rows.column("payment_amount").to_pylist() == [Decimal("2.50")]
 
 
 def test_the_order_of_columns_in_a_source_part_does_not_matter(lake: Lake) -> None:
