@@ -87,7 +87,7 @@ def reconcile_results(reconciled: Reconciled) -> Iterator[AssetCheckResult]:
                 "still_differing": left.count,
                 "key_ranges": found.ranges,
                 "key_ranges_descended": found.ranges_descended,
-                **({"sample": table_of([{"difference": text} for text in found.samples])} if found.samples else {}),
+                **({"sample": table_of([{"difference": text} for text in found.discreet])} if found.discreet else {}),
             },
         )
 

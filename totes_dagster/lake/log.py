@@ -24,6 +24,19 @@ class BatchLog:
         """Number of the newest batch, 0 before the first."""
         return last_where(self.has)
 
+    def see_that_head_is_last(self, head: int) -> None:
+        """Refuse a log whose head is followed by a gap: the batch that comes next would take a lost one's place.
+
+        Args:
+            head: what `head` said.
+
+        Raises:
+            ManifestMissingError: the next manifest is missing, and the one after it is not.
+        """
+        # In this order: a batch that others commit meanwhile is there before the one after it.
+        if self.has(head + 2) and not self.has(head + 1):
+            raise self._missing(head + 1)
+
     def has(self, batch: int) -> bool:
         """Whether a batch is committed."""
         return batch in self._read or self.lake.exists(manifest_path(batch))
@@ -51,9 +64,7 @@ class BatchLog:
             path = manifest_path(batch)
             data = self.lake.read(path)
             if data is None:
-                raise ManifestMissingError(
-                    f"The manifest {path} is missing from {self.lake.url}. Restore it from the bucket's versions."
-                )
+                raise self._missing(batch)
             content = data.to_pybytes()
             manifest = Manifest.from_json(content, path)
             if manifest.batch != batch:
@@ -63,6 +74,10 @@ class BatchLog:
                 )
             self._read[batch] = manifest, hashlib.sha256(content).hexdigest()
         return self._read[batch]
+
+    def _missing(self, batch: int) -> ManifestMissingError:
+        where = f"{manifest_path(batch)} is missing from {self.lake.url}"
+        return ManifestMissingError(f"The manifest {where}. Restore it from the bucket's versions.")
 
 
 def last_where(holds: Callable[[int], bool]) -> int:

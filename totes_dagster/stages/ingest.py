@@ -88,8 +88,13 @@ def ingest(source: Database, lake: Lake, *, recapture: Collection[str] = (), pro
 
 
 def newest_batch(log: BatchLog) -> Manifest | None:
-    """The manifest that the next batch follows; it must be read before the source's snapshot is taken."""
+    """The manifest that the next batch follows; it must be read before the source's snapshot is taken.
+
+    Raises:
+        ManifestMissingError: it is missing, though later ones exist.
+    """
     head = log.head()
+    log.see_that_head_is_last(head)
     return log.manifest(head) if head else None
 
 

@@ -111,6 +111,18 @@ def test_a_reconciliation_warns_of_what_differed_and_repairs_it(graph: Graph, da
     assert failed(checks_of(graph.run("reconcile"))) == {}
 
 
+def test_a_sample_of_differences_does_not_show_what_is_personal(graph: Graph) -> None:
+    graph.run()
+    graph.ask(
+        "update analytics.dim_staff set last_name = 'Somebody', location = 'Nowhere' where staff_id = 1 returning 1"
+    )
+    checks = checks_of(graph.run("reconcile"))
+    ((row,),) = [sample(checks["warehouse/dim_staff matches_source"])]
+    assert "last_name is another in the source" in row["difference"]
+    assert "location is 'Nowhere' in the warehouse" in row["difference"]
+    assert "Somebody" not in row["difference"]
+
+
 def test_history_that_somebody_removed_is_an_error_that_no_reconciliation_repairs(graph: Graph) -> None:
     graph.run()
     graph.change("update sales_order set units_sold = units_sold + 1 where sales_order_id = 7")

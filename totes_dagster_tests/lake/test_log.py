@@ -98,3 +98,21 @@ def test_a_manifest_under_another_batchs_number_is_refused(lake: Lake, damage: D
     damage(manifest_path(2), MANIFEST.to_json())
     with pytest.raises(ManifestDamagedError, match=r"batches/0000000002\.json in .* says it is batch 1\."):
         BatchLog(lake).manifest(2)
+
+
+@pytest.mark.parametrize("lost", [1, 3, 7])
+def test_a_lost_batch_is_not_taken_for_the_next_one(lake: Lake, lost: int) -> None:
+    """These are the ones that the search for the newest asks for."""
+    log = BatchLog(lake)
+    commit(log, *(batch for batch in range(1, lost + 3) if batch != lost))
+    assert log.head() == lost - 1
+    with pytest.raises(ManifestMissingError, match=manifest_path(lost)):
+        BatchLog(lake).see_that_head_is_last(lost - 1)
+
+
+def test_a_log_without_a_gap_is_continued_also_while_others_commit(lake: Lake) -> None:
+    log = BatchLog(lake)
+    log.see_that_head_is_last(0)
+    commit(log, 1, 2, 3)
+    for head in (0, 1, 2, 3):
+        log.see_that_head_is_last(head)
