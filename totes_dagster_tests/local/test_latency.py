@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from dagster import DagsterInstance
+from dagster import AssetKey, DagsterInstance
 from psycopg.conninfo import make_conninfo
 from rich.console import Console
 
@@ -196,11 +196,12 @@ def test_a_run_of_dagster_that_brought_a_change_is_found(graph: Graph, tmp_path:
             (change,) = measure(graph.platform, changes=1, pauses=AT_ONCE, timeout=PATIENCE)
         (found,) = with_run([change], home)
         assert found.run is not None
-        run_id = next(
-            record.dagster_run.run_id
-            for record in instance.get_run_records()
-            for event in instance.all_logs(record.dagster_run.run_id)
-            if f"Committed batch {change.batch}," in event.user_message
+        ingested = instance.fetch_materializations(AssetKey(["ingestion", "staff"]), limit=1000).records
+        (run_id,) = (
+            record.run_id
+            for record in ingested
+            for metadata in [record.asset_materialization.metadata if record.asset_materialization else {}]
+            if metadata["batch"].value == change.batch and metadata["rows"].value
         )
     assert found.run.run_id == run_id
     assert replace(found, run=None) == change

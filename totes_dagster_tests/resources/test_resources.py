@@ -19,7 +19,10 @@ from totes_dagster.stages.remodel import Remodelled, StarPart
 
 Parts = Iterator[tuple[StarPart, Remodelled]]
 
-ROWS = pa.table({"design_id": pa.array([1, 2], pa.int32())})
+ROWS = pa.table(
+    {"design_id": pa.array([1, 2], pa.int32())}
+    | {name: ["a", "b"] for name in ("design_name", "file_location", "file_name")}
+)
 
 
 @pytest.fixture
@@ -73,9 +76,11 @@ def test_a_zone_writes_part_by_part_and_says_what(zone: Zone) -> None:
             yield part(batch, number), Remodelled(ROWS, ROWS.slice(0, number))
 
     metadata = said(zone, parts)
-    size = metadata.pop("bytes")
+    size, seconds, preview = (metadata.pop(name) for name in ("bytes", "seconds", "preview"))
     assert metadata == {"batches": "3, 4", "batch": 4, "rows": 6, "quarantined": 1, "parts": 3}
     assert size > 0
+    assert seconds >= 0
+    assert [record.data["design_id"] for record in preview.records] == ["1", "2"]
     # Each is written before the next is computed.
     assert [len(paths) for paths in written] == [0, 1, 2]
     assert zone.lake.read_part("dim_design/batch=4/part-0").equals(ROWS)
@@ -86,7 +91,9 @@ def test_a_zone_writes_part_by_part_and_says_what(zone: Zone) -> None:
 
 def test_a_zone_that_lacks_nothing_says_so(zone: Zone) -> None:
     nothing = {"batches": "none were missing", "batch": None, "rows": 0, "quarantined": 0, "parts": 0, "bytes": 0}
-    assert said(zone, lambda: iter(())) == nothing
+    metadata = said(zone, lambda: iter(()))
+    assert metadata.pop("seconds") >= 0
+    assert metadata == nothing
 
 
 def test_what_was_written_before_a_failure_stays(zone: Zone) -> None:

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 _RUNNING = {"execute", "executemany", "fetch", "exec_driver_sql", "stream"}
 """Methods that run the statement that is their first argument, on whatever object."""
 
+_CONSTRUCTS = {"select", "delete", "insert", "update"}
+"""SQLAlchemy's, if they are imported from it."""
+
 _COMPOSING = {"SQL", "Identifier", "Literal", "Placeholder", "Composed"}
 _COMPOSABLE = _COMPOSING | {"Composable"}
 
@@ -26,6 +29,13 @@ class Module:
     def __init__(self, source: str) -> None:
         self._tree = ast.parse(source)
         self._parents = {child: node for node in ast.walk(self._tree) for child in ast.iter_child_nodes(node)}
+        self._constructs = {
+            alias.name
+            for node in ast.walk(self._tree)
+            if isinstance(node, ast.ImportFrom) and node.module == "sqlalchemy"
+            for alias in node.names
+            if alias.name in _CONSTRUCTS and not alias.asname
+        }
         self._functions = {node.name: node for node in ast.walk(self._tree) if isinstance(node, _Function)}
 
     def unsound(self) -> Iterator[tuple[int, str]]:
@@ -63,11 +73,15 @@ class Module:
         return pieces is not None and all(map(self._is_literal, pieces))
 
     def _is_composed(self, node: ast.expr) -> bool:
-        """Whether psycopg composed it, or SQLAlchemy compiled it from a declaration."""
+        """Whether psycopg or SQLAlchemy composed it, or SQLAlchemy compiled it from a declaration."""
         pieces: _Pieces = None
         match node:
             case ast.Call(func=func) if _name(func) in _COMPOSING or ast.unparse(func) == "ddl":
                 pieces = []
+            case ast.Call(func=ast.Name(id=name)) if name in self._constructs:
+                pieces = []  # SQLAlchemy binds every value, and quotes every name
+            case ast.Call(func=ast.Attribute(value=value, attr="where" | "distinct")):
+                pieces = [value]
             case ast.Call(func=ast.Attribute(value=value, attr="format" | "join" | "as_string")):
                 pieces = [value]
             case ast.Call(func=ast.Name(id="str"), args=[ast.Call(func=ast.Attribute(attr="compile"), keywords=given)]):

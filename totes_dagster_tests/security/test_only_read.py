@@ -148,7 +148,9 @@ def test_nothing_is_written(source: Source, platform: Platform, monkeypatch: pyt
     monkeypatch.setattr(automation, "_LOOK_FOR", 0.0)
     before = source.rows(), source.counters(), source.next_transaction()
     refresh(platform)
-    assert isinstance(watch(source, platform), SkipReason)
+    found = watch(source, platform)
+    assert isinstance(found, RunRequest)
+    assert found.tags["totes/changed"].startswith("nothing")
     with psycopg.connect(platform.warehouse.url) as warehouse:
         warehouse.execute("delete from fact_payment where payment_id = 2")
     assert reconcile(platform).repair

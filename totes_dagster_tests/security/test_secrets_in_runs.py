@@ -42,7 +42,7 @@ EXPECTED = {
     "lake refuses": (1, "LakeAccessDeniedError: "),
     "secret refused": (1, "SecretAccessDeniedError: "),
     "secret is no JSON": (1, "SecretFormatError: "),
-    "failing dagster": (0, "1 failed ticks, success of the run: False"),
+    "failing dagster": (0, "1 runs requested, success of the run: False"),
 }
 """How each run must end, and what it must have said: or it did not come to what it is there for."""
 

@@ -32,6 +32,7 @@ SOUND = (
     "op.get_bind().exec_driver_sql(Path(__file__).with_suffix('.sql').read_text())",
     "cursor.execute(str(statement.compile(dialect=D)))",
     "column = Column(server_default=text('now()'))",
+    "from sqlalchemy import delete\nconnection.execute(delete(T).where(T.c.id.in_(ids)))",
 )
 UNSOUND = (
     "cursor.execute(f'select from {name}')",
@@ -51,6 +52,8 @@ UNSOUND = (
     "cursor.execute(SETTINGS['query'])",
     "cursor.execute(Path('query.sql').read_text())",
     "column = Column(server_default=text(default))",
+    "from elsewhere import delete\nconnection.execute(delete(name))",
+    "def select(x): return x\nconnection.execute(select(name).where(True))",
 )
 
 
