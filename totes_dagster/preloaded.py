@@ -28,7 +28,7 @@ _LATE = (
 
 def preload() -> None:
     """Import all of it, and do once what is slow the first time."""
-    from totes_dagster.definitions import defs  # noqa: PLC0415 - may fail, which is for `main` to say
+    from totes_dagster.definitions import defs  # noqa: PLC0415 - may fail, see below
     from totes_dagster.model.contract import contract_of  # noqa: PLC0415
     from totes_dagster.schema.warehouse import TABLES  # noqa: PLC0415
 

@@ -16,7 +16,7 @@ from totes_dagster.resources.databases import Warehouse
 from totes_dagster.resources.zones import Zone
 from totes_dagster.schema.warehouse import TABLES, natural_key_of, remodelled_columns
 from totes_dagster.stages.retry import retried
-from totes_dagster.stages.soundness import Soundness, soundness_of_waiting
+from totes_dagster.stages.soundness import Soundness, soundness_of_waiting, waiting
 from totes_dagster.stages.status import loaded_batch
 
 SOUND = "unique_and_not_null"
@@ -49,28 +49,28 @@ def sound_before_load(
 
     def look() -> dict[str, Soundness]:
         loaded = loaded_batch(warehouse.database(), warehouse.warehouse_schema)
-        ingestion, processed = ingestion_zone.lake, processed_zone.lake
+        manifests, processed = waiting(loaded, ingestion_zone.lake), processed_zone.lake
         return {
-            name: soundness_of_waiting(star, loaded, ingestion, processed)
+            name: soundness_of_waiting(star, manifests, processed)
             for name, star in TABLES.items()
             if key_of_processed(name) in asked_for
         }
 
     found = clearly(lambda: retried("Check", look))
-    context.log.info(f"Read back {sum(waiting.rows for waiting in found.values()):,} rows that wait to be loaded.")
-    yield from (star_result(name, waiting) for name, waiting in found.items())
+    context.log.info(f"Read back {sum(each.rows for each in found.values()):,} rows that wait to be loaded.")
+    yield from (star_result(name, each) for name, each in found.items())
 
 
-def star_result(name: str, waiting: Soundness) -> AssetCheckResult:
+def star_result(name: str, found: Soundness) -> AssetCheckResult:
     """What was found of one star table."""
-    wrongs = [f"{column} has no value in {rows:,} rows" for column, rows in waiting.nulls.items()]
-    if waiting.repeated:
-        keys = ", ".join(waiting.repeated_keys)
-        wrongs.append(f"{waiting.repeated:,} rows share their key with another, such as {keys}")
+    wrongs = [f"{column} has no value in {rows:,} rows" for column, rows in found.nulls.items()]
+    if found.repeated:
+        keys = ", ".join(found.repeated_keys)
+        wrongs.append(f"{found.repeated:,} rows share their key with another, such as {keys}")
     if wrongs:
         said = f"{'; '.join(wrongs)}."
-    elif waiting.batches:
-        said = f"{waiting.rows:,} rows of {waiting.batches:,} batches wait to be loaded, and all are sound."
+    elif found.batches:
+        said = f"{found.rows:,} rows of {found.batches:,} batches wait to be loaded, and all are sound."
     else:
         said = "Nothing waits to be loaded."
     return AssetCheckResult(
@@ -78,5 +78,5 @@ def star_result(name: str, waiting: Soundness) -> AssetCheckResult:
         asset_key=key_of_processed(name),
         passed=not wrongs,
         description=said,
-        metadata={"rows": waiting.rows, "repeated": waiting.repeated, "nulls": waiting.nulls.total()},
+        metadata={"rows": found.rows, "repeated": found.repeated, "nulls": found.nulls.total()},
     )

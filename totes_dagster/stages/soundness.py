@@ -1,6 +1,7 @@
 """Reading back what waits in the processed zone to be loaded: whether its rows keep the star tables' contract."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ from sqlalchemy import Table
 
 from totes_dagster.errors import PartMissingError
 from totes_dagster.lake.log import BatchLog
+from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.store import Lake
 from totes_dagster.model.contract import breaches_of
 from totes_dagster.model.frames import to_frame
@@ -37,23 +39,32 @@ class Soundness:
     repeated_keys: list[str] = field(default_factory=list)
 
 
-def soundness_of_waiting(star: Table, loaded: int, ingestion: Lake, processed: Lake) -> Soundness:
+def waiting(loaded: int, ingestion: Lake) -> list[Manifest]:
+    """The batches that are committed and not loaded yet.
+
+    Args:
+        loaded: the newest batch that the warehouse has loaded.
+        ingestion: the zone with the manifests.
+    """
+    log = BatchLog(ingestion)
+    return [log.manifest(batch) for batch in range(loaded + 1, log.head() + 1)]
+
+
+def soundness_of_waiting(star: Table, manifests: Iterable[Manifest], processed: Lake) -> Soundness:
     """Look at every part of a star table that was remodelled and is not loaded yet.
 
     Args:
         star: the star table.
-        loaded: the newest batch that the warehouse has loaded.
-        ingestion: the zone with the manifests.
+        manifests: of the batches that are not loaded, see `waiting`.
         processed: the zone with the parts. Those that are missing there are remodelled by the load.
 
     Raises:
         PartError: a part is empty or damaged.
     """
     found = Soundness()
-    log = BatchLog(ingestion)
-    for batch in range(loaded + 1, log.head() + 1):
+    for manifest in manifests:
         keys = []
-        for part in star_parts(star.name, log.manifest(batch)):
+        for part in star_parts(star.name, manifest):
             try:
                 rows = processed.read_part(part.path)
             except PartMissingError:
