@@ -22,6 +22,7 @@ from totes_dagster.checks.source import contract_specs
 from totes_dagster.checks.star import sound_before_load
 from totes_dagster.errors import one_line
 from totes_dagster.freshness import FAIL_AFTER
+from totes_dagster.metrics import Metric, emit
 from totes_dagster.resources.alerts import Alerts
 from totes_dagster.schema.warehouse import TABLES
 
@@ -54,14 +55,22 @@ def alerts_sensor(context: SensorEvaluationContext, alerts: Alerts) -> SkipReaso
     found = look(context.instance, before, at, tables=_TABLES, window=_FRESH_FOR, checks=_CHECKS, refresh=refresh.name)
     watch = advance(before, found, _COVERING)
     watch = explained(watch, lambda run_id: why_failed(context.instance, run_id))
+    emit({Metric.OPEN_INCIDENTS: len(watch.open)})
     told, failure = _publish(watch, alerts)
     if failure and not told and before and before.pending == watch.pending:
         # Nothing was told, and nothing is new to be told: the cursor, which a tick that fails cannot move, may stay.
         raise failure
     context.update_cursor(watch.model_copy(update={"pending": watch.pending[len(told) :]}).model_dump_json())
+    # Only now: what a tick that fails has found, the next one finds again.
+    emit({Metric.FAILED_RUNS: len(_failed(watch) - _failed(before)) if before else 0})
     if failure:
         context.log.error(_named(failure))
     return SkipReason(_said(told, watch, at, failure))
+
+
+def _failed(watch: Watch) -> set[str]:
+    """The runs that were seen to fail."""
+    return {run.run_id for run in watch.seen if not run.succeeded}
 
 
 def _publish(watch: Watch, alerts: Alerts) -> tuple[list[str], Exception | None]:

@@ -22,8 +22,9 @@ from totes_dagster.assets.specs import OWNERS, column_schema, copied_lineage, ke
 from totes_dagster.checks.source import contract_results, contract_specs
 from totes_dagster.failures import clearly
 from totes_dagster.lake.log import BatchLog
-from totes_dagster.lake.manifest import TableEntry
+from totes_dagster.lake.manifest import Manifest, TableEntry
 from totes_dagster.lake.store import Lake
+from totes_dagster.metrics import Stage, emit_stage
 from totes_dagster.resources.databases import Totesys
 from totes_dagster.resources.zones import Zone
 from totes_dagster.schema.totesys import TABLES, Capture, capture_of, is_personal
@@ -79,6 +80,7 @@ def ingest(
 
     ingested = clearly(ingest_next)
     seconds = round(perf_counter() - started, 3)
+    emit_stage(Stage.INGEST, rows=_rows_of(ingested.batch), seconds=seconds)
     manifest = ingested.batch or log.manifest(log.head())
     for name, table in TABLES.items():
         entry = manifest.tables[name]
@@ -103,6 +105,11 @@ def ingest(
             },
         )
     yield from contract_results(ingested.deviations)
+
+
+def _rows_of(batch: Manifest | None) -> int:
+    """How many rows a batch brought."""
+    return sum(entry.rows for name, entry in batch.tables.items() if batch.brings(name)) if batch else 0
 
 
 def _content(entry: TableEntry, *, captured: bool) -> str:

@@ -1,15 +1,17 @@
 """The processed zone's eleven star tables: one plain asset each, whose body is one pure function of `model/`."""
 
-from functools import partial
+from collections.abc import Iterator
+from time import perf_counter
 from typing import Any
 
 from dagster import AssetsDefinition, ResourceParam, asset
 from sqlalchemy import Table
 
 from totes_dagster.assets.specs import OWNERS, column_schema, key_of_ingested, key_of_processed, remodelled_lineage
+from totes_dagster.metrics import Stage, emit_stage
 from totes_dagster.resources.zones import Zone
 from totes_dagster.schema.warehouse import TABLES, remodelled_columns
-from totes_dagster.stages.remodel import REMODELS, remodelled
+from totes_dagster.stages.remodel import REMODELS, Remodelled, StarPart, remodelled
 
 
 def processed_asset(star: Table) -> AssetsDefinition:
@@ -32,8 +34,17 @@ def processed_asset(star: Table) -> AssetsDefinition:
         },
     )
     def _remodel(ingestion_zone: ResourceParam[Zone], processed_zone: ResourceParam[Zone]) -> Any:
-        # Computed part by part, as the IO manager writes them.
-        return partial(remodelled, star.name, ingestion_zone.lake, processed_zone.lake)
+        started, rows = perf_counter(), 0
+
+        def measured() -> Iterator[tuple[StarPart, Remodelled]]:
+            # Computed part by part, as the IO manager writes them; it may begin anew for what is missing then.
+            nonlocal rows
+            for part, done in remodelled(star.name, ingestion_zone.lake, processed_zone.lake):
+                yield part, done
+                rows += done.rows.num_rows  # now they are written
+            emit_stage(Stage.REMODEL, rows=rows, seconds=perf_counter() - started)
+
+        return measured
 
     return _remodel
 

@@ -1,6 +1,8 @@
 """The warehouse's eleven star tables: one multi-asset, because a batch is one transaction over all of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from time import perf_counter
 
 from dagster import AssetCheckResult, AssetExecutionContext, AssetSpec, MaterializeResult, ResourceParam, multi_asset
 
@@ -15,6 +17,7 @@ from totes_dagster.assets.specs import (
 from totes_dagster.checks.loading import load_results, load_specs
 from totes_dagster.failures import clearly
 from totes_dagster.freshness import FRESHNESS
+from totes_dagster.metrics import Metric, Stage, emit, emit_stage
 from totes_dagster.migrations import migrate
 from totes_dagster.resources.databases import Warehouse
 from totes_dagster.resources.zones import Zone
@@ -65,8 +68,11 @@ def load(
             "Look", lambda: (loaded, warehouse_status(database, schema), newest_rows(database, schema, PREVIEW))
         )
 
+    started = perf_counter()
     loaded, status, newest = clearly(load_waiting)
+    seconds = perf_counter() - started
     done = {name: sum((batch.tables[name] for batch in loaded), LoadedTable()) for name in TABLES}
+    _emit(done.values(), status, seconds)
     context.log.info(f"The warehouse shows batch {status.batch}, the source as of {status.snapshot_at}.")
     for name in TABLES:
         yield MaterializeResult(
@@ -82,3 +88,16 @@ def load(
             },
         )
     yield from load_results(done, status)
+
+
+def _emit(done: Iterable[LoadedTable], status: WarehouseStatus, seconds: float) -> None:
+    """Print what the load did, and how the warehouse is now."""
+    total = sum(done, LoadedTable())
+    emit_stage(Stage.LOAD, rows=total.new + total.changed + total.deleted + total.placeholders, seconds=seconds)
+    measured: dict[Metric, float] = {
+        Metric.REFRESHES: 1,
+        Metric.QUARANTINED_ROWS: sum(table.rows for table in status.quarantined.values()),
+    }
+    if status.snapshot_at:
+        measured[Metric.FRESHNESS_LAG] = (datetime.now(UTC) - status.snapshot_at).total_seconds()
+    emit(measured)
