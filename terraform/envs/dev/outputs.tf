@@ -1,0 +1,74 @@
+output "cluster" {
+  description = "Name of the ECS cluster."
+  value       = module.platform.cluster
+}
+
+output "service_names" {
+  description = "Names of the ECS services."
+  value       = module.platform.service_names
+}
+
+output "run_task_definition" {
+  description = "ARN of the task definition of runs."
+  value       = module.platform.run_task_definition
+}
+
+output "provision_task_definition" {
+  description = "ARN of the task definition that makes databases and roles, and migrates what they hold."
+  value       = module.platform.provision_task_definition
+}
+
+output "private_subnet_ids" {
+  description = "Ids of the private subnets, for tasks that are started by hand."
+  value       = module.platform.private_subnet_ids
+}
+
+output "task_security_group_id" {
+  description = "Id of the security group of all tasks."
+  value       = module.platform.task_security_group_id
+}
+
+output "log_group_names" {
+  description = "Names of the log groups, by task."
+  value       = module.platform.log_group_names
+}
+
+output "lake" {
+  description = "Names of the lake's buckets, by zone."
+  value       = module.platform.lake
+}
+
+output "compute_logs_bucket" {
+  description = "Name of the bucket that keeps what runs print."
+  value       = module.platform.compute_logs_bucket
+}
+
+output "alert_topic_arn" {
+  description = "ARN of the topic that alerts go to."
+  value       = module.platform.alert_topic_arn
+}
+
+output "warehouse_secret_arn" {
+  description = "ARN of the secret with the loader's login of the warehouse."
+  value       = module.platform.warehouse_secret_arn
+}
+
+output "warehouse_host" {
+  description = "Host name of the warehouse's server; null where it existed before."
+  value       = module.platform.warehouse_host
+}
+
+output "dashboard" {
+  description = "Name of the dashboard in CloudWatch."
+  value       = module.platform.dashboard
+}
+
+output "url" {
+  description = "Address of the UI; null without a load balancer."
+  value       = module.platform.url
+}
+
+output "load_balancer_dns_name" {
+  description = "What the UI's host name has to be an alias of; null without a load balancer."
+  value       = module.platform.load_balancer_dns_name
+}

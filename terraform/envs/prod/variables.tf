@@ -1,0 +1,70 @@
+variable "region" {
+  description = "The AWS region."
+  type        = string
+}
+
+variable "image" {
+  description = "The container image, by its digest: `<repository>@sha256:…`."
+  type        = string
+}
+
+variable "image_repository_arn" {
+  description = "ARN of the ECR repository of the image: an output of `bootstrap`."
+  type        = string
+}
+
+variable "permissions_boundary_arn" {
+  description = "ARN of the permissions boundary of every role: an output of `bootstrap`."
+  type        = string
+}
+
+variable "source_database" {
+  description = "The source, totesys: the secret with its login, and where it is. See the module `platform`."
+  type = object({
+    secret_arn         = string
+    secret_kms_key_arn = optional(string)
+    cidr_block         = string
+    port               = optional(number, 5432)
+    network = optional(object({
+      vpc_id          = string
+      cidr_block      = string
+      route_table_ids = list(string)
+    }))
+  })
+}
+
+variable "alert_emails" {
+  description = "Who gets a mail when something is wrong, and when it is well again."
+  type        = list(string)
+}
+
+variable "analyst_cidr_blocks" {
+  description = "Addresses that analysts and their tools connect to the warehouse from."
+  type        = list(string)
+  default     = []
+}
+
+variable "load_balancer" {
+  description = "An HTTPS address for the UI behind a login, or null for none. See the module `platform`."
+  type = object({
+    host_name           = string
+    certificate_arn     = string
+    user_pool_arn       = string
+    user_pool_client_id = string
+    user_pool_domain    = string
+    client_cidr_blocks  = optional(list(string), ["0.0.0.0/0"])
+  })
+  default = null
+}
+
+variable "runs" {
+  description = "`tasks`: each run is an ECS task of its own, and starts in about a minute. `warm`: runs are forked by the code server, and start at once."
+  type        = string
+  default     = "tasks"
+}
+
+variable "paused" {
+  description = "Whether no service runs, and nobody is told that."
+  type        = bool
+  default     = false
+}

@@ -1,0 +1,49 @@
+output "cluster_name" {
+  description = "Name of the ECS cluster."
+  value       = aws_ecs_cluster.this.name
+}
+
+output "cluster_arn" {
+  description = "ARN of the ECS cluster."
+  value       = aws_ecs_cluster.this.arn
+}
+
+output "service_names" {
+  description = "Names of the services, by what they run."
+  value       = { for key, service in aws_ecs_service.this : key => service.name }
+}
+
+output "run_task_definition" {
+  description = "ARN of the task definition of runs."
+  value       = aws_ecs_task_definition.run.arn
+}
+
+output "provision_task_definition" {
+  description = "ARN of the task definition that makes databases and roles, and migrates what they hold."
+  value       = aws_ecs_task_definition.provision.arn
+}
+
+output "task_security_group_id" {
+  description = "Id of the security group of all tasks."
+  value       = aws_security_group.tasks.id
+}
+
+output "storage_identifier" {
+  description = "Name of the server of Dagster's storage, as CloudWatch has it; null where it existed before."
+  value       = one(module.storage[*].identifier)
+}
+
+output "compute_logs_bucket" {
+  description = "Name of the bucket that keeps what runs print."
+  value       = module.compute_logs.name
+}
+
+output "url" {
+  description = "Address of the UI; null without a load balancer."
+  value       = local.url
+}
+
+output "load_balancer_dns_name" {
+  description = "What the UI's host name has to be an alias of; null without a load balancer."
+  value       = one(aws_lb.this[*].dns_name)
+}

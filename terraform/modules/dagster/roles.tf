@@ -1,0 +1,114 @@
+# Two kinds of roles. Execution roles are what ECS starts tasks with: they pull the image, write logs, and hand over the
+# password of Dagster's storage. Task roles are what the containers themselves may do: one for each, and no more than it
+# takes.
+
+data "aws_iam_policy_document" "trust" {
+  statement {
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["ecs-tasks.amazonaws.com"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [local.account]
+    }
+
+    condition {
+      test     = "ArnLike"
+      variable = "aws:SourceArn"
+      values   = ["arn:${local.partition}:ecs:${local.region}:${local.account}:*"]
+    }
+  }
+}
+
+resource "aws_iam_role" "execution" {
+  for_each = toset(["dagster"])
+
+  name                 = "${var.name}-execution-${each.key}"
+  path                 = "/${var.name}/"
+  description          = "Starts the tasks of ${var.name}."
+  assume_role_policy   = data.aws_iam_policy_document.trust.json
+  permissions_boundary = var.permissions_boundary_arn
+}
+
+data "aws_iam_policy_document" "execution" {
+  statement {
+    sid       = "LogInToEcr"
+    actions   = ["ecr:GetAuthorizationToken"]
+    resources = ["*"] # it is for no repository in particular: AWS offers nothing finer
+  }
+
+  statement {
+    sid       = "PullTheImage"
+    actions   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    resources = [var.image_repository_arn]
+  }
+
+  statement {
+    sid       = "WriteLogs"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = [for arn in values(var.log_group_arns) : "${arn}:*"]
+  }
+
+  statement {
+    sid       = "HandOverThePasswordOfTheStorage"
+    actions   = ["secretsmanager:GetSecretValue"]
+    resources = [local.storage.secret_arn]
+  }
+
+  statement {
+    sid       = "DecryptIt"
+    actions   = ["kms:Decrypt"]
+    resources = [var.kms_key_arn]
+  }
+}
+
+resource "aws_iam_role_policy" "execution" {
+  for_each = aws_iam_role.execution
+
+  name   = "start-tasks"
+  role   = each.value.id
+  policy = data.aws_iam_policy_document.execution.json
+}
+
+resource "aws_iam_role" "task" {
+  for_each = local.grants
+
+  name                 = "${var.name}-${each.key}"
+  path                 = "/${var.name}/"
+  description          = "What the ${each.key} of ${var.name} may do."
+  assume_role_policy   = data.aws_iam_policy_document.trust.json
+  permissions_boundary = var.permissions_boundary_arn
+}
+
+data "aws_iam_policy_document" "task" {
+  for_each = local.grants
+
+  source_policy_documents = [for grant in each.value : data.aws_iam_policy_document.grant[grant].json]
+}
+
+resource "aws_iam_role_policy" "task" {
+  for_each = local.grants
+
+  name   = each.key
+  role   = aws_iam_role.task[each.key].id
+  policy = data.aws_iam_policy_document.task[each.key].json
+}
+
+locals {
+  running_the_platform = ["read_logins", "write_lake", "write_compute_logs", "prune_compute_logs", "publish_alerts"]
+
+  grants = {
+    webserver = concat(["read_compute_logs", "forward_ports"], local.runs_are_tasks ? ["watch_tasks", "stop_runs"] : [])
+    daemon    = concat(["read_compute_logs"], local.runs_are_tasks ? ["watch_tasks", "stop_runs", "launch_runs", "read_run_logs"] : [])
+    code-server = local.runs_are_tasks ? [
+      "read_source_login", "read_lake", "write_compute_logs", "publish_alerts",
+    ] : local.running_the_platform
+    run       = local.running_the_platform
+    provision = ["read_administrator_logins", "read_logins"]
+  }
+}

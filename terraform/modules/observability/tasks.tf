@@ -1,0 +1,70 @@
+# Tasks that end as they should not. A run that fails in an orderly way is told by the platform itself; here are those
+# that could not start, ran out of memory, or died.
+
+resource "aws_cloudwatch_event_rule" "task_failed" {
+  name        = "${var.name}-task-failed"
+  description = "A task of ${var.name} never started, ran out of memory, or ended with an error."
+
+  event_pattern = jsonencode({
+    source      = ["aws.ecs"]
+    detail-type = ["ECS Task State Change"]
+    detail = {
+      clusterArn = [var.cluster_arn]
+      lastStatus = ["STOPPED"]
+      # Not those that somebody stopped: a deployment, or whoever terminates a run. Their exit codes are no zeros either.
+      "$or" = [
+        { stopCode = ["TaskFailedToStart", "SpotInterruption", "TerminationNotice"] },
+        { stopCode = ["EssentialContainerExited"], containers = { exitCode = [{ anything-but = [0] }] } },
+        { containers = { reason = [{ prefix = "OutOfMemory" }] } },
+      ]
+    }
+  })
+}
+
+resource "aws_cloudwatch_event_target" "task_failed" {
+  rule = aws_cloudwatch_event_rule.task_failed.name
+  arn  = aws_sns_topic.alerts.arn
+
+  input_transformer {
+    input_paths = {
+      definition = "$.detail.taskDefinitionArn"
+      task       = "$.detail.taskArn"
+      reason     = "$.detail.stoppedReason"
+      code       = "$.detail.stopCode"
+      containers = "$.detail.containers"
+      at         = "$.time"
+    }
+    input_template = "\"A task of ${var.name} failed at <at>: <code>, <reason>. Its definition: <definition>. The task: <task>. Its containers: <containers>. Logs are in the log groups /${var.name}/.\""
+  }
+}
+
+# The mail comes from the rule; this is so that the dashboard and the list of alarms show it too.
+resource "aws_cloudwatch_metric_alarm" "task_failed" {
+  alarm_name          = "${var.name}-task-failed"
+  alarm_description   = "A task never started, ran out of memory, or ended with an error. The mail of the rule ${aws_cloudwatch_event_rule.task_failed.name} says which, and why."
+  namespace           = "AWS/Events"
+  metric_name         = "TriggeredRules"
+  dimensions          = { RuleName = aws_cloudwatch_event_rule.task_failed.name }
+  statistic           = "Sum"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  period              = 300
+  evaluation_periods  = 1
+  treat_missing_data  = "notBreaching"
+}
+
+# What EventBridge could not deliver, for want of a right, nobody would hear of otherwise.
+resource "aws_cloudwatch_metric_alarm" "task_failed_untold" {
+  alarm_name          = "${var.name}-task-failed-untold"
+  alarm_description   = "EventBridge could not publish that a task failed. See the policies of the topic ${aws_sns_topic.alerts.name} and of its key, and the stopped tasks in ECS."
+  namespace           = "AWS/Events"
+  metric_name         = "FailedInvocations"
+  dimensions          = { RuleName = aws_cloudwatch_event_rule.task_failed.name }
+  statistic           = "Sum"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  period              = 300
+  evaluation_periods  = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.tell
+}

@@ -1,0 +1,59 @@
+variable "name" {
+  description = "Name of the environment, which every name begins with, and the namespace of the platform's metrics."
+  type        = string
+}
+
+variable "kms_key_arn" {
+  description = "ARN of the key that encrypts the logs."
+  type        = string
+}
+
+variable "log_retention_days" {
+  description = "Days for which logs are kept."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
+    error_message = "CloudWatch keeps logs for 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180 or 365 days, and some longer times."
+  }
+}
+
+variable "alert_emails" {
+  description = "Who gets a mail when something is wrong, and when it is well again."
+  type        = list(string)
+
+  validation {
+    condition     = alltrue([for address in var.alert_emails : can(regex("^[^@\\s]+@[^@\\s]+\\.[^@\\s]+$", address))])
+    error_message = "Each of alert_emails must be an e-mail address."
+  }
+}
+
+variable "cluster_name" {
+  description = "Name of the ECS cluster."
+  type        = string
+}
+
+variable "cluster_arn" {
+  description = "ARN of the ECS cluster."
+  type        = string
+}
+
+variable "service_names" {
+  description = "Names of the ECS services, by what they run."
+  type        = map(string)
+}
+
+variable "databases" {
+  description = "Names of the database servers, by their role, and how many GiB are to be free on each."
+  type = map(object({
+    identifier       = string
+    free_storage_gib = optional(number, 4)
+  }))
+}
+
+variable "paused" {
+  description = "Whether the environment is paused, and nobody is to be told that it does nothing."
+  type        = bool
+  default     = false
+}

@@ -1,0 +1,165 @@
+# The whole platform of one environment, put together. Environments differ in what they pass to it, and in nothing else.
+
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+data "aws_region" "current" {}
+
+locals {
+  partition = data.aws_partition.current.partition
+  account   = data.aws_caller_identity.current.account_id
+
+  # Every role of the platform has this path.
+  role_pattern = "arn:${local.partition}:iam::${local.account}:role/${var.name}/*"
+}
+
+module "key" {
+  source = "../key"
+
+  name        = var.name
+  description = "Logins, logs, databases and Dagster's storage of ${var.name}."
+  services = {
+    Logs = {
+      principal = "logs.${data.aws_region.current.name}.amazonaws.com"
+      actions   = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo"]
+      conditions = [{
+        test     = "ArnLike"
+        variable = "kms:EncryptionContext:aws:logs:arn"
+        values = [
+          "arn:${local.partition}:logs:${data.aws_region.current.name}:${local.account}:log-group:/${var.name}/*",
+          "arn:${local.partition}:logs:${data.aws_region.current.name}:${local.account}:log-group:/aws/rds/instance/${var.name}-*",
+        ]
+      }]
+    }
+  }
+}
+
+module "network" {
+  source = "../network"
+
+  name                     = var.name
+  cidr_block               = var.network.cidr_block
+  availability_zones       = var.network.availability_zones
+  endpoint_zones           = var.network.endpoint_zones
+  public                   = var.load_balancer != null
+  source_network           = var.source_database.network
+  kms_key_arn              = module.key.arn
+  permissions_boundary_arn = var.permissions_boundary_arn
+  log_retention_days       = var.log_retention_days
+}
+
+module "lake" {
+  source = "../lake"
+
+  name                  = var.name
+  suffix                = local.account
+  platform_role_pattern = local.role_pattern
+  object_lock_days      = var.object_lock_days
+  force_destroy         = !var.deletion_protection
+}
+
+# What Athena answers, for some days.
+module "query_results" {
+  source = "../bucket"
+
+  name            = "${var.name}-query-results-${local.account}"
+  kms_key_arn     = module.lake.kms_key_arn
+  noncurrent_days = 1
+  expire_days     = 30
+  force_destroy   = true
+}
+
+module "catalogue" {
+  source = "../catalogue"
+
+  name             = var.name
+  ingestion_bucket = module.lake.bucket_names.ingestion
+  processed_bucket = module.lake.bucket_names.processed
+  results_bucket   = module.query_results.name
+  kms_key_arn      = module.lake.kms_key_arn
+  scan_limit_bytes = var.scan_limit_bytes
+}
+
+module "warehouse" {
+  source = "../warehouse"
+  count  = var.existing_warehouse == null ? 1 : 0
+
+  name                      = var.name
+  vpc_id                    = module.network.vpc_id
+  subnet_ids                = module.network.private_subnet_ids
+  client_security_group_ids = { tasks = module.dagster.task_security_group_id }
+  analyst_cidr_blocks       = var.analyst_cidr_blocks
+  kms_key_arn               = module.key.arn
+  server                    = merge(var.warehouse_server, { deletion_protection = var.deletion_protection, log_retention_days = var.log_retention_days })
+  password_version          = var.password_version
+}
+
+module "dagster" {
+  source = "../dagster"
+
+  name                        = var.name
+  suffix                      = local.account
+  image                       = var.image
+  image_repository_arn        = var.image_repository_arn
+  cpu_architecture            = var.cpu_architecture
+  runs                        = var.runs
+  sizes                       = var.sizes
+  paused                      = var.paused
+  vpc_id                      = module.network.vpc_id
+  private_subnet_ids          = module.network.private_subnet_ids
+  public_subnet_ids           = module.network.public_subnet_ids
+  endpoints_security_group_id = module.network.endpoints_security_group_id
+  s3_prefix_list_id           = module.network.s3_prefix_list_id
+  database_addresses = merge(
+    { source = { cidr_block = var.source_database.cidr_block, port = var.source_database.port } },
+    var.existing_warehouse == null ? {} : { warehouse = { cidr_block = var.existing_warehouse.cidr_block, port = var.existing_warehouse.port } },
+    var.existing_storage == null ? {} : { storage = { cidr_block = var.existing_storage.cidr_block, port = var.existing_storage.port } },
+  )
+  source_secret_arn         = var.source_database.secret_arn
+  source_secret_kms_key_arn = var.source_database.secret_kms_key_arn
+  warehouse = var.existing_warehouse != null ? {
+    secret_arn         = var.existing_warehouse.secret_arn
+    secret_kms_key_arn = var.existing_warehouse.secret_kms_key_arn
+    } : {
+    secret_arn               = module.warehouse[0].secret_arn
+    administrator_secret_arn = module.warehouse[0].administrator_secret_arn
+    security_group_id        = module.warehouse[0].security_group_id
+  }
+  warehouse_schema = var.warehouse_schema
+  existing_storage = var.existing_storage == null ? null : {
+    host       = var.existing_storage.host
+    port       = var.existing_storage.port
+    database   = var.existing_storage.database
+    username   = var.existing_storage.username
+    secret_arn = var.existing_storage.secret_arn
+  }
+  storage_server           = merge(var.storage_server, { deletion_protection = var.deletion_protection, log_retention_days = var.log_retention_days })
+  password_version         = var.password_version
+  lake                     = module.lake
+  kms_key_arn              = module.key.arn
+  alert_topic_arn          = module.observability.topic_arn
+  alert_topic_kms_key_arn  = module.observability.topic_kms_key_arn
+  log_group_names          = module.observability.log_group_names
+  log_group_arns           = module.observability.log_group_arns
+  permissions_boundary_arn = var.permissions_boundary_arn
+  ssl_mode                 = var.ssl_mode
+  container_insights       = var.container_insights
+  load_balancer            = var.load_balancer
+  force_destroy            = !var.deletion_protection
+}
+
+module "observability" {
+  source = "../observability"
+
+  name               = var.name
+  kms_key_arn        = module.key.arn
+  log_retention_days = var.log_retention_days
+  alert_emails       = var.alert_emails
+  cluster_name       = module.dagster.cluster_name
+  cluster_arn        = module.dagster.cluster_arn
+  service_names      = module.dagster.service_names
+  databases = merge(
+    var.existing_warehouse == null ? { warehouse = { identifier = module.warehouse[0].identifier } } : {},
+    var.existing_storage == null ? { storage = { identifier = module.dagster.storage_identifier } } : {},
+  )
+  paused = var.paused
+}

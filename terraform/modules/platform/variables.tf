@@ -1,0 +1,207 @@
+variable "name" {
+  description = "Name of the environment, which every name begins with, such as `totes-dev`."
+  type        = string
+
+  validation {
+    condition     = can(regex("^totes-[a-z0-9]{1,12}$", var.name))
+    error_message = "name must be `totes-` and up to 12 small letters and digits: names of some resources are that short, and the rights to deploy go by it."
+  }
+}
+
+variable "image" {
+  description = "The container image, by its digest: `<repository>@sha256:…`."
+  type        = string
+}
+
+variable "image_repository_arn" {
+  description = "ARN of the ECR repository that the image is pulled from."
+  type        = string
+}
+
+variable "cpu_architecture" {
+  description = "What the image is built for: X86_64 or ARM64."
+  type        = string
+  default     = "X86_64"
+}
+
+variable "source_database" {
+  description = <<-EOT
+    The source, totesys: `secret_arn` is the secret with its login, JSON with host, port, username, password and database,
+    which somebody else fills; `secret_kms_key_arn` its key, if it is not the account's default; `cidr_block` and `port`
+    where it is; `network` what network to peer with, if it is not reached otherwise.
+  EOT
+  type = object({
+    secret_arn         = string
+    secret_kms_key_arn = optional(string)
+    cidr_block         = string
+    port               = optional(number, 5432)
+    network = optional(object({
+      vpc_id          = string
+      cidr_block      = string
+      route_table_ids = list(string)
+    }))
+  })
+}
+
+variable "existing_warehouse" {
+  description = "A warehouse that exists already: the secret with the loader's login, and where it is; null to have a server made."
+  type = object({
+    secret_arn         = string
+    secret_kms_key_arn = optional(string)
+    cidr_block         = string
+    port               = optional(number, 5432)
+  })
+  default = null
+}
+
+variable "existing_storage" {
+  description = "A database for Dagster that exists already, and where it is; null to have a server made. The secret is JSON with the key `password`."
+  type = object({
+    host       = string
+    port       = optional(number, 5432)
+    database   = string
+    username   = string
+    secret_arn = string
+    cidr_block = string
+  })
+  default = null
+}
+
+variable "warehouse_schema" {
+  description = "The warehouse's schema in its database."
+  type        = string
+  default     = "public"
+}
+
+variable "warehouse_server" {
+  description = "How large the warehouse's server is: see `settings` of the module `postgres`, whose defaults hold for what is left out."
+  type = object({
+    engine_version        = optional(string)
+    instance_class        = optional(string)
+    allocated_storage     = optional(number)
+    max_allocated_storage = optional(number)
+    multi_az              = optional(bool)
+    backup_retention_days = optional(number)
+    performance_insights  = optional(bool)
+  })
+  default = {}
+}
+
+variable "storage_server" {
+  description = "How large the server of Dagster's storage is, likewise."
+  type = object({
+    engine_version        = optional(string)
+    instance_class        = optional(string)
+    allocated_storage     = optional(number)
+    max_allocated_storage = optional(number)
+    multi_az              = optional(bool)
+    backup_retention_days = optional(number)
+    performance_insights  = optional(bool)
+  })
+  default = {}
+}
+
+variable "password_version" {
+  description = "Raise it for new passwords of the roles that are made here; the provisioning task then gives them to the roles."
+  type        = number
+  default     = 1
+}
+
+variable "analyst_cidr_blocks" {
+  description = "Addresses that analysts and their tools connect to the warehouse from."
+  type        = list(string)
+  default     = []
+}
+
+variable "network" {
+  description = "The network: its addresses, in how many zones it is, and in how many of them the endpoints of AWS's services are."
+  type = object({
+    cidr_block         = optional(string, "10.42.0.0/20")
+    availability_zones = optional(number, 2)
+    endpoint_zones     = optional(number, 1)
+  })
+  default = {}
+}
+
+variable "object_lock_days" {
+  description = "Days for which Object Lock keeps every version of the ingestion zone; null for no Object Lock. It can be chosen only when the bucket is made."
+  type        = number
+  default     = null
+}
+
+variable "scan_limit_bytes" {
+  description = "How much one query of the lake may read."
+  type        = number
+  default     = 10737418240
+}
+
+variable "runs" {
+  description = "`tasks`: each run is an ECS task of its own, and starts in about a minute. `warm`: runs are forked by the code server, and start at once."
+  type        = string
+  default     = "tasks"
+}
+
+variable "sizes" {
+  description = "CPU units (1024 is one core) and MiB of memory of each kind of task."
+  type        = map(object({ cpu = number, memory = number }))
+  default = {
+    "webserver"   = { cpu = 512, memory = 1024 }
+    "daemon"      = { cpu = 512, memory = 1024 }
+    "code-server" = { cpu = 512, memory = 1024 }
+    "run"         = { cpu = 1024, memory = 3072 }
+  }
+}
+
+variable "paused" {
+  description = "Whether no service runs, and nobody is told that."
+  type        = bool
+  default     = false
+}
+
+variable "alert_emails" {
+  description = "Who gets a mail when something is wrong, and when it is well again."
+  type        = list(string)
+}
+
+variable "log_retention_days" {
+  description = "Days for which logs are kept."
+  type        = number
+  default     = 30
+}
+
+variable "deletion_protection" {
+  description = "Whether databases, buckets with objects and the load balancer are protected from `terraform destroy`."
+  type        = bool
+  default     = true
+}
+
+variable "permissions_boundary_arn" {
+  description = "ARN of the permissions boundary of every role; null for none."
+  type        = string
+  default     = null
+}
+
+variable "ssl_mode" {
+  description = "How databases are connected to: `verify-full` checks their certificates too, by the authorities of RDS that are in the image."
+  type        = string
+  default     = "verify-full"
+}
+
+variable "container_insights" {
+  description = "Whether ECS measures more of its tasks, at a price."
+  type        = bool
+  default     = false
+}
+
+variable "load_balancer" {
+  description = "An HTTPS address for the UI behind a login, or null for none: its host name and certificate, who may come (all, unless said), and the Cognito user pool that they log in at."
+  type = object({
+    host_name           = string
+    certificate_arn     = string
+    user_pool_arn       = string
+    user_pool_client_id = string
+    user_pool_domain    = string
+    client_cidr_blocks  = optional(list(string), ["0.0.0.0/0"])
+  })
+  default = null
+}
