@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import re
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -63,7 +64,8 @@ logger = logging.getLogger(__name__)
 def _own_stdout() -> int | None:
     """A descriptor of this process's standard output; None if it has none."""
     with suppress(OSError):
-        return os.dup(1)
+        # Where it was closed at the start, descriptor 1 may be anything by now.
+        return os.dup(1) if sys.__stdout__ else None
     return None
 
 
