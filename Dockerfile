@@ -46,17 +46,17 @@ RUN apt-get update \
     && install --directory --owner totes --group totes --mode 0700 /var/lib/totes
 
 COPY --from=dependencies /opt/venv /opt/venv
-COPY deploy/image/rds-authorities.pem /etc/ssl/rds-authorities.pem
 COPY deploy/roles /opt/totes/roles
+# Who signs RDS's certificates: Debian's own authorities do not. They count where a deployment says so, by
+# PGSSLMODE=verify-full and PGSSLROOTCERT; not by itself, for with a PGSSLROOTCERT also `require` would verify by it.
+COPY deploy/image/rds-authorities.pem /opt/totes/rds-ca.pem
 COPY deploy/dagster.yaml deploy/workspace.yaml /opt/dagster/
 COPY --from=project /project/opt/venv /opt/venv
 
-# The authorities count where a connection has its server checked: PGSSLMODE, or sslmode in a URL.
 ENV PATH=/opt/venv/bin:$PATH \
     DAGSTER_HOME=/opt/dagster \
     HOME=/var/lib/totes \
     TMPDIR=/var/lib/totes \
-    PGSSLROOTCERT=/etc/ssl/rds-authorities.pem \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 

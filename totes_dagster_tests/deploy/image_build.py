@@ -62,7 +62,14 @@ def base_image() -> str:
 
 @dataclass
 class Image:
-    """A built image, with one root file system made from it."""
+    """A built image, with one root file system made from it.
+
+    Args:
+        root: the root file system.
+        config: what Docker keeps of the Dockerfile's last stage, by its own names.
+        size: bytes of what comes on top of the base, not compressed.
+        seconds: how long each step of building it took.
+    """
 
     root: Path
     config: Mapping[str, Any]
@@ -113,11 +120,10 @@ class ImageBuild:
         )
         container = self._call(*self._buildah, "from", "--pull-never", _NAME)
         inspected = json.loads(self._call(*self._buildah, "inspect", "--type=image", _NAME))
-        (listed,) = json.loads(self._call(*self._buildah, "images", "--json", _NAME))
         return Image(
             root=Path(self._call(*self._buildah, "mount", container)),
             config=inspected["Docker"]["config"],
-            size=self._bytes(listed["size"]),
+            size=self._size(_NAME) - self._size(base_image()),
             seconds=self.seconds,
         )
 
@@ -156,7 +162,7 @@ class ImageBuild:
             raise ImageBuildError(f"{' '.join(command)} failed with {done.returncode}:\n{said}")
         return done.stdout.strip()
 
-    @staticmethod
-    def _bytes(size: str) -> int:
-        number, unit = size.split()
+    def _size(self, image: str) -> int:
+        (listed,) = json.loads(self._call(*self._buildah, "images", "--json", image))
+        number, unit = listed["size"].split()
         return round(float(number) * {"KB": 1e3, "MB": 1e6, "GB": 1e9}[unit])

@@ -7,6 +7,7 @@ import sysconfig
 import time
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import pytest
 from docker.utils.build import exclude_paths
@@ -100,22 +101,27 @@ def test_each_command_is_a_script_that_an_installed_package_brings() -> None:
     assert set(COMMANDS) <= {script.name for script in entry_points(group="console_scripts")}
 
 
-def test_task_definitions_start_nothing_else() -> None:
-    files = list((PROJECT / "terraform" / "modules").rglob("*.tf"))
+def test_task_definitions_start_just_these() -> None:
+    files = list((PROJECT / "terraform" / "modules" / "dagster").glob("*.tf"))
     started = {name for file in files for name in re.findall(r'\bcommand\s*=\s*\[\s*"([^"]+)"', file.read_text())}
-    assert started - {"CMD", "CMD-SHELL"} <= set(COMMANDS)
+    assert started - {"CMD"} == set(COMMANDS)  # which the commands of health checks begin with
+
+
+def test_a_file_of_authorities_that_task_definitions_name_is_there() -> None:
+    files = (PROJECT / "terraform" / "modules" / "dagster").glob("*.tf")
+    named = {name for file in files for name in re.findall(r'PGSSLROOTCERT\s*=\s*"([^"]+)"', file.read_text())}
+    assert named == {rest.split()[1] for rest in arguments("COPY") if rest.startswith("deploy/image/rds-authorities")}
 
 
 def test_the_authorities_are_those_of_amazon_rds_and_last() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(AUTHORITIES)
-    authorities = context.get_ca_certs()
+    authorities: list[dict[str, Any]] = context.get_ca_certs()
     assert len(authorities) == AUTHORITIES.read_text().count("BEGIN CERTIFICATE") > 0
     in_five_years = time.time() + 5 * 366 * 24 * 3600
     for authority in authorities:
-        assert isinstance(authority, dict)
         assert authority["subject"] == authority["issuer"]  # a root
-        names = {key: value for ((key, value),) in authority["subject"]}  # type: ignore[misc, union-attr]
+        names = {key: value for ((key, value),) in authority["subject"]}
         assert names["organizationName"] == "Amazon Web Services, Inc."
         assert re.fullmatch(r"Amazon RDS [a-z]+-[a-z]+-\d Root CA (RSA2048|RSA4096|ECC384) G1", names["commonName"])
         assert ssl.cert_time_to_seconds(str(authority["notAfter"])) > in_five_years
