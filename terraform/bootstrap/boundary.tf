@@ -1,0 +1,120 @@
+# The most that a role of an environment can ever be allowed: what tasks, their starter and the flow log need, on that
+# environment alone. Roles are given less, each its own; see modules/dagster.
+
+locals {
+  boundaries = { for environment, name in local.names : environment => concat([
+    {
+      Sid    = "Objects"
+      Effect = "Allow"
+      Action = [
+        "s3:AbortMultipartUpload",
+        "s3:DeleteObject",
+        "s3:GetBucketLocation",
+        "s3:GetObject",
+        "s3:ListBucket",
+        "s3:ListMultipartUploadParts",
+        "s3:PutObject",
+      ]
+      Resource = ["arn:${local.partition}:s3:::${name}-*"]
+    },
+    {
+      Sid    = "Secrets"
+      Effect = "Allow"
+      Action = ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"]
+      Resource = [
+        "arn:${local.partition}:secretsmanager:${var.region}:${local.account_id}:secret:${name}-*",
+        "arn:${local.partition}:secretsmanager:${var.region}:${local.account_id}:secret:rds!db-*", # RDS chooses these names
+      ]
+    },
+    {
+      Sid       = "Keys"
+      Effect    = "Allow"
+      Action    = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"]
+      Resource  = ["arn:${local.partition}:kms:${var.region}:${local.account_id}:key/*"] # AWS makes up the ids
+      Condition = { StringEquals = { "aws:ResourceTag/Environment" = environment } }
+    },
+    {
+      Sid      = "Alerts"
+      Effect   = "Allow"
+      Action   = ["sns:Publish"]
+      Resource = ["arn:${local.partition}:sns:${var.region}:${local.account_id}:${name}-*"]
+    },
+    {
+      Sid    = "Tasks"
+      Effect = "Allow"
+      Action = [
+        "ecs:DescribeTasks",
+        "ecs:RunTask",
+        "ecs:StopTask",
+        "ecs:TagResource",
+      ]
+      Resource = [
+        "arn:${local.partition}:ecs:${var.region}:${local.account_id}:task-definition/${name}-*",
+        "arn:${local.partition}:ecs:${var.region}:${local.account_id}:task/${name}/*",
+      ]
+    },
+    {
+      Sid      = "RolesOfTasks"
+      Effect   = "Allow"
+      Action   = ["iam:PassRole"]
+      Resource = ["${local.iam}:role/${name}/*"]
+      Condition = {
+        StringEquals = { "iam:PassedToService" = "ecs-tasks.amazonaws.com" }
+      }
+    },
+    {
+      Sid    = "Logs"
+      Effect = "Allow"
+      Action = [
+        "logs:CreateLogStream",
+        "logs:DescribeLogStreams",
+        "logs:GetLogEvents",
+        "logs:PutLogEvents",
+      ]
+      Resource = ["arn:${local.partition}:logs:${var.region}:${local.account_id}:log-group:/${name}/*"]
+    },
+    {
+      Sid    = "Images"
+      Effect = "Allow"
+      Action = [
+        "ecr:BatchCheckLayerAvailability",
+        "ecr:BatchGetImage",
+        "ecr:GetDownloadUrlForLayer",
+      ]
+      Resource = [aws_ecr_repository.this.arn]
+    },
+    {
+      Sid    = "WhatHasNoName"
+      Effect = "Allow"
+      Action = [
+        "ec2:DescribeNetworkInterfaces", # in which network the starter of runs is
+        "ecr:GetAuthorizationToken",
+        "ecs:DescribeTaskDefinition",
+        "ssmmessages:CreateControlChannel", # port forwarding to the UI
+        "ssmmessages:CreateDataChannel",
+        "ssmmessages:OpenControlChannel",
+        "ssmmessages:OpenDataChannel",
+      ]
+      Resource = ["*"] # AWS knows no resources for these
+    },
+    ], try([{
+      Sid      = "LoginOfSource"
+      Effect   = "Allow"
+      Action   = ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"]
+      Resource = [var.source_databases[environment].secret_arn]
+      }], []), try(var.source_databases[environment].secret_kms_key_arn, null) == null ? [] : [{
+      Sid      = "KeyOfSource"
+      Effect   = "Allow"
+      Action   = ["kms:Decrypt"]
+      Resource = [var.source_databases[environment].secret_kms_key_arn]
+  }]) }
+}
+
+resource "aws_iam_policy" "boundary" {
+  for_each = local.boundaries
+
+  name        = "totes-boundary-${each.key}"
+  path        = local.path
+  description = "The most that a role of ${local.names[each.key]} can be allowed."
+  policy      = jsonencode({ Version = "2012-10-17", Statement = each.value })
+}

@@ -1,0 +1,134 @@
+# The network: VPC, subnets, routes, security groups, endpoints, peering, flow logs. AWS makes up all of these ids.
+
+locals {
+  read_network = [
+    {
+      Sid    = "ReadNetwork"
+      Effect = "Allow"
+      Action = [
+        "ec2:DescribeAccountAttributes",
+        "ec2:DescribeAvailabilityZones",
+        "ec2:DescribeFlowLogs",
+        "ec2:DescribeInternetGateways",
+        "ec2:DescribeNetworkAcls",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribePrefixLists",
+        "ec2:DescribeRegions",
+        "ec2:DescribeRouteTables",
+        "ec2:DescribeSecurityGroupRules",
+        "ec2:DescribeSecurityGroups",
+        "ec2:DescribeSubnets",
+        "ec2:DescribeVpcEndpoints",
+        "ec2:DescribeVpcPeeringConnections",
+        "ec2:DescribeVpcs",
+      ]
+      Resource = ["*"] # AWS knows no resources for these
+    },
+    {
+      Sid      = "ReadNetworkAttributes"
+      Effect   = "Allow"
+      Action   = ["ec2:DescribeVpcAttribute"]
+      Resource = ["${local.arn.ec2}:vpc/*"]
+    },
+  ]
+
+  write_network = concat([
+    {
+      Sid       = "MakeNetwork"
+      Effect    = "Allow"
+      Action    = ["ec2:CreateVpc"]
+      Resource  = ["${local.arn.ec2}:vpc/*"]
+      Condition = local.made_here
+    },
+    {
+      Sid    = "MakePartsOfNetwork"
+      Effect = "Allow"
+      Action = concat(local.make_in_network, ["ec2:CreateInternetGateway"])
+      Resource = [for type in [
+        "internet-gateway", "route-table", "security-group", "security-group-rule", "subnet", "vpc-endpoint",
+        "vpc-flow-log", "vpc-peering-connection",
+      ] : "${local.arn.ec2}:${type}/*"]
+      Condition = local.made_here
+    },
+    {
+      Sid       = "MakeThemInOurNetwork" # AWS asks for the network as well as for what is made in it
+      Effect    = "Allow"
+      Action    = local.make_in_network
+      Resource  = [for type in ["route-table", "security-group", "subnet", "vpc"] : "${local.arn.ec2}:${type}/*"]
+      Condition = local.is_ours
+    },
+    {
+      Sid    = "ChangeOurNetwork"
+      Effect = "Allow"
+      Action = [
+        "ec2:AcceptVpcPeeringConnection",
+        "ec2:AssociateRouteTable",
+        "ec2:AttachInternetGateway",
+        "ec2:CreateRoute",
+        "ec2:CreateTags",
+        "ec2:DeleteFlowLogs",
+        "ec2:DeleteInternetGateway",
+        "ec2:DeleteRoute",
+        "ec2:DeleteRouteTable",
+        "ec2:DeleteSecurityGroup",
+        "ec2:DeleteSubnet",
+        "ec2:DeleteTags",
+        "ec2:DeleteVpc",
+        "ec2:DeleteVpcEndpoints",
+        "ec2:DeleteVpcPeeringConnection",
+        "ec2:DetachInternetGateway",
+        "ec2:DisassociateRouteTable",
+        "ec2:ModifySecurityGroupRules",
+        "ec2:ModifySubnetAttribute",
+        "ec2:ModifyVpcAttribute",
+        "ec2:ModifyVpcEndpoint",
+        "ec2:ModifyVpcPeeringConnectionOptions",
+        "ec2:ReplaceRoute",
+        "ec2:ReplaceRouteTableAssociation",
+        "ec2:RevokeSecurityGroupEgress",
+        "ec2:RevokeSecurityGroupIngress",
+        "ec2:UpdateSecurityGroupRuleDescriptionsEgress",
+        "ec2:UpdateSecurityGroupRuleDescriptionsIngress",
+      ]
+      Resource  = local.network_types
+      Condition = local.is_ours
+    },
+    {
+      Sid       = "TagOurNetwork" # also a network's default security group, which AWS makes, without tags
+      Effect    = "Allow"
+      Action    = ["ec2:CreateTags"]
+      Resource  = local.network_types
+      Condition = local.made_ours
+    },
+    ], var.source_network == null ? [] : [
+    {
+      Sid      = "PeerWithSource"
+      Effect   = "Allow"
+      Action   = ["ec2:AcceptVpcPeeringConnection", "ec2:CreateVpcPeeringConnection"]
+      Resource = ["${local.arn.ec2}:vpc/${var.source_network.vpc_id}"]
+    },
+    ], length(try(var.source_network.route_table_ids, [])) == 0 ? [] : [
+    {
+      Sid      = "RouteFromSource"
+      Effect   = "Allow"
+      Action   = ["ec2:CreateRoute", "ec2:DeleteRoute", "ec2:ReplaceRoute"]
+      Resource = [for id in var.source_network.route_table_ids : "${local.arn.ec2}:route-table/${id}"]
+    },
+  ])
+
+  make_in_network = [
+    "ec2:AuthorizeSecurityGroupEgress",
+    "ec2:AuthorizeSecurityGroupIngress",
+    "ec2:CreateFlowLogs",
+    "ec2:CreateRouteTable",
+    "ec2:CreateSecurityGroup",
+    "ec2:CreateSubnet",
+    "ec2:CreateVpcEndpoint",
+    "ec2:CreateVpcPeeringConnection",
+  ]
+
+  network_types = [for type in [
+    "internet-gateway", "route-table", "security-group", "security-group-rule", "subnet", "vpc", "vpc-endpoint",
+    "vpc-flow-log", "vpc-peering-connection",
+  ] : "${local.arn.ec2}:${type}/*"]
+}

@@ -1,0 +1,80 @@
+# What the roles may do to what this folder makes: the state, and the repository of images.
+
+locals {
+  state_objects = { for environment, name in local.names : environment => "${aws_s3_bucket.state.arn}/${name}/terraform.tfstate" }
+
+  # Without the right to list, S3 says of a state that is not there yet that it is forbidden.
+  find_state = {
+    Sid      = "FindState"
+    Effect   = "Allow"
+    Action   = ["s3:ListBucket"]
+    Resource = [aws_s3_bucket.state.arn]
+  }
+
+  lock_actions = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+
+  state_key = {
+    Sid      = "UseKeyOfState"
+    Effect   = "Allow"
+    Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
+    Resource = [aws_kms_key.state.arn]
+  }
+
+  read_state = [
+    local.find_state,
+    local.state_key,
+    {
+      Sid      = "ReadState"
+      Effect   = "Allow"
+      Action   = ["s3:GetObject"]
+      Resource = values(local.state_objects)
+    },
+    {
+      Sid      = "LockState"
+      Effect   = "Allow"
+      Action   = local.lock_actions
+      Resource = [for object in values(local.state_objects) : "${object}.tflock"]
+    },
+  ]
+
+  write_state = { for environment, object in local.state_objects : environment => [
+    local.find_state,
+    local.state_key,
+    {
+      Sid      = "WriteState"
+      Effect   = "Allow"
+      Action   = ["s3:GetObject", "s3:PutObject"]
+      Resource = [object]
+    },
+    {
+      Sid      = "LockState"
+      Effect   = "Allow"
+      Action   = local.lock_actions
+      Resource = ["${object}.tflock"]
+    },
+  ] }
+
+  push = [
+    {
+      Sid      = "LogInToImages"
+      Effect   = "Allow"
+      Action   = ["ecr:GetAuthorizationToken"]
+      Resource = ["*"] # AWS knows no resources for this
+    },
+    {
+      Sid    = "PushImages"
+      Effect = "Allow"
+      Action = [
+        "ecr:BatchCheckLayerAvailability",
+        "ecr:BatchGetImage",
+        "ecr:CompleteLayerUpload",
+        "ecr:DescribeImages", # whether the commit's image is there already
+        "ecr:GetDownloadUrlForLayer",
+        "ecr:InitiateLayerUpload",
+        "ecr:PutImage",
+        "ecr:UploadLayerPart",
+      ]
+      Resource = [aws_ecr_repository.this.arn]
+    },
+  ]
+}

@@ -1,0 +1,261 @@
+# Whom the roles trust, what holds them back, and how the state is kept. No AWS is asked: the provider is a mock.
+
+mock_provider "aws" {
+  override_during = plan # nothing is applied: what is protected from being destroyed could not be cleaned up
+
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_resource "aws_iam_policy" {
+    defaults = { arn = "arn:aws:iam::123456789012:policy/totes/mocked" }
+  }
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::123456789012:role/totes/mocked" }
+  }
+  mock_resource "aws_iam_openid_connect_provider" {
+    defaults = { arn = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com" }
+  }
+  mock_resource "aws_kms_key" {
+    defaults = { arn = "arn:aws:kms:eu-west-2:123456789012:key/00000000-0000-0000-0000-000000000000" }
+  }
+  mock_resource "aws_s3_bucket" {
+    defaults = { arn = "arn:aws:s3:::example-state" }
+  }
+  mock_resource "aws_ecr_repository" {
+    defaults = { arn = "arn:aws:ecr:eu-west-2:123456789012:repository/totes_dagster" }
+  }
+}
+
+variables {
+  github_repository = "example/totes_dagster"
+  region            = "eu-west-2"
+  state_bucket_name = "example-state"
+}
+
+run "each_role_trusts_one_kind_of_workflow_run" {
+  command = plan
+
+  assert {
+    condition = { for role, resource in aws_iam_role.this : role => jsondecode(resource.assume_role_policy).Statement } == {
+      for role, subject in {
+        plan          = "repo:example/totes_dagster:pull_request"
+        push          = "repo:example/totes_dagster:ref:refs/heads/main"
+        "deploy-dev"  = "repo:example/totes_dagster:environment:dev"
+        "deploy-prod" = "repo:example/totes_dagster:environment:prod"
+        } : role => [{
+          Sid       = "GitHub"
+          Effect    = "Allow"
+          Principal = { Federated = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com" }
+          Action    = "sts:AssumeRoleWithWebIdentity"
+          Condition = {
+            StringEquals = {
+              "token.actions.githubusercontent.com:aud" = "sts.amazonaws.com"
+              "token.actions.githubusercontent.com:sub" = subject
+            }
+          }
+      }]
+    }
+    error_message = "A role trusts others than the workflow runs it is for."
+  }
+
+  assert {
+    condition     = alltrue([for role in aws_iam_role.this : role.path == "/totes/" && startswith(role.name, "totes-")])
+    error_message = "A role lies where a deploying role could change it."
+  }
+}
+
+run "an_existing_provider_of_identities_is_used" {
+  command = plan
+
+  variables {
+    existing_oidc_provider_arn = "arn:aws:iam::999999999999:oidc-provider/token.actions.githubusercontent.com"
+  }
+
+  assert {
+    condition     = length(aws_iam_openid_connect_provider.github) == 0
+    error_message = "A second provider would be made, which AWS refuses."
+  }
+
+  assert {
+    condition     = alltrue([for role in aws_iam_role.this : jsondecode(role.assume_role_policy).Statement[0].Principal.Federated == var.existing_oidc_provider_arn])
+    error_message = "The roles do not trust the provider that is there."
+  }
+}
+
+run "rights_are_spelt_out" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for document in values(output.policies) : alltrue([
+        for action in flatten(jsondecode(document).Statement[*].Action) : can(regex("^[a-z0-9-]+:[A-Za-z]+$", action))
+      ])
+    ])
+    error_message = "An action has a wildcard, or is none."
+  }
+
+  assert {
+    condition     = alltrue([for document in values(output.policies) : length(document) <= 6144])
+    error_message = "A policy is longer than IAM allows."
+  }
+
+  assert {
+    condition     = alltrue([for role, policies in { for attachment in aws_iam_role_policy_attachment.this : attachment.role => attachment... } : length(policies) <= 10])
+    error_message = "IAM attaches ten policies to a role."
+  }
+}
+
+run "a_plan_changes_nothing_and_reads_no_secret" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for action in output.plan_actions : can(regex(":(Describe|Get|List)", action))])
+    error_message = "The planning role may do more than read."
+  }
+
+  assert {
+    condition     = !contains(output.plan_actions, "secretsmanager:GetSecretValue") && !contains(output.plan_actions, "s3:GetObject")
+    error_message = "The planning role may read secrets, or the lake."
+  }
+
+  assert {
+    condition     = toset([for name, attachment in local.attachments : attachment.policy if attachment.role == "plan"]) == toset(["dev-read-foundations", "dev-read-services", "prod-read-foundations", "prod-read-services", "plan-state"])
+    error_message = "The planning role has other policies than those that read."
+  }
+
+  assert {
+    condition = toset(flatten([for statement in local.read_state : statement.Resource if contains(statement.Action, "s3:PutObject")])) == toset([
+      "arn:aws:s3:::example-state/totes-dev/terraform.tfstate.tflock",
+      "arn:aws:s3:::example-state/totes-prod/terraform.tfstate.tflock",
+    ])
+    error_message = "The planning role may write more of the state than its locks."
+  }
+}
+
+run "one_environment_has_no_rights_on_another" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for name, attachment in local.attachments : attachment.role != "deploy-dev" || startswith(attachment.policy, "dev-")])
+    error_message = "The role that deploys dev has policies of another environment."
+  }
+
+  assert {
+    condition     = alltrue([for name, document in output.policies : !startswith(name, "dev-") || !can(regex("prod", document))])
+    error_message = "A policy of dev names something of prod."
+  }
+}
+
+run "no_role_without_the_boundary" {
+  command = plan
+
+  assert {
+    condition = alltrue(flatten([
+      for environment, rights in module.rights : [
+        for statement in rights.write.identity : try(statement.Condition.StringEquals["iam:PermissionsBoundary"], null) == aws_iam_policy.boundary[environment].arn
+        if statement.Effect == "Allow" && length(setintersection(statement.Action, [
+          "iam:CreateRole", "iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:AttachRolePolicy", "iam:DetachRolePolicy", "iam:PutRolePermissionsBoundary",
+        ])) > 0
+      ]
+    ]))
+    error_message = "A role can be made, or given rights, without the boundary."
+  }
+
+  assert {
+    condition     = !contains(output.deploy_actions, "iam:DeleteRolePermissionsBoundary")
+    error_message = "A boundary can be taken off a role."
+  }
+
+  assert {
+    condition = alltrue(flatten([
+      for environment, rights in module.rights : [
+        for statement in rights.write.identity : [
+          for resource in statement.Resource : can(regex(":(role|policy)/totes-${environment}/\\*$", resource))
+        ] if statement.Effect == "Allow"
+      ]
+    ]))
+    error_message = "Roles or policies outside the environment's path can be changed: the boundary or the deploying role itself."
+  }
+}
+
+run "the_boundary_is_far_from_all_rights" {
+  command = plan
+
+  assert {
+    condition = length([
+      for document in values(aws_iam_policy.boundary)[*].policy : document
+      if length(regexall("\"(iam|sts|organizations|ec2|rds):(Create|Put|Attach|Update|Delete|Modify|Assume)", document)) > 0
+    ]) == 0
+    error_message = "The boundary lets a task change roles, networks or servers."
+  }
+}
+
+run "the_state_is_kept_well" {
+  command = plan
+
+  assert {
+    condition     = aws_s3_bucket_versioning.state.versioning_configuration[0].status == "Enabled"
+    error_message = "A state that was spoilt could not be had back."
+  }
+
+  assert {
+    condition = alltrue([for rule in aws_s3_bucket_server_side_encryption_configuration.state.rule :
+    rule.bucket_key_enabled && rule.apply_server_side_encryption_by_default[0].sse_algorithm == "aws:kms" && rule.apply_server_side_encryption_by_default[0].kms_master_key_id == aws_kms_key.state.arn])
+    error_message = "The state is not encrypted with its own key."
+  }
+
+  assert {
+    condition = alltrue([
+      aws_s3_bucket_public_access_block.state.block_public_acls,
+      aws_s3_bucket_public_access_block.state.block_public_policy,
+      aws_s3_bucket_public_access_block.state.ignore_public_acls,
+      aws_s3_bucket_public_access_block.state.restrict_public_buckets,
+      aws_s3_bucket_ownership_controls.state.rule[0].object_ownership == "BucketOwnerEnforced",
+    ])
+    error_message = "The state could be made public."
+  }
+
+  assert {
+    condition = [for statement in jsondecode(aws_s3_bucket_policy.state.policy).Statement : [statement.Effect, statement.Action, statement.Condition] if statement.Sid == "OnlyByTls"] == [
+      ["Deny", "s3:*", { Bool = { "aws:SecureTransport" = "false" } }],
+    ]
+    error_message = "The state could be asked for without TLS."
+  }
+
+  assert {
+    condition     = aws_s3_bucket_lifecycle_configuration.state.rule[0].noncurrent_version_expiration[0].noncurrent_days >= 365
+    error_message = "Old states are gone too soon."
+  }
+}
+
+run "images_are_what_their_tags_say" {
+  command = plan
+
+  assert {
+    condition     = aws_ecr_repository.this.image_tag_mutability == "IMMUTABLE" && aws_ecr_repository.this.image_scanning_configuration[0].scan_on_push
+    error_message = "A tag can come to mean another image, or images are not scanned."
+  }
+}
+
+run "a_repository_that_is_a_pattern_is_refused" {
+  command = plan
+
+  variables {
+    github_repository = "example/*"
+  }
+
+  expect_failures = [var.github_repository]
+}
+
+run "a_state_that_an_environment_could_change_is_refused" {
+  command = plan
+
+  variables {
+    state_bucket_name = "totes-dev-state"
+  }
+
+  expect_failures = [var.state_bucket_name]
+}

@@ -1,0 +1,72 @@
+variable "github_repository" {
+  description = "The repository whose workflows plan and deploy, as owner/name."
+  type        = string
+
+  validation {
+    # Nothing that a pattern could be made of: the roles' trust is in exactly this repository.
+    condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+$", var.github_repository))
+    error_message = "github_repository must be like owner/name."
+  }
+}
+
+variable "environments" {
+  description = "The environments. Each has its own deploying role and boundary, and names that begin with totes-<environment>."
+  type        = list(string)
+  default     = ["dev", "prod"]
+
+  validation {
+    condition     = alltrue([for environment in var.environments : can(regex("^[a-z][a-z0-9]{1,11}$", environment))])
+    error_message = "An environment's name must be two to twelve lower-case letters and digits, the first a letter."
+  }
+
+  validation {
+    # The planning role reads all of them, with two policies for each, and IAM attaches ten to a role.
+    condition     = length(var.environments) >= 1 && length(var.environments) <= 4 && length(distinct(var.environments)) == length(var.environments)
+    error_message = "environments must be one to four names, no two the same."
+  }
+}
+
+variable "region" {
+  description = "Region of the state, the images, and the environments."
+  type        = string
+}
+
+variable "state_bucket_name" {
+  description = "Name of the bucket of Terraform's state; unique in the world."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", var.state_bucket_name))
+    error_message = "state_bucket_name must be 3 to 63 lower-case letters, digits and hyphens."
+  }
+
+  validation {
+    # An environment's role may change every bucket that is named after the environment.
+    condition     = !anytrue([for environment in var.environments : startswith(var.state_bucket_name, "totes-${environment}-")])
+    error_message = "state_bucket_name must not begin with an environment's name, such as totes-dev-."
+  }
+}
+
+variable "existing_oidc_provider_arn" {
+  description = "ARN of the account's OIDC provider for token.actions.githubusercontent.com; null to make it. An account has one at most."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.existing_oidc_provider_arn == null ? true : endswith(var.existing_oidc_provider_arn, ":oidc-provider/token.actions.githubusercontent.com")
+    error_message = "existing_oidc_provider_arn must end with :oidc-provider/token.actions.githubusercontent.com."
+  }
+}
+
+variable "source_databases" {
+  description = "By environment, its variable source_database: of the source's secret, key and network, the boundary and the deploying role allow no others."
+  type = map(object({
+    secret_arn         = string
+    secret_kms_key_arn = optional(string)
+    network = optional(object({
+      vpc_id          = string
+      route_table_ids = list(string)
+    }))
+  }))
+  default = {}
+}
