@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 import click
@@ -190,6 +191,31 @@ def migrate() -> None:
         click.echo(f"The warehouse is at revision {HEAD} already.")
     else:
         click.echo(f"Migrated the warehouse from {f'revision {before}' if before else 'none'} to revision {HEAD}.")
+
+
+@main.command(short_help="Describe the lake's tables for AWS Glue.")
+@click.option("--write", "write_to", type=click.Path(dir_okay=False, path_type=Path), help="Write the JSON there.")
+@click.option(
+    "--check",
+    "check_against",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="See that this file is what would be written.",
+)
+def glue(*, write_to: Path | None, check_against: Path | None) -> None:
+    """Print the lake's tables as AWS Glue describes them, derived from the declarations; or write, or check them.
+
+    Terraform reads terraform/modules/catalogue/tables.json. Checking, the exit status is 1 where the file differs.
+    """
+    from totes_dagster.glue import glue_catalogue, see_that_it_is_current, to_json
+
+    if write_to and check_against:
+        raise click.UsageError("Give --write or --check, not both.")
+    if check_against:
+        see_that_it_is_current(check_against)
+    elif write_to:
+        write_to.write_text(to_json(glue_catalogue()), encoding="utf-8")
+    else:
+        click.echo(to_json(glue_catalogue()), nl=False)
 
 
 def _until_ctrl_c(work: Callable[[], T]) -> T:

@@ -106,8 +106,8 @@ class Manifest(_Record):
         return sum(entry.rows for name, entry in self.tables.items() if self.brings(name))
 
     def to_json(self) -> bytes:
-        """The object's bytes."""
-        return self.model_dump_json(indent=1).encode()
+        """The object's bytes: one line, as what queries JSON in S3 takes a line for a row."""
+        return self.model_dump_json().encode()
 
     @classmethod
     def from_json(cls, data: bytes, path: str) -> Self:
