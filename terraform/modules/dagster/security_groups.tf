@@ -44,7 +44,7 @@ resource "aws_vpc_security_group_egress_rule" "s3" {
 
 resource "aws_vpc_security_group_egress_rule" "databases" {
   for_each = merge(
-    var.warehouse.security_group_id == null ? {} : { warehouse = var.warehouse.security_group_id },
+    var.database_security_group_ids,
     { for storage in module.storage : "storage" => storage.security_group_id },
   )
 

@@ -108,6 +108,12 @@ variable "database_addresses" {
   }
 }
 
+variable "database_security_group_ids" {
+  description = "Security groups of database servers that others of this environment's modules make, by what they hold."
+  type        = map(string)
+  default     = {}
+}
+
 variable "source_secret_arn" {
   description = "ARN of the secret with the login of totesys: JSON with host, port, username, password and database."
   type        = string
@@ -125,12 +131,11 @@ variable "source_secret_kms_key_arn" {
 }
 
 variable "warehouse" {
-  description = "The warehouse: the secret with the loader's login, its key unless it is this environment's, the administrator's secret if the deployment is to make the role, and the security group if the server is made here."
+  description = "The warehouse: the secret with the loader's login, its key unless it is this environment's, and the administrator's secret if the deployment is to make the role."
   type = object({
     secret_arn               = string
     secret_kms_key_arn       = optional(string)
     administrator_secret_arn = optional(string)
-    security_group_id        = optional(string)
   })
 }
 

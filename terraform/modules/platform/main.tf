@@ -122,9 +122,9 @@ module "dagster" {
     } : {
     secret_arn               = module.warehouse[0].secret_arn
     administrator_secret_arn = module.warehouse[0].administrator_secret_arn
-    security_group_id        = module.warehouse[0].security_group_id
   }
-  warehouse_schema = var.warehouse_schema
+  database_security_group_ids = { for warehouse in module.warehouse : "warehouse" => warehouse.security_group_id }
+  warehouse_schema            = var.warehouse_schema
   existing_storage = var.existing_storage == null ? null : {
     host       = var.existing_storage.host
     port       = var.existing_storage.port
