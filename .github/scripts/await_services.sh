@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Wait until the services of an environment are stable, and see that they run what was deployed: one whose new tasks do
+# not become healthy goes back to its old ones, and is stable too.
+#
+# Usage: await_services.sh OUTPUTS IMAGE
+#   OUTPUTS  file with what `terraform output -json` says of the environment
+#   IMAGE    the image that the services must run
+set -euo pipefail
+
+outputs=$1 image=$2
+
+cluster=$(jq --exit-status --raw-output '.cluster.value' "$outputs")
+mapfile -t services < <(jq --exit-status --raw-output '.service_names.value[]' "$outputs")
+
+aws ecs wait services-stable --cluster "$cluster" --services "${services[@]}"
+
+wrong=0
+while IFS=$'\t' read -r service definition; do
+    runs=$(aws ecs describe-task-definition --task-definition "$definition" --output json |
+        jq --raw-output '.taskDefinition.containerDefinitions[0].image')
+    if [ "$runs" = "$image" ]; then
+        echo "$service runs $image"
+    else
+        echo "$service went back to $runs: its new tasks did not become healthy. See its log group for why." >&2
+        wrong=1
+    fi
+done < <(aws ecs describe-services --cluster "$cluster" --services "${services[@]}" --output json |
+    jq --raw-output '.services[] | [.serviceName, .taskDefinition] | @tsv')
+exit "$wrong"

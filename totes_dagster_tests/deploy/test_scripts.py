@@ -1,0 +1,167 @@
+"""The scripts of the deployment, against a stand-in for the AWS CLI that answers as ECS does.
+
+No emulator of ECS ends its tasks by itself, which is all that these scripts are about.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[2] / ".github" / "scripts"
+
+pytestmark = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+
+IMAGE = "123456789012.dkr.ecr.eu-west-2.amazonaws.com/totes_dagster@sha256:" + "a" * 64
+TASK = "arn:aws:ecs:eu-west-2:123456789012:task/totes-dev/0123456789abcdef"
+OUTPUTS = {
+    "cluster": "totes-dev",
+    "private_subnet_ids": ["subnet-1", "subnet-2"],
+    "task_security_group_id": "sg-1",
+    "run_task_definition": "arn:aws:ecs:eu-west-2:123456789012:task-definition/totes-dev-run:3",
+    "log_group_names": {"run": "/totes-dev/run"},
+    "service_names": ["totes-dev-daemon", "totes-dev-webserver"],
+}
+
+
+ANSWERING = """
+printf "%s\\n" "$*" >> calls
+answers=("$2".[0-9])
+if [ ! -e "${answers[0]}" ]; then exit 254; fi
+cat "${answers[0]}"
+if [ -e "${answers[1]}" ]; then rm "${answers[0]}"; fi
+"""
+
+
+class Aws:
+    """Answers by the subcommand, the last one again and again; remembers what it was asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.answers = folder / "answers"
+        self.answers.mkdir()
+        program = folder / "aws"
+        program.write_text(f"#!/usr/bin/env bash\ncd {self.answers}\n{ANSWERING}")
+        program.chmod(0o755)
+        outputs = {name: {"value": value} for name, value in OUTPUTS.items()}
+        (folder / "outputs.json").write_text(json.dumps(outputs))
+
+    def answer(self, subcommand: str, *answers: dict[str, Any]) -> None:
+        for index, answer in enumerate(answers):
+            (self.answers / f"{subcommand}.{index}").write_text(json.dumps(answer))
+
+    def calls(self) -> list[str]:
+        return (self.answers / "calls").read_text().splitlines()
+
+    def run(self, script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            **os.environ,
+            "PATH": f"{self.folder}:{os.environ['PATH']}",
+            "TASK_POLL_SECONDS": "0",
+            **environment,
+        }
+        command = [str(SCRIPTS / script), str(self.folder / "outputs.json"), *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)
+
+
+@pytest.fixture
+def aws(tmp_path: Path) -> Aws:
+    aws = Aws(tmp_path)
+    aws.answer("run-task", {"tasks": [{"taskArn": TASK}], "failures": []})
+    aws.answer("get-log-events", {"events": [{"message": "one refresh"}]})
+    return aws
+
+
+def stopped(**container: Any) -> dict[str, Any]:
+    return {
+        "tasks": [{"lastStatus": "STOPPED", "stoppedReason": "Ended", "containers": [{"name": "run", **container}]}]
+    }
+
+
+RUNNING = {"tasks": [{"lastStatus": "RUNNING", "containers": [{"name": "run"}]}]}
+
+
+@pytest.mark.parametrize("code", [0, 1, 137])
+def test_the_exit_code_is_that_of_the_task(aws: Aws, code: int) -> None:
+    aws.answer("describe-tasks", RUNNING, stopped(exitCode=code))
+    done = aws.run("run_task.sh", "run", "run_task_definition")
+    assert done.returncode == code, done.stderr
+    assert "one refresh" in done.stdout
+
+
+def test_a_command_is_given_to_the_container_as_it_is(aws: Aws) -> None:
+    aws.answer("describe-tasks", stopped(exitCode=0))
+    assert aws.run("run_task.sh", "run", "run_task_definition", "totes", "two words", "--x").returncode == 0
+    started = next(call for call in aws.calls() if "run-task" in call)
+    assert '{"containerOverrides":[{"name":"run","command":["totes","two words","--x"]}]}' in started
+    assert '"subnets":["subnet-1","subnet-2"]' in started
+    assert '"assignPublicIp":"DISABLED"' in started
+
+
+def test_a_task_that_could_not_be_placed_is_a_failure(aws: Aws) -> None:
+    aws.answer("run-task", {"tasks": [], "failures": [{"reason": "RESOURCE:CPU"}]})
+    done = aws.run("run_task.sh", "run", "run_task_definition")
+    assert done.returncode == 1
+    assert "RESOURCE:CPU" in done.stderr
+
+
+def test_a_task_that_never_ran_is_a_failure_with_its_reason(aws: Aws) -> None:
+    aws.answer("describe-tasks", stopped(reason="CannotPullContainerError: no such image"))
+    done = aws.run("run_task.sh", "run", "run_task_definition")
+    assert done.returncode == 1
+    assert "It never ran: CannotPullContainerError: no such image; Ended" in done.stderr
+
+
+def test_a_task_that_takes_too_long_is_stopped(aws: Aws) -> None:
+    aws.answer("describe-tasks", RUNNING)
+    aws.answer("stop-task", {})
+    done = aws.run("run_task.sh", "run", "run_task_definition", TASK_TIMEOUT="0")
+    assert done.returncode == 1
+    assert any(call.startswith(f"ecs stop-task --cluster totes-dev --task {TASK}") for call in aws.calls())
+
+
+def test_logs_that_cannot_be_read_do_not_hide_the_exit_code(aws: Aws) -> None:
+    (aws.answers / "get-log-events.0").unlink()
+    aws.answer("describe-tasks", stopped(exitCode=0))
+    done = aws.run("run_task.sh", "run", "run_task_definition")
+    assert done.returncode == 0, done.stderr
+    assert "nothing could be read" in done.stdout
+
+
+@pytest.mark.parametrize(("runs", "code"), [(IMAGE, 0), (IMAGE.replace("a" * 64, "b" * 64), 1)])
+def test_a_service_that_went_back_to_its_old_image_is_a_failure(aws: Aws, runs: str, code: int) -> None:
+    services = [
+        {"serviceName": name, "taskDefinition": f"{name}:3"} for name in ("totes-dev-daemon", "totes-dev-webserver")
+    ]
+    aws.answer("wait", {})
+    aws.answer("describe-services", {"services": services})
+    new, other = ({"taskDefinition": {"containerDefinitions": [{"image": image}]}} for image in (IMAGE, runs))
+    aws.answer("describe-task-definition", new, other)
+    done = aws.run("await_services.sh", IMAGE)
+    assert done.returncode == code, done.stdout + done.stderr
+
+
+def state(image: str) -> dict[str, Any]:
+    attributes = {"container_definitions": json.dumps([{"name": "run", "image": image}])}
+    resource = {"type": "aws_ecs_task_definition", "name": "run", "instances": [{"attributes": attributes}]}
+    return {
+        "version": 4,
+        "resources": [{"type": "aws_vpc", "name": "run", "instances": [{"attributes": {}}]}, resource],
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "image"),
+    [
+        (json.dumps(state(IMAGE)), IMAGE),
+        ("", "there/totes@sha256:" + "0" * 64),
+        ('{"version": 4, "resources": []}', "there/totes@sha256:" + "0" * 64),
+    ],
+)
+def test_a_plan_is_made_for_the_image_that_is_deployed(given: str, image: str) -> None:
+    command = [str(SCRIPTS / "deployed_image.sh"), "there/totes"]
+    assert subprocess.run(command, input=given, capture_output=True, text=True, check=True).stdout.strip() == image
