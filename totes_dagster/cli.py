@@ -218,6 +218,27 @@ def glue(*, write_to: Path | None, check_against: Path | None) -> None:
         click.echo(to_json(glue_catalogue()), nl=False)
 
 
+@main.command(short_help="Set up what a deployment made.")
+@click.option(
+    "--roles",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="deploy/roles",
+    show_default=True,
+    help="The folder of the roles' scripts.",
+)
+def provision(*, roles: Path) -> None:
+    """Make the databases and roles of a deployment, and migrate the warehouse and Dagster's storage.
+
+    Each of the servers whose administrator's secret the environment names, by WAREHOUSE_ADMIN_SECRET_ID or
+    DAGSTER_POSTGRES_ADMIN_SECRET_ID, gets the database, the role and the password that WAREHOUSE_SECRET_ID or
+    DAGSTER_POSTGRES_SECRET_ID says. May be repeated as often as one likes.
+    """
+    from totes_dagster.provisioning import provision as steps
+
+    for done in steps(roles):
+        click.echo(done)
+
+
 def _until_ctrl_c(work: Callable[[], T]) -> T:
     """Do some work such that Ctrl-C ends it at once: nothing is half-written, and the next command carries on."""
     from totes_dagster.interruption import interruptibly

@@ -223,3 +223,10 @@ class TopicMissingError(AlertError):
 
 class AlertAccessDeniedError(AlertError):
     """The platform's credentials may not publish to the topic."""
+
+
+# Deployment.
+
+
+class ProvisioningError(TotesError):
+    """A server of a deployment cannot be set up."""

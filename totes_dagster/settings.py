@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,7 +26,10 @@ TOTESYS_URL = "TOTESYS_URL"
 TOTESYS_SECRET_ID = "TOTESYS_SECRET_ID"  # a name, no secret  # noqa: S105  # nosec B105
 WAREHOUSE_URL = "WAREHOUSE_URL"
 WAREHOUSE_SECRET_ID = "WAREHOUSE_SECRET_ID"  # noqa: S105  # nosec B105
+WAREHOUSE_ADMIN_SECRET_ID = "WAREHOUSE_ADMIN_SECRET_ID"  # noqa: S105  # nosec B105
 WAREHOUSE_SCHEMA = "WAREHOUSE_SCHEMA"
+STORAGE_SECRET_ID = "DAGSTER_POSTGRES_SECRET_ID"  # noqa: S105  # nosec B105
+STORAGE_ADMIN_SECRET_ID = "DAGSTER_POSTGRES_ADMIN_SECRET_ID"  # noqa: S105  # nosec B105
 INGESTION_LAKE = "TOTES_INGESTION_LAKE"
 PROCESSED_LAKE = "TOTES_PROCESSED_LAKE"
 HOME = "TOTES_HOME"
@@ -133,6 +136,25 @@ def url_from_secret(secret_id: str) -> str:
         SecretError: the secret cannot be read, or lacks something. The message never shows what is in it.
         CredentialsMissingError: there are no AWS credentials to read it with.
     """
+    options = _options_from_secret(secret_id, _SPELLINGS)
+    if not options["port"].isdecimal():
+        raise SecretFormatError(f"The secret {secret_id} has a port that is not a number.")
+    return make_conninfo(**options)
+
+
+def administrator_from_secret(secret_id: str) -> tuple[str, str]:
+    """The name and the password that a secret in AWS Secrets Manager holds, such as those that RDS makes and rotates.
+
+    Raises:
+        SecretError: the secret cannot be read, or lacks something. The message never shows what is in it.
+        CredentialsMissingError: there are no AWS credentials to read it with.
+    """
+    options = _options_from_secret(secret_id, ("user", "password"))
+    return options["user"], options["password"]
+
+
+def _options_from_secret(secret_id: str, names: Iterable[str]) -> dict[str, str]:
+    """What a secret says, by the names that libpq has for it."""
     text = _secret_string(secret_id)
     secret: Any = None
     # What json raises would quote the secret.
@@ -140,13 +162,11 @@ def url_from_secret(secret_id: str) -> str:
         secret = json.loads(text)
     if not isinstance(secret, dict):
         raise SecretFormatError(f"The secret {secret_id} is not a JSON object. Store it as a key/value secret.")
-    options = {name: _value(secret, name, secret_id) for name in _SPELLINGS}
+    options = {name: _value(secret, name, secret_id) for name in names}
     # libpq would take a NUL for the end, and connect to whatever is named before it.
     if any("\0" in value or not can_be_encoded(value) for value in options.values()):
         raise SecretFormatError(f"The secret {secret_id} holds a character that no connection string can.")
-    if not options["port"].isdecimal():
-        raise SecretFormatError(f"The secret {secret_id} has a port that is not a number.")
-    return make_conninfo(**options)
+    return options
 
 
 def can_be_encoded(text: str) -> bool:

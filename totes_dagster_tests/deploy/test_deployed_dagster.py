@@ -1,4 +1,7 @@
-"""Dagster as it is deployed: `deploy/dagster.yaml` and `workspace.yaml`, on PostgreSQL and S3, by its commands."""
+"""Dagster as it is deployed with warm runs: `deploy/warm/dagster.yaml` and `deploy/workspace.yaml`, on PostgreSQL and S3.
+
+With a task for each run it is tried on the infrastructure that Terraform makes, in `terraform/tests`.
+"""
 
 import fcntl
 import os
@@ -74,7 +77,7 @@ def home(server: TcpPostgres, bucket: str, tmp_path: Path, monkeypatch: pytest.M
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    shutil.copy(DEPLOY / "dagster.yaml", tmp_path)
+    shutil.copy(DEPLOY / "warm" / "dagster.yaml", tmp_path)
     shutil.copy(DEPLOY / "workspace.yaml", tmp_path)
     return tmp_path
 
@@ -127,7 +130,13 @@ def test_a_refresh_runs_where_dagster_keeps_everything_in_postgresql_and_s3(
     assert PASSWORD not in (home / "code_server.log").read_text() + (home / "daemon.log").read_text()
 
 
-def test_both_configurations_of_dagster_agree_but_for_where_things_are_kept() -> None:
-    deployed, local = (yaml.safe_load((folder / "dagster.yaml").read_text()) for folder in (DEPLOY, LOCAL))
-    assert deployed.keys() - local.keys() == {"storage", "compute_logs"}
-    assert {name: deployed[name] for name in local} == local
+def test_all_configurations_of_dagster_agree_but_for_where_things_are_kept_and_how_runs_start() -> None:
+    ecs, warm, local = (
+        yaml.safe_load((folder / "dagster.yaml").read_text()) for folder in (DEPLOY, DEPLOY / "warm", LOCAL)
+    )
+    assert warm.keys() - local.keys() == {"storage", "compute_logs"}
+    assert {name: warm[name] for name in local} == local
+    assert ecs.keys() - warm.keys() == {"run_launcher"}
+    # A task takes a minute to start, and on a bad day some.
+    assert ecs["run_monitoring"].pop("start_timeout_seconds") > warm["run_monitoring"].pop("start_timeout_seconds")
+    assert {name for name in warm if warm[name] != ecs[name]} == {"run_coordinator"}

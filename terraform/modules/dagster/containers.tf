@@ -109,7 +109,7 @@ locals {
       environment = merge(local.environment, local.platform_environment)
     }
     provision = {
-      command = ["totes", "provision"]
+      command = ["totes", "provision", "--roles", "/opt/totes/roles"]
       environment = merge(local.environment, local.platform_environment, {
         for name, arn in local.provisioning : name => arn if arn != null
       })
