@@ -79,6 +79,5 @@ ARG REVISION=unknown
 ARG SOURCE=unknown
 LABEL org.opencontainers.image.title="totes_dagster" \
       org.opencontainers.image.description="Every change of a tote-bag company's database, archived in a data lake and kept current in a warehouse." \
-      org.opencontainers.image.base.name="docker.io/library/python:3.11.15-slim-bookworm" \
       org.opencontainers.image.source="$SOURCE" \
       org.opencontainers.image.revision="$REVISION"

@@ -25,6 +25,12 @@ _PACKAGES = ("ca-certificates", "netbase", "python3-pip", "python3.11-venv", "tz
 _OF_THIS_MACHINE = (Path("/etc/pip.conf"), Path("/etc/ssl/certs"))
 """What tells how packages are to be had from here, which the Dockerfile need not know."""
 
+_KEEP_NOTHING = """
+APT::Keep-Downloaded-Packages "false";
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+"""
+
 _CONTAINER = """
 set -e
 root=$1 volume=$2
@@ -135,6 +141,8 @@ class ImageBuild:
             (root / "usr/local/bin" / name).symlink_to(f"/usr/bin/{program}")
         # Debian's own Python takes packages from Debian only; the base image's has no such rule.
         (root / "usr/lib/python3.11/EXTERNALLY-MANAGED").unlink()
+        # As in Debian's own images: what apt downloads and computes is not kept.
+        (root / "etc/apt/apt.conf.d/keep-nothing").write_text(_KEEP_NOTHING)
         container = self._call(*self._buildah, "from", "scratch")
         self._call(*self._buildah, "copy", container, str(root), "/")
         path = "PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
