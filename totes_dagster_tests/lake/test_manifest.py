@@ -79,6 +79,18 @@ def test_what_was_written_is_what_is_read(manifest: Manifest) -> None:
     assert Manifest.from_json(manifest.to_json(), "batches/1.json") == manifest
 
 
+def test_a_manifest_is_one_line() -> None:
+    """Athena's JSON SerDes take every line for a row."""
+    assert b"\n" not in MANIFEST.to_json()
+
+
+def test_a_manifest_of_many_lines_is_read_too() -> None:
+    """The first lakes have such."""
+    indented = json.dumps(json.loads(MANIFEST.to_json()), indent=1).encode()
+    assert indented.count(b"\n") > 10
+    assert Manifest.from_json(indented, "batches/1.json") == MANIFEST
+
+
 def test_a_manifest_is_plain_json_that_others_can_read() -> None:
     read = json.loads(MANIFEST.to_json())
     assert read["format"] == 1
