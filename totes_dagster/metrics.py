@@ -69,8 +69,8 @@ def _own_stdout() -> int | None:
     return None
 
 
-# Kept from when this was imported. While a step runs, Dagster turns descriptor 1 to a file, and has `tail` copy that to
-# where it led before; it ends `tail` with the step, and what was printed last is lost.
+# Kept from when this was imported. While steps run, Dagster turns descriptor 1 to a file, and has `tail` copy that to
+# where it led before: in pieces that may end within a line, and without the last ones if `tail` is slow.
 _STDOUT = _own_stdout()
 
 

@@ -15,18 +15,18 @@ class Printed:
         self._read = 0
 
     def text(self) -> str:
-        """Everything since it was last asked for."""
+        """The lines since it was last asked for, but for one that is still being written."""
         with self._path.open("rb") as file:
             file.seek(self._read)
             new = file.read()
+        new = new[: new.rfind(b"\n") + 1]
         self._read += len(new)
         return new.decode()
 
-    def points(self) -> list[Point]:
-        """The metrics printed since, of which each line must be one valid document."""
-        text = self.text()
-        assert not text or text.endswith("\n")
-        return [point for line in text.splitlines() for point in points_of(line)]
+    def points(self, *, among_others: bool = False) -> list[Point]:
+        """The metrics printed since: every line must be one valid document, or every one that has to do with it."""
+        lines = [line for line in self.text().splitlines() if not among_others or "_aws" in line]
+        return [point for line in lines for point in points_of(line)]
 
 
 def values(points: list[Point], name: str, stage: str = "") -> list[float]:
