@@ -83,7 +83,7 @@ locals {
           Sid      = "LookForDefaultDatabase"
           Effect   = "Allow"
           Action   = ["glue:GetDatabase"]
-          Resource = ["${local.glue}:database/default"]
+          Resource = ["${local.glue}:catalog", "${local.glue}:database/default"]
         },
         {
           Sid    = "FindBuckets"

@@ -117,14 +117,9 @@ resource "aws_glue_catalog_table" "batches" {
     output_format = "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat"
 
     ser_de_info {
-      serialization_library = "org.openx.data.jsonserde.JsonSerDe"
-
-      parameters = {
-        # A manifest that cannot be read must fail the query: without it, its rows would be missing, and nobody told.
-        "ignore.malformed.json" = "false"
-        # Keys as they are: tables of the source whose names differ in case alone would be one key twice.
-        "case.insensitive" = "FALSE"
-      }
+      # Not OpenX's, of which Athena's manual says that it can lose rows, and which takes keys of a map that differ in
+      # case alone for one key twice. A manifest that cannot be read fails the query, and is not left out.
+      serialization_library = "org.apache.hive.hcatalog.data.JsonSerDe"
     }
 
     dynamic "columns" {

@@ -1,7 +1,7 @@
 -- The batches that changed a table of the source, newest first. Here sales_order.
 --
--- For another one, put its name in place of sales_order. `content` is whole or changes. `rows_captured` counts what the
--- batch holds of the table, `rows_in_source` what the table had when the snapshot was taken.
+-- For another one, put its name in place of sales_order. `content` is whole or changes. `rows_captured` counts what
+-- the batch holds of the table, `rows_in_source` what the table had when the snapshot was taken.
 --
 -- Manifests are not partitioned, so no condition on a batch saves reading. Together they are small.
 with brought as (

@@ -2,10 +2,10 @@
 --
 -- For another one, put its name in place of sales_order everywhere: purchase_order, transaction, payment.
 --
--- A batch holds the rows that may have changed, so each row's newest version counts. Rows that are gone are in no part:
--- where some may be, the batch lists the keys that are left, or holds the table whole. After the last batch that did,
--- nothing is gone: a row that such a list lacks has gone, unless a later batch brought it. Only the parts that manifests
--- list are taken: others in the folders are of attempts that were never committed.
+-- A batch holds the rows that may have changed, so each row's newest version counts. Rows that are gone are in no
+-- part: where some may be, the batch lists the keys that are left, or holds the table whole. After the last batch
+-- that did, nothing is gone: a row that such a list lacks has gone, unless a later batch brought it. Only the parts
+-- that manifests list are taken: others in the folders are of attempts that were never committed.
 --
 -- With no literal to prune by, Athena looks into every folder of the projection, also those that are not there yet.
 -- event_table_as_of_a_batch, with the number of the newest batch, says the same, sooner.

@@ -4,8 +4,8 @@
 -- batch, put its number in place of 42, three times.
 --
 -- How it works is said in current_event_table. The conditions on the batch of rows and keys follow from that on the
--- manifests, and change no result. They are literals, so that Athena prunes the projection when it plans the query: no
--- folder of a later batch is looked into.
+-- manifests, and change no result. They are literals, so that Athena prunes the projection when it plans the query:
+-- no folder of a later batch is looked into.
 with brought as (
     select batch, element_at(tables, 'sales_order') as entry
     from ${ingestion}.batches

@@ -1,14 +1,14 @@
 -- Every version of one row of an event table that the platform has seen, deletions included. Here sales order 1.
 --
--- For another one, put its number in place of 1 in the lines that end with "-- which". For another table, put its name in
--- place of sales_order everywhere, and its columns in place of those of sales_order.
+-- For another one, put its number in place of 1 in the lines that end with "-- which". For another table, put its
+-- name in place of sales_order everywhere, and its columns in place of those of sales_order.
 --
--- A row can be captured again as it was: what equals the version before is left out. A batch that knows which keys are
--- left, and has not this one, ends the row, with null for its values. Only parts that manifests list are taken.
+-- A row can be captured again as it was: what equals the version before is left out. A batch that knows which keys
+-- are left, and has not this one, ends the row, with null for its values. Only parts that manifests list are taken.
 --
--- A history begins with the first batch, but need not look for those that are not there yet. Put the number of the newest
--- batch in place of 42, three times, and take the dashes before each "and" away: these are literals, so that Athena
--- prunes the projection when it plans the query.
+-- A history begins with the first batch, but need not look for those that are not there yet. Put the number of the
+-- newest batch in place of 42, three times, and take the dashes before each "and" away: these are literals, so that
+-- Athena prunes the projection when it plans the query.
 with brought as (
     select batch, element_at(tables, 'sales_order') as entry
     from ${ingestion}.batches

@@ -1,7 +1,8 @@
--- Parts of a table that were committed and that its table in Athena does not show. Here sales_order. No rows: all is well.
+-- Committed parts of a table that Athena does not find: none, if all is well. Here sales_order.
 --
--- For another one, put its name in place of sales_order everywhere. Rows: batches have passed the end of the projection,
--- beyond which nothing is seen and nothing is said (raise projected_batches), or objects of the lake are missing.
+-- For another one, put its name in place of sales_order everywhere. Rows: batches have passed the end of the
+-- projection, beyond which nothing is seen and nothing is said (raise projected_batches), or objects of the lake are
+-- missing.
 --
 -- It reads no column, only which objects there are, of every batch, so there is nothing to prune.
 with committed as (

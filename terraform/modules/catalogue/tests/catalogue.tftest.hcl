@@ -153,13 +153,18 @@ run "columns_are_of_types_that_athena_reads" {
 
 run "manifests_are_rows_and_a_broken_one_is_an_error" {
   assert {
-    condition     = aws_glue_catalog_table.batches.storage_descriptor[0].ser_de_info[0].serialization_library == "org.openx.data.jsonserde.JsonSerDe"
-    error_message = "Manifests are JSON."
+    condition     = aws_glue_catalog_table.batches.storage_descriptor[0].ser_de_info[0].serialization_library == "org.apache.hive.hcatalog.data.JsonSerDe"
+    error_message = "Manifests are JSON, read by a SerDe that loses none."
   }
 
   assert {
-    condition     = aws_glue_catalog_table.batches.storage_descriptor[0].ser_de_info[0].parameters["ignore.malformed.json"] == "false"
+    condition     = try(aws_glue_catalog_table.batches.storage_descriptor[0].ser_de_info[0].parameters["ignore.malformed.json"], "false") == "false"
     error_message = "A manifest that cannot be read must not be left out."
+  }
+
+  assert {
+    condition     = length(coalesce(aws_glue_catalog_table.batches.partition_keys, [])) == 0
+    error_message = "Manifests are not in folders, so they cannot be projected."
   }
 
   assert {
