@@ -51,6 +51,7 @@ COPY deploy/roles /opt/totes/roles
 # PGSSLMODE=verify-full and PGSSLROOTCERT; not by itself, for with a PGSSLROOTCERT also `require` would verify by it.
 COPY deploy/image/rds-authorities.pem /opt/totes/rds-ca.pem
 COPY deploy/dagster.yaml deploy/workspace.yaml /opt/dagster/
+COPY deploy/warm /opt/dagster/warm
 COPY --from=project /project/opt/venv /opt/venv
 
 ENV PATH=/opt/venv/bin:$PATH \

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from urllib.request import urlopen
 
+import boto3
 import psutil
 import psycopg
 import pytest
@@ -42,6 +43,7 @@ VOLUME = "/var/lib/totes"
 SITE_PACKAGES = "opt/venv/lib/python3.11/site-packages"
 WORKSPACE = "/opt/dagster/workspace.yaml"
 RDS_CA = "/opt/totes/rds-ca.pem"
+WARM = "/opt/dagster/warm"
 
 PATIENCE = 30  # seconds for a service to end
 
@@ -70,6 +72,7 @@ def settings(home: Path, server: TcpPostgres) -> dict[str, str]:
         connection.execute("alter role dagster superuser")
     named = ("AWS_ENDPOINT", "AWS_ACCESS", "AWS_SECRET", "AWS_DEFAULT", "DAGSTER_", "TOTES_")
     given = {name: value for name, value in os.environ.items() if name.startswith(named) and name != "DAGSTER_HOME"}
+    given["DAGSTER_HOME"] = WARM
     return {**given, "TOTESYS_URL": url(server, "totesys"), "WAREHOUSE_URL": url(server, "warehouse")}
 
 
@@ -217,6 +220,18 @@ def test_a_refresh_runs_by_hand(image: Image, volume: Path, settings: dict[str, 
         assert done.returncode == 0, done.stdout
     with psycopg.connect(server.url("warehouse")) as connection:
         assert connection.execute("select count(*) from current_sales_order").fetchone() == (20,)
+
+
+def test_dagster_finds_the_task_definition_that_its_runs_are_to_be(
+    image: Image, volume: Path, settings: dict[str, str]
+) -> None:
+    container = {"name": "run", "image": "totes_dagster", "memory": 512}
+    registered = boto3.client("ecs").register_task_definition(family="totes-run", containerDefinitions=[container])
+    del settings["DAGSTER_HOME"]  # the image's own
+    settings["DAGSTER_RUN_TASK_DEFINITION"] = registered["taskDefinition"]["taskDefinitionArn"]
+    program = "from dagster import DagsterInstance; print(type(DagsterInstance.get().run_launcher).__name__)"
+    done = image.run(volume, "python", "-c", program, **settings)
+    assert done.stdout.splitlines()[-1:] == ["EcsRunLauncher"], done.stdout
 
 
 def test_the_services_become_healthy_run_and_end_when_told_to(
