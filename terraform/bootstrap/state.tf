@@ -105,7 +105,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "state" {
 
     noncurrent_version_expiration {
       noncurrent_days           = 365
-      newer_noncurrent_versions = 20 # these stay, however old
+      newer_noncurrent_versions = var.state_versions_kept # these stay, however old
     }
 
     abort_incomplete_multipart_upload {

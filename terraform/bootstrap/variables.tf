@@ -47,6 +47,17 @@ variable "state_bucket_name" {
   }
 }
 
+variable "state_versions_kept" {
+  description = "How many earlier versions of a state stay, however old; null for those of the last year only."
+  type        = number
+  default     = 20
+
+  validation {
+    condition     = var.state_versions_kept == null ? true : var.state_versions_kept >= 1 && var.state_versions_kept <= 100
+    error_message = "S3 keeps 1 to 100 versions however old they are."
+  }
+}
+
 variable "existing_oidc_provider_arn" {
   description = "ARN of the account's OIDC provider for token.actions.githubusercontent.com; null to make it. An account has one at most."
   type        = string

@@ -11,7 +11,6 @@ locals {
   balancer = {
     balancers = "${local.arn.elasticloadbalancing}:loadbalancer/app/${var.name}/*"
     listeners = "${local.arn.elasticloadbalancing}:listener/app/${var.name}/*"
-    rules     = "${local.arn.elasticloadbalancing}:listener-rule/app/${var.name}/*"
     targets   = "${local.arn.elasticloadbalancing}:targetgroup/${var.name}/*"
   }
 
@@ -32,14 +31,10 @@ locals {
         "elasticloadbalancing:DescribeListeners",
         "elasticloadbalancing:DescribeLoadBalancerAttributes",
         "elasticloadbalancing:DescribeLoadBalancers",
-        "elasticloadbalancing:DescribeRules",
         "elasticloadbalancing:DescribeTags",
         "elasticloadbalancing:DescribeTargetGroupAttributes",
         "elasticloadbalancing:DescribeTargetGroups",
-        "elasticloadbalancing:DescribeTargetHealth",
         "servicediscovery:GetOperation",
-        "servicediscovery:ListNamespaces",
-        "servicediscovery:ListServices",
         "servicediscovery:ListTagsForResource",
       ]
       Resource = ["*"] # AWS knows no resources for these
@@ -66,12 +61,10 @@ locals {
         "ecs:CreateService",
         "ecs:DeleteCluster",
         "ecs:DeleteService",
-        "ecs:PutClusterCapacityProviders",
         "ecs:RegisterTaskDefinition",
         "ecs:TagResource",
         "ecs:UntagResource",
         "ecs:UpdateCluster",
-        "ecs:UpdateClusterSettings",
         "ecs:UpdateService",
       ]
       Resource = [local.ecs.cluster, local.ecs.services, local.ecs.recipes]
@@ -140,16 +133,13 @@ locals {
         "elasticloadbalancing:AddTags",
         "elasticloadbalancing:CreateListener",
         "elasticloadbalancing:CreateLoadBalancer",
-        "elasticloadbalancing:CreateRule",
         "elasticloadbalancing:CreateTargetGroup",
         "elasticloadbalancing:DeleteListener",
         "elasticloadbalancing:DeleteLoadBalancer",
-        "elasticloadbalancing:DeleteRule",
         "elasticloadbalancing:DeleteTargetGroup",
         "elasticloadbalancing:ModifyListener",
         "elasticloadbalancing:ModifyListenerAttributes",
         "elasticloadbalancing:ModifyLoadBalancerAttributes",
-        "elasticloadbalancing:ModifyRule",
         "elasticloadbalancing:ModifyTargetGroup",
         "elasticloadbalancing:ModifyTargetGroupAttributes",
         "elasticloadbalancing:RemoveTags",

@@ -23,12 +23,6 @@ locals {
       Resource = [for type in ["db", "pg", "subgrp"] : "${local.arn.rds}:${type}:*"]
     },
     {
-      Sid      = "ReadEngines"
-      Effect   = "Allow"
-      Action   = ["rds:DescribeDBEngineVersions", "rds:DescribeOrderableDBInstanceOptions"]
-      Resource = ["*"] # AWS knows no resources for these
-    },
-    {
       Sid    = "ReadSecretsButNotTheirValues"
       Effect = "Allow"
       Action = [
@@ -62,7 +56,6 @@ locals {
         "rds:ModifyDBInstance",
         "rds:ModifyDBParameterGroup",
         "rds:ModifyDBSubnetGroup",
-        "rds:RebootDBInstance",
         "rds:RemoveTagsFromResource",
         "rds:ResetDBParameterGroup",
       ]
@@ -80,8 +73,6 @@ locals {
       Action = [
         "secretsmanager:CreateSecret",
         "secretsmanager:DeleteSecret",
-        "secretsmanager:DeleteResourcePolicy",
-        "secretsmanager:PutResourcePolicy",
         "secretsmanager:PutSecretValue",
         "secretsmanager:TagResource",
         "secretsmanager:UntagResource",

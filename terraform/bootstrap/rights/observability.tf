@@ -16,7 +16,7 @@ locals {
     {
       Sid      = "ReadLogGroups"
       Effect   = "Allow"
-      Action   = ["logs:DescribeMetricFilters", "logs:ListTagsForResource"]
+      Action   = ["logs:ListTagsForResource"]
       Resource = local.log_groups
     },
     {
@@ -44,7 +44,6 @@ locals {
       Action = [
         "cloudwatch:DescribeAlarms", # of composite alarms, AWS asks for the right to all
         "logs:DescribeLogGroups",
-        "logs:DescribeResourcePolicies",
         "sns:GetSubscriptionAttributes",
       ]
       Resource = ["*"] # AWS knows no resources for these
@@ -59,10 +58,8 @@ locals {
         "logs:AssociateKmsKey",
         "logs:CreateLogGroup",
         "logs:DeleteLogGroup",
-        "logs:DeleteMetricFilter",
         "logs:DeleteRetentionPolicy",
         "logs:DisassociateKmsKey",
-        "logs:PutMetricFilter",
         "logs:PutRetentionPolicy",
         "logs:TagResource",
         "logs:UntagResource",
@@ -70,18 +67,11 @@ locals {
       Resource = local.log_groups
     },
     {
-      Sid      = "LetServicesWriteLogs"
-      Effect   = "Allow"
-      Action   = ["logs:DeleteResourcePolicy", "logs:PutResourcePolicy"]
-      Resource = ["*"] # AWS knows no resources for these
-    },
-    {
       Sid    = "ChangeAlarms"
       Effect = "Allow"
       Action = [
         "cloudwatch:DeleteAlarms",
         "cloudwatch:DeleteDashboards",
-        "cloudwatch:PutCompositeAlarm",
         "cloudwatch:PutDashboard",
         "cloudwatch:PutMetricAlarm",
         "cloudwatch:TagResource",

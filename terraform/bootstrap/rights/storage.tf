@@ -9,9 +9,7 @@ locals {
         "s3:GetAccelerateConfiguration",
         "s3:GetBucketAcl",
         "s3:GetBucketCORS",
-        "s3:GetBucketLocation",
         "s3:GetBucketLogging",
-        "s3:GetBucketNotification",
         "s3:GetBucketObjectLockConfiguration",
         "s3:GetBucketOwnershipControls",
         "s3:GetBucketPolicy",
@@ -55,8 +53,6 @@ locals {
         "s3:CreateBucket",
         "s3:DeleteBucket",
         "s3:DeleteBucketPolicy",
-        "s3:PutBucketLogging",
-        "s3:PutBucketNotification",
         "s3:PutBucketObjectLockConfiguration",
         "s3:PutBucketOwnershipControls",
         "s3:PutBucketPolicy",
@@ -86,12 +82,9 @@ locals {
       Sid    = "ChangeKeys"
       Effect = "Allow"
       Action = [
-        "kms:CancelKeyDeletion",
         "kms:CreateAlias",
         "kms:DeleteAlias",
-        "kms:DisableKey",
         "kms:DisableKeyRotation",
-        "kms:EnableKey",
         "kms:EnableKeyRotation",
         "kms:PutKeyPolicy",
         "kms:ScheduleKeyDeletion",
