@@ -1,5 +1,13 @@
 # The environment to try things in: small, and gone without a trace when it is destroyed.
 
+# Made anew each time, and used only where a password is written: at first, and when password_version is raised.
+ephemeral "aws_secretsmanager_random_password" "this" {
+  for_each = toset(["warehouse", "storage"])
+
+  password_length     = 40
+  exclude_punctuation = true # so that it needs no quoting, wherever it ends up
+}
+
 module "platform" {
   source = "../../modules/platform"
 
@@ -14,6 +22,8 @@ module "platform" {
   load_balancer            = var.load_balancer
   runs                     = var.runs
   paused                   = var.paused
+  password_version         = var.password_version
+  passwords                = { for role, made in ephemeral.aws_secretsmanager_random_password.this : role => made.random_password }
 
   deletion_protection = false
   log_retention_days  = 14

@@ -63,6 +63,12 @@ variable "runs" {
   default     = "tasks"
 }
 
+variable "password_version" {
+  description = "Raise it for new passwords of the databases' roles; the provisioning task then gives them to the roles."
+  type        = number
+  default     = 1
+}
+
 variable "paused" {
   description = "Whether no service runs, and nobody is told that."
   type        = bool

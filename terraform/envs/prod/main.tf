@@ -1,6 +1,14 @@
 # The environment that the company's numbers come from: each thing twice where that matters, and nothing destroyed by
 # mistake.
 
+# Made anew each time, and used only where a password is written: at first, and when password_version is raised.
+ephemeral "aws_secretsmanager_random_password" "this" {
+  for_each = toset(["warehouse", "storage"])
+
+  password_length     = 40
+  exclude_punctuation = true # so that it needs no quoting, wherever it ends up
+}
+
 module "platform" {
   source = "../../modules/platform"
 
@@ -15,6 +23,8 @@ module "platform" {
   load_balancer            = var.load_balancer
   runs                     = var.runs
   paused                   = var.paused
+  password_version         = var.password_version
+  passwords                = { for role, made in ephemeral.aws_secretsmanager_random_password.this : role => made.random_password }
 
   network          = { endpoint_zones = 2 }
   warehouse_server = { instance_class = "db.t4g.medium", multi_az = true, allocated_storage = 50, max_allocated_storage = 500, backup_retention_days = 30 }

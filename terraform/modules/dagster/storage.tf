@@ -26,6 +26,7 @@ module "storage_login" {
   port                    = module.storage[0].port
   database                = "dagster"
   username                = "dagster"
+  password                = var.storage_password
   password_version        = var.password_version
   recovery_window_in_days = var.storage_server.deletion_protection ? 30 : 0
 }

@@ -173,6 +173,14 @@ variable "storage_server" {
   default = {}
 }
 
+variable "storage_password" {
+  description = "Password of the role that keeps Dagster's storage, where its server is made here. It is neither in the plan nor in the state."
+  type        = string
+  ephemeral   = true
+  sensitive   = true
+  default     = null
+}
+
 variable "password_version" {
   description = "Raise it for a new password of Dagster's storage; the provisioning task then gives it to the role."
   type        = number

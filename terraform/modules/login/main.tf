@@ -1,10 +1,5 @@
-# A role's login at a PostgreSQL server, as one secret that says everything a connection takes. The password is made on
-# the way, and written where nobody reads it back: it is neither in Terraform's plan nor in its state.
-
-ephemeral "aws_secretsmanager_random_password" "this" {
-  password_length     = 40
-  exclude_punctuation = true # so it needs no quoting, wherever it ends up
-}
+# A role's login at a PostgreSQL server, as one secret that says everything a connection takes. The password is written where
+# nobody reads it back: it is neither in Terraform's plan nor in its state.
 
 resource "aws_secretsmanager_secret" "this" {
   name                    = var.name
@@ -21,6 +16,6 @@ resource "aws_secretsmanager_secret_version" "this" {
     port     = var.port
     database = var.database
     username = var.username
-    password = ephemeral.aws_secretsmanager_random_password.this.random_password
+    password = var.password
   })
 }

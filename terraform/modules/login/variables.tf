@@ -33,8 +33,20 @@ variable "username" {
   type        = string
 }
 
+variable "password" {
+  description = "The role's password, of letters and digits, so that it needs no quoting wherever it ends up. It is neither in the plan nor in the state."
+  type        = string
+  ephemeral   = true
+  sensitive   = true
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9]{20,}$", var.password))
+    error_message = "A password has twenty letters and digits at least, and nothing else."
+  }
+}
+
 variable "password_version" {
-  description = "Raise it for a new password; the provisioning task then gives it to the role."
+  description = "Raise it to write the password anew; the provisioning task then gives it to the role."
   type        = number
   default     = 1
 

@@ -90,6 +90,7 @@ module "warehouse" {
   analyst_cidr_blocks       = var.analyst_cidr_blocks
   kms_key_arn               = module.key.arn
   server                    = merge(var.warehouse_server, { deletion_protection = var.deletion_protection, log_retention_days = var.log_retention_days })
+  loader_password           = var.passwords.warehouse
   password_version          = var.password_version
 }
 
@@ -133,6 +134,7 @@ module "dagster" {
     secret_arn = var.existing_storage.secret_arn
   }
   storage_server           = merge(var.storage_server, { deletion_protection = var.deletion_protection, log_retention_days = var.log_retention_days })
+  storage_password         = var.passwords.storage
   password_version         = var.password_version
   lake                     = module.lake
   kms_key_arn              = module.key.arn

@@ -101,8 +101,18 @@ variable "storage_server" {
   default = {}
 }
 
+variable "passwords" {
+  description = "Passwords of the roles that are made here, of letters and digits. They are neither in the plan nor in the state, and count only when `password_version` is raised."
+  type = object({
+    warehouse = optional(string)
+    storage   = optional(string)
+  })
+  ephemeral = true
+  sensitive = true
+}
+
 variable "password_version" {
-  description = "Raise it for new passwords of the roles that are made here; the provisioning task then gives them to the roles."
+  description = "Raise it to give the roles that are made here the passwords as they are now; the provisioning task then does so."
   type        = number
   default     = 1
 }

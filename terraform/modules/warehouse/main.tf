@@ -22,6 +22,7 @@ module "loader" {
   port                    = module.server.port
   database                = "warehouse"
   username                = "warehouse_loader"
+  password                = var.loader_password
   password_version        = var.password_version
   recovery_window_in_days = var.server.deletion_protection ? 30 : 0
 }

@@ -46,6 +46,13 @@ variable "server" {
   default = {}
 }
 
+variable "loader_password" {
+  description = "The loader's password. It is neither in the plan nor in the state."
+  type        = string
+  ephemeral   = true
+  sensitive   = true
+}
+
 variable "password_version" {
   description = "Raise it for a new password; the provisioning task then gives it to the role."
   type        = number

@@ -1,0 +1,289 @@
+# What Dagster's tasks are, and what each of them may do.
+
+mock_provider "aws" {
+  override_data {
+    target = data.aws_caller_identity.current
+    values = { account_id = "123456789012" }
+  }
+  override_data {
+    target = data.aws_partition.current
+    values = { partition = "aws" }
+  }
+  override_data {
+    target = data.aws_region.current
+    values = { name = "eu-west-2" }
+  }
+  mock_data "aws_iam_policy_document" {
+    defaults = { json = "{}" }
+  }
+  mock_resource "aws_s3_bucket" {
+    defaults = { arn = "arn:aws:s3:::totes-test-compute-logs" }
+  }
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::123456789012:role/totes-test/mocked" }
+  }
+  mock_resource "aws_ecs_cluster" {
+    defaults = { arn = "arn:aws:ecs:eu-west-2:123456789012:cluster/totes-test" }
+  }
+  mock_resource "aws_ecs_task_definition" {
+    defaults = { arn = "arn:aws:ecs:eu-west-2:123456789012:task-definition/totes-test-mocked:1" }
+  }
+  mock_resource "aws_db_instance" {
+    defaults = {
+      address            = "storage.example.com"
+      port               = 5432
+      master_user_secret = [{ secret_arn = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:administrator", kms_key_id = "", secret_status = "active" }]
+    }
+  }
+  mock_resource "aws_secretsmanager_secret_version" {
+    defaults = { arn = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:storage" }
+  }
+  mock_resource "aws_lb" {
+    defaults = { arn = "arn:aws:elasticloadbalancing:eu-west-2:123456789012:loadbalancer/app/totes-test/0123456789abcdef" }
+  }
+  mock_resource "aws_lb_target_group" {
+    defaults = { arn = "arn:aws:elasticloadbalancing:eu-west-2:123456789012:targetgroup/totes-test/0123456789abcdef" }
+  }
+  mock_resource "aws_service_discovery_service" {
+    defaults = { arn = "arn:aws:servicediscovery:eu-west-2:123456789012:service/srv-mocked" }
+  }
+}
+
+variables {
+  storage_password            = "twentyLettersAndDigits1"
+  name                        = "totes-test"
+  suffix                      = "123456789012"
+  image                       = "123456789012.dkr.ecr.eu-west-2.amazonaws.com/totes_dagster@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  image_repository_arn        = "arn:aws:ecr:eu-west-2:123456789012:repository/totes_dagster"
+  vpc_id                      = "vpc-1"
+  private_subnet_ids          = ["subnet-1", "subnet-2"]
+  public_subnet_ids           = ["subnet-3", "subnet-4"]
+  endpoints_security_group_id = "sg-endpoints"
+  s3_prefix_list_id           = "pl-s3"
+  database_addresses          = { source = { cidr_block = "10.1.0.0/24" } }
+  source_secret_arn           = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:totesys"
+  warehouse = {
+    secret_arn               = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:loader"
+    administrator_secret_arn = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:warehouse-administrator"
+  }
+  lake = {
+    bucket_names = { ingestion = "totes-test-ingestion", processed = "totes-test-processed" }
+    bucket_arns  = { ingestion = "arn:aws:s3:::totes-test-ingestion", processed = "arn:aws:s3:::totes-test-processed" }
+    kms_key_arn  = "arn:aws:kms:eu-west-2:123456789012:key/11111111-1111-1111-1111-111111111111"
+  }
+  kms_key_arn             = "arn:aws:kms:eu-west-2:123456789012:key/00000000-0000-0000-0000-000000000000"
+  alert_topic_arn         = "arn:aws:sns:eu-west-2:123456789012:totes-test-alerts"
+  alert_topic_kms_key_arn = "arn:aws:kms:eu-west-2:123456789012:key/22222222-2222-2222-2222-222222222222"
+  log_group_names         = { webserver = "/totes-test/webserver", daemon = "/totes-test/daemon", code-server = "/totes-test/code-server", run = "/totes-test/run", provision = "/totes-test/provision" }
+  log_group_arns          = { webserver = "arn:w", daemon = "arn:d", code-server = "arn:c", run = "arn:r", provision = "arn:p" }
+}
+
+run "there_are_never_two_daemons" {
+  assert {
+    condition     = aws_ecs_service.this["daemon"].deployment_minimum_healthy_percent == 0 && aws_ecs_service.this["daemon"].deployment_maximum_percent == 100 && aws_ecs_service.this["daemon"].desired_count == 1
+    error_message = "The old daemon is gone before the new one starts."
+  }
+
+  assert {
+    condition     = alltrue([for service in aws_ecs_service.this : one(service.deployment_circuit_breaker).enable && one(service.deployment_circuit_breaker).rollback])
+    error_message = "What does not become healthy is taken back."
+  }
+
+  assert {
+    condition     = toset([for key, service in aws_ecs_service.this : key if service.enable_execute_command]) == toset(["webserver"])
+    error_message = "Only the webserver can be reached by port forwarding."
+  }
+}
+
+run "nothing_listens_to_the_internet" {
+  assert {
+    condition     = length(aws_lb.this) == 0 && length(aws_vpc_security_group_ingress_rule.webserver) == 0
+    error_message = "There is no load balancer, and nobody may ask the webserver."
+  }
+
+  assert {
+    condition     = !anytrue([for service in aws_ecs_service.this : one(service.network_configuration).assign_public_ip])
+    error_message = "No task has a public address."
+  }
+
+  assert {
+    condition     = output.url == null && !strcontains(aws_ecs_task_definition.run.container_definitions, "TOTES_UI_URL")
+    error_message = "No address is told that there is not."
+  }
+}
+
+run "secrets_are_named_and_not_said" {
+  assert {
+    condition = alltrue([
+      for task, definition in local.definitions :
+      definition.secrets == [{ name = "DAGSTER_POSTGRES_PASSWORD", valueFrom = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:storage:password::" }] &&
+      !anytrue([for entry in definition.environment : strcontains(entry.name, "PASSWORD")])
+    ])
+    error_message = "The password is handed over by ECS."
+  }
+}
+
+run "each_task_may_do_what_it_takes" {
+  assert {
+    condition     = !anytrue(flatten([for grant, statements in local.statements : [for statement in statements : [for action in statement.actions : strcontains(action, "*")]]]))
+    error_message = "No action has a wildcard."
+  }
+
+  assert {
+    condition = toset(flatten([
+      for grant, statements in local.statements : [for statement in statements : statement.actions if contains(statement.resources, "*")]
+      ])) == toset([
+      "ec2:DescribeNetworkInterfaces",
+      "ecs:DescribeTaskDefinition",
+      "ssmmessages:CreateControlChannel",
+      "ssmmessages:CreateDataChannel",
+      "ssmmessages:OpenControlChannel",
+      "ssmmessages:OpenDataChannel",
+    ])
+    error_message = "Only where AWS offers nothing finer, a resource is a wildcard."
+  }
+
+  assert {
+    condition = toset([
+      for role, grants in local.grants : role if contains(flatten([for grant in grants : [for statement in local.statements[grant] : statement.actions]]), "ecs:RunTask")
+    ]) == toset(["daemon"])
+    error_message = "Only the daemon launches runs."
+  }
+
+  assert {
+    condition = toset([
+      for role, grants in local.grants : role if length(setintersection(["write_lake"], grants)) > 0
+    ]) == toset(["run"])
+    error_message = "Only runs write to the lake."
+  }
+
+  assert {
+    condition = toset([
+      for role, grants in local.grants : role if length(setintersection(["read_administrator_logins"], grants)) > 0
+    ]) == toset(["provision"])
+    error_message = "Only the provisioning reads administrators' logins."
+  }
+
+  assert {
+    condition = !anytrue(flatten([
+      for grant, statements in local.statements : [for statement in statements : [for action in statement.actions : action == "s3:DeleteObject" && anytrue([for resource in statement.resources : !startswith(resource, "arn:aws:s3:::totes-test-compute-logs")])]]
+    ]))
+    error_message = "Nothing but compute logs is ever deleted."
+  }
+
+  assert {
+    condition     = [for statement in local.statements.launch_runs : statement.resources if contains(statement.actions, "ecs:RunTask")] == [["arn:aws:ecs:eu-west-2:123456789012:task-definition/totes-test-run:*"]]
+    error_message = "Of task definitions, only that of runs can be launched."
+  }
+}
+
+run "warm_runs_are_the_code_servers_children" {
+  variables {
+    runs = "warm"
+  }
+
+  assert {
+    condition     = local.sizes["code-server"] == local.sizes.run && contains(local.grants["code-server"], "write_lake")
+    error_message = "The code server has the memory and the rights of runs."
+  }
+
+  assert {
+    condition     = !contains(local.grants.daemon, "launch_runs") && !contains(local.grants.webserver, "stop_runs")
+    error_message = "Nobody launches tasks."
+  }
+
+  assert {
+    condition     = contains(local.definitions.daemon.environment, { name = "DAGSTER_HOME", value = "/opt/dagster/warm" })
+    error_message = "Dagster's instance is the one for warm runs."
+  }
+}
+
+run "whoever_comes_by_https_has_logged_in" {
+  variables {
+    load_balancer = {
+      host_name           = "dagster.example.com"
+      certificate_arn     = "arn:aws:acm:eu-west-2:123456789012:certificate/00000000-0000-0000-0000-000000000000"
+      user_pool_arn       = "arn:aws:cognito-idp:eu-west-2:123456789012:userpool/eu-west-2_Example"
+      user_pool_client_id = "example"
+      user_pool_domain    = "example"
+      client_cidr_blocks  = ["192.0.2.0/24"]
+    }
+  }
+
+  assert {
+    condition     = [for action in aws_lb_listener.https[0].default_action : action.type] == ["authenticate-cognito", "forward"]
+    error_message = "The listener asks for a login before it forwards anything."
+  }
+
+  assert {
+    condition     = aws_lb_listener.https[0].protocol == "HTTPS" && startswith(aws_lb_listener.https[0].ssl_policy, "ELBSecurityPolicy-TLS13")
+    error_message = "There is HTTPS only."
+  }
+
+  assert {
+    condition     = [for rule in aws_vpc_security_group_ingress_rule.https : rule.cidr_ipv4] == ["192.0.2.0/24"] && aws_vpc_security_group_ingress_rule.webserver[0].referenced_security_group_id == aws_security_group.load_balancer[0].id
+    error_message = "Only who is named can come, and only by the load balancer."
+  }
+
+  assert {
+    condition     = output.url == "https://dagster.example.com" && contains(local.definitions.run.environment, { name = "TOTES_UI_URL", value = "https://dagster.example.com" })
+    error_message = "Alerts link there."
+  }
+}
+
+run "a_storage_that_exists_is_used" {
+  variables {
+    existing_storage = { host = "db.example.com", port = 5432, database = "dagster", username = "dagster", secret_arn = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:existing" }
+  }
+
+  assert {
+    condition     = length(module.storage) == 0 && output.storage_identifier == null
+    error_message = "No server is made."
+  }
+
+  assert {
+    condition     = local.definitions.daemon.secrets[0].valueFrom == "arn:aws:secretsmanager:eu-west-2:123456789012:secret:existing:password::"
+    error_message = "Its password is the existing one."
+  }
+
+  assert {
+    condition     = !anytrue([for entry in local.definitions.provision.environment : startswith(entry.name, "DAGSTER_POSTGRES_ADMIN")])
+    error_message = "It is not set up by this deployment."
+  }
+}
+
+run "paused_it_costs_nothing_to_run" {
+  variables {
+    paused = true
+  }
+
+  assert {
+    condition     = alltrue([for service in aws_ecs_service.this : service.desired_count == 0])
+    error_message = "No service runs."
+  }
+}
+
+run "an_image_without_a_digest_is_refused" {
+  command = plan
+
+  variables {
+    image = "totes_dagster:latest"
+  }
+
+  expect_failures = [var.image]
+}
+
+run "a_size_that_fargate_does_not_have_is_refused" {
+  command = plan
+
+  variables {
+    sizes = {
+      "webserver"   = { cpu = 512, memory = 1024 }
+      "daemon"      = { cpu = 512, memory = 512 }
+      "code-server" = { cpu = 512, memory = 1024 }
+      "run"         = { cpu = 1024, memory = 3072 }
+    }
+  }
+
+  expect_failures = [var.sizes]
+}

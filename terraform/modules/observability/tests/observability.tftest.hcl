@@ -1,0 +1,112 @@
+# What is told, to whom, and that it can be.
+
+mock_provider "aws" {
+  override_data {
+    target = data.aws_caller_identity.current
+    values = { account_id = "123456789012" }
+  }
+  override_data {
+    target = data.aws_partition.current
+    values = { partition = "aws" }
+  }
+  override_data {
+    target = data.aws_region.current
+    values = { name = "eu-west-2" }
+  }
+  mock_data "aws_iam_policy_document" {
+    defaults = { json = "{}" }
+  }
+  mock_resource "aws_sns_topic" {
+    defaults = { arn = "arn:aws:sns:eu-west-2:123456789012:totes-test-alerts" }
+  }
+  mock_resource "aws_kms_key" {
+    defaults = { arn = "arn:aws:kms:eu-west-2:123456789012:key/00000000-0000-0000-0000-000000000000" }
+  }
+}
+
+variables {
+  name          = "totes-test"
+  kms_key_arn   = "arn:aws:kms:eu-west-2:123456789012:key/11111111-1111-1111-1111-111111111111"
+  alert_emails  = ["oncall@example.com"]
+  cluster_name  = "totes-test"
+  cluster_arn   = "arn:aws:ecs:eu-west-2:123456789012:cluster/totes-test"
+  service_names = { webserver = "totes-test-webserver", daemon = "totes-test-daemon", code-server = "totes-test-code-server" }
+  databases     = { warehouse = { identifier = "totes-test-warehouse" }, storage = { identifier = "totes-test-dagster", free_storage_gib = 2 } }
+}
+
+run "silence_is_the_worst" {
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.platform["refresh-missing"].treat_missing_data == "breaching" && aws_cloudwatch_metric_alarm.platform["refresh-missing"].period * aws_cloudwatch_metric_alarm.platform["refresh-missing"].evaluation_periods == 1800
+    error_message = "No refresh for half an hour alarms, also when nothing is heard at all."
+  }
+
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.service : alarm.treat_missing_data == "breaching"]) && length(aws_cloudwatch_metric_alarm.service) == 3
+    error_message = "A service that does not run measures nothing."
+  }
+}
+
+run "every_alarm_says_what_to_do_and_tells_the_topic" {
+  assert {
+    condition = alltrue([
+      for alarm in concat(values(aws_cloudwatch_metric_alarm.platform), values(aws_cloudwatch_metric_alarm.service), values(aws_cloudwatch_metric_alarm.database)) :
+      alarm.alarm_actions == toset([aws_sns_topic.alerts.arn]) && length(alarm.alarm_description) > 60
+    ])
+    error_message = "An alarm goes to the topic, and says what to do."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.database["storage-storage-low"].threshold == 2 * 1024 * 1024 * 1024
+    error_message = "Free storage is in bytes."
+  }
+}
+
+run "the_topic_is_encrypted_and_can_be_published_to" {
+  assert {
+    condition     = aws_sns_topic.alerts.kms_master_key_id == module.key.arn
+    error_message = "The topic is encrypted with a key of its own."
+  }
+
+  assert {
+    condition     = toset(flatten([for statement in data.aws_iam_policy_document.topic.statement : [for principal in statement.principals : tolist(principal.identifiers)] if statement.effect != "Deny"])) == toset(["cloudwatch.amazonaws.com", "events.amazonaws.com"])
+    error_message = "CloudWatch and EventBridge may publish."
+  }
+}
+
+run "tasks_that_fail_in_any_way_match" {
+  assert {
+    condition     = length(jsondecode(aws_cloudwatch_event_rule.task_failed.event_pattern).detail["$or"]) == 3 && jsondecode(aws_cloudwatch_event_rule.task_failed.event_pattern).detail.clusterArn == ["arn:aws:ecs:eu-west-2:123456789012:cluster/totes-test"]
+    error_message = "Of this cluster: those that never started, that ended with an error, that ran out of memory."
+  }
+}
+
+run "a_paused_environment_disturbs_nobody" {
+  variables {
+    paused = true
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_metric_alarm.service) == 0 && !anytrue([for alarm in aws_cloudwatch_metric_alarm.platform : alarm.actions_enabled])
+    error_message = "Nobody is told that it does nothing."
+  }
+}
+
+run "an_address_that_is_none_is_refused" {
+  command = plan
+
+  variables {
+    alert_emails = ["oncall"]
+  }
+
+  expect_failures = [var.alert_emails]
+}
+
+run "a_retention_that_cloudwatch_does_not_have_is_refused" {
+  command = plan
+
+  variables {
+    log_retention_days = 15
+  }
+
+  expect_failures = [var.log_retention_days]
+}
