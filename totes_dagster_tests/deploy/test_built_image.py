@@ -9,6 +9,7 @@ import signal
 import socket
 import stat
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -49,11 +50,13 @@ PATIENCE = 30  # seconds for a service to end
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory, summaries: Summaries) -> Image:
-    built = ImageBuild(tmp_path_factory.mktemp("image")).image(REVISION)
-    times = ", ".join(f"{what} {seconds:.0f} s" for what, seconds in built.seconds.items())
-    summaries["The image"] = [f"{built.size / 1e6:.0f} MB besides its base; built in: {times}"]
-    return built
+def image(summaries: Summaries) -> Iterator[Image]:
+    # Not in pytest's own folder: it keeps those of several runs, and this one takes gigabytes.
+    with tempfile.TemporaryDirectory(prefix="totes-image-") as folder:
+        built = ImageBuild(Path(folder)).image(REVISION)
+        times = ", ".join(f"{what} {seconds:.0f} s" for what, seconds in built.seconds.items())
+        summaries["The image"] = [f"{built.size / 1e6:.0f} MB besides its base; built in: {times}"]
+        yield built
 
 
 @pytest.fixture
