@@ -9,10 +9,10 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 
 PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev refresh test coverage test-ui snapshot lint format validate audit lock screenshots clean
+.PHONY: help install demo dev refresh test coverage test-terraform test-image image test-ui snapshot lint format validate audit lock screenshots clean
 
 help: ## List these commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
 
 install: .venv/installed ## Create .venv with the locked dependencies; the other commands do it when needed
 
@@ -38,6 +38,22 @@ test: install ## Run all tests but those in a browser
 
 coverage: install ## Run the same tests, and say what they do not reach; takes half as long again
 	$(PYTEST) --cov --cov-report=term:skip-covered
+
+test-terraform: install .venv/checkov/installed ## Test Terraform: each module, and the dev environment on an emulated AWS
+	@command -v terraform > /dev/null || { echo "SKIPPED: Terraform is not on this machine."; exit 0; }; \
+	$(BIN)/python -m pytest -m "" terraform/tests
+
+# In an environment of its own, for it wants other versions of what the project uses.
+.venv/checkov/installed: requirements/checkov.txt
+	@$(BIN)/python -m venv .venv/checkov
+	@.venv/checkov/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	@touch $@
+
+test-image: install ## Build the image without Docker, and try what is in it; needs root, buildah and debootstrap
+	$(BIN)/python -m pytest -m image totes_dagster_tests/deploy
+
+image: ## Build the container image with Docker
+	docker build --tag totes_dagster --build-arg REVISION="$$(git rev-parse HEAD)" .
 
 test-ui: install ## Look at Dagster's UI in a browser: see, click, change, break and mend
 	$(BIN)/python -m pytest -m ui totes_dagster_tests/ui
@@ -69,6 +85,7 @@ audit: install ## Look for insecure code, and for known holes in the dependencie
 lock: install ## Lock the newest dependencies that pyproject.toml allows
 	$(UV_COMPILE) --upgrade --output-file requirements/runtime.txt
 	$(UV_COMPILE) --upgrade --extra dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
+	$(subst pyproject.toml,requirements/checkov.in,$(UV_COMPILE)) --upgrade --output-file requirements/checkov.txt
 
 screenshots: install ## Take the pictures of Dagster's UI for the documentation anew
 	@$(BIN)/python -m docs.screenshots

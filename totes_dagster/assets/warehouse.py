@@ -72,7 +72,7 @@ def load(
     loaded, status, newest = clearly(load_waiting)
     seconds = perf_counter() - started
     done = {name: sum((batch.tables[name] for batch in loaded), LoadedTable()) for name in TABLES}
-    _emit(done.values(), status, seconds)
+    _emit(done.values(), status, seconds, loaded=bool(loaded))
     context.log.info(f"The warehouse shows batch {status.batch}, the source as of {status.snapshot_at}.")
     for name in TABLES:
         yield MaterializeResult(
@@ -90,7 +90,7 @@ def load(
     yield from load_results(done, status)
 
 
-def _emit(done: Iterable[LoadedTable], status: WarehouseStatus, seconds: float) -> None:
+def _emit(done: Iterable[LoadedTable], status: WarehouseStatus, seconds: float, *, loaded: bool) -> None:
     """Print what the load did, and how the warehouse is now."""
     total = sum(done, LoadedTable())
     emit_stage(Stage.LOAD, rows=total.new + total.changed + total.deleted + total.placeholders, seconds=seconds)
@@ -98,6 +98,7 @@ def _emit(done: Iterable[LoadedTable], status: WarehouseStatus, seconds: float) 
         Metric.REFRESHES: 1,
         Metric.QUARANTINED_ROWS: sum(table.rows for table in status.quarantined.values()),
     }
-    if status.snapshot_at:
+    # On a quiet night the warehouse is current however old the last change is.
+    if loaded and status.snapshot_at:
         measured[Metric.FRESHNESS_LAG] = (datetime.now(UTC) - status.snapshot_at).total_seconds()
     emit(measured)

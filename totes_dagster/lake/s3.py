@@ -87,7 +87,8 @@ def open_bucket(bucket: str, prefix: str) -> S3Store:
         raise SettingsError(f"{region!r} cannot be an AWS region. Set AWS_REGION to the one that s3://{bucket} is in.")
     if endpoint and not _can_be_asked(endpoint):
         raise SettingsError("AWS_ENDPOINT_URL is no http:// or https:// URL of a host. Correct or unset it.")
-    config: S3Config = {"region": region}
+    # A bucket with Object Lock takes nothing without a checksum.
+    config: S3Config = {"region": region, "checksum_algorithm": "SHA256"}
     if endpoint:  # obstore takes no None
         config["endpoint"] = endpoint
     try:

@@ -1,4 +1,4 @@
-"""Dagster as it is deployed with warm runs: `deploy/warm/dagster.yaml` and `deploy/workspace.yaml`, on PostgreSQL and S3.
+"""Dagster as deployed with warm runs: `deploy/warm/dagster.yaml` and `deploy/workspace.yaml`, on PostgreSQL and S3.
 
 With a task for each run it is tried on the infrastructure that Terraform makes, in `terraform/tests`.
 """

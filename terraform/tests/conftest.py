@@ -1,0 +1,103 @@
+"""The dev environment, applied as a newcomer would, on an emulator: the account first, then the environment."""
+
+import json
+import shutil
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+
+from terraform.tests import commands, emulator
+from terraform.tests.commands import Root, copied
+from terraform.tests.emulator import ACCOUNT, REGION, Emulator
+
+STATE_BUCKET = "example-terraform-state"
+IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/totes_dagster@sha256:{'0' * 64}"
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """An environment that was applied.
+
+    Attributes:
+        root: where Terraform was run.
+        outputs: what it said in the end.
+        bootstrap: what `bootstrap` said.
+        source_secret: ARN of the secret of the source, which others fill.
+        applying: what of AWS was asked for while it was applied.
+    """
+
+    root: Root
+    outputs: dict[str, Any]
+    bootstrap: dict[str, Any]
+    source_secret: str
+    applying: set[str]
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    if shutil.which("terraform") is None:
+        pytest.skip("terraform is not on this machine")
+    return commands.settings(tmp_path_factory.mktemp("settings"))
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with emulator.running(port, tmp_path_factory.mktemp("emulator")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sdk(aws: Emulator) -> boto3.Session:
+    return boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing", region_name=REGION)
+
+
+@pytest.fixture(scope="session")
+def ask(aws: Emulator, sdk: boto3.Session) -> Any:
+    """A client of a service of the emulator's, by name."""
+    return lambda service: sdk.client(service, endpoint_url=aws.endpoint)
+
+
+@pytest.fixture(scope="session")
+def deployed(
+    settings: dict[str, str], aws: Emulator, ask: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployed]:
+    """All of it, applied; destroyed again in the end, which must leave nothing in the state."""
+    folder = copied(tmp_path_factory.mktemp("deployed"))
+    environment = {**settings, **aws.environment}
+    account = Root(folder / "bootstrap", environment)
+    account.connect(
+        {
+            "github_repository": "example/totes",
+            "region": REGION,
+            "state_bucket_name": STATE_BUCKET,
+            "state_versions_kept": None,  # which the emulator does not keep in mind
+        }
+    )
+    account.apply()
+    bootstrap = account.outputs()
+
+    source = ask("secretsmanager").create_secret(Name="totesys", SecretString=json.dumps({}))["ARN"]
+    root = Root(folder / "envs" / "dev", environment)
+    root.connect(
+        {
+            "region": REGION,
+            "image": IMAGE,
+            "image_repository_arn": bootstrap["image_repository_arn"],
+            "permissions_boundary_arn": bootstrap["boundary_arns"]["dev"],
+            "source_database": {"secret_arn": source, "cidr_block": "10.1.0.0/24"},
+            "alert_emails": ["oncall@example.com"],
+            "analyst_cidr_blocks": ["10.2.0.0/24"],
+        },
+        backend=[f"bucket={STATE_BUCKET}", f"region={REGION}", "use_path_style=true"],
+    )
+    start = aws.mark()
+    root.apply()
+    yield Deployed(root, root.outputs(), bootstrap, source, aws.actions(start))
+    root.destroy()
+    assert json.loads(root.state())["resources"] == []

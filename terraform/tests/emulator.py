@@ -1,0 +1,139 @@
+"""The AWS that Terraform is tried on: moto's server, mended where it stands in the way.
+
+As a program, it serves at a port of this machine, and writes every action that it is asked for to a file, as IAM calls
+it.
+"""
+
+import os
+import secrets
+import string
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+ACCOUNT = "123456789012"
+REGION = "eu-west-2"
+
+_START_WITHIN = 60  # seconds
+
+_SERVICES = {"monitoring": "cloudwatch"}
+"""Services that sign their requests by another name than IAM has for them."""
+
+_ACTIONS = {"HeadBucket": "ListBucket", "HeadObject": "GetObject"}
+"""Requests for which IAM has no action of their own."""
+
+
+class Emulator:
+    """A running server.
+
+    Attributes:
+        endpoint: its address.
+        environment: what points the AWS SDKs, and Terraform, at it.
+    """
+
+    def __init__(self, port: int, requests: Path) -> None:
+        self.endpoint = f"http://127.0.0.1:{port}"
+        self.environment = {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        self._requests = requests
+
+    def actions(self, start: int = 0) -> set[str]:
+        """The actions it was asked for, as IAM calls them; since what `mark` said, or all."""
+        return set(self._requests.read_text().splitlines()[start:])
+
+    def mark(self) -> int:
+        """How many actions it was asked for so far."""
+        return len(self._requests.read_text().splitlines())
+
+
+@contextmanager
+def running(port: int, folder: Path) -> Iterator[Emulator]:
+    """A server of its own, which ends with the block."""
+    requests = folder / "requests.txt"
+    requests.touch()
+    with (folder / "emulator.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "terraform.tests.emulator", str(port), str(requests)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=Path(__file__).parents[2],
+            env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+        )
+        try:
+            emulator = Emulator(port, requests)
+            _await(emulator, process)
+            yield emulator
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _await(emulator: Emulator, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + _START_WITHIN
+    while True:
+        try:
+            urlopen(f"{emulator.endpoint}/moto-api/data.json").close()
+        except OSError:
+            assert process.poll() is None, "the emulator ended"
+            assert time.monotonic() < deadline, "the emulator does not answer"
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _serve(port: int, requests: Path) -> None:
+    from moto.athena.responses import AthenaResponse
+    from moto.core.authorization import ActionAuthenticatorMixin
+    from moto.iam.access_control import PermissionResult
+    from moto.rds.models import DBInstance
+    from moto.s3.models import FakeBucket
+    from moto.server import main
+
+    # All of its database servers have one and the same id, by which Terraform's provider asks for them.
+    made = DBInstance.__init__
+
+    def make(self: DBInstance, *positional: object, **named: object) -> None:
+        made(self, *positional, **named)
+        self.dbi_resource_id = "db-" + "".join(
+            secrets.choice(string.ascii_uppercase + string.digits) for _ in range(26)
+        )
+
+    DBInstance.__init__ = make
+
+    # It makes named queries, and cannot delete them.
+    def delete_named_query(self: AthenaResponse) -> str:
+        self.athena_backend.named_queries.pop(self._get_param("NamedQueryId"))
+        return "{}"
+
+    AthenaResponse.delete_named_query = delete_named_query
+
+    # It overlooks the conditions of a bucket's policy, and so would deny everybody what is denied to some.
+    FakeBucket.get_permission = lambda _self, _action, _resource: PermissionResult.NEUTRAL
+
+    asked = requests.open("a", buffering=1)
+
+    def note(self: ActionAuthenticatorMixin, _request: type, _resource: str = "*") -> None:
+        """Instead of asking who may do it, which moto decides without resources and conditions: note what is done."""
+        scope = self.headers.get("Authorization", "").partition("Credential=")[2].split("/")
+        if len(scope) > 3:
+            action = self._get_action()
+            name = action[0] if isinstance(action, list) else action
+            asked.write(f"{_SERVICES.get(scope[3], scope[3])}:{_ACTIONS.get(name, name)}\n")
+
+    ActionAuthenticatorMixin._authenticate_and_authorize_action = note
+    main(["--host", "127.0.0.1", "--port", str(port)])
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,305 @@
+"""What exists once the dev environment is applied, asked of AWS itself and not of Terraform."""
+
+import json
+from typing import Any
+
+import pytest
+
+from terraform.tests.conftest import IMAGE, Deployed
+from terraform.tests.emulator import ACCOUNT, REGION, Emulator
+from terraform.tests.gaps import GAPS
+
+ROLES = f"arn:aws:iam::{ACCOUNT}:role/totes-dev"
+
+
+def test_a_second_plan_changes_nothing_but_what_the_emulator_forgets(deployed: Deployed) -> None:
+    forgotten: dict[str, set[str]] = {}
+    for found in deployed.root.plan()["resource_changes"]:
+        change = found["change"]
+        if change["actions"] == ["no-op"] or found["mode"] != "managed":
+            continue
+        assert change["actions"] == ["update"], found["address"]
+        names = {name for name in change["after"] if change["after"][name] != (change["before"] or {}).get(name)}
+        names |= {name for name, unknown in change["after_unknown"].items() if unknown is True}
+        forgotten.setdefault(found["type"], set()).update(names)
+    assert forgotten == GAPS
+
+
+def test_the_state_is_in_its_bucket_and_holds_no_password(deployed: Deployed, ask: Any) -> None:
+    state = deployed.root.state()
+    listed = ask("s3").list_objects_v2(Bucket=deployed.bootstrap["state_bucket"])["Contents"]
+    assert "totes-dev/terraform.tfstate" in [found["Key"] for found in listed]
+    for secret in ask("secretsmanager").list_secrets()["SecretList"]:
+        value = json.loads(ask("secretsmanager").get_secret_value(SecretId=secret["ARN"])["SecretString"])
+        if "password" in value:
+            assert len(value["password"]) > 7
+            assert value["password"] not in state
+
+
+EVERYONE = {"sts:GetCallerIdentity"}
+"""What may be asked by whoever asks."""
+
+STATE = {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"}
+"""What is done to objects of the state's bucket, and to no others: rights on that are in another policy of the roles."""
+
+
+def test_what_applying_asks_for_is_what_its_role_may(deployed: Deployed) -> None:
+    assert deployed.applying - EVERYONE - STATE <= set(deployed.bootstrap["deploy_actions"])
+
+
+def test_what_planning_asks_for_is_what_its_role_may(deployed: Deployed, aws: Emulator) -> None:
+    start = aws.mark()
+    deployed.root.run("plan", "-refresh=false")  # as the workflow does it: refreshing would read the secrets
+    asked = aws.actions(start)
+    assert asked > EVERYONE
+    assert asked - EVERYONE - STATE <= set(deployed.bootstrap["plan_actions"])
+
+
+class TestLake:
+    @pytest.fixture(params=["ingestion", "processed"])
+    def bucket(self, request: pytest.FixtureRequest, deployed: Deployed) -> str:
+        name: str = deployed.outputs["lake"][request.param]
+        return name
+
+    def test_nothing_is_public(self, bucket: str, ask: Any) -> None:
+        blocked = ask("s3").get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+        assert set(blocked.values()) == {True}
+        owned = ask("s3").get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]["Rules"]
+        assert owned == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+
+    def test_everything_is_versioned_and_encrypted_by_a_key_of_ours(self, bucket: str, ask: Any) -> None:
+        assert ask("s3").get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
+        (rule,) = ask("s3").get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+        assert rule["BucketKeyEnabled"] is True
+        default = rule["ApplyServerSideEncryptionByDefault"]
+        assert default["SSEAlgorithm"] == "aws:kms"
+        key = ask("kms").describe_key(KeyId=default["KMSMasterKeyID"])["KeyMetadata"]
+        assert key["KeyManager"] == "CUSTOMER"
+        assert ask("kms").get_key_rotation_status(KeyId=key["KeyId"])["KeyRotationEnabled"] is True
+
+    def test_the_platform_cannot_delete_and_nobody_can_overwrite(self, bucket: str, ask: Any) -> None:
+        policy = json.loads(ask("s3").get_bucket_policy(Bucket=bucket)["Policy"])
+        statements = {statement["Sid"]: statement for statement in policy["Statement"]}
+        assert {statement["Effect"] for statement in statements.values()} == {"Deny"}
+        never = statements["PlatformNeverDeletes"]
+        assert {"s3:DeleteObject", "s3:DeleteObjectVersion"} <= set(never["Action"])
+        assert never["Condition"] == {"ArnLike": {"aws:PrincipalArn": f"{ROLES}/*"}}
+        assert never["Resource"] == f"arn:aws:s3:::{bucket}/*"
+        nobody = statements["NobodyOverwrites"]
+        assert nobody["Action"] == "s3:PutObject"
+        assert nobody["Condition"]["Null"] == {"s3:if-none-match": "true"}
+        assert statements["OnlyByTls"]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+    def test_what_is_old_moves_to_where_it_can_still_be_read_at_once(self, bucket: str, ask: Any) -> None:
+        (rule,) = ask("s3").get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+        assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
+        assert {found["StorageClass"]: found["Days"] for found in rule["Transitions"]} == {
+            "STANDARD_IA": 90,
+            "GLACIER_IR": 365,
+        }
+        assert "Expiration" not in rule
+
+
+class TestDatabases:
+    @pytest.fixture(params=["totes-dev-warehouse", "totes-dev-dagster"])
+    def server(self, request: pytest.FixtureRequest, deployed: Deployed, ask: Any) -> dict[str, Any]:
+        found = ask("rds").describe_db_instances(DBInstanceIdentifier=request.param)
+        server: dict[str, Any] = found["DBInstances"][0]
+        return server
+
+    def test_it_is_private_encrypted_and_backed_up(self, server: dict[str, Any]) -> None:
+        assert server["PubliclyAccessible"] is False
+        assert server["StorageEncrypted"] is True
+        assert server["BackupRetentionPeriod"] == 7
+        assert server["DeletionProtection"] is False  # of dev; see the tests of the module `platform` for prod
+
+    def test_its_administrator_has_a_password_that_rds_manages(self, server: dict[str, Any]) -> None:
+        assert server["MasterUserSecret"]["SecretStatus"] == "active"
+        assert server["MasterUserSecret"]["KmsKeyId"] == server["KmsKeyId"]
+
+    def test_it_takes_no_connection_without_tls(self, server: dict[str, Any], ask: Any) -> None:
+        (group,) = server["DBParameterGroups"]
+        pages = ask("rds").get_paginator("describe_db_parameters")
+        found = {
+            parameter["ParameterName"]: parameter.get("ParameterValue")
+            for page in pages.paginate(DBParameterGroupName=group["DBParameterGroupName"])
+            for parameter in page["Parameters"]
+        }
+        assert found["rds.force_ssl"] == "1"
+
+    def test_only_tasks_and_analysts_can_connect(self, server: dict[str, Any], deployed: Deployed, ask: Any) -> None:
+        (group,) = server["VpcSecurityGroups"]
+        filters = [{"Name": "group-id", "Values": [group["VpcSecurityGroupId"]]}]
+        rules = ask("ec2").describe_security_group_rules(Filters=filters)["SecurityGroupRules"]
+        entries = [rule for rule in rules if not rule["IsEgress"]]
+        assert {rule["FromPort"] for rule in entries} == {5432}
+        peers = {rule.get("ReferencedGroupInfo", {}).get("GroupId") or rule["CidrIpv4"] for rule in entries}
+        analysts = {"10.2.0.0/24"} if server["DBInstanceIdentifier"] == "totes-dev-warehouse" else set()
+        assert peers == {deployed.outputs["task_security_group_id"], *analysts}
+
+    @pytest.mark.parametrize("name", ["totes-dev-warehouse-loader", "totes-dev-dagster-storage"])
+    def test_its_login_is_one_secret_that_says_everything(self, name: str, deployed: Deployed, ask: Any) -> None:
+        value = json.loads(ask("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
+        assert value.keys() == {"host", "port", "database", "username", "password"}
+        assert len(value["password"]) == 40
+        assert value["password"].isalnum()
+
+
+class TestNetwork:
+    def test_there_is_no_way_to_the_internet(self, deployed: Deployed, ask: Any) -> None:
+        ec2 = ask("ec2")
+        vpcs = {found["VpcId"] for found in ec2.describe_vpcs(Filters=[tagged()])["Vpcs"]}
+        assert len(vpcs) == 1
+        assert ec2.describe_nat_gateways()["NatGateways"] == []
+        attached = ec2.describe_internet_gateways()["InternetGateways"]
+        assert not vpcs & {attachment["VpcId"] for gateway in attached for attachment in gateway["Attachments"]}
+        for table in ec2.describe_route_tables(Filters=[tagged()])["RouteTables"]:
+            assert "0.0.0.0/0" not in [route.get("DestinationCidrBlock") for route in table["Routes"]]
+
+    def test_what_is_needed_of_aws_is_reached_by_endpoints(self, deployed: Deployed, ask: Any) -> None:
+        endpoints = ask("ec2").describe_vpc_endpoints(Filters=[tagged()])["VpcEndpoints"]
+        names = {found["ServiceName"].removeprefix(f"com.amazonaws.{REGION}.") for found in endpoints}
+        assert names == {"ec2", "ecr.api", "ecr.dkr", "ecs", "logs", "s3", "secretsmanager", "sns", "ssmmessages"}
+
+    def test_no_load_balancer_listens_unless_wanted(self, deployed: Deployed, ask: Any) -> None:
+        assert ask("elbv2").describe_load_balancers()["LoadBalancers"] == []
+
+
+def tagged() -> dict[str, Any]:
+    return {"Name": "tag:Environment", "Values": ["dev"]}
+
+
+class TestDagster:
+    @pytest.fixture
+    def services(self, deployed: Deployed, ask: Any) -> dict[str, dict[str, Any]]:
+        names = deployed.outputs["service_names"]
+        found = ask("ecs").describe_services(cluster=deployed.outputs["cluster"], services=names)["services"]
+        return {service["serviceName"]: service for service in found}
+
+    # How they are deployed, the emulator does not keep: that is in the tests of the module `dagster`.
+    def test_each_service_runs_once_in_the_private_network(
+        self, services: dict[str, dict[str, Any]], deployed: Deployed
+    ) -> None:
+        assert services.keys() == {"totes-dev-webserver", "totes-dev-daemon", "totes-dev-code-server"}
+        for service in services.values():
+            assert service["desiredCount"] == 1
+            network = service["networkConfiguration"]["awsvpcConfiguration"]
+            assert network["assignPublicIp"] == "DISABLED"
+            assert network["subnets"] == deployed.outputs["private_subnet_ids"]
+
+    @pytest.mark.parametrize("task", ["webserver", "daemon", "code-server", "run", "provision"])
+    def test_a_container_is_closed_and_its_secrets_come_from_outside(
+        self, task: str, deployed: Deployed, ask: Any
+    ) -> None:
+        definition = ask("ecs").describe_task_definition(taskDefinition=f"totes-dev-{task}")["taskDefinition"]
+        assert definition["taskRoleArn"] == f"{ROLES}/totes-dev-{task}"
+        (container,) = definition["containerDefinitions"]
+        assert container["name"] == task
+        assert container["image"] == IMAGE
+        assert container["user"] == "10001:10001"
+        assert container["readonlyRootFilesystem"] is (task != "webserver")
+        assert container["logConfiguration"]["options"]["awslogs-group"] == f"/totes-dev/{task}"
+        assert [secret["name"] for secret in container["secrets"]] == ["DAGSTER_POSTGRES_PASSWORD"]
+        values = [entry["value"] for entry in container["environment"]]
+        for secret in ask("secretsmanager").list_secrets()["SecretList"]:
+            value = json.loads(ask("secretsmanager").get_secret_value(SecretId=secret["ARN"])["SecretString"])
+            assert value.get("password") not in values
+
+    def test_only_who_launches_runs_knows_how(self, deployed: Deployed, ask: Any) -> None:
+        knows = {}
+        for task in ("webserver", "daemon", "code-server", "run"):
+            found = ask("ecs").describe_task_definition(taskDefinition=f"totes-dev-{task}")["taskDefinition"]
+            environment = {entry["name"]: entry["value"] for entry in found["containerDefinitions"][0]["environment"]}
+            knows[task] = environment.get("DAGSTER_RUN_TASK_DEFINITION")
+        run = deployed.outputs["run_task_definition"]
+        assert knows == {"webserver": run, "daemon": run, "code-server": None, "run": None}
+
+
+class TestObservability:
+    def test_all_alarms_tell_the_topic(self, deployed: Deployed, ask: Any) -> None:
+        alarms = {found["AlarmName"]: found for found in ask("cloudwatch").describe_alarms()["MetricAlarms"]}
+        shown_only = {"totes-dev-task-failed"}  # its mail comes from the rule
+        assert alarms.keys() - shown_only == {
+            *(f"totes-dev-{what}" for what in ("refresh-missing", "refresh-late", "run-failed", "automation-silent")),
+            *(f"totes-dev-{service}-down" for service in ("webserver", "daemon", "code-server")),
+            *(f"totes-dev-{role}-{what}" for role in ("warehouse", "storage") for what in ("storage-low", "cpu-high")),
+            "totes-dev-task-failed-untold",
+        }
+        for name in alarms.keys() - shown_only:
+            assert alarms[name]["AlarmActions"] == [deployed.outputs["alert_topic_arn"]], name
+
+    def test_silence_is_breaching(self, deployed: Deployed, ask: Any) -> None:
+        (missing,) = ask("cloudwatch").describe_alarms(AlarmNames=["totes-dev-refresh-missing"])["MetricAlarms"]
+        assert missing["TreatMissingData"] == "breaching"
+        assert missing["Period"] * missing["EvaluationPeriods"] == 30 * 60
+        assert (missing["Statistic"], missing["ComparisonOperator"], missing["Threshold"]) == (
+            *("Sum", "LessThanThreshold"),
+            1,
+        )
+        for service in ("webserver", "daemon", "code-server"):
+            (down,) = ask("cloudwatch").describe_alarms(AlarmNames=[f"totes-dev-{service}-down"])["MetricAlarms"]
+            assert down["TreatMissingData"] == "breaching"
+            dimensions = {found["Name"]: found["Value"] for found in down["Dimensions"]}
+            assert dimensions == {"ClusterName": "totes-dev", "ServiceName": f"totes-dev-{service}"}
+
+    def test_services_may_publish_to_the_encrypted_topic(self, deployed: Deployed, ask: Any) -> None:
+        topic = ask("sns").get_topic_attributes(TopicArn=deployed.outputs["alert_topic_arn"])["Attributes"]
+        publishers = principals(topic["Policy"], "sns:Publish")
+        key = topic["KmsMasterKeyId"]
+        policy = ask("kms").get_key_policy(KeyId=key.rpartition("/")[2], PolicyName="default")["Policy"]
+        for action in ("kms:Decrypt", "kms:GenerateDataKey"):
+            assert {"cloudwatch.amazonaws.com", "events.amazonaws.com"} <= principals(policy, action)
+        assert publishers == {"cloudwatch.amazonaws.com", "events.amazonaws.com"}
+
+    def test_who_is_on_call_gets_mail(self, deployed: Deployed, ask: Any) -> None:
+        found = ask("sns").list_subscriptions_by_topic(TopicArn=deployed.outputs["alert_topic_arn"])["Subscriptions"]
+        assert [(one["Protocol"], one["Endpoint"]) for one in found] == [("email", "oncall@example.com")]
+
+    def test_tasks_that_fail_are_told_of(self, deployed: Deployed, ask: Any) -> None:
+        rule = ask("events").describe_rule(Name="totes-dev-task-failed")
+        pattern = json.loads(rule["EventPattern"])
+        assert pattern["detail"]["lastStatus"] == ["STOPPED"]
+        cases = json.dumps(pattern["detail"]["$or"])
+        assert all(case in cases for case in ("TaskFailedToStart", "OutOfMemory", "exitCode"))
+        (target,) = ask("events").list_targets_by_rule(Rule=rule["Name"])["Targets"]
+        assert target["Arn"] == deployed.outputs["alert_topic_arn"]
+
+    def test_logs_are_kept_for_a_while_and_encrypted(self, deployed: Deployed, ask: Any) -> None:
+        pages = ask("logs").get_paginator("describe_log_groups").paginate()
+        groups = {group["logGroupName"]: group for page in pages for group in page["logGroups"]}
+        assert set(deployed.outputs["log_group_names"].values()) <= groups.keys()
+        for group in groups.values():
+            assert group["retentionInDays"] == 14
+            assert group["kmsKeyId"].startswith("arn:aws:kms:")
+
+    def test_the_dashboard_and_the_alarms_show_metrics_that_the_platform_emits(
+        self, deployed: Deployed, ask: Any
+    ) -> None:
+        from totes_dagster.metrics import Metric
+
+        emitted = {metric.value for metric in Metric}
+        body = json.loads(ask("cloudwatch").get_dashboard(DashboardName="totes-dev")["DashboardBody"])
+        shown = {
+            line[1]
+            for widget in body["widgets"]
+            for line in widget["properties"].get("metrics", [])
+            if line[0] == "totes-dev"
+        }
+        alarmed = {
+            alarm["MetricName"]
+            for alarm in ask("cloudwatch").describe_alarms()["MetricAlarms"]
+            if alarm["Namespace"] == "totes-dev"
+        }
+        assert shown == emitted
+        assert alarmed <= emitted
+
+
+def principals(policy: str, action: str) -> set[str]:
+    """The services that a policy allows an action."""
+    return {
+        statement["Principal"]["Service"]
+        for statement in json.loads(policy)["Statement"]
+        if statement["Effect"] == "Allow"
+        and action in (statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]])
+        and "Service" in statement["Principal"]
+    }

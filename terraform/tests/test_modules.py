@@ -1,0 +1,71 @@
+"""Every folder of Terraform by itself: as `terraform fmt` would have it, valid, and with its own tests passed."""
+
+from pathlib import Path
+
+import pytest
+
+from terraform.tests.commands import TERRAFORM, Root, copied
+
+ROOTS = sorted(
+    str(folder.relative_to(TERRAFORM))
+    for folder in {file.parent for file in TERRAFORM.rglob("versions.tf")}
+    if ".terraform" not in folder.parts
+)
+"""Folders that can be initialised by themselves."""
+
+MODULES = [root for root in ROOTS if not root.startswith("envs/")]
+
+
+@pytest.fixture(scope="session")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copied(tmp_path_factory.mktemp("modules"))
+
+
+def initialised(copy: Path, root: str, settings: dict[str, str]) -> Root:
+    # Mocks of the provider ask nobody, and validation neither.
+    found = Root(copy / root, {**settings, "AWS_REGION": "eu-west-2"})
+    found.run("init", "-no-color", "-backend=false")
+    return found
+
+
+def test_all_of_it_is_formatted(settings: dict[str, str]) -> None:
+    assert Root(TERRAFORM, settings).run("fmt", "-check", "-recursive", "-diff") == ""
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_it_is_valid(copy: Path, root: str, settings: dict[str, str]) -> None:
+    assert "The configuration is valid" in initialised(copy, root, settings).run("validate", "-no-color")
+
+
+@pytest.mark.parametrize("root", MODULES)
+def test_its_own_tests_pass(copy: Path, root: str, settings: dict[str, str]) -> None:
+    said = initialised(copy, root, settings).run("test", "-no-color")
+    assert "Success!" in said
+    assert "0 passed" not in said
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_every_variable_and_output_is_described(root: str) -> None:
+    for file in (TERRAFORM / root).glob("*.tf"):
+        blocks = file.read_text().split("\n}\n")
+        undescribed = [
+            block.strip().splitlines()[0]
+            for block in blocks
+            if block.strip().startswith(("variable ", "output ")) and "description" not in block
+        ]
+        assert undescribed == [], file
+
+
+def test_only_one_provider_is_used() -> None:
+    for file in TERRAFORM.rglob("versions.tf"):
+        if ".terraform" not in file.parts:
+            assert [line for line in file.read_text().splitlines() if " source " in line] == [
+                '      source  = "hashicorp/aws"'
+            ]
+
+
+def test_the_environments_differ_in_what_they_pass_and_in_nothing_else() -> None:
+    dev, prod = (TERRAFORM / "envs" / name for name in ("dev", "prod"))
+    for name in ("variables.tf", "outputs.tf"):
+        assert (dev / name).read_text() == (prod / name).read_text()
+    assert (dev / "versions.tf").read_text().replace("dev", "prod") == (prod / "versions.tf").read_text()
