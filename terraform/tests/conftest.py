@@ -70,19 +70,23 @@ def deployed(
     """All of it, applied; destroyed again in the end, which must leave nothing in the state."""
     folder = copied(tmp_path_factory.mktemp("deployed"))
     environment = {**settings, **aws.environment}
+    source = {
+        "secret_arn": ask("secretsmanager").create_secret(Name="totesys", SecretString=json.dumps({}))["ARN"],
+        "cidr_block": "10.1.0.0/24",
+    }
     account = Root(folder / "bootstrap", environment)
     account.connect(
         {
             "github_repository": "example/totes",
             "region": REGION,
             "state_bucket_name": STATE_BUCKET,
+            "source_databases": {"dev": source},
             "state_versions_kept": None,  # which the emulator does not keep in mind
         }
     )
     account.apply()
     bootstrap = account.outputs()
 
-    source = ask("secretsmanager").create_secret(Name="totesys", SecretString=json.dumps({}))["ARN"]
     root = Root(folder / "envs" / "dev", environment)
     root.connect(
         {
@@ -90,7 +94,7 @@ def deployed(
             "image": IMAGE,
             "image_repository_arn": bootstrap["image_repository_arn"],
             "permissions_boundary_arn": bootstrap["boundary_arns"]["dev"],
-            "source_database": {"secret_arn": source, "cidr_block": "10.1.0.0/24"},
+            "source_database": source,
             "alert_emails": ["oncall@example.com"],
             "analyst_cidr_blocks": ["10.2.0.0/24"],
         },
@@ -98,6 +102,6 @@ def deployed(
     )
     start = aws.mark()
     root.apply()
-    yield Deployed(root, root.outputs(), bootstrap, source, aws.actions(start))
+    yield Deployed(root, root.outputs(), bootstrap, source["secret_arn"], aws.actions(start))
     root.destroy()
     assert json.loads(root.state())["resources"] == []

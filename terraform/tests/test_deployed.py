@@ -40,7 +40,7 @@ EVERYONE = {"sts:GetCallerIdentity"}
 """What may be asked by whoever asks."""
 
 STATE = {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"}
-"""What is done to objects of the state's bucket, and to no others: rights on that are in another policy of the roles."""
+"""What is done to objects of the state's bucket, and to no others: another policy of the roles allows that."""
 
 
 def test_what_applying_asks_for_is_what_its_role_may(deployed: Deployed) -> None:

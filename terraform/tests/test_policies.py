@@ -93,6 +93,17 @@ def test_what_a_role_is_granted_is_within_its_boundary(
         assert granted <= allowed, name
 
 
+def test_the_boundary_lets_the_source_be_read(deployed: Deployed) -> None:
+    # The source's secret is somebody else's, and does not go by the environment's name.
+    readable = {
+        resource
+        for statement in json.loads(deployed.bootstrap["policies"]["boundary-dev"])["Statement"]
+        if "secretsmanager:GetSecretValue" in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
+    }
+    assert deployed.source_secret in readable
+
+
 def test_no_action_is_a_wildcard(roles: dict[str, list[dict[str, Any]]], ask: Any) -> None:
     policies = [*roles.items(), *((name, listed(policy["Statement"])) for name, policy in resource_policies(ask))]
     assert len(policies) > 15

@@ -3,6 +3,12 @@
 
 data "aws_availability_zones" "available" {
   state = "available"
+
+  # Local zones, which an account may have opted in to, have neither RDS nor Fargate.
+  filter {
+    name   = "opt-in-status"
+    values = ["opt-in-not-required"]
+  }
 }
 
 data "aws_caller_identity" "current" {}
