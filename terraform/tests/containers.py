@@ -58,7 +58,8 @@ class Image:
             "PGSSLMODE": "disable",
             "PYTHONUNBUFFERED": "1",
         }
-        return {**given, **here, **self._emulator}
+        # By the access key, the emulator tells who asks.
+        return {**given, **here, **self._emulator, "AWS_ACCESS_KEY_ID": container["name"]}
 
     def command(self, command: Sequence[str]) -> list[str]:
         """A command, with the places of this machine for those of the image."""
@@ -79,6 +80,10 @@ class Image:
                 self.command(command), env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False
             ).returncode
 
+    def said(self, name: str) -> str:
+        """What a container has printed."""
+        return (self.logs / name).read_text()
+
     @contextmanager
     def running(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Iterator[None]:
         """A container that runs until the block ends, and is stopped as ECS stops it."""
@@ -93,7 +98,7 @@ class Image:
             )
             try:
                 yield
-                assert process.poll() is None, f"{name} ended: {(self.logs / name).read_text()[-3_000:]}"
+                assert process.poll() is None, f"{name} ended: {self.said(name)[-3_000:]}"
             finally:
                 process.terminate()
                 process.wait()

@@ -47,9 +47,10 @@ class Emulator:
         }
         self._requests = requests
 
-    def actions(self, start: int = 0) -> set[str]:
-        """The actions it was asked for, as IAM calls them; since what `mark` said, or all."""
-        return set(self._requests.read_text().splitlines()[start:])
+    def actions(self, start: int = 0, *, of: str = "testing") -> set[str]:
+        """What somebody, by the access key, asked for, as IAM calls it; since what `mark` said, or all."""
+        asked = (line.split() for line in self._requests.read_text().splitlines()[start:])
+        return {action for who, action in asked if who == of}
 
     def mark(self) -> int:
         """How many actions it was asked for so far."""
@@ -95,6 +96,7 @@ def _await(emulator: Emulator, process: "subprocess.Popen[bytes]") -> None:
 def _serve(port: int, requests: Path) -> None:
     from moto.athena.responses import AthenaResponse
     from moto.core.authorization import ActionAuthenticatorMixin
+    from moto.ecs.models import EC2ContainerServiceBackend
     from moto.iam.access_control import PermissionResult
     from moto.rds.models import DBInstance
     from moto.s3.models import FakeBucket
@@ -118,6 +120,11 @@ def _serve(port: int, requests: Path) -> None:
 
     AthenaResponse.delete_named_query = delete_named_query
 
+    # It wants to know the memory of each container, which Fargate does not.
+    EC2ContainerServiceBackend._calculate_task_resource_requirements = staticmethod(
+        lambda _definition: {"CPU": 0, "MEMORY": 0, "PORTS": [], "PORTS_UDP": []}
+    )
+
     # It overlooks the conditions of a bucket's policy, and so would deny everybody what is denied to some.
     FakeBucket.get_permission = lambda _self, _action, _resource: PermissionResult.NEUTRAL
 
@@ -129,7 +136,7 @@ def _serve(port: int, requests: Path) -> None:
         if len(scope) > 3:
             action = self._get_action()
             name = action[0] if isinstance(action, list) else action
-            asked.write(f"{_SERVICES.get(scope[3], scope[3])}:{_ACTIONS.get(name, name)}\n")
+            asked.write(f"{scope[0]} {_SERVICES.get(scope[3], scope[3])}:{_ACTIONS.get(name, name)}\n")
 
     ActionAuthenticatorMixin._authenticate_and_authorize_action = note
     main(["--host", "127.0.0.1", "--port", str(port)])

@@ -22,7 +22,7 @@ from psycopg import sql
 
 from terraform.tests.conftest import Deployed
 from terraform.tests.containers import Image
-from terraform.tests.emulator import ACCOUNT, Emulator
+from terraform.tests.emulator import Emulator
 from terraform.tests.metadata import told
 from totes_dagster.local.seeding import seed
 from totes_dagster_tests.conftest import FAST_SETTINGS
@@ -104,8 +104,8 @@ def provisioned(image: Image, container: Callable[[str], dict[str, Any]], ask: A
     environment = image.environment(definition, ask("secretsmanager"))
     for _ in range(2):
         code = image.run("provision", definition["command"], environment)
-        assert code == 0, (image.logs / "provision").read_text()
-    return (image.logs / "provision").read_text()
+        assert code == 0, image.said("provision")
+    return image.said("provision")
 
 
 def test_provisioning_makes_databases_and_roles_and_can_be_repeated(
@@ -198,72 +198,99 @@ def until(condition: Callable[[], Any], what: str) -> Any:
     return found
 
 
-def launched(deployed: Deployed, ask: Any, seen: set[str]) -> dict[str, Any] | None:
-    """A task that was launched for a run, and was not seen before."""
-    ecs, cluster = ask("ecs"), deployed.outputs["cluster"]
-    arns = [arn for arn in ecs.list_tasks(cluster=cluster, family="totes-dev-run")["taskArns"] if arn not in seen]
-    if not arns:
-        return None
-    seen.add(arns[0])
-    task: dict[str, Any] = ecs.describe_tasks(cluster=cluster, tasks=arns[:1], include=["TAGS"])["tasks"][0]
-    return task
+@pytest.fixture(scope="module")
+def carry_out(
+    at_work: None, image: Image, container: Callable[[str], dict[str, Any]], deployed: Deployed, ask: Any
+) -> Callable[[], str]:
+    """Do what Fargate would do with the next task that is launched for a run; returns the run."""
+    ecs, cluster, seen = ask("ecs"), deployed.outputs["cluster"], set[str]()
 
+    def launched() -> str | None:
+        arns = set(ecs.list_tasks(cluster=cluster, family="totes-dev-run")["taskArns"]) - seen
+        return min(arns, default=None)
 
-def test_a_change_is_refreshed_by_a_launched_task_and_a_failure_is_told(
-    at_work: None,
-    instance: DagsterInstance,
-    image: Image,
-    container: Callable[[str], dict[str, Any]],
-    servers: TcpPostgres,
-    deployed: Deployed,
-    mail: Callable[[], list[str]],
-    ask: Any,
-) -> None:
-    seen: set[str] = set()
-
-    def carry_out() -> str:
-        """Do what Fargate would do with the next task that is launched; returns the run."""
-        task = until(lambda: launched(deployed, ask, seen), "a run to be launched")
+    def run() -> str:
+        arn = until(launched, "a run to be launched")
+        seen.add(arn)
+        (task,) = ecs.describe_tasks(cluster=cluster, tasks=[arn], include=["TAGS"])["tasks"]
         assert task["taskDefinitionArn"] == deployed.outputs["run_task_definition"]
         assert task["launchType"] == "FARGATE"
         (override,) = task["overrides"]["containerOverrides"]
         assert override["name"] == "run"
-        definition = container("run")
-        assert image.run("run", override["command"], image.environment(definition, ask("secretsmanager"))) == 0
+        environment = image.environment(container("run"), ask("secretsmanager"))
+        assert image.run("run", override["command"], environment) == 0, image.said("run")
         run_id: str = {tag["key"]: tag["value"] for tag in task["tags"]}["dagster/run_id"]
         return run_id
 
-    run_id = carry_out()
-    run = instance.get_run_by_id(run_id)
-    assert run is not None
-    assert run.status is DagsterRunStatus.SUCCESS, (image.logs / "run").read_text()[-3_000:]
+    return run
 
-    # The lake is on the buckets that were made, encrypted as they say.
+
+@pytest.fixture(scope="module")
+def refreshed(carry_out: Callable[[], str]) -> str:
+    """The first run, which the sensor requested because there was something to refresh."""
+    return carry_out()
+
+
+@pytest.fixture(scope="module")
+def failed(refreshed: str, carry_out: Callable[[], str], servers: TcpPostgres, mail: Callable[[], list[str]]) -> str:
+    """A run that failed, for somebody has changed the source."""
+    with psycopg.connect(servers.url("totesys")) as connection:
+        connection.execute("alter table design rename column design_name to name")
+    return carry_out()
+
+
+def test_a_run_is_launched_as_a_task_and_succeeds(refreshed: str, instance: DagsterInstance, image: Image) -> None:
+    run = instance.get_run_by_id(refreshed)
+    assert run is not None
+    assert run.status is DagsterRunStatus.SUCCESS, image.said("run")
+    assert run.tags["ecs/cluster"].endswith(":cluster/totes-dev")
+
+
+def test_the_lake_is_on_the_buckets_that_were_made(refreshed: str, deployed: Deployed, ask: Any) -> None:
     for zone in ("ingestion", "processed"):
-        (first, *_) = ask("s3").list_objects_v2(Bucket=deployed.outputs["lake"][zone])["Contents"]
-        head = ask("s3").head_object(Bucket=deployed.outputs["lake"][zone], Key=first["Key"])
-        assert head["ServerSideEncryption"] == "aws:kms"
-    # What the run printed is in its bucket, and its metrics are in what ECS would send to CloudWatch.
-    logs = ask("s3").list_objects_v2(
-        Bucket=deployed.outputs["compute_logs_bucket"], Prefix=f"compute-logs/storage/{run_id}"
-    )
-    assert logs["KeyCount"] > 0
-    lines = [line for line in (image.logs / "run").read_text().splitlines() if line.startswith('{"_aws"')]
-    spaces = {json.loads(line)["_aws"]["CloudWatchMetrics"][0]["Namespace"] for line in lines}
-    assert spaces == {"totes-dev"}
-    # The warehouse is the loader's, and shows the source.
+        bucket = deployed.outputs["lake"][zone]
+        (first, *_) = ask("s3").list_objects_v2(Bucket=bucket)["Contents"]
+        assert ask("s3").head_object(Bucket=bucket, Key=first["Key"])["ServerSideEncryption"] == "aws:kms"
+
+
+def test_the_warehouse_is_the_loaders_and_shows_the_source(refreshed: str, servers: TcpPostgres) -> None:
     with psycopg.connect(servers.url("warehouse")) as connection:
         assert connection.execute("select count(*) from current_sales_order").fetchone() == (20,)
         owner = connection.execute("select tableowner from pg_tables where tablename = 'fact_sales_order'").fetchone()
         assert owner == ("warehouse_loader",)
 
-    # The source is broken, as whoever owns it might break it.
-    with psycopg.connect(servers.url("totesys")) as connection:
-        connection.execute("alter table design rename column design_name to name")
-        connection.execute("update staff set last_updated = now()")
-    failed = instance.get_run_by_id(carry_out())
-    assert failed is not None
-    assert failed.status is DagsterRunStatus.FAILURE
+
+def test_what_a_run_printed_is_in_its_bucket(refreshed: str, deployed: Deployed, ask: Any) -> None:
+    bucket, prefix = deployed.outputs["compute_logs_bucket"], f"compute-logs/storage/{refreshed}"
+    assert ask("s3").list_objects_v2(Bucket=bucket, Prefix=prefix)["KeyCount"] > 0
+
+
+def test_metrics_are_in_what_ecs_sends_to_the_log_group(refreshed: str, image: Image) -> None:
+    lines = [json.loads(line) for line in image.said("run").splitlines() if line.startswith('{"_aws"')]
+    (namespace,) = {line["_aws"]["CloudWatchMetrics"][0]["Namespace"] for line in lines}
+    assert namespace == "totes-dev"
+    assert sum(line.get("Refreshes", 0) for line in lines) == 1
+
+
+def test_a_failure_is_told_by_the_topic_that_was_made(
+    failed: str, instance: DagsterInstance, mail: Callable[[], list[str]]
+) -> None:
+    run = instance.get_run_by_id(failed)
+    assert run is not None
+    assert run.status is DagsterRunStatus.FAILURE
     (subject,) = until(mail, "the alert")
-    assert subject.startswith("refresh failed: ")
-    assert ACCOUNT not in subject
+    assert subject.startswith("totes: refresh failed: SourceSchemaError: ")
+
+
+@pytest.mark.parametrize("task", ["daemon", "code-server", "run", "provision"])
+def test_a_container_asks_for_nothing_that_its_role_may_not(task: str, failed: str, aws: Emulator, ask: Any) -> None:
+    role = f"totes-dev-{task}"
+    granted = {
+        action
+        for name in ask("iam").list_role_policies(RoleName=role)["PolicyNames"]
+        for statement in ask("iam").get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]["Statement"]
+        for action in (statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]])
+    }
+    asked = aws.actions(of=task)
+    assert asked
+    assert asked - {"s3:GetBucketLocation"} <= granted

@@ -161,4 +161,4 @@ def test_checkov_finds_nothing_that_is_not_meant(deployed: Deployed, tmp_path: P
     assert failed == set()
     assert said["summary"]["parsing_errors"] == 0
     assert said["summary"]["resource_count"] > 150
-    assert said["summary"]["passed"] > 400
+    assert said["summary"]["passed"] > 300

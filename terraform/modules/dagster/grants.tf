@@ -17,6 +17,10 @@ locals {
       { sid = "ReadLogins", actions = ["secretsmanager:GetSecretValue"], resources = local.logins },
       { sid = "DecryptLogins", actions = ["kms:Decrypt"], resources = local.secret_keys },
     ]
+    read_warehouse_login = [
+      { sid = "ReadTheLoginOfTheWarehouse", actions = ["secretsmanager:GetSecretValue"], resources = [var.warehouse.secret_arn] },
+      { sid = "DecryptTheLoginOfTheWarehouse", actions = ["kms:Decrypt"], resources = local.secret_keys },
+    ]
     read_administrator_logins = [
       {
         sid       = "ReadLoginsOfAdministrators"

@@ -69,7 +69,7 @@ resource "aws_lb" "this" {
   subnets                    = var.public_subnet_ids
   security_groups            = [aws_security_group.load_balancer[0].id]
   drop_invalid_header_fields = true
-  enable_deletion_protection = var.storage_server.deletion_protection
+  enable_deletion_protection = !var.force_destroy
   idle_timeout               = 300 # Dagster's UI keeps a WebSocket open
 }
 

@@ -92,7 +92,7 @@ data "aws_iam_policy_document" "task" {
 }
 
 resource "aws_iam_role_policy" "task" {
-  for_each = local.grants
+  for_each = { for role, grants in local.grants : role => grants if length(grants) > 0 }
 
   name   = each.key
   role   = aws_iam_role.task[each.key].id
@@ -104,11 +104,11 @@ locals {
 
   grants = {
     webserver = concat(["read_compute_logs", "forward_ports"], local.runs_are_tasks ? ["watch_tasks", "stop_runs"] : [])
-    daemon    = concat(["read_compute_logs"], local.runs_are_tasks ? ["watch_tasks", "stop_runs", "launch_runs", "read_run_logs"] : [])
+    daemon    = local.runs_are_tasks ? ["watch_tasks", "stop_runs", "launch_runs", "read_run_logs"] : []
     code-server = local.runs_are_tasks ? [
       "read_source_login", "read_lake", "write_compute_logs", "publish_alerts",
     ] : local.running_the_platform
     run       = local.running_the_platform
-    provision = ["read_administrator_logins", "read_logins"]
+    provision = ["read_administrator_logins", "read_warehouse_login"]
   }
 }

@@ -18,6 +18,7 @@ resource "aws_ecs_service" "this" {
   task_definition                    = aws_ecs_task_definition.service[each.key].arn
   desired_count                      = var.paused ? 0 : 1
   launch_type                        = "FARGATE"
+  platform_version                   = "LATEST"
   deployment_minimum_healthy_percent = each.value.minimum
   deployment_maximum_percent         = each.value.maximum
   enable_execute_command             = each.key == "webserver" # port forwarding goes through it

@@ -258,7 +258,7 @@ variable "load_balancer" {
 }
 
 variable "force_destroy" {
-  description = "Whether `terraform destroy` may delete the compute logs."
+  description = "Whether `terraform destroy` may delete the compute logs and the load balancer."
   type        = bool
   default     = false
 }

@@ -25,6 +25,7 @@ resource "aws_cloudwatch_event_target" "task_failed" {
   rule = aws_cloudwatch_event_rule.task_failed.name
   arn  = aws_sns_topic.alerts.arn
 
+  # As JSON, for EventBridge puts quotes where they belong only there. Every task that stopped has all of these.
   input_transformer {
     input_paths = {
       definition = "$.detail.taskDefinitionArn"
@@ -34,7 +35,17 @@ resource "aws_cloudwatch_event_target" "task_failed" {
       containers = "$.detail.containers"
       at         = "$.time"
     }
-    input_template = "\"A task of ${var.name} failed at <at>: <code>, <reason>. Its definition: <definition>. The task: <task>. Its containers: <containers>. Logs are in the log groups /${var.name}/.\""
+    input_template = <<-EOT
+      {
+        "what": "A task of ${var.name} failed. Its log group is /${var.name}/ and the name of its container.",
+        "at": <at>,
+        "code": <code>,
+        "reason": <reason>,
+        "definition": <definition>,
+        "task": <task>,
+        "containers": <containers>
+      }
+    EOT
   }
 }
 

@@ -19,7 +19,7 @@ module "key" {
     EventBridge = {
       principal  = "events.amazonaws.com"
       actions    = ["kms:Decrypt", "kms:GenerateDataKey"]
-      conditions = [local.of_this_account]
+      conditions = [] # it says for no encrypted topic which account it comes from
     }
   }
 }

@@ -97,8 +97,12 @@ resource "aws_db_instance" "this" {
   db_subnet_group_name   = aws_db_subnet_group.this.name
   vpc_security_group_ids = [aws_security_group.this.id]
   publicly_accessible    = false
-  ca_cert_identifier     = "rds-ca-rsa2048-g1"
-  multi_az               = var.settings.multi_az
+
+  # For people: a login that lasts a quarter of an hour, for roles that are granted `rds_iam`.
+  iam_database_authentication_enabled = true
+
+  ca_cert_identifier = "rds-ca-rsa2048-g1"
+  multi_az           = var.settings.multi_az
 
   backup_retention_period   = var.settings.backup_retention_days
   backup_window             = "01:00-02:00" # before the nightly reconciliation
