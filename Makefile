@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # More than two cores: many tests wait for a server.
-TEST_PROCESSES ?= 3
+TEST_PROCESSES ?= 4
 UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate --quiet
 PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder

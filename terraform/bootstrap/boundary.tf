@@ -97,17 +97,27 @@ locals {
       ]
       Resource = ["*"] # AWS knows no resources for these
     },
-    ], try([{
-      Sid      = "LoginOfSource"
+    ], length(local.secrets_of_others[environment]) == 0 ? [] : [{
+      Sid      = "LoginsOfOthers"
       Effect   = "Allow"
       Action   = ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"]
-      Resource = [var.source_databases[environment].secret_arn]
-      }], []), try(var.source_databases[environment].secret_kms_key_arn, null) == null ? [] : [{
-      Sid      = "KeyOfSource"
+      Resource = local.secrets_of_others[environment]
+      }], length(local.keys_of_others[environment]) == 0 ? [] : [{
+      Sid      = "KeysOfOthers"
       Effect   = "Allow"
       Action   = ["kms:Decrypt"]
-      Resource = [var.source_databases[environment].secret_kms_key_arn]
+      Resource = local.keys_of_others[environment]
   }]) }
+
+  # Of the source, and of databases that were there before.
+  secrets_of_others = { for environment, name in local.names : environment => compact(concat(
+    [try(var.source_databases[environment].secret_arn, null)],
+    try(var.existing_databases[environment][*].secret_arn, []),
+  )) }
+  keys_of_others = { for environment, name in local.names : environment => distinct(compact(concat(
+    [try(var.source_databases[environment].secret_kms_key_arn, null)],
+    try(var.existing_databases[environment][*].secret_kms_key_arn, []),
+  ))) }
 }
 
 resource "aws_iam_policy" "boundary" {

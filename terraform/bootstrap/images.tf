@@ -28,7 +28,7 @@ resource "aws_ecr_lifecycle_policy" "this" {
         # By number and not by age, so that what runs stays, however long nobody deploys.
         rulePriority = 2
         description  = "The last 100 images can be deployed again."
-        selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 100 }
+        selection    = { tagStatus = "tagged", tagPatternList = ["*"], countType = "imageCountMoreThan", countNumber = 100 }
         action       = { type = "expire" }
       },
     ]

@@ -81,3 +81,12 @@ variable "source_databases" {
   }))
   default = {}
 }
+
+variable "existing_databases" {
+  description = "By environment, databases that were there before and are used instead of new ones, as its variables existing_warehouse and existing_storage name them: the boundary allows no others."
+  type = map(list(object({
+    secret_arn         = string
+    secret_kms_key_arn = optional(string)
+  })))
+  default = {}
+}

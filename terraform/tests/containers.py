@@ -40,8 +40,8 @@ class Image:
         self.logs = folder / "logs"
         self.logs.mkdir()
         self._emulator = emulator
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self._code_server_port = str(probe.getsockname()[1])
+        with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
+            self._code_server_port, self._webserver_port = (str(one.getsockname()[1]) for one in (first, second))
 
     def environment(self, container: Mapping[str, Any], secrets: Any) -> dict[str, str]:
         """What a container finds in its environment: what its definition says, and the secrets that it names."""
@@ -68,9 +68,9 @@ class Image:
             "/opt/totes/roles": str(PROJECT / "deploy" / "roles"),
             "4000": self._code_server_port,
             "0.0.0.0": "127.0.0.1",
-            "3000": "0",
+            "3000": self._webserver_port,
         }
-        found = [places.get(argument, argument) for argument in command]
+        found = [places.get(word, word).replace(":3000/", f":{self._webserver_port}/") for word in command]
         return [str(Path(sysconfig.get_path("scripts"), found[0])), *found[1:]]
 
     def run(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -83,6 +83,12 @@ class Image:
     def said(self, name: str) -> str:
         """What a container has printed."""
         return (self.logs / name).read_text()
+
+    def is_healthy(self, container: Mapping[str, Any], environment: Mapping[str, str]) -> bool:
+        """Whether a container is healthy, by the check of its definition."""
+        how, *command = container["healthCheck"]["command"]
+        assert how == "CMD"
+        return self.run(f"{container['name']}-health", command, environment) == 0
 
     @contextmanager
     def running(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Iterator[None]:

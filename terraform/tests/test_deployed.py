@@ -1,11 +1,13 @@
 """What exists once the dev environment is applied, asked of AWS itself and not of Terraform."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 
-from terraform.tests.conftest import IMAGE, Deployed
+from terraform.tests.commands import Root
+from terraform.tests.conftest import BACKEND, IMAGE, Deployed
 from terraform.tests.emulator import ACCOUNT, REGION, Emulator
 from terraform.tests.gaps import GAPS
 
@@ -34,6 +36,59 @@ def test_the_state_is_in_its_bucket_and_holds_no_password(deployed: Deployed, as
         if "password" in value:
             assert len(value["password"]) > 7
             assert value["password"] not in state
+
+
+def test_prod_can_be_planned_with_everything_that_is_optional(
+    deployed: Deployed, settings: dict[str, str], aws: Emulator
+) -> None:
+    # Planned only: applied, it would be waited for.
+    root = Root(deployed.root.folder.parent / "prod", {**settings, **aws.environment})
+    variables = json.loads((deployed.root.folder / "emulator.auto.tfvars.json").read_text())
+    network = {"vpc_id": "vpc-0123456789abcdef0", "cidr_block": "10.1.0.0/16", "route_table_ids": ["rtb-1", "rtb-2"]}
+    root.connect(
+        {
+            **variables,
+            "permissions_boundary_arn": deployed.bootstrap["boundary_arns"]["prod"],
+            "source_database": {**variables["source_database"], "network": network},
+            "runs": "warm",
+            "load_balancer": {
+                "host_name": "dagster.example.com",
+                "certificate_arn": f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/example",
+                "user_pool_arn": f"arn:aws:cognito-idp:{REGION}:{ACCOUNT}:userpool/{REGION}_Example",
+                "user_pool_client_id": "example",
+                "user_pool_domain": "example",
+            },
+        },
+        backend=BACKEND,
+    )
+    planned = {found["address"]: found["change"] for found in root.plan()["resource_changes"]}
+    assert {tuple(change["actions"]) for change in planned.values()} <= {("create",), ("read",)}
+    kinds = {address.rpartition("module.")[2].split(".")[1] for address in planned}
+    assert {"aws_lb_listener", "aws_vpc_peering_connection", "aws_internet_gateway"} <= kinds
+    for address, change in planned.items():
+        if ".aws_db_instance." in address:
+            assert change["after"]["deletion_protection"] is True
+            assert change["after"]["skip_final_snapshot"] is False
+            assert change["after"]["multi_az"] is ("warehouse" in address)
+
+
+def test_what_is_said_of_rules_is_made_of_what_ec2_takes(deployed: Deployed) -> None:
+    # It refuses an apostrophe, and the emulator takes anything.
+    said = [
+        found["values"]["description"]
+        for found in resources(deployed.root.plan()["planned_values"]["root_module"])
+        if found["type"].startswith(("aws_security_group", "aws_vpc_security_group"))
+    ]
+    assert len(said) > 10
+    assert [words for words in said if not re.fullmatch(r"[A-Za-z0-9 ._:/()#,@\[\]+=&;{}!$*-]{1,255}", words)] == []
+
+
+def resources(module: dict[str, Any]) -> list[dict[str, Any]]:
+    """All resources of a module, and of those in it."""
+    return [
+        *module.get("resources", []),
+        *(one for child in module.get("child_modules", []) for one in resources(child)),
+    ]
 
 
 EVERYONE = {"sts:GetCallerIdentity"}

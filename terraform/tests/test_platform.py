@@ -30,6 +30,8 @@ from totes_dagster_tests.errors.tcp_postgres import TcpPostgres
 
 PATIENCE = 180  # seconds
 
+SERVICES = ("code-server", "webserver", "daemon")
+
 LOADER, STORAGE = "totes-dev-warehouse-loader", "totes-dev-dagster-storage"
 
 
@@ -168,7 +170,7 @@ def at_work(
     deployed: Deployed,
     ask: Any,
 ) -> Iterator[None]:
-    """The code server and the daemon; the daemon's task is there, so that its launcher finds its own network."""
+    """The services; a task of the daemon's is there, so that the launcher finds its own network."""
     network = {
         "subnets": deployed.outputs["private_subnet_ids"],
         "securityGroups": [deployed.outputs["task_security_group_id"]],
@@ -182,7 +184,7 @@ def at_work(
     )["tasks"]
     with ExitStack() as stack:
         metadata = stack.enter_context(told(deployed.outputs["cluster"], task["taskArn"]))
-        for name in ("code-server", "daemon"):
+        for name in SERVICES:
             definition = container(name)
             environment = image.environment(definition, ask("secretsmanager"))
             environment["ECS_CONTAINER_METADATA_URI_V4"] = metadata
@@ -196,6 +198,15 @@ def until(condition: Callable[[], Any], what: str) -> Any:
         assert time.monotonic() < deadline, f"waited in vain for {what}"
         time.sleep(0.5)
     return found
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_is_healthy_by_the_check_of_its_task_definition(
+    service: str, at_work: None, image: Image, container: Callable[[str], dict[str, Any]], ask: Any
+) -> None:
+    definition = container(service)
+    environment = image.environment(definition, ask("secretsmanager"))
+    until(lambda: image.is_healthy(definition, environment), f"{service} to be healthy")
 
 
 @pytest.fixture(scope="module")

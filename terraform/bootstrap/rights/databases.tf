@@ -86,7 +86,7 @@ locals {
     {
       Sid      = "LetRdsKeepItsPasswords"
       Effect   = "Allow"
-      Action   = ["secretsmanager:CreateSecret", "secretsmanager:RotateSecret", "secretsmanager:TagResource"]
+      Action   = ["secretsmanager:CreateSecret", "secretsmanager:TagResource"]
       Resource = [local.managed_secrets]
     },
     {

@@ -83,8 +83,14 @@ locals {
       Action   = ["iam:PassRole"]
       Resource = [local.roles]
       Condition = {
-        StringEquals = { "iam:PassedToService" = ["ecs-tasks.amazonaws.com", "vpc-flow-logs.amazonaws.com"] }
+        StringEquals = { "iam:PassedToService" = "ecs-tasks.amazonaws.com" }
       }
+    },
+    {
+      Sid      = "GiveRoleToTheFlowLog" # for which EC2 does not document whom it says that the role is passed to
+      Effect   = "Allow"
+      Action   = ["iam:PassRole"]
+      Resource = ["${local.iam}:role/${var.name}/${var.name}-flow-logs"]
     },
     {
       # No allowance says otherwise; this holds even if somebody adds one.

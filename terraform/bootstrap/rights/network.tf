@@ -27,7 +27,7 @@ locals {
     {
       Sid      = "ReadNetworkAttributes"
       Effect   = "Allow"
-      Action   = ["ec2:DescribeVpcAttribute"]
+      Action   = ["ec2:DescribeVpcAttribute", "ec2:GetSecurityGroupsForVpc"] # the latter for load balancers
       Resource = ["${local.arn.ec2}:vpc/*"]
     },
   ]

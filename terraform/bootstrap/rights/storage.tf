@@ -34,8 +34,8 @@ locals {
         "kms:GetKeyRotationStatus",
         "kms:ListResourceTags",
       ]
-      Resource  = ["${local.arn.kms}:key/*"]
-      Condition = local.is_ours
+      # Not by the tag, which may take minutes to count, and a new key is looked at the moment it is made.
+      Resource = ["${local.arn.kms}:key/*"]
     },
     {
       Sid      = "ReadAliases"
@@ -79,13 +79,18 @@ locals {
       Condition = local.made_ours
     },
     {
+      Sid      = "RotateKeys" # not by the tag, which may take minutes to count
+      Effect   = "Allow"
+      Action   = ["kms:EnableKeyRotation"]
+      Resource = ["${local.arn.kms}:key/*"]
+    },
+    {
       Sid    = "ChangeKeys"
       Effect = "Allow"
       Action = [
         "kms:CreateAlias",
         "kms:DeleteAlias",
         "kms:DisableKeyRotation",
-        "kms:EnableKeyRotation",
         "kms:PutKeyPolicy",
         "kms:ScheduleKeyDeletion",
         "kms:TagResource",

@@ -173,7 +173,7 @@ run "no_role_without_the_boundary" {
     condition = alltrue(flatten([
       for environment, rights in module.rights : [
         for statement in rights.write.identity : [
-          for resource in statement.Resource : can(regex(":(role|policy)/totes-${environment}/\\*$", resource))
+          for resource in statement.Resource : can(regex(":(role|policy)/totes-${environment}/(\\*|totes-${environment}-flow-logs)$", resource))
         ] if statement.Effect == "Allow"
       ]
     ]))

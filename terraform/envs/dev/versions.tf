@@ -11,8 +11,7 @@ terraform {
   # The bucket and its region are named at `terraform init`: see the README of this folder's parent.
   backend "s3" {
     key          = "totes-dev/terraform.tfstate"
-    use_lockfile = true
-    encrypt      = true
+    use_lockfile = true # encrypted, as is the state, with the bucket's own key; `encrypt` would mean another
   }
 }
 

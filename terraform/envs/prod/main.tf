@@ -18,6 +18,9 @@ module "platform" {
   image_repository_arn     = var.image_repository_arn
   permissions_boundary_arn = var.permissions_boundary_arn
   source_database          = var.source_database
+  existing_warehouse       = var.existing_warehouse
+  existing_storage         = var.existing_storage
+  ssl_mode                 = var.ssl_mode
   alert_emails             = var.alert_emails
   analyst_cidr_blocks      = var.analyst_cidr_blocks
   load_balancer            = var.load_balancer

@@ -33,6 +33,37 @@ variable "source_database" {
   })
 }
 
+variable "existing_warehouse" {
+  description = "A warehouse that exists already: the secret with the loader's login, and where it is; null to have a server made."
+  type = object({
+    secret_arn         = string
+    secret_kms_key_arn = optional(string)
+    cidr_block         = string
+    port               = optional(number, 5432)
+  })
+  default = null
+}
+
+variable "existing_storage" {
+  description = "A database for Dagster that exists already, and where it is; null to have a server made. The secret is JSON with the key `password`."
+  type = object({
+    host               = string
+    port               = optional(number, 5432)
+    database           = string
+    username           = string
+    secret_arn         = string
+    secret_kms_key_arn = optional(string)
+    cidr_block         = string
+  })
+  default = null
+}
+
+variable "ssl_mode" {
+  description = "How databases are connected to: `verify-full` checks their certificates too, by the authorities of RDS that are in the image."
+  type        = string
+  default     = "verify-full"
+}
+
 variable "alert_emails" {
   description = "Who gets a mail when something is wrong, and when it is well again."
   type        = list(string)

@@ -18,7 +18,7 @@ resource "aws_security_group" "load_balancer" {
 resource "aws_vpc_security_group_ingress_rule" "https" {
   for_each = toset(local.public ? var.load_balancer.client_cidr_blocks : [])
 
-  description       = "HTTPS from people's browsers"
+  description       = "HTTPS from browsers"
   security_group_id = aws_security_group.load_balancer[0].id
   cidr_ipv4         = each.value
   ip_protocol       = "tcp"
@@ -29,7 +29,7 @@ resource "aws_vpc_security_group_ingress_rule" "https" {
 resource "aws_vpc_security_group_egress_rule" "to_webserver" {
   count = local.public ? 1 : 0
 
-  description                  = "Dagster's webserver"
+  description                  = "The webserver"
   security_group_id            = aws_security_group.load_balancer[0].id
   referenced_security_group_id = aws_security_group.tasks.id
   ip_protocol                  = "tcp"

@@ -48,5 +48,10 @@ resource "aws_service_discovery_service" "code_server" {
     }
   }
 
+  # So that only a code server that is healthy is found.
+  health_check_custom_config {
+    failure_threshold = 1
+  }
+
   force_destroy = true # ECS registers instances, and deregisters them a little later than it says
 }

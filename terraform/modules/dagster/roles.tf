@@ -3,6 +3,8 @@
 # takes.
 
 data "aws_iam_policy_document" "trust" {
+  for_each = toset(["task", "execution"])
+
   statement {
     actions = ["sts:AssumeRole"]
 
@@ -17,10 +19,15 @@ data "aws_iam_policy_document" "trust" {
       values   = [local.account]
     }
 
-    condition {
-      test     = "ArnLike"
-      variable = "aws:SourceArn"
-      values   = ["arn:${local.partition}:ecs:${local.region}:${local.account}:*"]
+    # Only of the roles of tasks does ECS document that it says for what it takes them.
+    dynamic "condition" {
+      for_each = each.key == "task" ? ["arn:${local.partition}:ecs:${local.region}:${local.account}:*"] : []
+
+      content {
+        test     = "ArnLike"
+        variable = "aws:SourceArn"
+        values   = [condition.value]
+      }
     }
   }
 }
@@ -31,7 +38,7 @@ resource "aws_iam_role" "execution" {
   name                 = "${var.name}-execution-${each.key}"
   path                 = "/${var.name}/"
   description          = "Starts the tasks of ${var.name}."
-  assume_role_policy   = data.aws_iam_policy_document.trust.json
+  assume_role_policy   = data.aws_iam_policy_document.trust["execution"].json
   permissions_boundary = var.permissions_boundary_arn
 }
 
@@ -63,7 +70,7 @@ data "aws_iam_policy_document" "execution" {
   statement {
     sid       = "DecryptIt"
     actions   = ["kms:Decrypt"]
-    resources = [var.kms_key_arn]
+    resources = [local.storage.secret_kms_key_arn]
   }
 }
 
@@ -81,7 +88,7 @@ resource "aws_iam_role" "task" {
   name                 = "${var.name}-${each.key}"
   path                 = "/${var.name}/"
   description          = "What the ${each.key} of ${var.name} may do."
-  assume_role_policy   = data.aws_iam_policy_document.trust.json
+  assume_role_policy   = data.aws_iam_policy_document.trust["task"].json
   permissions_boundary = var.permissions_boundary_arn
 }
 

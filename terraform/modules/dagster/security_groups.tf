@@ -7,7 +7,7 @@ resource "aws_security_group" "tasks" {
 }
 
 resource "aws_vpc_security_group_ingress_rule" "code_server" {
-  description                  = "Dagster's webserver and daemon ask the code server"
+  description                  = "The webserver and the daemon ask the code server"
   security_group_id            = aws_security_group.tasks.id
   referenced_security_group_id = aws_security_group.tasks.id
   ip_protocol                  = "tcp"
@@ -16,7 +16,7 @@ resource "aws_vpc_security_group_ingress_rule" "code_server" {
 }
 
 resource "aws_vpc_security_group_egress_rule" "code_server" {
-  description                  = "Dagster's webserver and daemon ask the code server"
+  description                  = "The webserver and the daemon ask the code server"
   security_group_id            = aws_security_group.tasks.id
   referenced_security_group_id = aws_security_group.tasks.id
   ip_protocol                  = "tcp"

@@ -32,12 +32,15 @@ module "storage_login" {
 }
 
 locals {
-  storage = var.existing_storage != null ? var.existing_storage : {
-    host       = module.storage[0].host
-    port       = module.storage[0].port
-    database   = "dagster"
-    username   = "dagster"
-    secret_arn = module.storage_login[0].secret_arn
+  storage = var.existing_storage != null ? merge(var.existing_storage, {
+    secret_kms_key_arn = coalesce(var.existing_storage.secret_kms_key_arn, var.kms_key_arn)
+    }) : {
+    host               = module.storage[0].host
+    port               = module.storage[0].port
+    database           = "dagster"
+    username           = "dagster"
+    secret_arn         = module.storage_login[0].secret_arn
+    secret_kms_key_arn = var.kms_key_arn
   }
 }
 

@@ -148,11 +148,12 @@ variable "warehouse_schema" {
 variable "existing_storage" {
   description = "A database for Dagster that exists already; null to have a server made. The secret is JSON with the key `password`."
   type = object({
-    host       = string
-    port       = number
-    database   = string
-    username   = string
-    secret_arn = string
+    host               = string
+    port               = number
+    database           = string
+    username           = string
+    secret_arn         = string
+    secret_kms_key_arn = optional(string)
   })
   default = null
 }
@@ -168,6 +169,7 @@ variable "storage_server" {
     backup_retention_days = optional(number)
     deletion_protection   = optional(bool, true)
     performance_insights  = optional(bool)
+    apply_immediately     = optional(bool)
     log_retention_days    = optional(number)
   })
   default = {}

@@ -11,6 +11,9 @@ output "private_subnet_ids" {
 output "public_subnet_ids" {
   description = "Ids of the public subnets; none unless wanted."
   value       = [for zone in sort(keys(aws_subnet.public)) : aws_subnet.public[zone].id]
+
+  # A load balancer is refused in subnets from which nothing leads to the internet yet.
+  depends_on = [aws_route.internet, aws_route_table_association.public]
 }
 
 output "endpoints_security_group_id" {

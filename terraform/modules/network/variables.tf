@@ -4,13 +4,13 @@ variable "name" {
 }
 
 variable "cidr_block" {
-  description = "The network's addresses; a /16 to /24 that overlaps with no network it is to be peered with."
+  description = "The network's addresses; a /16 to /22 that overlaps with no network it is to be peered with."
   type        = string
   default     = "10.42.0.0/20"
 
   validation {
-    condition     = can(cidrhost(var.cidr_block, 0)) && can(regex("/(1[6-9]|2[0-4])$", var.cidr_block))
-    error_message = "cidr_block must be an IPv4 CIDR block from /16 to /24."
+    condition     = can(cidrhost(var.cidr_block, 0)) && can(regex("/(1[6-9]|2[0-2])$", var.cidr_block))
+    error_message = "cidr_block must be an IPv4 CIDR block from /16 to /22."
   }
 }
 

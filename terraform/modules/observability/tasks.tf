@@ -49,6 +49,40 @@ resource "aws_cloudwatch_event_target" "task_failed" {
   }
 }
 
+# Services that cannot get well: ECS replaces an unhealthy task again and again, and calls that no failure of a task.
+resource "aws_cloudwatch_event_rule" "service_impaired" {
+  name        = "${var.name}-service-impaired"
+  description = "A service of ${var.name} cannot start its tasks, or a deployment of one was given up."
+
+  event_pattern = jsonencode({
+    source      = ["aws.ecs"]
+    detail-type = ["ECS Service Action", "ECS Deployment State Change"]
+    resources   = [{ prefix = "arn:${local.partition}:ecs:${local.region}:${local.account}:service/${var.cluster_name}/" }]
+    detail      = { eventName = ["SERVICE_TASK_START_IMPAIRED", "SERVICE_TASK_PLACEMENT_FAILURE", "SERVICE_DEPLOYMENT_FAILED"] }
+  })
+}
+
+resource "aws_cloudwatch_event_target" "service_impaired" {
+  rule = aws_cloudwatch_event_rule.service_impaired.name
+  arn  = aws_sns_topic.alerts.arn
+
+  input_transformer {
+    input_paths = {
+      name     = "$.detail.eventName"
+      services = "$.resources"
+      at       = "$.time"
+    }
+    input_template = <<-EOT
+      {
+        "what": "A service of ${var.name} cannot start its tasks, or went back to what ran before. See its events in ECS.",
+        "at": <at>,
+        "event": <name>,
+        "services": <services>
+      }
+    EOT
+  }
+}
+
 # The mail comes from the rule; this is so that the dashboard and the list of alarms show it too.
 resource "aws_cloudwatch_metric_alarm" "task_failed" {
   alarm_name          = "${var.name}-task-failed"

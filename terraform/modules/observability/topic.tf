@@ -1,7 +1,10 @@
 # The topic that everything is told to: by the platform itself, by CloudWatch's alarms, and by EventBridge.
 
 locals {
-  of_this_account = { test = "StringEquals", variable = "aws:SourceAccount", values = [data.aws_caller_identity.current.account_id] }
+  topic_arn = "arn:${local.partition}:sns:${local.region}:${local.account}:${var.name}-alerts"
+
+  # What SNS says of what it encrypts; the source, such as the account, it does not say for every service.
+  of_this_topic = { test = "StringEquals", variable = "kms:EncryptionContext:aws:sns:topicArn", values = [local.topic_arn] }
 }
 
 # An encrypted topic takes nothing from a service that may not use its key, and says so nowhere.
@@ -14,12 +17,12 @@ module "key" {
     CloudWatchAlarms = {
       principal  = "cloudwatch.amazonaws.com"
       actions    = ["kms:Decrypt", "kms:GenerateDataKey"]
-      conditions = [local.of_this_account]
+      conditions = [local.of_this_topic]
     }
     EventBridge = {
       principal  = "events.amazonaws.com"
       actions    = ["kms:Decrypt", "kms:GenerateDataKey"]
-      conditions = [] # it says for no encrypted topic which account it comes from
+      conditions = [local.of_this_topic]
     }
   }
 }

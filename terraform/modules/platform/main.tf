@@ -15,7 +15,7 @@ locals {
 module "key" {
   source = "../key"
 
-  name        = var.name
+  name        = "${var.name}-platform"
   description = "Logins, logs, databases and Dagster's storage of ${var.name}."
   services = {
     Logs = {
@@ -126,27 +126,21 @@ module "dagster" {
   }
   database_security_group_ids = { for warehouse in module.warehouse : "warehouse" => warehouse.security_group_id }
   warehouse_schema            = var.warehouse_schema
-  existing_storage = var.existing_storage == null ? null : {
-    host       = var.existing_storage.host
-    port       = var.existing_storage.port
-    database   = var.existing_storage.database
-    username   = var.existing_storage.username
-    secret_arn = var.existing_storage.secret_arn
-  }
-  storage_server           = merge(var.storage_server, { deletion_protection = var.deletion_protection, log_retention_days = var.log_retention_days })
-  storage_password         = var.passwords.storage
-  password_version         = var.password_version
-  lake                     = module.lake
-  kms_key_arn              = module.key.arn
-  alert_topic_arn          = module.observability.topic_arn
-  alert_topic_kms_key_arn  = module.observability.topic_kms_key_arn
-  log_group_names          = module.observability.log_group_names
-  log_group_arns           = module.observability.log_group_arns
-  permissions_boundary_arn = var.permissions_boundary_arn
-  ssl_mode                 = var.ssl_mode
-  container_insights       = var.container_insights
-  load_balancer            = var.load_balancer
-  force_destroy            = !var.deletion_protection
+  existing_storage            = var.existing_storage
+  storage_server              = merge(var.storage_server, { deletion_protection = var.deletion_protection, log_retention_days = var.log_retention_days })
+  storage_password            = var.passwords.storage
+  password_version            = var.password_version
+  lake                        = module.lake
+  kms_key_arn                 = module.key.arn
+  alert_topic_arn             = module.observability.topic_arn
+  alert_topic_kms_key_arn     = module.observability.topic_kms_key_arn
+  log_group_names             = module.observability.log_group_names
+  log_group_arns              = module.observability.log_group_arns
+  permissions_boundary_arn    = var.permissions_boundary_arn
+  ssl_mode                    = var.ssl_mode
+  container_insights          = var.container_insights
+  load_balancer               = var.load_balancer
+  force_destroy               = !var.deletion_protection
 }
 
 module "observability" {

@@ -57,12 +57,13 @@ variable "existing_warehouse" {
 variable "existing_storage" {
   description = "A database for Dagster that exists already, and where it is; null to have a server made. The secret is JSON with the key `password`."
   type = object({
-    host       = string
-    port       = optional(number, 5432)
-    database   = string
-    username   = string
-    secret_arn = string
-    cidr_block = string
+    host               = string
+    port               = optional(number, 5432)
+    database           = string
+    username           = string
+    secret_arn         = string
+    secret_kms_key_arn = optional(string)
+    cidr_block         = string
   })
   default = null
 }
@@ -83,6 +84,7 @@ variable "warehouse_server" {
     multi_az              = optional(bool)
     backup_retention_days = optional(number)
     performance_insights  = optional(bool)
+    apply_immediately     = optional(bool)
   })
   default = {}
 }
@@ -97,6 +99,7 @@ variable "storage_server" {
     multi_az              = optional(bool)
     backup_retention_days = optional(number)
     performance_insights  = optional(bool)
+    apply_immediately     = optional(bool)
   })
   default = {}
 }

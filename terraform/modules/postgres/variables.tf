@@ -48,7 +48,8 @@ variable "settings" {
     availability zone; backups are kept for `backup_retention_days`, which also is how far back one can restore to any
     second; with `deletion_protection` the server cannot be deleted, and leaves a last snapshot; with
     `performance_insights` RDS keeps what the server waits for, seven days of it; its log is kept for
-    `log_retention_days`.
+    `log_retention_days`. A change that interrupts the server, such as another class or version, is made at once, unless
+    `apply_immediately` is false: then in the next maintenance window, and plans show it until then.
   EOT
   type = object({
     engine_version        = optional(string, "17")
@@ -60,6 +61,7 @@ variable "settings" {
     deletion_protection   = optional(bool, true)
     performance_insights  = optional(bool, true)
     log_retention_days    = optional(number, 30)
+    apply_immediately     = optional(bool, true)
   })
   default = {}
 

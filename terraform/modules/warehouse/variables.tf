@@ -41,6 +41,7 @@ variable "server" {
     backup_retention_days = optional(number)
     deletion_protection   = optional(bool, true)
     performance_insights  = optional(bool)
+    apply_immediately     = optional(bool)
     log_retention_days    = optional(number)
   })
   default = {}
