@@ -1,5 +1,7 @@
 """A zone of the lake, in a folder and in a bucket: objects are created whole or not at all, and never change."""
 
+import base64
+import hashlib
 import stat
 import subprocess
 import sys
@@ -213,6 +215,13 @@ def test_a_bucket_may_have_a_prefix(bucket: str, prefix: str) -> None:
     lake = Lake(f"s3://{bucket}{prefix}")
     assert lake.create("a/b", b"x")
     assert lake.paths("a") == ["a/b"]
+
+
+def test_what_a_bucket_gets_comes_with_a_checksum(bucket: str) -> None:
+    # A bucket with Object Lock takes nothing else.
+    assert Lake(f"s3://{bucket}").create("an/object", b"of some bytes")
+    head = boto3.client("s3").head_object(Bucket=bucket, Key="an/object", ChecksumMode="ENABLED")
+    assert base64.b64decode(head["ChecksumSHA256"]) == hashlib.sha256(b"of some bytes").digest()
 
 
 def test_a_new_folder_is_closed_to_other_users(tmp_path: Path) -> None:
