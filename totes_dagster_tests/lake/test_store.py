@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from totes_dagster.errors import LakeError, PartDamagedError, PartEmptyError, PartMissingError, SettingsError
 from totes_dagster.lake.store import Lake
+from totes_dagster_tests.errors.s3_front import Answer, PassOn, Request, in_front_of, refusal
 from totes_dagster_tests.lake.conftest import Damage
 
 ROWS = pa.table({"payment_id": pa.array(range(1000), pa.int32()), "note": ["ñ", None] * 500})
@@ -217,11 +218,22 @@ def test_a_bucket_may_have_a_prefix(bucket: str, prefix: str) -> None:
     assert lake.paths("a") == ["a/b"]
 
 
-def test_what_a_bucket_gets_comes_with_a_checksum(bucket: str) -> None:
-    # A bucket with Object Lock takes nothing else.
-    assert Lake(f"s3://{bucket}").create("an/object", b"of some bytes")
-    head = boto3.client("s3").head_object(Bucket=bucket, Key="an/object", ChecksumMode="ENABLED")
-    assert base64.b64decode(head["ChecksumSHA256"]) == hashlib.sha256(b"of some bytes").digest()
+def test_a_bucket_with_object_lock_takes_what_is_written(
+    bucket: str, object_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(request: Request, pass_on: PassOn) -> Answer:
+        """As S3 does, and moto does not: refuse what has no checksum, or another one."""
+        given = {name.lower(): value for name, value in request.headers.items()}.get("x-amz-checksum-sha256", "")
+        if request.method == "PUT" and base64.b64decode(given) != hashlib.sha256(request.body).digest():
+            words = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock"
+            return refusal(400, "InvalidRequest", f"{words} parameters")
+        return pass_on(request)
+
+    with in_front_of(object_store, locked) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        lake = Lake(f"s3://{bucket}")
+        assert lake.create("an/object", b"of some bytes")
+        assert lake.create_part("a/part.parquet", ROWS) is not None
 
 
 def test_a_new_folder_is_closed_to_other_users(tmp_path: Path) -> None:
