@@ -4,7 +4,9 @@ import json
 import shutil
 import socket
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -72,13 +74,46 @@ def ask(aws: Emulator, sdk: boto3.Session) -> Any:
     return lambda service: sdk.client(service, endpoint_url=aws.endpoint)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules first: the environment is applied meanwhile, which takes minutes of nothing but waiting."""
+    items.sort(key=lambda item: "deployed" in getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def begun(request: pytest.FixtureRequest) -> None:
+    """Begin to apply at once, if anything is going to ask for it."""
+    if any("deployed" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        request.getfixturevalue("applying")
+
+
 @pytest.fixture(scope="session")
-def deployed(
+def applying(
     settings: dict[str, str], aws: Emulator, ask: Any, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Deployed]:
-    """All of it, applied; destroyed again in the end, which must leave nothing in the state."""
+) -> Iterator["Future[Deployed]"]:
+    """All of it, being applied; destroyed again in the end, which must leave nothing in the state."""
     folder = copied(tmp_path_factory.mktemp("deployed"))
-    environment = {**settings, **aws.environment}
+    with ThreadPoolExecutor(1) as background:
+        future = background.submit(apply, folder, {**settings, **aws.environment}, aws, ask)
+        yield future
+        root = future.result().root
+        root.destroy()
+        assert json.loads(root.state())["resources"] == []
+
+
+@pytest.fixture(scope="session")
+def deployed(applying: "Future[Deployed]") -> Deployed:
+    """All of it, applied."""
+    return applying.result()
+
+
+@pytest.fixture(scope="session")
+def second_plan(deployed: Deployed) -> dict[str, Any]:
+    """What another apply would do."""
+    return deployed.root.plan()
+
+
+def apply(folder: Path, environment: dict[str, str], aws: Emulator, ask: Any) -> Deployed:
+    """Apply first what an account needs, and then the dev environment."""
     source = {
         "secret_arn": ask("secretsmanager").create_secret(Name="totesys", SecretString=json.dumps({}))["ARN"],
         "cidr_block": "10.1.0.0/24",
@@ -111,6 +146,4 @@ def deployed(
     )
     start = aws.mark()
     root.apply()
-    yield Deployed(root, root.outputs(), bootstrap, source["secret_arn"], aws.actions(start))
-    root.destroy()
-    assert json.loads(root.state())["resources"] == []
+    return Deployed(root, root.outputs(), bootstrap, source["secret_arn"], aws.actions(start))
