@@ -6,7 +6,8 @@ BIN := .venv/bin
 TEST_PROCESSES ?= 4
 UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate --quiet
-PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
+# The tests of a file share what is slow to make, and stay in one process.
+PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo dev refresh test coverage test-terraform test-image image test-ui snapshot lint format validate audit lock screenshots clean

@@ -31,13 +31,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SUMMARIES] = {}
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist itself looks at the groups in this hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, for they share what is slow to make."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(Path(__file__).parent))))
-
-
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Hand over what is to be said to the process that says it."""
     if hasattr(session.config, "workeroutput"):
