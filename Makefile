@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # More than two cores: many tests wait for a server.
-TEST_PROCESSES ?= 4
+TEST_PROCESSES ?= 3
 UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate --quiet
 # The tests of a file share what is slow to make, and stay in one process.
