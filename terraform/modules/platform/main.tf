@@ -77,6 +77,8 @@ module "catalogue" {
   results_bucket   = module.query_results.name
   kms_key_arn      = module.lake.kms_key_arn
   scan_limit_bytes = var.scan_limit_bytes
+
+  projected_batches = 1000000 # one each minute for almost two years; the ready query `parts_not_seen` tells of the end
 }
 
 module "warehouse" {
