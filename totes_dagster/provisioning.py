@@ -119,26 +119,32 @@ def _run_script(server: Server, roles: Path, conninfo: str, login: Mapping[str, 
     options = _options(Database(server.name, conninfo).conninfo())
     password = options.pop("password")
     variables = {"role": login["user"], **server.variables}
-    done = subprocess.run(  # noqa: S603 - our own command line
-        [
-            *(psql, "--no-psqlrc", "--no-password", "--dbname", make_conninfo(**options)),
-            *(argument for key, value in variables.items() for argument in ("-v", f"{key}={value}")),
-            *("-f", str(script)),
-            # Asks twice, and sends only a hash of what it is told.
-            *("-c", f"\\password {sql.Identifier(variables['role']).as_string(None)}"),
-        ],
-        input=f"{login['password']}\n{login['password']}\n",
-        env={**os.environ, "PGPASSWORD": password},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=_PATIENCE,
-        check=False,
-        start_new_session=True,  # without a terminal, it takes the password from what it is fed
-    )
+    try:
+        done = subprocess.run(  # noqa: S603 - our own command line
+            [
+                *(psql, "--no-psqlrc", "--no-password", "--dbname", make_conninfo(**options)),
+                *(argument for key, value in variables.items() for argument in ("-v", f"{key}={value}")),
+                *("-f", str(script)),
+                # Asks twice, and sends only a hash of what it is told.
+                *("-c", f"\\password {sql.Identifier(variables['role']).as_string(None)}"),
+            ],
+            input=f"{login['password']}\n{login['password']}\n",
+            env={**os.environ, "PGPASSWORD": password},
+            capture_output=True,
+            encoding="utf-8",
+            timeout=_PATIENCE,
+            check=False,
+            start_new_session=True,  # without a terminal, it takes the password from what it is fed
+        )
+    except subprocess.TimeoutExpired:
+        raise ProvisioningError(
+            f"The script {server.script} did not end within {_PATIENCE} s at the database of {server.name}. Perhaps "
+            "somebody has locked its tables. What was under way has changed nothing: deploy again."
+        ) from None
     if done.returncode:
         raise ProvisioningError(
-            f"The script {server.script} failed at the database of {server.name}: {one_line(done.stderr)} It has "
-            "changed nothing. See what it says at its top, mend it, and deploy again."
+            f"The script {server.script} failed at the database of {server.name}: {one_line(done.stderr)} What "
+            "failed has changed nothing. See what the script says at its top, mend it, and deploy again."
         )
 
 

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from dagster import DagsterInstance
 from psycopg import sql
 
+from totes_dagster import provisioning
 from totes_dagster.cli import main
 from totes_dagster.local.programs import program
 from totes_dagster_tests.conftest import FAST_SETTINGS
@@ -182,3 +183,16 @@ def test_a_wrong_administrator_is_refused_by_name(deployment: Deployment) -> Non
     assert code == 1
     assert said.startswith("LoginRefusedError: ")
     assert "somethingElse1" not in said
+
+
+def test_a_script_that_waits_for_others_gives_up_by_name(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert deployment.provision()[0] == 0
+    monkeypatch.setattr(provisioning, "_PATIENCE", 1)
+    with psycopg.connect(deployment.server.url("warehouse")) as connection:
+        connection.execute("lock table load_history")
+        code, said = deployment.provision()
+    assert code == 1
+    assert said.startswith("ProvisioningError: The script warehouse_loader.sql did not end within 1 s")
+    assert LOADER not in said
