@@ -129,7 +129,7 @@ locals {
   # Spelt out: a role that may pass a role would otherwise wait for it, and that one for this one.
   role_arns = {
     run       = "arn:${local.partition}:iam::${local.account}:role/${var.name}/${var.name}-run"
-    execution = "arn:${local.partition}:iam::${local.account}:role/${var.name}/${var.name}-execution-dagster"
+    execution = "arn:${local.partition}:iam::${local.account}:role/${var.name}/${var.name}-execution"
   }
 }
 

@@ -20,7 +20,7 @@ output "run_task_definition" {
 
 output "provision_task_definition" {
   description = "ARN of the task definition that makes databases and roles, and migrates what they hold."
-  value       = aws_ecs_task_definition.provision.arn
+  value       = aws_ecs_task_definition.task["provision"].arn
 }
 
 output "task_security_group_id" {

@@ -1,4 +1,4 @@
-# Two kinds of roles. Execution roles are what ECS starts tasks with: they pull the image, write logs, and hand over the
+# Two kinds of roles. The execution role is what ECS starts tasks with: it pulls the image, writes logs, and hands over the
 # password of Dagster's storage. Task roles are what the containers themselves may do: one for each, and no more than it
 # takes.
 
@@ -33,9 +33,7 @@ data "aws_iam_policy_document" "trust" {
 }
 
 resource "aws_iam_role" "execution" {
-  for_each = toset(["dagster"])
-
-  name                 = "${var.name}-execution-${each.key}"
+  name                 = "${var.name}-execution"
   path                 = "/${var.name}/"
   description          = "Starts the tasks of ${var.name}."
   assume_role_policy   = data.aws_iam_policy_document.trust["execution"].json
@@ -75,10 +73,8 @@ data "aws_iam_policy_document" "execution" {
 }
 
 resource "aws_iam_role_policy" "execution" {
-  for_each = aws_iam_role.execution
-
   name   = "start-tasks"
-  role   = each.value.id
+  role   = aws_iam_role.execution.id
   policy = data.aws_iam_policy_document.execution.json
 }
 

@@ -15,7 +15,7 @@ resource "aws_ecs_service" "this" {
 
   name                               = "${var.name}-${each.key}"
   cluster                            = aws_ecs_cluster.this.arn
-  task_definition                    = aws_ecs_task_definition.service[each.key].arn
+  task_definition                    = aws_ecs_task_definition.task[each.key].arn
   desired_count                      = var.paused ? 0 : 1
   launch_type                        = "FARGATE"
   platform_version                   = "LATEST"

@@ -1,14 +1,16 @@
 # Task definitions: a container each, with the sizes and the roles of its task.
 
-resource "aws_ecs_task_definition" "service" {
-  for_each = toset(["webserver", "daemon", "code-server"])
+# `provision` is started by whoever deploys, once after every apply: it makes databases and roles, and migrates what they
+# hold.
+resource "aws_ecs_task_definition" "task" {
+  for_each = toset(["webserver", "daemon", "code-server", "provision"])
 
   family                   = "${var.name}-${each.key}"
   requires_compatibilities = ["FARGATE"]
   network_mode             = "awsvpc"
   cpu                      = local.sizes[each.key].cpu
   memory                   = local.sizes[each.key].memory
-  execution_role_arn       = aws_iam_role.execution["dagster"].arn
+  execution_role_arn       = aws_iam_role.execution.arn
   task_role_arn            = aws_iam_role.task[each.key].arn
   container_definitions = jsonencode([merge(local.definitions[each.key], {
     environment = concat(local.definitions[each.key].environment, local.launching[each.key])
@@ -31,30 +33,9 @@ resource "aws_ecs_task_definition" "run" {
   network_mode             = "awsvpc"
   cpu                      = local.sizes.run.cpu
   memory                   = local.sizes.run.memory
-  execution_role_arn       = aws_iam_role.execution["dagster"].arn
+  execution_role_arn       = aws_iam_role.execution.arn
   task_role_arn            = aws_iam_role.task["run"].arn
   container_definitions    = jsonencode([local.definitions.run])
-
-  runtime_platform {
-    operating_system_family = "LINUX"
-    cpu_architecture        = var.cpu_architecture
-  }
-
-  volume {
-    name = "scratch"
-  }
-}
-
-# Started by whoever deploys, once after every apply: makes databases and roles, and migrates what they hold.
-resource "aws_ecs_task_definition" "provision" {
-  family                   = "${var.name}-provision"
-  requires_compatibilities = ["FARGATE"]
-  network_mode             = "awsvpc"
-  cpu                      = 512
-  memory                   = 1024
-  execution_role_arn       = aws_iam_role.execution["dagster"].arn
-  task_role_arn            = aws_iam_role.task["provision"].arn
-  container_definitions    = jsonencode([local.definitions.provision])
 
   runtime_platform {
     operating_system_family = "LINUX"
@@ -69,12 +50,12 @@ resource "aws_ecs_task_definition" "provision" {
 locals {
   # By its revision: when the run's task definition changes, those that launch it are deployed anew.
   launching = {
-    for task in ["webserver", "daemon", "code-server"] : task => local.runs_are_tasks && task != "code-server" ? [
+    for task in ["webserver", "daemon", "code-server", "provision"] : task => local.runs_are_tasks && contains(["webserver", "daemon"], task) ? [
       { name = "DAGSTER_RUN_TASK_DEFINITION", value = aws_ecs_task_definition.run.arn },
     ] : []
   }
 
-  sizes = merge(var.sizes, local.runs_are_tasks ? {} : {
+  sizes = merge(var.sizes, { provision = { cpu = 512, memory = 1024 } }, local.runs_are_tasks ? {} : {
     # Runs are its children then, and share what it has.
     "code-server" = { cpu = var.sizes.run.cpu, memory = var.sizes.run.memory }
   })

@@ -54,6 +54,7 @@ variable "sizes" {
     "code-server" = { cpu = 512, memory = 1024 }
     "run"         = { cpu = 1024, memory = 3072 }
   }
+  nullable = false # so that null is the default
 
   validation {
     condition     = length(setsubtract(["webserver", "daemon", "code-server", "run"], keys(var.sizes))) == 0

@@ -5,6 +5,14 @@ locals {
 
   # What SNS says of what it encrypts; the source, such as the account, it does not say for every service.
   of_this_topic = { test = "StringEquals", variable = "kms:EncryptionContext:aws:sns:topicArn", values = [local.topic_arn] }
+
+  publishers = {
+    for sid, principal in { CloudWatchAlarms = "cloudwatch.amazonaws.com", EventBridge = "events.amazonaws.com" } : sid => {
+      principal                              = principal
+      actions                                = ["kms:Decrypt", "kms:GenerateDataKey"]
+      conditions                             = [local.of_this_topic]
+    }
+  }
 }
 
 # An encrypted topic takes nothing from a service that may not use its key, and says so nowhere.
@@ -13,18 +21,7 @@ module "key" {
 
   name        = "${var.name}-alerts"
   description = "Alerts of ${var.name}, on their way."
-  services = {
-    CloudWatchAlarms = {
-      principal  = "cloudwatch.amazonaws.com"
-      actions    = ["kms:Decrypt", "kms:GenerateDataKey"]
-      conditions = [local.of_this_topic]
-    }
-    EventBridge = {
-      principal  = "events.amazonaws.com"
-      actions    = ["kms:Decrypt", "kms:GenerateDataKey"]
-      conditions = [local.of_this_topic]
-    }
-  }
+  services    = local.publishers
 }
 
 resource "aws_sns_topic" "alerts" {

@@ -155,14 +155,9 @@ variable "runs" {
 }
 
 variable "sizes" {
-  description = "CPU units (1024 is one core) and MiB of memory of each kind of task."
+  description = "CPU units (1024 is one core) and MiB of memory of each kind of task; null for those of the module `dagster`."
   type        = map(object({ cpu = number, memory = number }))
-  default = {
-    "webserver"   = { cpu = 512, memory = 1024 }
-    "daemon"      = { cpu = 512, memory = 1024 }
-    "code-server" = { cpu = 512, memory = 1024 }
-    "run"         = { cpu = 1024, memory = 3072 }
-  }
+  default     = null
 }
 
 variable "paused" {

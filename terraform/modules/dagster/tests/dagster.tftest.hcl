@@ -172,6 +172,16 @@ run "each_task_may_do_what_it_takes" {
   }
 
   assert {
+    condition = alltrue(flatten([
+      for grant, statements in local.statements : [
+        for statement in statements : [for condition in try(statement.conditions, []) : "${condition.test} ${condition.variable} ${one(condition.values)}"] == ["ArnEquals ecs:cluster arn:aws:ecs:eu-west-2:123456789012:cluster/totes-test"]
+        if length(setintersection(statement.actions, ["ecs:RunTask", "ecs:StopTask", "ecs:DescribeTasks"])) > 0
+      ]
+    ]))
+    error_message = "Tasks are started, watched and stopped in this cluster alone."
+  }
+
+  assert {
     condition     = [for statement in local.statements.launch_runs : statement.resources if contains(statement.actions, "ecs:RunTask")] == [["arn:aws:ecs:eu-west-2:123456789012:task-definition/totes-test-run:*"]]
     error_message = "Of task definitions, only that of runs can be launched."
   }

@@ -73,6 +73,22 @@ run "the_topic_is_encrypted_and_can_be_published_to" {
   }
 }
 
+run "who_publishes_may_use_the_key_for_this_topic_alone" {
+  assert {
+    condition = alltrue([
+      for sid, service in local.publishers : [for condition in service.conditions : "${condition.test} ${condition.variable} ${one(condition.values)}"] == [
+        "StringEquals kms:EncryptionContext:aws:sns:topicArn arn:aws:sns:eu-west-2:123456789012:totes-test-alerts"
+      ]
+    ])
+    error_message = "The key is for what SNS encrypts of this topic."
+  }
+
+  assert {
+    condition     = aws_sns_topic.alerts.name == "totes-test-alerts"
+    error_message = "The condition names the topic as it is named."
+  }
+}
+
 run "tasks_that_fail_in_any_way_match" {
   assert {
     condition     = length(jsondecode(aws_cloudwatch_event_rule.task_failed.event_pattern).detail["$or"]) == 3 && jsondecode(aws_cloudwatch_event_rule.task_failed.event_pattern).detail.clusterArn == ["arn:aws:ecs:eu-west-2:123456789012:cluster/totes-test"]
