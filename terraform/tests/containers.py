@@ -91,8 +91,9 @@ class Image:
         return self.run(f"{container['name']}-health", command, environment) == 0
 
     @contextmanager
-    def running(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Iterator[None]:
-        """A container that runs until the block ends, and is stopped as ECS stops it."""
+    def running(self, container: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[None]:
+        """A container that runs until the block ends, and is stopped as ECS stops it: it must end within its time."""
+        name, command, stop_timeout = container["name"], container["command"], container["stopTimeout"]
         with (self.logs / name).open("ab") as log:
             process = subprocess.Popen(
                 self.command(command),
@@ -107,7 +108,11 @@ class Image:
                 assert process.poll() is None, f"{name} ended: {self.said(name)[-3_000:]}"
             finally:
                 process.terminate()
-                process.wait()
+                try:
+                    process.wait(stop_timeout)
+                finally:
+                    process.kill()
+                    process.wait()
 
 
 def _value(source: str, secrets: Any) -> str:

@@ -135,11 +135,12 @@ def test_provisioning_makes_databases_and_roles_and_can_be_repeated(
 
 
 @pytest.fixture(scope="module")
-def mail(provisioned: str, deployed: Deployed, ask: Any) -> Callable[[], list[str]]:
+def mail(provisioned: str, deployed: Deployed, ask: Any) -> Iterator[Callable[[], list[str]]]:
     """Subjects of what the topic brought since the last time."""
     queue = ask("sqs").create_queue(QueueName="oncall")["QueueUrl"]
     arn = ask("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    ask("sns").subscribe(TopicArn=deployed.outputs["alert_topic_arn"], Protocol="sqs", Endpoint=arn)
+    topic = deployed.outputs["alert_topic_arn"]
+    subscription = ask("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)["SubscriptionArn"]
 
     def arrived() -> list[str]:
         messages = ask("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
@@ -147,7 +148,8 @@ def mail(provisioned: str, deployed: Deployed, ask: Any) -> Callable[[], list[st
             ask("sqs").delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
         return [json.loads(message["Body"])["Subject"] for message in messages]
 
-    return arrived
+    yield arrived
+    ask("sns").unsubscribe(SubscriptionArn=subscription)
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +190,7 @@ def at_work(
             definition = container(name)
             environment = image.environment(definition, ask("secretsmanager"))
             environment["ECS_CONTAINER_METADATA_URI_V4"] = metadata
-            stack.enter_context(image.running(name, definition["command"], environment))
+            stack.enter_context(image.running(definition, environment))
         yield
 
 
