@@ -6,7 +6,7 @@ And what concerns the run as a whole: which tests stay together in one process, 
 import fcntl
 import itertools
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +58,14 @@ def summaries(pytestconfig: pytest.Config) -> Summaries:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """A running server, gone with everything in it when the run ends, also when the run is killed."""
+    yield from running_server(FAST_SETTINGS)
+
+
+def running_server(settings: Mapping[str, str]) -> Iterator[EmbeddedPostgres]:
+    """A server in a folder of its own, until whoever asks for it goes on."""
     # Not pytest's own temporary folder: every new run closes that to the server's system user.
     with tempfile.TemporaryDirectory(prefix="totes-tests-") as folder:
-        with EmbeddedPostgres(Path(folder), FAST_SETTINGS) as server:
+        with EmbeddedPostgres(Path(folder), settings) as server:
             yield server
         with (Path(folder) / "server.lock").open() as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # until it has stopped, and writes no more files

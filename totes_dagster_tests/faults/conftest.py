@@ -1,19 +1,14 @@
 """A server whose databases are copied by the hundred, the two scenes on it, and the matrix of faults."""
 
-import fcntl
 import logging
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from multiprocessing import forkserver
-from pathlib import Path
 
 import boto3
 import pytest
 
 from totes_dagster.local.postgres import EmbeddedPostgres
-from totes_dagster_tests.conftest import FAST_SETTINGS, Summaries
+from totes_dagster_tests.conftest import FAST_SETTINGS, Summaries, running_server
 from totes_dagster_tests.end_to_end.conftest import object_store
 from totes_dagster_tests.faults.matrix import Matrix
 from totes_dagster_tests.faults.proxied import ObjectStore
@@ -23,10 +18,6 @@ __all__ = ["object_store"]
 
 _SETTINGS = {**FAST_SETTINGS, "synchronous_commit": "on"}
 """What is committed must outlive a crash of the server, though not one of the machine."""
-
-_PREFIX = "totes-faults-"
-_MEMORY = Path("/dev/shm")
-_ENOUGH = 2**31  # bytes
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -39,18 +30,8 @@ def processes() -> None:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
-    """A server of these tests' own, in memory where there is some: copying databases is most of what it does."""
-    in_memory = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ENOUGH
-    for left in _MEMORY.glob(f"{_PREFIX}*"):
-        # A run that was killed leaves its folder behind, and memory is not for keeping things. Who runs has the lease.
-        with suppress(OSError), (left / "lease").open() as lease:
-            fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(left)
-    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=_MEMORY if in_memory else None) as folder:
-        with EmbeddedPostgres(Path(folder), _SETTINGS) as server:
-            yield server
-        with (Path(folder) / "server.lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # until it has stopped, and writes no more files
+    """A server of these tests' own, whose databases are copied by the hundred."""
+    yield from running_server(_SETTINGS)
 
 
 @pytest.fixture(scope="session")
