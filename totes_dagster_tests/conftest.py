@@ -39,7 +39,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    node.config.stash[_SUMMARIES].update(getattr(node, "workeroutput", {}).get("summaries", {}))
+    for heading, lines in getattr(node, "workeroutput", {}).get("summaries", {}).items():
+        node.config.stash[_SUMMARIES].setdefault(heading, []).extend(lines)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

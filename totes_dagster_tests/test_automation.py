@@ -119,12 +119,20 @@ def test_when_nothing_changed_there_is_nothing_to_do(graph: Graph) -> None:
 
 
 def test_the_cursor_saves_counting_and_never_hides_a_change(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted, changed_tables = [], automation.changed_tables
+    monkeypatch.setattr(automation, "changed_tables", lambda *of: counted.append(of) or changed_tables(*of))
     _, cursor = look(graph)
     assert cursor
-    monkeypatch.setattr(automation, "changed_tables", lambda *_: pytest.fail("the tables were counted again"))
-    assert str(skipped(graph, cursor)).startswith(NOTHING_NEW)
-    monkeypatch.undo()
-    monkeypatch.setattr(automation, "_LOOK_FOR", 0.0)
+    assert counted
+    for _ in range(20):  # The server may have written something of its own in between.
+        counted.clear()
+        before = cursor
+        skip, cursor = look(graph, before)
+        assert isinstance(skip, SkipReason)
+        assert str(skip.skip_message).startswith(NOTHING_NEW)
+        if cursor == before:
+            break
+    assert counted == []
     edit(graph)
     assert requested(graph, cursor) == "staff"
 
