@@ -1,6 +1,6 @@
 """What many tests stand on: a PostgreSQL server for each process of the run, and as many databases as a test asks for.
 
-And what concerns the run as a whole: which tests stay together in one process, and what is said at its end.
+And what concerns the run as a whole: which files come first, and what is said at its end.
 """
 
 import fcntl
@@ -24,11 +24,18 @@ Summaries = dict[str, list[str]]
 
 _SUMMARIES = pytest.StashKey[Summaries]()
 
+_LONG = ("end_to_end/test_stateful.py", "test_automation.py", "test_cli.py")
+"""Files that take minutes. They come first, so that no process is left alone with one in the end."""
+
 _numbers = itertools.count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SUMMARIES] = {}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.path.as_posix().endswith(_LONG))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
