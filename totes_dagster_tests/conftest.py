@@ -3,11 +3,8 @@
 And what concerns the run as a whole: which files come first, and what is said at its end.
 """
 
-import fcntl
 import itertools
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -15,6 +12,7 @@ import pytest
 from psycopg import sql
 
 from totes_dagster.local.postgres import EmbeddedPostgres
+from totes_dagster_tests.servers import server_folder
 
 FAST_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 """For servers whose data need not survive a crash of the machine."""
@@ -66,17 +64,8 @@ def summaries(pytestconfig: pytest.Config) -> Summaries:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """A running server, gone with everything in it when the run ends, also when the run is killed."""
-    yield from running_server(FAST_SETTINGS)
-
-
-def running_server(settings: Mapping[str, str]) -> Iterator[EmbeddedPostgres]:
-    """A server in a folder of its own, until whoever asks for it goes on."""
-    # Not pytest's own temporary folder: every new run closes that to the server's system user.
-    with tempfile.TemporaryDirectory(prefix="totes-tests-") as folder:
-        with EmbeddedPostgres(Path(folder), settings) as server:
-            yield server
-        with (Path(folder) / "server.lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # until it has stopped, and writes no more files
+    with server_folder() as folder, EmbeddedPostgres(folder, FAST_SETTINGS) as server:
+        yield server
 
 
 @pytest.fixture

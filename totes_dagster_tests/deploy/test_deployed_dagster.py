@@ -3,7 +3,6 @@
 With a task for each run it is tried on the infrastructure that Terraform makes, in `terraform/tests`.
 """
 
-import fcntl
 import os
 import shutil
 import signal
@@ -11,7 +10,6 @@ import socket
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,6 +27,7 @@ from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.end_to_end.conftest import bucket, object_store
 from totes_dagster_tests.end_to_end.dagster_at_work import kill_all, until
 from totes_dagster_tests.errors.tcp_postgres import TcpPostgres
+from totes_dagster_tests.servers import server_folder
 
 __all__ = ["bucket", "object_store"]
 
@@ -41,16 +40,13 @@ PASSWORD = "p@ss:w0rd%"
 @pytest.fixture
 def server() -> Iterator[TcpPostgres]:
     """A server with a database for Dagster, whose owner has to say a password."""
-    with tempfile.TemporaryDirectory(prefix="totes-tests-") as folder:
-        with TcpPostgres(Path(folder), FAST_SETTINGS) as running:
-            with psycopg.connect(running.url(), autocommit=True) as connection:
-                connection.execute(f"create role dagster login password '{PASSWORD}'")
-                connection.execute("create database dagster owner dagster")
-                (running.data / "pg_hba.conf").write_text("local all all trust\nhost all all all scram-sha-256\n")
-                connection.execute("select pg_reload_conf()")
-            yield running
-        with (Path(folder) / "server.lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # until it has stopped, and writes no more files
+    with server_folder() as folder, TcpPostgres(folder, FAST_SETTINGS) as running:
+        with psycopg.connect(running.url(), autocommit=True) as connection:
+            connection.execute(f"create role dagster login password '{PASSWORD}'")
+            connection.execute("create database dagster owner dagster")
+            (running.data / "pg_hba.conf").write_text("local all all trust\nhost all all all scram-sha-256\n")
+            connection.execute("select pg_reload_conf()")
+        yield running
 
 
 @pytest.fixture

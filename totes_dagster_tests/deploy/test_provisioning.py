@@ -1,7 +1,6 @@
 """What `totes provision` makes of a new deployment, on a real server whose administrator is no superuser."""
 
 import json
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from totes_dagster.local.programs import program
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.end_to_end.conftest import bucket, object_store
 from totes_dagster_tests.errors.tcp_postgres import TcpPostgres
+from totes_dagster_tests.servers import server_folder
 
 __all__ = ["bucket", "object_store"]
 
@@ -63,7 +63,7 @@ class Deployment:
 @pytest.fixture
 def deployment(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
     logging = {**FAST_SETTINGS, "log_statement": "all"}
-    with tempfile.TemporaryDirectory(prefix="totes-tests-") as folder, TcpPostgres(Path(folder), logging) as server:
+    with server_folder() as folder, TcpPostgres(folder, logging) as server:
         with psycopg.connect(server.url(), autocommit=True) as connection:
             statement = sql.SQL("create role administrator login createrole createdb password {}")
             connection.execute(statement.format(sql.Literal(ADMINISTRATOR)))

@@ -1,6 +1,5 @@
 """Backups as PostgreSQL knows them: dumps, copies of databases, and servers whose data folder is copied."""
 
-import fcntl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 from totes_dagster.local.postgres import EmbeddedPostgres
 from totes_dagster.local.programs import program
 from totes_dagster_tests.conftest import FAST_SETTINGS
+from totes_dagster_tests.servers import wait_until_stopped
 
 
 class Backups:
@@ -63,5 +63,4 @@ def running(folder: Path) -> Iterator[EmbeddedPostgres]:
     """A server of this folder, which has stopped when the block ends."""
     with EmbeddedPostgres(folder, FAST_SETTINGS) as server:
         yield server
-    with (folder / "server.lock").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    wait_until_stopped(folder)

@@ -1,9 +1,7 @@
 """Sources whose transaction ids cannot be taken at face value: other clusters, restored backups, wrapped-around ids."""
 
-import fcntl
 import os
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +17,7 @@ from totes_dagster.local.seeding import seed
 from totes_dagster.schema.totesys import TABLES, Capture
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.end_to_end.world import World
+from totes_dagster_tests.servers import server_folder, wait_until_stopped
 
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = {}"
 TRANSACTION_IDS = 2**32
@@ -27,9 +26,9 @@ XIDS_PER_FILE = 2**20
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder for servers; not pytest's own, which it closes to the servers' system user."""
-    with tempfile.TemporaryDirectory(prefix="totes-tests-") as name:
-        yield Path(name) / "cluster"
+    """A folder for a server."""
+    with server_folder() as folder:
+        yield folder / "cluster"
 
 
 @contextmanager
@@ -37,8 +36,7 @@ def running(folder: Path) -> Iterator[EmbeddedPostgres]:
     """A server of this folder, which has stopped when the block ends."""
     with EmbeddedPostgres(folder, {**FAST_SETTINGS, "max_prepared_transactions": "2", "autovacuum": "off"}) as server:
         yield server
-    with (folder / "server.lock").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    wait_until_stopped(folder)
 
 
 def company_of(server: EmbeddedPostgres, world: World) -> World:

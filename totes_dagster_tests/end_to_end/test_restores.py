@@ -3,7 +3,6 @@
 import logging
 import re
 import subprocess
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from totes_dagster_tests.end_to_end.chronicle import History
 from totes_dagster_tests.end_to_end.life import folder_of
 from totes_dagster_tests.end_to_end.world import NEW_DEAL, World
 from totes_dagster_tests.faults.scenes import shown_by
+from totes_dagster_tests.servers import server_folder
 
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = {}"
 NEW_STAFF = "insert into staff values (1000, 'Ada', 'Byron', 1, 'ada@totes.example', now(), now())"
@@ -216,8 +216,8 @@ def test_when_both_ends_come_from_backups_of_different_days_the_truth_is_recorde
 def test_a_source_restored_from_a_copy_of_its_volume_is_noticed_whatever_its_transaction_ids(
     unseen_company: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with tempfile.TemporaryDirectory(prefix="totes-tests-") as name:
-        volume, older, newer = (Path(name) / which for which in ("volume", "older", "newer"))
+    with server_folder() as folder:
+        volume, older, newer = (folder / which for which in ("volume", "older", "newer"))
 
         def company_of(server: EmbeddedPostgres) -> World:
             return World(replace(unseen_company.platform, source=Database("totesys", server.url("totesys"))))

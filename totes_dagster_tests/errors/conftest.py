@@ -1,11 +1,8 @@
 """Servers that turn clients away, and the clients that are turned away."""
 
-import fcntl
-import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -17,6 +14,7 @@ from totes_dagster_tests.end_to_end.conftest import bucket, object_store
 from totes_dagster_tests.errors.asking import ACTIONS, SECRET_KEY, TOKEN, Front
 from totes_dagster_tests.errors.s3_front import Decide, in_front_of
 from totes_dagster_tests.errors.tcp_postgres import TcpPostgres
+from totes_dagster_tests.servers import server_folder
 
 __all__ = ["bucket", "object_store"]
 
@@ -30,12 +28,9 @@ def connect(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def server() -> Iterator[TcpPostgres]:
     """A server that asks for passwords, reached by TCP."""
-    with tempfile.TemporaryDirectory(prefix="totes-tests-") as folder:
-        with TcpPostgres(Path(folder), FAST_SETTINGS) as running:
-            running.keep_out()
-            yield running
-        with (Path(folder) / "server.lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # until it has stopped, and writes no more files
+    with server_folder() as folder, TcpPostgres(folder, FAST_SETTINGS) as running:
+        running.keep_out()
+        yield running
 
 
 @pytest.fixture(params=ACTIONS)

@@ -8,11 +8,12 @@ import boto3
 import pytest
 
 from totes_dagster.local.postgres import EmbeddedPostgres
-from totes_dagster_tests.conftest import FAST_SETTINGS, Summaries, running_server
+from totes_dagster_tests.conftest import FAST_SETTINGS, Summaries
 from totes_dagster_tests.end_to_end.conftest import object_store
 from totes_dagster_tests.faults.matrix import Matrix
 from totes_dagster_tests.faults.proxied import ObjectStore
 from totes_dagster_tests.faults.scenes import Scene, first_load, rich_change
+from totes_dagster_tests.servers import server_folder
 
 __all__ = ["object_store"]
 
@@ -31,7 +32,8 @@ def processes() -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """A server of these tests' own, whose databases are copied by the hundred."""
-    yield from running_server(_SETTINGS)
+    with server_folder() as folder, EmbeddedPostgres(folder, _SETTINGS) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,14 @@
-"""A small simulated source, and somebody to change it."""
+"""A small simulated source, somebody to change it, and a folder for an embedded server."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from totes_dagster.local.seeding import seed
 from totes_dagster.local.simulator import Simulator
 from totes_dagster_tests.local.source import Database
+from totes_dagster_tests.servers import server_folder
 
 
 @pytest.fixture
@@ -20,3 +22,10 @@ def source(database: Database) -> str:
 def simulator(source: str) -> Iterator[Simulator]:
     with Simulator(source, seed=1) as simulator:
         yield simulator
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """Where a server may be kept, which is not there yet."""
+    with server_folder() as folder:
+        yield folder / "pg"

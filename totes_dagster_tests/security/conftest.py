@@ -1,9 +1,6 @@
 """A secured server with companies on it, and the platform under the roles that `deploy/roles` makes for it."""
 
-import fcntl
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
@@ -16,6 +13,7 @@ from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.end_to_end.conftest import bucket, lakes, object_store
 from totes_dagster_tests.security.secured_postgres import SecuredPostgres
 from totes_dagster_tests.security.statement_log import PREFIX
+from totes_dagster_tests.servers import server_folder
 
 __all__ = ["bucket", "lakes", "object_store"]
 
@@ -27,12 +25,9 @@ LOGGING = {"log_statement": "all", "log_line_prefix": PREFIX, "autovacuum": "off
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[SecuredPostgres]:
-    with tempfile.TemporaryDirectory(prefix="totes-tests-") as folder:
-        with SecuredPostgres(Path(folder), {**FAST_SETTINGS, **LOGGING}) as running:
-            running.ask_for_passwords()
-            yield running
-        with (Path(folder) / "server.lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # until it has stopped, and writes no more files
+    with server_folder() as folder, SecuredPostgres(folder, {**FAST_SETTINGS, **LOGGING}) as running:
+        running.ask_for_passwords()
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,7 @@
 """What the platform keeps is its own: other users of the machine, or of the object store, cannot read it."""
 
-import fcntl
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,14 +12,15 @@ import pytest
 from totes_dagster.errors import SettingsError
 from totes_dagster.lake.store import Lake
 from totes_dagster.local.stack import LocalStack
+from totes_dagster_tests.servers import server_folder
 
 
 @pytest.fixture
 def public_folder() -> Iterator[Path]:
     """A folder that everybody can look into."""
-    with tempfile.TemporaryDirectory(prefix="totes-tests-") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
+    with server_folder() as folder:
+        folder.chmod(0o755)
+        yield folder
 
 
 @contextmanager
@@ -81,5 +80,3 @@ def test_the_embedded_stack_is_closed(public_folder: Path) -> None:
         assert home.stat().st_mode & 0o076 == 0  # to be passed through, at most, by the server's own user
     finally:
         stack.server.release()
-        with (home / "postgres" / "server.lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # until it has stopped, and writes no more files

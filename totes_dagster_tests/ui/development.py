@@ -1,6 +1,5 @@
 """`totes dev` as a process of its own, in a temporary home, with the databases that a test may change and ask."""
 
-import fcntl
 import os
 import signal
 import socket
@@ -17,6 +16,7 @@ import psycopg
 
 from totes_dagster.local.postgres import EmbeddedPostgres
 from totes_dagster.local.processes import die_with_parent
+from totes_dagster_tests.servers import wait_until_stopped
 
 _READY = "Press Ctrl-C to stop."
 _PATIENCE = 180
@@ -70,8 +70,7 @@ class Development:
             self._process.kill()
             self._reader.join()
             self._process.wait()
-        with (self.home / "postgres" / "server.lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        wait_until_stopped(self.home / "postgres")
 
     def change(self, *statements: str) -> None:
         """Change the source, in one transaction."""
