@@ -22,8 +22,8 @@ Summaries = dict[str, list[str]]
 
 _SUMMARIES = pytest.StashKey[Summaries]()
 
-_LONG = ("end_to_end/test_stateful.py", "test_automation.py", "test_cli.py")
-"""Files that take minutes. They come first, so that no process is left alone with one in the end."""
+_LONG_AND_LAST = ("test_automation.py", "test_cli.py")
+"""Files that take more than a minute, and would come last. They come first: else one process is left with them."""
 
 _numbers = itertools.count(1)
 
@@ -33,7 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not item.path.as_posix().endswith(_LONG))
+    items.sort(key=lambda item: not item.path.as_posix().endswith(_LONG_AND_LAST))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
