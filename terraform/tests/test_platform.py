@@ -8,11 +8,9 @@ databases are connected to by TLS, or that CloudWatch makes metrics of what is p
 """
 
 import json
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -27,6 +25,7 @@ from terraform.tests.metadata import told
 from totes_dagster.local.seeding import seed
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.errors.tcp_postgres import TcpPostgres
+from totes_dagster_tests.servers import server_folder
 
 PATIENCE = 180  # seconds
 
@@ -42,10 +41,7 @@ def servers(deployed: Deployed, ask: Any) -> Iterator[TcpPostgres]:
     Its administrator is no superuser, as RDS's is none, and has the password that RDS made.
     """
     secrets = ask("secretsmanager")
-    with (
-        tempfile.TemporaryDirectory(prefix="totes-tests-") as folder,
-        TcpPostgres(Path(folder), FAST_SETTINGS) as server,
-    ):
+    with server_folder() as folder, TcpPostgres(folder, FAST_SETTINGS) as server:
         for name in (LOADER, STORAGE):
             login = json.loads(secrets.get_secret_value(SecretId=name)["SecretString"])
             login |= {"host": "127.0.0.1", "port": server.port}
