@@ -1,10 +1,10 @@
 """Connections to PostgreSQL: psycopg for statements, ADBC for bulk. What fails is named in `database_errors.py`."""
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 import psycopg
 from adbc_driver_manager import dbapi as adbc_errors
@@ -12,15 +12,40 @@ from adbc_driver_postgresql import dbapi as adbc
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from totes_dagster.database_errors import DriverError, named_connect_error, named_error
-from totes_dagster.errors import SettingsError, TotesError
+from totes_dagster.errors import ServerVersionError, SettingsError, TotesError
+from totes_dagster.postgres import transactions
+from totes_dagster.postgres.destination import effective_options, is_remote
+from totes_dagster.postgres.refusal import ask_why
 
-_LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
+OLDEST_VERSION = 130000
+"""The first version of PostgreSQL that has all that the platform asks for: `pg_current_snapshot()`, for one."""
 
 _URI = re.compile(r"([^@/]*@)?+[^@?]*(\?.*)?")
 """What follows the `//`. With an @ or / too many, libpq would take the end of a password for a host or a port."""
 
 _reached: set[str] = set()
 """Connection strings with which this process has connected; they hold passwords, so this is not to be shown."""
+
+
+class NamedConnection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection whose statements fail with errors that name its database.
+
+    A block that works on two databases at once cannot tell from outside which of them an error comes from.
+    """
+
+    database_name = ""
+
+
+class _Cursor(psycopg.Cursor[tuple[Any, ...]]):
+    """A cursor that names the failures of what it executes."""
+
+    def execute(self, *arguments: Any, **options: Any) -> Self:
+        try:
+            return super().execute(*arguments, **options)
+        except psycopg.Error as error:
+            connection = self.connection
+            name = connection.database_name if isinstance(connection, NamedConnection) else "PostgreSQL"
+            raise named_error(name, "a statement", error) from error
 
 
 @dataclass(frozen=True)
@@ -36,54 +61,90 @@ class Database:
     url: str = field(repr=False)
 
     @contextmanager
-    def connect(self, *, autocommit: bool = False) -> Iterator[psycopg.Connection]:
-        """A psycopg connection, committed at the end of the block, rolled back when it raises, and closed.
+    def connect(self, *, autocommit: bool = True) -> Iterator[NamedConnection]:
+        """A psycopg connection in autocommit mode, closed at the end of the block.
+
+        The server, the database or the role may have settings that change what a statement means, and a pooler may hand
+        the session to others after each transaction. So statements belong into `postgres.transactions.transaction`, and
+        nothing is prepared.
 
         Raises:
             DatabaseError: the server cannot be reached, refuses, or fails in the block.
-            SettingsError: the URL is none.
+            ServerVersionError: it is older than the platform can work with.
+            SettingsError: the URL is not a connection string.
         """
         conninfo = self.conninfo()
         try:
-            connection = psycopg.connect(conninfo, autocommit=autocommit)
+            connection = NamedConnection.connect(
+                conninfo, autocommit=True, prepare_threshold=None, cursor_factory=_Cursor
+            )
         except (psycopg.Error, UnicodeError) as error:
             raise self._cannot_connect(conninfo, error) from None
-        _reached.add(conninfo)
+        connection.database_name = self.name
         try:
+            self._check_version(connection.info.server_version)
+            _reached.add(conninfo)
             yield connection
-            connection.commit()
         except psycopg.Error as error:
             raise named_error(self.name, "a statement", error) from error
         finally:
-            with suppress(psycopg.Error):  # of a connection that broke off; what it failed of is what counts
-                connection.rollback()
             connection.close()
+
+    @contextmanager
+    def transaction(
+        self, *, isolation: str = transactions.READ_COMMITTED, read_only: bool = False
+    ) -> Iterator[NamedConnection]:
+        """One transaction on a connection of its own: committed at the end of the block, rolled back if it raises.
+
+        Raises:
+            DatabaseError, ServerVersionError, SettingsError: see `connect`.
+        """
+        with (
+            self.connect() as connection,
+            transactions.transaction(connection, isolation=isolation, read_only=read_only),
+        ):
+            yield connection
 
     @contextmanager
     def connect_bulk(self) -> Iterator[adbc.Connection]:
         """An ADBC connection in a transaction, rolled back at the end of the block unless committed, and closed.
 
+        Each transaction needs `postgres.transactions.set_up_bulk_transaction` first.
+
         Raises:
             DatabaseError: the server cannot be reached, refuses, or fails in the block.
-            SettingsError: the URL is none.
+            ServerVersionError: it is older than the platform can work with.
+            SettingsError: the URL is not a connection string.
         """
         conninfo = self.conninfo()
         try:
             connection = adbc.connect(conninfo)
         except adbc_errors.Error as error:
             raise self._cannot_connect(conninfo, error) from None
-        _reached.add(conninfo)
         try:
             with connection:
+                self._check_version(int(connection.adbc_get_info()["vendor_version"]))
+                _reached.add(conninfo)
                 yield connection
         except adbc_errors.Error as error:
             raise named_error(self.name, "a statement", error) from error
+
+    def at_server_of(self, connection: psycopg.Connection[Any]) -> "Database":
+        """The database at the one server that a connection has reached.
+
+        The URL may name several servers, and one name may stand for the addresses of several.
+        """
+        info = connection.info
+        return Database(
+            self.name,
+            make_conninfo(self.conninfo(), host=info.host, hostaddr=info.hostaddr or None, port=info.port),
+        )
 
     def conninfo(self) -> str:
         """The URL as a connection string with our defaults: a time limit, and encryption to hosts other than this one.
 
         Raises:
-            SettingsError: the URL is none. The message does not show it.
+            SettingsError: the URL is not a connection string. The message does not show it.
         """
         given = self._options()
         if given is None:
@@ -91,13 +152,21 @@ class Database:
                 f"The URL of {self.name} is no libpq URI: give postgresql://user:password@host:port/database, and "
                 "percent-encode what is special in it (%40 for @, %2F for /)."
             )
-        # ADBC takes what the server sends for UTF-8, whatever the database's own encoding is.
-        defaults = {"application_name": "totes_dagster", "connect_timeout": "10", "client_encoding": "UTF8"}
-        hosts = str(given.get("hostaddr") or given.get("host") or os.environ.get("PGHOST") or "")
-        remote = any(host and host not in _LOCAL_HOSTS and not host.startswith("/") for host in hosts.split(","))
-        if remote and "PGSSLMODE" not in os.environ:
+        defaults = {"application_name": "totes_dagster", "connect_timeout": "10"}
+        options = effective_options(self.url)
+        # Where libpq says "prefer", nobody has asked for anything.
+        if is_remote(options) and "sslmode" not in given and options.get("sslmode", "prefer") == "prefer":
             defaults["sslmode"] = "require"
-        return make_conninfo(self.url, **{key: value for key, value in defaults.items() if key not in given})
+        missing = {key: value for key, value in defaults.items() if key not in given}
+        # ADBC takes what the server sends for UTF-8, whatever the database's own encoding is.
+        return make_conninfo(self.url, **missing, client_encoding="UTF8")
+
+    def _check_version(self, version: int) -> None:
+        if version < OLDEST_VERSION:
+            raise ServerVersionError(
+                f"The server of {self.name} is PostgreSQL {version // 10000}; the platform needs "
+                f"{OLDEST_VERSION // 10000} or newer. Upgrade the server, or set {self.name.upper()}_URL to another."
+            )
 
     def _options(self) -> dict[str, object] | None:
         """The URL as libpq reads it; None where it cannot, or would take a piece of the password for something else."""
@@ -113,4 +182,10 @@ class Database:
         return given if _URI.fullmatch(rest) and has_port_of_digits else None
 
     def _cannot_connect(self, conninfo: str, error: DriverError) -> TotesError:
-        return named_connect_error(self.name, dict(conninfo_to_dict(conninfo)), error, was_reached=conninfo in _reached)
+        return named_connect_error(
+            self.name,
+            dict(conninfo_to_dict(conninfo)),
+            error,
+            was_reached=conninfo in _reached,
+            ask_why=lambda: ask_why(conninfo),
+        )

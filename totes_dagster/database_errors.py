@@ -1,10 +1,12 @@
 """What PostgreSQL and its drivers report, as named errors: by SQLSTATE or, where there is none, by the text.
 
-There is none when no connection comes about or when one breaks off: libpq has but a text for that. Nor is there one
-when a stream of rows from ADBC breaks off, which pyarrow reports as an OSError.
+There is none when a connection is lost: libpq, which then speaks for itself, always does so in English. A server's own
+words are in the language of its `lc_messages`. They come without an SQLSTATE when it refuses a connection, which is why
+it is asked again (see `postgres/refusal.py`), and when a stream of rows from ADBC breaks off, as an OSError.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -23,12 +25,16 @@ from totes_dagster.errors import (
     EncryptionError,
     HostUnknownError,
     LoginRefusedError,
+    PoolerError,
     PortClosedError,
+    ReadOnlyServerError,
+    RecoveryConflictError,
     SettingsError,
     TableMissingError,
     TotesError,
     one_line,
 )
+from totes_dagster.postgres.refusal import Refusal
 
 DriverError = psycopg.Error | adbc_errors.Error | OSError | UnicodeError
 """What the drivers raise; a UnicodeError comes from a host's name that cannot be one."""
@@ -50,10 +56,33 @@ _BUSY = _Kind(DatabaseBusyError, "Try again when others have finished.")
 _DISK_FULL = _Kind(DiskFullError, "Give the server of {name} more disk space; what was begun is rolled back.")
 _REFUSED = _Kind(LoginRefusedError, "Check the user, the password and the database in {url} or in its secret.")
 _NO_DATABASE = _Kind(DatabaseMissingError, "Check the database's name in {url} or in its secret, or create it.")
-_DENIED = _Kind(AccessDeniedError, "Grant the user of {name} this right, or set {url} to a user who has it.")
+_DENIED = _Kind(
+    AccessDeniedError,
+    "Grant the user of {name} this right or, where it is the owner's, membership in the owner's role; or set {url} to a "
+    "user who has it.",
+)
 _NO_TABLE = _Kind(TableMissingError, "Check that {url} names the right database, and the search path of its user.")
 _NO_COLUMN = _Kind(
     ColumnMissingError, "Check that the tables of {name} are what this version of the platform declares."
+)
+_READ_ONLY = _Kind(
+    ReadOnlyServerError,
+    "The server takes no writes at the moment: it is a standby, or was made read-only, for example because its disk is "
+    "nearly full. Set {url} to the primary, or free its disk.",
+)
+_CONFLICT = _Kind(
+    RecoveryConflictError,
+    "The server of {name} is a standby, and canceled this so that it could go on replaying. Set hot_standby_feedback = "
+    "on there, raise its max_standby_streaming_delay, or set {url} to the primary.",
+)
+_POOLER = _Kind(
+    PoolerError,
+    "The connection pooler at {url} lends a session for one statement only, but the platform needs transactions. Use a "
+    "pool with pool_mode = transaction or session, or the server's own port.",
+)
+_UNENCRYPTED = _Kind(
+    EncryptionError,
+    "Say sslmode=require in {url}; if it does say so, the server has no rule for this user and this host.",
 )
 _OTHER = _Kind(DatabaseError)
 
@@ -68,14 +97,29 @@ _BY_SQLSTATE = (  # the beginning of the code; the first that fits counts
     ("57P01", _UNAVAILABLE),
     ("57P02", _UNAVAILABLE),
     ("57P03", _UNAVAILABLE),
+    ("57P05", _UNAVAILABLE),
+    ("00000", _UNAVAILABLE),  # it refused, and accepted when asked why
     ("08", _UNAVAILABLE),
+    ("25006", _READ_ONLY),
+    ("25P03", _UNAVAILABLE),
+    ("25P04", _UNAVAILABLE),
     ("40001", _BUSY),
     ("40P01", _BUSY),
     ("55P03", _BUSY),
     ("57014", _BUSY),
 )
 
+_AT_SOURCE = (
+    # The source is only read, in one snapshot: nothing else than the replay on a standby can be in its way.
+    ("40001", _CONFLICT),
+)
+
+_BY_POOLER = (  # what PgBouncer says, with the SQLSTATE of a protocol violation for all of it
+    (r"not allowed in statement pooling mode", _POOLER),
+)
+
 _BY_TEXT = (  # the first that is found counts
+    (r"due to conflict with recovery", _CONFLICT),
     (r"the database system is |too many (clients|connections)|remaining connection slots", _UNAVAILABLE),
     (r"canceling statement due to|deadlock detected|could not serialize", _BUSY),
     (r"No space left on device", _DISK_FULL),
@@ -97,14 +141,8 @@ _BY_TEXT_AT_CONNECT = (
     ),
     (r"database .* does not exist", _NO_DATABASE),
     (r"permission denied for database", _DENIED),
-    (
-        r"pg_hba\.conf .*(no encryption|SSL off)",
-        _Kind(
-            EncryptionError,
-            "Say sslmode=require in {url}; if it does say so, the server has no rule for this user and this host.",
-        ),
-    ),
-    (r"pg_hba\.conf", _REFUSED),
+    (r"pg_hba\.conf .*(no encryption|SSL off)", _UNENCRYPTED),
+    (r"pg_hba\.conf .*(SSL|\[local\])|pg_hba\.conf rejects", _REFUSED),
     (
         r"server does not support SSL",
         _Kind(
@@ -160,10 +198,17 @@ def named_error(name: str, doing: str, error: DriverError) -> DatabaseError:
     Returns:
         An error of one line, to be raised from this one. It is `transient` where the same may succeed in a moment.
     """
-    reason = reason_of(error)
-    kind = _kind_of(error, reason, _BY_TEXT)
+    reason, sqlstate = reason_of(error), sqlstate_of(error)
+    kind = _kind_of(sqlstate, reason, _BY_TEXT, name)
     where = "" if name in doing else f" at {name}"
-    return kind.error(_sentences(f"{doing[:1].upper()}{doing[1:]} failed{where}: {reason}", _advice(kind, name)))
+    return kind.error(
+        _sentences(f"{doing[:1].upper()}{doing[1:]} failed{where}: {reason}", _advice(kind, name)), sqlstate=sqlstate
+    )
+
+
+def sqlstate_of(error: DriverError) -> str | None:
+    """The code that the server gave to an error; None where it is not the server's."""
+    return getattr(error, "sqlstate", None)
 
 
 def reason_of(error: DriverError) -> str:
@@ -174,7 +219,14 @@ def reason_of(error: DriverError) -> str:
     return one_line(f"{said} (in: {about[1]})" if about else said)
 
 
-def named_connect_error(name: str, options: dict[str, object], error: DriverError, *, was_reached: bool) -> TotesError:
+def named_connect_error(
+    name: str,
+    options: dict[str, object],
+    error: DriverError,
+    *,
+    was_reached: bool,
+    ask_why: Callable[[], Refusal | None] = lambda: None,
+) -> TotesError:
     """Name a failure to connect.
 
     Args:
@@ -183,12 +235,17 @@ def named_connect_error(name: str, options: dict[str, object], error: DriverErro
         error: what the driver raised.
         was_reached: whether this process has been connected to this database. If so, that nobody answers now is an
             outage, and transient; if not, it is more likely to be a mistake in the settings, which lasts.
+        ask_why: tries to connect once more and returns the server's refusal, for words that are not understood.
 
     Returns:
         An error of one line that says all there is to say. Do not chain the driver's: it may show the password.
     """
     reason = one_line(_PREAMBLE.sub("", str(error)))
-    kind = _kind_of(error, reason, (*_BY_TEXT, *_BY_TEXT_AT_CONNECT))
+    kind = _kind_of(sqlstate_of(error), reason, (*_BY_TEXT, *_BY_TEXT_AT_CONNECT), name)
+    if kind is _OTHER and not _OPTION.search(reason) and (refusal := ask_why()):
+        # Whatever the language: the file's name is the same in all.
+        without_rule = refusal.sqlstate == "28000" and "pg_hba.conf" in reason and not refusal.encrypted
+        kind = _UNENCRYPTED if without_rule else _kind_of(refusal.sqlstate, reason, (), name)
     if was_reached and issubclass(kind.error, HostUnknownError | PortClosedError | ConnectTimeoutError):
         kind = _UNAVAILABLE
     password = str(options.get("password") or "")
@@ -201,11 +258,17 @@ def named_connect_error(name: str, options: dict[str, object], error: DriverErro
     return kind.error(_sentences(f"Cannot connect to {name}: {reason}", _advice(kind, name, at)))
 
 
-def _kind_of(error: DriverError, reason: str, by_text: tuple[tuple[str, _Kind], ...]) -> _Kind:
-    sqlstate = getattr(error, "sqlstate", None)
-    if sqlstate:
-        return next((kind for code, kind in _BY_SQLSTATE if sqlstate.startswith(code)), _OTHER)
-    return next((kind for pattern, kind in by_text if re.search(pattern, reason)), _OTHER)
+def _kind_of(sqlstate: str | None, reason: str, by_text: tuple[tuple[str, _Kind], ...], name: str) -> _Kind:
+    if sqlstate is None:
+        return _first((*_BY_POOLER, *by_text), reason) or _OTHER
+    if sqlstate.startswith("08") and (kind := _first(_BY_POOLER, reason)):
+        return kind
+    by_sqlstate = (*_AT_SOURCE, *_BY_SQLSTATE) if name == "totesys" else _BY_SQLSTATE
+    return next((kind for code, kind in by_sqlstate if sqlstate.startswith(code)), _OTHER)
+
+
+def _first(by_text: tuple[tuple[str, _Kind], ...], reason: str) -> _Kind | None:
+    return next((kind for pattern, kind in by_text if re.search(pattern, reason)), None)
 
 
 def _advice(kind: _Kind, name: str, at: str = "") -> str:

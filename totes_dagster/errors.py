@@ -99,6 +99,18 @@ class ColumnMissingError(DatabaseError):
     """There is no such column (SQLSTATE 42703)."""
 
 
+class PoolerError(DatabaseError):
+    """A connection pooler lends sessions in a way that the platform cannot work with."""
+
+
+class ServerVersionError(DatabaseError):
+    """The server is older than the platform can work with."""
+
+
+class SeveralServersError(DatabaseError):
+    """One URL leads to several servers, and a batch's connections to more than one of them."""
+
+
 class DiskFullError(DatabaseError):
     """The database server is out of disk space (SQLSTATE 53100)."""
 
@@ -113,6 +125,18 @@ class DatabaseBusyError(DatabaseError):
     """Others were in the way: a deadlock, a lock or a statement that took too long."""
 
     transient = True
+
+
+class RecoveryConflictError(DatabaseBusyError):
+    """A standby canceled a query that was in the way of its replay (SQLSTATE 40001)."""
+
+
+class ReadOnlyServerError(DatabaseUnavailableError):
+    """The server takes no writes at the moment (SQLSTATE 25006)."""
+
+
+class SourceBehindError(DatabaseUnavailableError):
+    """The source is a standby that has not replayed yet what the newest batch holds."""
 
 
 # The source's and the warehouse's tables.

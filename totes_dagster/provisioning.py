@@ -99,7 +99,7 @@ def _set_up(server: Server, roles: Path) -> Iterator[str]:
     user, password = settings.administrator_from_secret(server.administrator)
     as_administrator = {"host": login["host"], "port": login["port"], "user": user, "password": password}
     name = login["dbname"]
-    with Database(server.name, make_conninfo(**as_administrator, dbname="postgres")).connect(autocommit=True) as there:
+    with Database(server.name, make_conninfo(**as_administrator, dbname="postgres")).connect() as there:
         if not there.execute("select from pg_database where datname = %s", [name]).rowcount:
             # Not what the server's own template may say: the warehouse takes any text.
             statement = "create database {} encoding 'UTF8' template template0"

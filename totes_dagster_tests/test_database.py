@@ -112,14 +112,14 @@ def test_a_url_that_is_none_is_refused_without_showing_it(url: str, connect: str
 
 def test_what_a_block_did_is_kept_only_when_it_ends_well(database: Callable[..., str]) -> None:
     here = Database("totesys", database())
-    with here.connect() as connection:
+    with here.transaction() as connection:
         connection.execute("create table kept (x int)")
-    with pytest.raises(ZeroDivisionError), here.connect() as connection:
+    with pytest.raises(ZeroDivisionError), here.transaction() as connection:
         connection.execute("create table dropped (x int)")
         raise ZeroDivisionError
     with here.connect_bulk() as bulk, bulk.cursor() as cursor:
         cursor.execute("create table forgotten (x int)")
-    with here.connect() as again:
+    with here.transaction() as again:
         tables = again.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()
     assert tables == [("kept",)]
     assert connection.closed

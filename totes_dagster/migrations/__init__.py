@@ -5,16 +5,17 @@ from pathlib import Path
 
 import psycopg
 from psycopg import sql
-from sqlalchemy.exc import DBAPIError
 
 from totes_dagster.database import Database
 from totes_dagster.database_errors import named_error, reason_of
 from totes_dagster.errors import (
+    DatabaseError,
     DiskFullError,
     WarehouseAheadError,
     WarehouseBehindError,
     WarehouseSchemaError,
 )
+from totes_dagster.postgres.transactions import transaction
 from totes_dagster.schema import warehouse
 from totes_dagster.schema.sql import sql_type
 
@@ -51,13 +52,12 @@ def migrate(database: Database, schema: str) -> str | None:
     with database.connect() as connection:
         try:
             return _migrate(connection, schema)
-        except (psycopg.Error, DBAPIError) as error:
-            cause = error.orig if isinstance(error, DBAPIError) else error
+        except DatabaseError as error:
+            cause = error.__cause__
             if not isinstance(cause, psycopg.Error):
                 raise
-            named = named_error(database.name, f"migrating the schema {schema}", cause)
-            if named.transient or isinstance(named, DiskFullError):
-                raise named from cause
+            if error.transient or isinstance(error, DiskFullError):
+                raise named_error(database.name, f"migrating the schema {schema}", cause) from cause
             raise WarehouseBehindError(
                 f"The warehouse's schema {schema} cannot be brought up to date: {reason_of(cause)} Nothing was "
                 "changed. See that the user may create in it, and that what is there already is the warehouse's."
@@ -66,12 +66,13 @@ def migrate(database: Database, schema: str) -> str | None:
 
 def is_migrated(database: Database, schema: str) -> bool:
     """Whether the warehouse's schema is there and up to date."""
-    with database.connect() as connection:
+    with database.transaction(read_only=True) as connection:
         return _revision(connection, schema) == HEAD
 
 
 def _migrate(connection: psycopg.Connection, schema: str) -> str | None:
-    before = _revision(connection, schema)
+    with transaction(connection, read_only=True):
+        before = _revision(connection, schema)
     if before == HEAD:
         return before
     # Slow to import, and needed on few days.
@@ -84,7 +85,7 @@ def _migrate(connection: psycopg.Connection, schema: str) -> str | None:
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool)
     # One transaction for everything: a migration that fails leaves the warehouse as it was.
-    with engine.begin() as bound:
+    with engine.begin() as bound, transaction(connection):
         _prepare(connection, schema)
         # Asked again under the lock, for another process may have migrated meanwhile.
         before = _revision(connection, schema)

@@ -94,7 +94,7 @@ def compare(
         leader: the source's snapshot. Where the warehouse does not show the source as it was then, what changed between
             is different.
         source: totesys, to read from in that snapshot.
-        warehouse: a connection in a repeatable-read transaction, in which dates are written in ISO style from now on.
+        warehouse: a connection in a repeatable-read transaction of `postgres.transactions`.
         schema: the warehouse's schema.
         progress: notified of rows as they are compared.
 
@@ -108,7 +108,6 @@ def compare(
         psycopg.Error: a connection that was passed breaks off.
     """
     see_that_it_holds(deviations_of(leader.catalogue))
-    warehouse.execute("select set_config('datestyle', 'ISO', true)")
     found: dict[str, TableDifferences] = {}
     with follower_of(source, leader) as follower:
         sides = _Sides(leader, follower, warehouse, schema)

@@ -8,12 +8,13 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from psycopg import IsolationLevel, sql
+from psycopg import sql
 
 from totes_dagster.errors import BatchConflictError
 from totes_dagster.lake.log import BatchLog
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.platform import Platform
+from totes_dagster.postgres.transactions import REPEATABLE_READ
 from totes_dagster.schema import warehouse
 from totes_dagster.stages.comparison import TableDifferences, compare
 from totes_dagster.stages.ingest import ATTEMPTS, ingest_snapshot, newest_batch
@@ -145,9 +146,7 @@ def _compare(
     platform: Platform, leader: Leader, batch: Manifest | None, progress: Progress
 ) -> dict[str, TableDifferences] | None:
     """Compare the snapshot with the warehouse, if this shows the batch that was taken in it."""
-    with platform.warehouse.connect() as connection:
-        connection.isolation_level = IsolationLevel.REPEATABLE_READ
-        connection.read_only = True
+    with platform.warehouse.transaction(isolation=REPEATABLE_READ, read_only=True) as connection:
         history = sql.Identifier(platform.schema, warehouse.load_history.name)
         ((head,),) = connection.execute(sql.SQL("select coalesce(max(batch), 0) from {}").format(history)).fetchall()
         if head != (batch.batch if batch else 0):

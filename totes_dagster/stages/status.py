@@ -54,7 +54,7 @@ def warehouse_status(database: Database, schema: str) -> WarehouseStatus:
     history = sql.SQL("select coalesce(max(batch), 0), max(snapshot_at) from {}").format(
         sql.Identifier(schema, warehouse.load_history.name)
     )
-    with database.connect() as connection:
+    with database.transaction(read_only=True) as connection:
         ((batch, snapshot_at),) = connection.execute(history).fetchall()
         tables = connection.execute(counted).fetchall()
         quarantined = _quarantined(connection, schema)
@@ -73,7 +73,7 @@ def warehouse_status(database: Database, schema: str) -> WarehouseStatus:
 def loaded_batch(database: Database, schema: str) -> int:
     """The newest batch that the warehouse has loaded; 0 before the first, and where nothing was migrated yet."""
     history = sql.Identifier(schema, warehouse.load_history.name)
-    with database.connect() as connection:
+    with database.transaction(read_only=True) as connection:
         ((exists,),) = connection.execute("select to_regclass(%s) is not null", [history.as_string()]).fetchall()
         if not exists:
             return 0
@@ -83,7 +83,7 @@ def loaded_batch(database: Database, schema: str) -> int:
 
 def newest_rows(database: Database, schema: str, limit: int) -> dict[str, Sequence[Mapping[str, str]]]:
     """The newest few rows of each star table as text, but for what is personal."""
-    with database.connect() as connection:
+    with database.transaction(read_only=True) as connection:
         return {name: _newest(connection, schema, table, limit) for name, table in warehouse.TABLES.items()}
 
 

@@ -16,6 +16,7 @@ from psycopg import sql
 from sqlalchemy import String, Table
 
 from totes_dagster.database_errors import named_error
+from totes_dagster.postgres.transactions import end_bulk_transaction, set_up_bulk_transaction
 from totes_dagster.schema import warehouse
 from totes_dagster.schema.arrow import arrow_schema, arrow_type
 from totes_dagster.stages.streams import Parts, RowStream, checked_stream, star_stream
@@ -70,16 +71,16 @@ class LoadTransaction:
         try:
             transaction = cls(connection, schema)
             try:
+                set_up_bulk_transaction(connection)
                 transaction.fetch("select set_config('search_path', quote_ident($1), true)", schema)
                 transaction.fetch(
                     "select pg_advisory_xact_lock(hashtextextended('totes_dagster.load.' || $1, 0))", schema
                 )
                 yield transaction
             finally:
-                # A connection that broke off cannot be rolled back; what it failed of is what counts.
-                with suppress(adbc_errors.Error):
+                with suppress(adbc_errors.Error):  # of a connection that was lost; what went before is what counts
                     transaction._cursor.close()
-                    connection.rollback()
+                end_bulk_transaction(connection)
         except adbc_errors.Error as error:
             raise named_error("warehouse", "loading the warehouse", error) from error
 

@@ -43,13 +43,13 @@ def empty(database: Callable[..., str]) -> Database:
 
 
 def run(database: Database, statement: str) -> None:
-    with database.connect() as connection:
+    with database.transaction() as connection:
         connection.execute(statement)
 
 
 def catalogue(database: Database) -> list[tuple[Any, ...]]:
     """Every relation with the transaction that last changed it."""
-    with database.connect() as connection:
+    with database.transaction() as connection:
         schemas = "select nspname, '', '', '' from pg_namespace where nspname !~ '^pg_' order by 1"
         return connection.execute(schemas).fetchall() + connection.execute(CATALOGUE).fetchall()
 
@@ -82,7 +82,7 @@ def test_the_migrated_warehouse_is_the_declared_one(empty: Database, schema: str
 
 def test_every_fact_has_its_current_view_with_the_same_columns(empty: Database) -> None:
     migrate(empty, "public")
-    with empty.connect() as connection:
+    with empty.transaction() as connection:
         rows = connection.execute(
             "select table_name, array_agg(column_name::text) from information_schema.columns "
             "where table_name like 'current_%' and table_schema = 'public' group by 1"
@@ -117,7 +117,7 @@ def test_two_at_once_both_end_well(empty: Database) -> None:
         results = [future.result(timeout=60) for future in [pool.submit(run_it) for _ in range(2)]]
     assert set(results) <= {None, HEAD}
     assert migrate(empty, "analytics") == HEAD
-    with empty.connect() as connection:
+    with empty.transaction() as connection:
         assert connection.execute(f"select version_num from analytics.{VERSION_TABLE}").fetchall() == [(HEAD,)]
 
 
@@ -212,7 +212,7 @@ def test_a_schema_of_the_future_is_told_apart(empty: Database) -> None:
 def test_a_migration_that_others_are_in_the_way_of_may_be_tried_again(empty: Database) -> None:
     """Which is no reason to call the schema outdated."""
     hasty = Database("warehouse", make_conninfo(empty.url, options="-c lock_timeout=50"))
-    with empty.connect() as holder:
+    with empty.transaction() as holder:
         holder.execute("select pg_advisory_xact_lock(hashtextextended('totes_dagster.migrate.' || 'analytics', 0))")
         with pytest.raises(DatabaseBusyError, match="Migrating the schema analytics failed at warehouse: "):
             migrate(hasty, "analytics")
@@ -220,7 +220,7 @@ def test_a_migration_that_others_are_in_the_way_of_may_be_tried_again(empty: Dat
 
 
 def test_a_server_that_breaks_off_is_not_taken_for_a_bad_schema(empty: Database) -> None:
-    with empty.connect() as holder, empty.connect(autocommit=True) as killer, ThreadPoolExecutor(1) as pool:
+    with empty.transaction() as holder, empty.connect() as killer, ThreadPoolExecutor(1) as pool:
         holder.execute("select pg_advisory_xact_lock(hashtextextended('totes_dagster.migrate.' || 'analytics', 0))")
         migrating = pool.submit(migrate, empty, "analytics")
         kill = (
