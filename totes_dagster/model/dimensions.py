@@ -36,9 +36,9 @@ def dim_counterparty(counterparty: pd.DataFrame, address: pd.DataFrame) -> pd.Da
 def dim_currency(currency: pd.DataFrame) -> pd.DataFrame:
     """One row per currency: its ISO 4217 code, and its English name in Unicode's CLDR.
 
-    A code that CLDR does not know is its own name.
+    The name is found whatever the code's case and the blanks around it. A code that CLDR does not know is its own name.
     """
-    names = [None if pd.isna(code) else get_currency_name(code, locale="en") for code in currency["currency_code"]]
+    names = [None if pd.isna(code) else _currency_name(code) for code in currency["currency_code"]]
     return pd.DataFrame(
         {
             "currency_id": currency["currency_id"],
@@ -80,3 +80,9 @@ def dim_staff(staff: pd.DataFrame, department: pd.DataFrame) -> pd.DataFrame:
 def dim_transaction(transaction: pd.DataFrame) -> pd.DataFrame:
     """One row per transaction: its type, and the order that it settles."""
     return transaction[["transaction_id", "transaction_type", "sales_order_id", "purchase_order_id"]]
+
+
+def _currency_name(code: str) -> str:
+    known_as = code.strip().upper()
+    name = get_currency_name(known_as, locale="en")
+    return code if name == known_as else name

@@ -117,7 +117,16 @@ def test_a_counterparty_has_its_legal_address() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "name"), [("GBP", "British Pound"), ("USD", "US Dollar"), ("EUR", "Euro"), ("QQQ", "QQQ")]
+    ("code", "name"),
+    [
+        ("GBP", "British Pound"),
+        ("USD", "US Dollar"),
+        ("EUR", "Euro"),
+        ("gbp", "British Pound"),
+        (" Eur ", "Euro"),
+        ("QQQ", "QQQ"),
+        (" qqq", " qqq"),
+    ],
 )
 def test_currencies_have_their_english_names(code: str, name: str) -> None:
     (row,) = remodelled("dim_currency", [{"currency_code": code}]).to_pylist()
