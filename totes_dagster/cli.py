@@ -82,7 +82,7 @@ def refresh() -> None:
     from totes_dagster.terminal import shown_progress, summary
 
     started = time.perf_counter()
-    platform = platform_from_environment()
+    platform = platform_from_environment(found=True)
     with shown_progress() as progress:
         refreshed = _until_ctrl_c(lambda: run(platform, progress=progress))
     click.echo(f"{summary(refreshed)} {time.perf_counter() - started:.2f} s")
@@ -109,11 +109,17 @@ def reconcile() -> None:
 
 @main.command(short_help="Show where the stages stand.")
 def status() -> None:
-    """Show where the stages stand, and how far the warehouse lags behind the source."""
+    """Show where the stages stand, and how far the warehouse lags behind the source; make and change nothing."""
+    from totes_dagster.local.stack import NothingHereError
     from totes_dagster.platform import platform_from_environment
     from totes_dagster.terminal import show_status
 
-    show_status(platform_from_environment())
+    try:
+        platform = platform_from_environment()
+    except NothingHereError as nothing:
+        click.echo(nothing)  # an answer, and no failure: where the stages stand before there are any
+    else:
+        show_status(platform)
 
 
 @main.command(short_help="Seed or change a source.")
@@ -131,7 +137,7 @@ def simulate(*, orders: int | None, rate: float | None, random_seed: int, yes: b
     if orders is None and rate is None:
         raise click.UsageError("Give --orders to seed a source, --rate to change one, or both.")
     if is_configured() and not yes:
-        click.confirm("This writes made-up rows into the database that TOTESYS_URL names. Go on?", abort=True)
+        _ask_to_go_on("This writes made-up rows into the database that TOTESYS_URL names.")
     if orders is not None:
         seed(orders, random_seed)
     if rate is not None:
@@ -174,7 +180,7 @@ def latency(
     from totes_dagster.settings import is_configured
 
     if is_configured() and not yes:
-        click.confirm("This changes a row, and back, in the database that TOTESYS_URL names. Go on?", abort=True)
+        _ask_to_go_on("This changes a row, and back, in the database that TOTESYS_URL names.")
     run(changes=changes, every=every, timeout=timeout, random_seed=random_seed, json_file=json_file)
 
 
@@ -237,6 +243,19 @@ def provision(*, roles: Path) -> None:
 
     for done in steps(roles):
         click.echo(done)
+
+
+def _ask_to_go_on(warning: str) -> None:
+    """Ask whether to go on, and end the command if not, also where nobody is there to answer."""
+    try:
+        agreed, line_has_ended = click.confirm(f"{warning} Go on?"), sys.stdin.isatty()
+    except click.Abort:  # at the end of the input, or by Ctrl-C
+        agreed, line_has_ended = False, False
+    if not line_has_ended:
+        click.echo()
+    if not agreed:
+        click.echo("Nothing was changed. To skip the question, give --yes.", err=True)
+        sys.exit(1)
 
 
 def _until_ctrl_c(work: Callable[[], T]) -> T:

@@ -51,24 +51,39 @@ def lake_zone(zone: str, url: str = "") -> Lake:
     return Lake(local_stack().lake_url(zone))
 
 
-def platform_from_environment(environment: Mapping[str, str] = os.environ) -> Platform:
+def platform_from_environment(environment: Mapping[str, str] = os.environ, *, found: bool = False) -> Platform:
     """The platform that the environment names; the embedded stack, started if need be, where it names none.
+
+    Args:
+        environment: the settings.
+        found: whether to make the embedded stack, with a small company, where there is none. Without it nothing is
+            made, neither here nor by reading from what is returned.
 
     Raises:
         SettingsError: see `settings.is_configured`.
+        NothingHereError: the environment names nothing, and there is no embedded stack.
     """
-    embedded = not settings.is_configured(environment)
+    schema = environment.get(settings.WAREHOUSE_SCHEMA) or "public"
+    if settings.is_configured(environment):
+        return Platform(
+            source=source_database(environment.get(settings.TOTESYS_URL), environment.get(settings.TOTESYS_SECRET_ID)),
+            warehouse=warehouse_database(
+                environment.get(settings.WAREHOUSE_URL), environment.get(settings.WAREHOUSE_SECRET_ID)
+            ),
+            schema=schema,
+            ingestion=lake_zone("ingestion", environment[settings.INGESTION_LAKE]),
+            processed=lake_zone("processed", environment[settings.PROCESSED_LAKE]),
+        )
+    from totes_dagster.local.stack import existing_stack, local_stack  # noqa: PLC0415 - imports a lot
+
+    stack = local_stack() if found else existing_stack()
     return Platform(
-        source=source_database(
-            environment.get(settings.TOTESYS_URL, ""), environment.get(settings.TOTESYS_SECRET_ID, "")
-        ),
-        warehouse=warehouse_database(
-            environment.get(settings.WAREHOUSE_URL, ""), environment.get(settings.WAREHOUSE_SECRET_ID, "")
-        ),
-        schema=environment.get(settings.WAREHOUSE_SCHEMA) or "public",
-        ingestion=lake_zone("ingestion", environment.get(settings.INGESTION_LAKE, "")),
-        processed=lake_zone("processed", environment.get(settings.PROCESSED_LAKE, "")),
-        embedded=embedded,
+        source=Database("totesys", stack.database_url("totesys")),
+        warehouse=Database("warehouse", stack.database_url("warehouse")),
+        schema=schema,
+        ingestion=Lake(stack.lake_url("ingestion")),
+        processed=Lake(stack.lake_url("processed")),
+        embedded=True,
     )
 
 

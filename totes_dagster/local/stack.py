@@ -12,12 +12,22 @@ from pathlib import Path
 import psycopg
 
 from totes_dagster import settings
+from totes_dagster.errors import TotesError
 from totes_dagster.local.postgres import EmbeddedPostgres
 from totes_dagster.local.seeding import seed
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_ORDERS = 5_000
+
+_DATABASES = ("totesys", "warehouse")
+
+
+class NothingHereError(TotesError):
+    """Nothing is configured, and there is no embedded stack."""
+
+    def __init__(self) -> None:
+        super().__init__("Nothing here yet. Run `totes demo` or `totes dev`.")
 
 
 class LocalStack:
@@ -28,12 +38,26 @@ class LocalStack:
         self.server = EmbeddedPostgres(home / "postgres")
 
     def start(self) -> "LocalStack":
-        """See that the server runs and has both databases; keep it until the end of this process."""
+        """Make sure that the server runs and has both databases; keep it until the end of this process."""
         for folder in (self.home, self.home / "lake"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # what is in there is nobody else's
         self.server.start()
-        self.server.create_database("totesys")
-        self.server.create_database("warehouse")
+        for name in _DATABASES:
+            self.server.create_database(name)
+        return self
+
+    def open(self) -> "LocalStack":
+        """Make sure that the server runs, and keep it until the end of this process; make nothing that is not there.
+
+        Raises:
+            NothingHereError: there is no stack in this folder, or none with a company.
+        """
+        if not (self.server.data / "PG_VERSION").exists():
+            raise NothingHereError
+        self.server.start()
+        if not (self._has_databases() and self.is_seeded()):
+            self.server.release()
+            raise NothingHereError
         return self
 
     def seed(
@@ -57,6 +81,11 @@ class LocalStack:
             row = connection.execute("select to_regclass('payment') is not null").fetchone()
             return bool(row and row[0])
 
+    def _has_databases(self) -> bool:
+        with psycopg.connect(self.server.url("postgres")) as connection:
+            named = connection.execute("select from pg_database where datname = any(%s)", [list(_DATABASES)])
+            return named.rowcount == len(_DATABASES)
+
     def database_url(self, name: str) -> str:
         """URI of a database of the stack: `totesys` or `warehouse`."""
         return self.server.url(name)
@@ -71,8 +100,17 @@ def stack_home() -> Path:
     return Path(os.environ.get(settings.HOME) or ".totes").resolve()
 
 
+def existing_stack() -> LocalStack:
+    """The embedded stack of this process: running, and as it was left.
+
+    Raises:
+        NothingHereError: there is none.
+    """
+    return LocalStack(stack_home()).open()
+
+
 def local_stack() -> LocalStack:
-    """The embedded stack of this process: running, and with a small company if it is new."""
+    """The embedded stack of this process: running, and made with a small company where there is none."""
     stack = _founded_stack()
     stack.server.start()  # somebody may have killed it since
     return stack
