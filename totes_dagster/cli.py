@@ -13,6 +13,7 @@ from typing import Any, TextIO, TypeVar
 
 import click
 
+from totes_dagster.env_file import read_env_file
 from totes_dagster.errors import TotesError
 
 T = TypeVar("T")
@@ -42,6 +43,14 @@ def main(*, verbose: bool) -> None:
     With nothing configured, everything runs on an embedded stack under .totes/. The README lists the settings.
     """
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(message)s")
+    replaced = read_env_file(Path())
+    if replaced:
+        click.secho(
+            f"The file .env sets {', '.join(replaced)} to something else than the environment does. The file counts, "
+            "as it does for Dagster.",
+            fg="yellow",
+            err=True,
+        )
 
 
 @main.command(short_help="See the whole platform work, in a minute.")
