@@ -10,7 +10,9 @@ from totes_dagster.errors import CredentialsMissingError, one_line
 
 if TYPE_CHECKING:
     import boto3
+    from botocore.credentials import Credentials, ReadOnlyCredentials
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.session import Session
 
 DENIED = {"401", "403", "AccessDenied", "AccessDeniedException"}
 """Codes of a refusal of what these credentials want to do."""
@@ -26,39 +28,80 @@ BAD_CREDENTIALS = {
 }
 """Codes of a refusal of the credentials themselves."""
 
+SET_CREDENTIALS = "Set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the task a role."
+
 
 def new_session(region: str | None = None) -> "boto3.Session":
-    """A session in a region; in the one that the environment names, unless given.
+    """A session in a region; in the one that the environment or the profile names, unless given.
 
     Raises:
-        CredentialsMissingError: the credentials cannot be sent.
+        CredentialsMissingError: the credentials cannot be read, or cannot be sent.
     """
     import boto3  # noqa: PLC0415 - slow to import, and needed only where AWS is
 
-    # A session of its own: the SDK's common one would keep the credentials that it found first, and knows
-    # AWS_DEFAULT_REGION only.
-    session = boto3.Session(region_name=region or os.environ.get("AWS_REGION") or None)
-    see_that_credentials_can_be_sent(session)
+    core = new_core_session(region)
+    _found(core)
+    return boto3.Session(botocore_session=core)
+
+
+def new_core_session(region: str | None = None) -> "Session":
+    """The same as a session of botocore, which says how it is configured; nothing is read yet."""
+    # Of its own: the SDK's common one would keep the credentials that it found first.
+    from botocore.session import Session  # noqa: PLC0415 - slow to import
+
+    session = Session()
+    # The SDK knows AWS_DEFAULT_REGION only.
+    if chosen := region or os.environ.get("AWS_REGION"):
+        session.set_config_variable("region", chosen)
     return session
 
 
-def see_that_credentials_can_be_sent(session: "boto3.Session") -> None:
+def credentials_of(session: "Session") -> "Credentials":
+    """The credentials that a session finds.
+
+    Raises:
+        CredentialsMissingError: it finds none, or they cannot be read, or cannot be sent.
+    """
+    found = _found(session)
+    if found is None:
+        raise CredentialsMissingError(f"There are no AWS credentials. {SET_CREDENTIALS}")
+    return found
+
+
+def see_that_they_can_be_sent(credentials: "ReadOnlyCredentials") -> None:
     """Refuse AWS credentials with characters that no request can carry, such as a line break at the end.
 
     Raises:
         CredentialsMissingError: so they are. The message does not show them.
     """
-    from botocore.credentials import RefreshableCredentials  # noqa: PLC0415 - slow to import
-
-    found = session.get_credentials()
-    # Those that are renewed come from a program, and asking for them now might renew them once too often.
-    credentials = None if found is None or isinstance(found, RefreshableCredentials) else found.get_frozen_credentials()
-    for secret in (credentials.access_key, credentials.token) if credentials else ():
+    for secret in (credentials.access_key, credentials.token):
         if secret and not (secret.isascii() and secret.isprintable()):
             raise CredentialsMissingError(
                 "The AWS credentials hold a character that no request can carry, perhaps a line break at the end of "
                 "AWS_ACCESS_KEY_ID or AWS_SESSION_TOKEN. Set them anew."
             )
+
+
+def why_unreadable(error: Exception) -> str:
+    """Why a source gave no credentials, in one line."""
+    from botocore.exceptions import ClientError  # noqa: PLC0415
+
+    return refusal(error)[1] if isinstance(error, ClientError) else one_line(error)
+
+
+def is_outage_of_source(error: Exception) -> bool:
+    """Whether a source of credentials may give them in a moment: what answers there is away, or too busy."""
+    from botocore.exceptions import (  # noqa: PLC0415
+        ClientError,
+        ConnectionError,  # noqa: A004 - botocore's own
+        HTTPClientError,
+        MetadataRetrievalError,
+    )
+
+    if isinstance(error, ClientError):  # of STS, or of the single sign-on
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return status == 429 or status >= 500  # noqa: PLR2004
+    return isinstance(error, ConnectionError | HTTPClientError | MetadataRetrievalError)
 
 
 def refusal(error: "ClientError") -> tuple[str, str]:
@@ -76,3 +119,18 @@ def failure(error: "BotoCoreError | ValueError") -> str:
 
     # The most general of its errors quotes whatever the request was made of.
     return "The request failed." if type(error) is HTTPClientError else one_line(error)
+
+
+def _found(session: "Session") -> "Credentials | None":
+    from botocore.credentials import RefreshableCredentials  # noqa: PLC0415 - slow to import
+
+    try:
+        found = session.get_credentials()
+    except Exception as error:  # a source may be a program, a file, or a service: each fails in its own way
+        raise CredentialsMissingError(
+            f"The AWS credentials cannot be read: {why_unreadable(error)} {SET_CREDENTIALS}"
+        ) from None
+    # Those that are renewed come from a program, and asking for them now might renew them once too often.
+    if found is not None and not isinstance(found, RefreshableCredentials):
+        see_that_they_can_be_sent(found.get_frozen_credentials())
+    return found

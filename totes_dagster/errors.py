@@ -177,6 +177,14 @@ class WrongRegionError(LakeError):
     """The bucket is in another region than the one configured."""
 
 
+class LakeCertificateError(LakeError):
+    """The certificate of the bucket's endpoint cannot be trusted."""
+
+
+class ObjectArchivedError(LakeError):
+    """An object was moved to an archive, from which it has to be restored before it can be read."""
+
+
 class LakeUnavailableError(LakeError):
     """The lake does not answer, or answers that it cannot now."""
 

@@ -1,16 +1,16 @@
 """A zone of the lake: a bucket or a folder in which objects are created and read, never overwritten, never deleted."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import TypeVar
+from urllib.parse import urlsplit
 
 import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
-from obstore.store import LocalStore, ObjectStore, S3Store
+from obstore.store import MemoryStore, ObjectStore
 
 from totes_dagster.errors import (
     LakeError,
@@ -21,8 +21,12 @@ from totes_dagster.errors import (
     SettingsError,
     one_line,
 )
-from totes_dagster.lake import s3
+from totes_dagster.lake import s3, s3_errors
+from totes_dagster.lake.credentials import CredentialsNotRenewedError
+from totes_dagster.lake.folder import LakeFolderMissingError, open_folder
 from totes_dagster.lake.manifest import Part
+
+T = TypeVar("T")
 
 _PLAIN = re.compile(r"(\w+:/*)?[\w./ -]*")
 _RESTORE = "Restore it from the bucket's versions."
@@ -34,16 +38,33 @@ class Lake:
     Every method raises a LakeError when the lake cannot be reached, refuses, or breaks off.
 
     Args:
-        url: `s3://bucket[/prefix]` or `file:///absolute/folder`. A new folder is closed to other users.
+        url: `s3://bucket[/prefix]` or `file:///absolute/folder`. A folder that does not exist is empty until the first
+            object is created, which makes it, closed to other users.
 
     Raises:
-        SettingsError: the URL is neither, the folder cannot be made, or there are no credentials.
+        SettingsError: the URL is neither, the folder cannot be one of the lake, or there are no credentials.
     """
 
     def __init__(self, url: str) -> None:
-        self._store = _open(url)
+        opened = _open(url)
+        self._bucket = opened if isinstance(opened, s3.Bucket) else None
+        self._store: ObjectStore = opened.store if isinstance(opened, s3.Bucket) else opened
         self.url = url
         self._is_there = False
+
+    def check_exists(self) -> None:
+        """Look for the bucket or the folder, and make neither.
+
+        Raises:
+            BucketMissingError, LakeFolderMissingError: there is none.
+        """
+        with self._asking("look for the zone"):
+            self._list_one()
+        if isinstance(self._store, MemoryStore):
+            raise LakeFolderMissingError(
+                f"The lake {self.url} does not exist: there is no such folder. Correct the URL or, if it is right, run "
+                "`totes refresh`, which makes the folder."
+            )
 
     def create(self, path: str, data: bytes | pa.Buffer) -> bool:
         """Create an object, wholly or not at all.
@@ -56,10 +77,11 @@ class Lake:
             LakeUnavailableError: no answer came, and the object may have been created, or not.
         """
         wanted = pa.py_buffer(data)
-        with self._asking(f"create {path}"):
+        with self._asking(f"create {path}", writing=True):
             try:
                 # One request, with If-None-Match: a multipart upload could not be conditional.
-                obstore.put(self._store, path, memoryview(wanted).cast("B"), mode="create", use_multipart=False)
+                bytes_ = memoryview(wanted).cast("B")
+                self._ask(lambda: obstore.put(self._store, path, bytes_, mode="create", use_multipart=False))
             except (AlreadyExistsError, FileExistsError):
                 pass
             else:
@@ -76,21 +98,17 @@ class Lake:
         """Whether there is such an object."""
         with self._asking(f"look for {path}"):
             try:
-                obstore.head(self._store, path)
+                self._head(path)
             except (NotFoundError, FileNotFoundError):
                 self._see_that_it_is_there()
                 return False
-            except BaseError as error:
-                if s3.is_unexplained(error):
-                    self._list_one()
-                raise
         return True
 
     def read(self, path: str) -> pa.Buffer | None:
         """An object's bytes, or None where there is no such object."""
         with self._asking(f"read {path}"):
             try:
-                return pa.py_buffer(obstore.get(self._store, path).bytes())
+                return pa.py_buffer(self._ask(lambda: obstore.get(self._store, path).bytes()))
             except (NotFoundError, FileNotFoundError):
                 self._see_that_it_is_there()
                 return None
@@ -98,7 +116,9 @@ class Lake:
     def paths(self, prefix: str) -> list[str]:
         """The paths of all objects in a folder, in order."""
         with self._asking(f"list {prefix}"):
-            return sorted(meta["path"] for page in obstore.list(self._store, prefix) for meta in page)
+            return self._ask(
+                lambda: sorted(meta["path"] for page in obstore.list(self._store, prefix) for meta in page)
+            )
 
     def create_part(self, path: str, rows: pa.Table) -> Part | None:
         """Create a Parquet object; return None, and change nothing, where it exists already with other bytes."""
@@ -130,17 +150,35 @@ class Lake:
             raise PartDamagedError(f"The part {path} in {self.url} is damaged: {one_line(error)} {_RESTORE}") from error
 
     @contextmanager
-    def _asking(self, doing: str) -> Iterator[None]:
+    def _asking(self, doing: str, *, writing: bool = False) -> Iterator[None]:
         """Name what fails in the block."""
+        if isinstance(self._store, MemoryStore):  # in place of a folder that did not exist when we last looked
+            opened = open_folder(self.url, make=writing)
+            if not isinstance(opened, MemoryStore):  # which another thread may have made since
+                self._store = opened
         try:
             yield
-        except (BaseError, OSError) as error:
-            if isinstance(self._store, S3Store):
-                raise s3.named_error(self.url, doing, error) from None
+        except (BaseError, OSError, CredentialsNotRenewedError) as error:
+            if self._bucket:
+                raise self._bucket.named_error(self.url, doing, error) from None
             reason = one_line(str(error).partition("Debug source")[0])
             raise LakeError(f"The lake {self.url} could not {doing}: {reason}") from error
-        if isinstance(self._store, S3Store):
-            s3.note_answer()
+        if self._bucket:
+            self._bucket.note_answer()
+
+    def _ask(self, request: Callable[[], T]) -> T:
+        """Send one request to the store."""
+        return self._bucket.ask(request) if self._bucket else request()
+
+    def _head(self, path: str) -> None:
+        """Ask whether there is an object; raise what obstore raises where there is none."""
+        try:
+            self._ask(lambda: obstore.head(self._store, path))
+        except BaseError as error:
+            if not self._bucket or not s3_errors.is_unexplained(error):
+                raise
+            self._list_one()  # or it was for credentials that had expired, and these are new now
+            self._ask(lambda: obstore.head(self._store, path))
 
     def _see_that_it_is_there(self) -> None:
         """Tell a missing object from a missing bucket, which a request for an object does not; ask once."""
@@ -150,10 +188,10 @@ class Lake:
 
     def _list_one(self) -> None:
         """Ask for something whose refusal is explained."""
-        next(iter(obstore.list(self._store, chunk_size=1)), None)
+        self._ask(lambda: next(iter(obstore.list(self._store, chunk_size=1)), None))
 
 
-def _open(url: str) -> ObjectStore:
+def _open(url: str) -> ObjectStore | s3.Bucket:
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -167,21 +205,9 @@ def _open(url: str) -> ObjectStore:
             "file:///absolute/folder; the AWS SDKs have settings of their own for credentials."
         )
     if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
-        folder = Path(unquote(parts.path))
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if _is_open_to_all(folder):
-                raise SettingsError(f"{url} is open to every user of this machine. Close it: chmod o-rwx {folder}")
-            return LocalStore(folder)
-        except OSError as error:
-            raise SettingsError(f"{url} cannot be made a folder of the lake: {one_line(error)}") from error
+        return open_folder(url)
     if parts.scheme == "s3" and parts.netloc and not parts.query and not parts.fragment:
         return s3.open_bucket(parts.netloc, parts.path.strip("/"))
     # What else is in it may be a key or a signature.
     shown = url if _PLAIN.fullmatch(url) else f"{parts.scheme}://…"
     raise SettingsError(f"{shown!r} is no lake: give s3://bucket, s3://bucket/prefix or file:///absolute/folder.")
-
-
-def _is_open_to_all(folder: Path) -> bool:
-    """Whether any user of the machine can come to a folder and look into it, or open what is in it by name."""
-    return bool(folder.stat().st_mode & 0o005) and all(parent.stat().st_mode & 0o001 for parent in folder.parents)

@@ -134,4 +134,4 @@ def test_without_an_endpoint_of_our_own_it_is_that_of_aws(bucket: str, monkeypat
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{there.port}")
         monkeypatch.setenv("NO_PROXY", "")
         failure(Lake(f"s3://{bucket}"), ACTIONS["create"])
-    assert asked[0] == b"CONNECT s3.eu-west-2.amazonaws.com:443 HTTP/1.1"
+    assert asked[0] == f"CONNECT {bucket}.s3.eu-west-2.amazonaws.com:443 HTTP/1.1".encode()
