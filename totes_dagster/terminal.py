@@ -135,7 +135,15 @@ def seed_with_progress(stack: LocalStack, orders: int, random_seed: int = 0) -> 
 
 
 def show_status(platform: Platform) -> None:
-    """Print where the three stages stand; changes nothing."""
+    """Print where the three stages stand; makes and changes nothing.
+
+    Raises:
+        LakeFolderMissingError: a folder that the settings name does not exist.
+        TotesError: a database or the lake cannot be read.
+    """
+    if not platform.embedded:  # whose zones come with the first refresh, and cannot be mistyped
+        for zone in (platform.ingestion, platform.processed):
+            zone.check_exists()
     log = BatchLog(platform.ingestion)
     head = log.head()
     changed = changed_tables(platform.source, platform.ingestion)
