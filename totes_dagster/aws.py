@@ -68,11 +68,11 @@ def credentials_of(session: "Session") -> "Credentials":
     return found
 
 
-def see_that_they_can_be_sent(credentials: "ReadOnlyCredentials") -> None:
-    """Refuse AWS credentials with characters that no request can carry, such as a line break at the end.
+def require_sendable(credentials: "ReadOnlyCredentials") -> None:
+    """Check that a request can carry the credentials, which it cannot with a line break at their end, for instance.
 
     Raises:
-        CredentialsMissingError: so they are. The message does not show them.
+        CredentialsMissingError: it cannot. The message does not show them.
     """
     for secret in (credentials.access_key, credentials.token):
         if secret and not (secret.isascii() and secret.isprintable()):
@@ -101,7 +101,9 @@ def is_outage_of_source(error: Exception) -> bool:
     if isinstance(error, ClientError):  # of STS, or of the single sign-on
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return status == 429 or status >= 500  # noqa: PLR2004
-    return isinstance(error, ConnectionError | HTTPClientError | MetadataRetrievalError)
+    # What a container's endpoint fails with comes wrapped, as that of a program does.
+    of_network = ConnectionError, HTTPClientError, MetadataRetrievalError
+    return isinstance(error, of_network) or isinstance(error.__context__, of_network)
 
 
 def refusal(error: "ClientError") -> tuple[str, str]:
@@ -132,5 +134,5 @@ def _found(session: "Session") -> "Credentials | None":
         ) from None
     # Those that are renewed come from a program, and asking for them now might renew them once too often.
     if found is not None and not isinstance(found, RefreshableCredentials):
-        see_that_they_can_be_sent(found.get_frozen_credentials())
+        require_sendable(found.get_frozen_credentials())
     return found

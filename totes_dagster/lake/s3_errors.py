@@ -27,6 +27,12 @@ _BAD_CREDENTIALS = {
 }
 _CLOSED_ACCOUNT = {"AccountProblem", "AllAccessDisabled", "InvalidPayer", "NotSignedUp"}
 _PASSING = {"ConditionalRequestConflict", "OperationAborted", "RequestTimeout"}
+_CERTIFICATES = {
+    "CaUsedAsEndEntity": "it is an authority's own, and no server's",
+    "ExpiredContext": "it has expired",
+    "NotValidForNameContext": "it is for another host",
+    "UnknownIssuer": "its authority is not known",
+}
 _PASSING_STATUSES = {307, 408, 429, 500, 502, 503, 504}
 
 
@@ -73,10 +79,11 @@ def _failed_on_the_way(error: Exception, *, answered: bool) -> _Named | None:
     text = str(error)
     if _status_of(text) is not None or "HttpError" not in text:
         return None
-    if "invalid peer certificate" in text:
+    if _certificate_fault(text):
         return (
             LakeCertificateError,
-            "Name the file with the certificates of its authority by AWS_CA_BUNDLE, or correct the endpoint.",
+            "Correct the endpoint or its certificate, or name the file with its authority's certificates by "
+            "AWS_CA_BUNDLE.",
         )
     if re.search(r"Error\(\s*Connect,", text) and not answered:
         return LakeError, "Check the region, AWS_ENDPOINT_URL, the proxy and the network."
@@ -141,9 +148,8 @@ def _reason(text: str) -> str:
         return one_line(status[1])
     if "kind: Timeout" in debug:
         return "No answer in time."
-    certificate = re.search(r"invalid peer certificate: [^\n,]*", said)
-    if certificate:
-        return one_line(certificate[0])
+    if fault := _certificate_fault(debug):
+        return f"The server's certificate cannot be trusted: {_CERTIFICATES.get(fault, fault)}."
     # Rust's own notation of the error, whose innermost words are the ones that say something.
     inner = re.findall(r'(?:message|error): "([^"]*)"', debug)
     broken = re.search(r"hyper::Error\(\s*(\w+)", debug)
@@ -160,6 +166,12 @@ def _code_of(text: str) -> str:
 def _status_of(text: str) -> int | None:
     status = re.search(r"status code: (\d{3})", text)
     return int(status[1]) if status else None
+
+
+def _certificate_fault(text: str) -> str:
+    """What is wrong with the server's certificate, by rustls' own name for it; empty if nothing is."""
+    fault = re.search(r"InvalidCertificate\(\s*(?:Other\(\s*OtherError\(\s*)?(\w+)", text)
+    return fault[1] if fault else ""
 
 
 def _storage_class(text: str) -> str:
