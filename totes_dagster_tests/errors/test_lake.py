@@ -10,6 +10,7 @@ from totes_dagster.errors import (
     LakeAccessDeniedError,
     LakeError,
     LakeUnavailableError,
+    ObjectArchivedError,
     WrongRegionError,
 )
 from totes_dagster.lake.store import Lake
@@ -83,6 +84,41 @@ def test_a_wrong_region_is_said(front: Front, act: Callable[[Lake], Any], answer
 def test_credentials_that_are_none_are_not_taken_for_a_wrong_region(front: Front) -> None:
     malformed = refusal(400, "AuthorizationHeaderMalformed", "A non-empty Access Key (AKID) must be provided.")
     assert type(failure(front(always(malformed)), ACTIONS["create"])) is LakeAccessDeniedError
+
+
+@pytest.mark.parametrize(("more", "said"), [("<StorageClass>GLACIER</StorageClass>", " (GLACIER)"), ("", "")])
+def test_an_archived_object_is_not_taken_for_a_right_that_is_lacking(front: Front, more: str, said: str) -> None:
+    archived = refusal(403, "InvalidObjectState", "The operation is not valid for the object's storage class", more)
+    error = failure(front(always(archived)), ACTIONS["read"])
+    assert type(error) is ObjectArchivedError
+    assert f"Restore the object from the archive{said} first" in str(error)
+    assert "Allow" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "kind", "advice"),
+    [
+        (403, "RequestTimeTooSkewed", "The difference is too large.", LakeAccessDeniedError, "Set the clock of this"),
+        (403, "AccountProblem", "There is a problem.", LakeAccessDeniedError, "its owner has to ask AWS"),
+        (403, "AllAccessDisabled", "All access is disabled.", LakeAccessDeniedError, "its owner has to ask AWS"),
+        (400, "KMS.DisabledException", "The key is disabled.", LakeError, "Enable the KMS key"),
+        (
+            403,
+            "AccessDenied",
+            "User is not authorized to perform: kms:GenerateDataKey on resource: arn:aws:kms:eu-west-2:1:key/1",
+            LakeAccessDeniedError,
+            "Allow kms:GenerateDataKey and kms:Decrypt with the bucket's key.",
+        ),
+    ],
+)
+def test_what_is_no_right_on_the_bucket_is_said_for_what_it_is(
+    front: Front, status: int, code: str, message: str, kind: type[LakeError], advice: str
+) -> None:
+    error = failure(front(always(refusal(status, code, message))), ACTIONS["create"])
+    assert type(error) is kind
+    assert f"{code}: {message}" in str(error)
+    assert advice in str(error)
+    assert "s3:GetObject" not in str(error)
 
 
 SLOW_DOWN = refusal(503, "SlowDown", "Please reduce your request rate.")
