@@ -1,4 +1,4 @@
-"""Dagster's code server, but for one thing: its runs start warm.
+"""Dagster's code server, but for two things: its runs start warm, and in `totes dev` it does not read `.env` again.
 
 A run is a process of its own, as ever, but forked from one that has imported everything, instead of started anew:
 importing takes three seconds, forking a few milliseconds. All else, such as termination of a run and noticing that its
@@ -6,15 +6,22 @@ process died, is Dagster's own.
 
 A code location asks for it by `executable_path` in `workspace.yaml`: Dagster then runs `totes-code-server -m dagster
 api grpc …` where it would run `python -m dagster api grpc …`.
+
+Each process of Dagster's reads `.env` by itself when it starts. `totes dev` has read it once for all of them, and
+decided by it what to run: what the file says later is for the next `totes dev`.
 """
 
 import multiprocessing
+import os
 import sys
 from multiprocessing import forkserver
 from typing import Any
 
 from dagster._cli import main as dagster_command
+from dagster._cli import utils as dagster_commands
 from dagster._grpc import server
+
+from totes_dagster.env_file import ALREADY_READ
 
 
 class WarmApiServer(server.DagsterApiServer):
@@ -33,6 +40,8 @@ class WarmApiServer(server.DagsterApiServer):
 def main() -> None:
     """Do what `dagster` does, or `python -m dagster`; a code server that it starts is a warm one."""
     server.DagsterApiServer = WarmApiServer  # type: ignore[misc, assignment]  # the command looks it up there
+    if os.environ.get(ALREADY_READ):
+        dagster_commands.get_env_var_dict = lambda base_dir: {}  # type: ignore[attr-defined]  # noqa: ARG005 - they look it up there
     if sys.argv[1:3] == ["-m", "dagster"]:
         del sys.argv[1:3]
     if sys.argv[1:2] == ["code-server"]:

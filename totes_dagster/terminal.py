@@ -58,6 +58,19 @@ def shown_progress(totals: dict[str, int] | None = None) -> Iterator[Progress]:
         yield moved
 
 
+@contextmanager
+def waiting_for(what: str) -> Iterator[None]:
+    """Say what the block waits for, and on a terminal for how long it has."""
+    if not console.is_terminal:
+        console.print(f"{what} …", soft_wrap=True)
+        yield
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description} …", markup=False), TimeElapsedColumn())
+    with Bars(*columns, console=console, transient=True) as bars:
+        bars.add_task(what, total=None)
+        yield
+
+
 def summary(refreshed: Refreshed) -> str:
     """What a refresh did, in one line."""
     loaded = refreshed.loaded

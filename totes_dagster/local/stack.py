@@ -60,6 +60,21 @@ class LocalStack:
             raise NothingHereError
         return self
 
+    def stop(self) -> bool:
+        """Stop using the server, and wait until it has stopped; return False, at once, where others use it too."""
+        import fcntl  # noqa: PLC0415 - on Unix only, like the server
+
+        self.server.release()
+        lease, server_lock = (self.server.directory / name for name in ("lease", "server.lock"))
+        if not server_lock.exists():
+            return True
+        # The guardian takes the lease alone to stop the server; every user shares it.
+        if not _is_free(lease, fcntl.LOCK_EX) and _is_free(lease, fcntl.LOCK_SH):
+            return False
+        with server_lock.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # held by every process of the server, and by its guardian
+        return True
+
     def seed(
         self,
         orders: int = DEFAULT_ORDERS,
@@ -93,6 +108,18 @@ class LocalStack:
     def lake_url(self, zone: str) -> str:
         """URL of a zone of the lake: `ingestion` or `processed`."""
         return (self.home / "lake" / zone).as_uri()
+
+
+def _is_free(path: Path, operation: int) -> bool:
+    """Whether a file can be locked now; the lock is dropped again."""
+    import fcntl  # noqa: PLC0415
+
+    with path.open() as file:
+        try:
+            fcntl.flock(file, operation | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def stack_home() -> Path:
