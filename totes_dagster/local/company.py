@@ -1,5 +1,9 @@
 """What the simulated company looks like after a year of trading, as Arrow tables of any size.
 
+It has traded as the real one does: on weekdays from eight to seven, UTC. In the morning, the payments that are due on
+the day are marked as paid, all with one stamp; nobody comes back to those that are due on a weekend, or were created on
+the very day. Nothing else ever moves `last_updated`.
+
 Everything follows from the number of orders, a seed and the moment at which the history ends. Nothing here reads or
 writes a database: `seeding` does.
 """
@@ -7,7 +11,7 @@ writes a database: `seeding` does.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -21,22 +25,23 @@ from totes_dagster.schema.arrow import arrow_schema
 
 Integers = npt.NDArray[np.int64]
 
-DEFAULT_UNTIL = datetime(2026, 10, 30, 18)  # noqa: DTZ001 - the source's stamps are UTC without a zone
-"""When the history of a seeded company ends, unless told otherwise: fixed, so that a seed fixes every row."""
-
 PURCHASES_PER_SALE = 0.44
 HISTORY = timedelta(days=365)
 SALES_RECEIPT, PURCHASE_PAYMENT = (
     1 + totesys.PAYMENT_TYPE_NAMES.index(name) for name in ("SALES_RECEIPT", "PURCHASE_PAYMENT")
 )
 """Keys of the two kinds of payment that orders bring about."""
+PAYMENT_RUN_AT = time(7, 55, 11)
+"""When the payments of a weekday are marked as paid."""
+LONGEST_DELIVERY, LONGEST_CREDIT = 7, 6
+"""Days after an order by which it is delivered, and paid, at the latest."""
 
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the source's stamps are UTC without a zone
 _CHUNK = 100_000  # orders, sales and purchases, held in memory at a time: some 40 MB
 _DAY = 24 * 60 * 60 * 1000  # like every stamp here, in milliseconds
-_OPENING, _CLOSING = 8 * 60 * 60 * 1000, 18 * 60 * 60 * 1000
-_SHARED_STAMPS = 0.1  # of the orders come in together with the one before
-_PAID = 0.9  # of the payments due are made on the day
-_EDITED = 0.02  # of the orders were changed after they came in
+_OPENING, _CLOSING = 8 * 60 * 60 * 1000, 19 * 60 * 60 * 1000
+_PAYMENT_RUN = ((PAYMENT_RUN_AT.hour * 60 + PAYMENT_RUN_AT.minute) * 60 + PAYMENT_RUN_AT.second) * 1000
+_FOUNDED_AT = 14 * 60 * 60 * 1000
 _CURRENCY_SHARES = (0.5, 0.2, 0.3)
 _BASE_ORDERS = 5_000  # a company of this size has the numbers of rows below; they grow with the square root of it
 
@@ -48,12 +53,12 @@ class Company:
     Args:
         orders: number of sales orders.
         seed: what all else follows from.
-        until: end of the history, UTC without a zone.
+        until: end of the history, UTC without a zone; to the millisecond.
     """
 
     orders: int
-    seed: int = 0
-    until: datetime = DEFAULT_UNTIL
+    seed: int
+    until: datetime
 
     @property
     def purchases(self) -> int:
@@ -68,13 +73,12 @@ class Company:
     def reference_tables(self) -> dict[str, pa.Table]:
         """The seven reference tables by name, with the declared columns and types."""
         rng = vocabulary.generator(self.seed, "reference")
-        founded = self.until - HISTORY - timedelta(days=1)
+        founded = _moment(self._founded)
         addresses, counterparties = self.size_of(30, 6), self.size_of(20, 4)
         designs, employees = self.size_of(250, 10), self.size_of(20, 8)
         # Half of the designs are there from the start; the others come, in the order of their keys, over the year.
-        design_days = sorted(max(0.0, rng.uniform(-HISTORY.days, HISTORY.days)) for _ in range(designs))
-        design_stamps = [_to_millisecond(founded + timedelta(days=days)) for days in design_days]
-        design_stamps[0] = founded  # so that the first order finds one
+        later = np.sort([rng.random() for _ in range(designs // 2)])
+        design_stamps = [founded] * (designs - len(later)) + list(map(_moment, self._opening_hours.moments(later)))
         employees_values = [vocabulary.staff(rng) for _ in range(employees)]
         # One name that breaks careless quoting is always there, however small the company.
         employees_values[0] |= {"first_name": "Niamh", "last_name": "O'Brien"}
@@ -111,25 +115,25 @@ class Company:
         is_sale = np.arange(rows) >= purchases_after - purchases_before
         rng.shuffle(is_sale)
         created = self._opening_hours.moments((start + np.sort(rng.random(rows)) * rows) / total)
-        shared = rng.random(rows) < _SHARED_STAMPS
-        shared[0] = False
-        created = created[np.maximum.accumulate(np.where(shared, 0, np.arange(rows)))]
+        created_day = created // _DAY
 
         price = np.where(is_sale, rng.integers(200, 401, rows), rng.integers(300, 100_000, rows))  # pence
         quantity = np.where(is_sale, rng.integers(1_000, 100_000, rows), rng.integers(1, 1_000, rows))
         counterparty = 1 + _skewed(rng, rows, self.reference_tables["counterparty"].num_rows)
         currency = 1 + rng.choice(len(_CURRENCY_SHARES), rows, p=_CURRENCY_SHARES)
-        delivery_day = created // _DAY + rng.integers(1, 15, rows)
-        payment_day = created // _DAY + rng.integers(0, 8, rows)
-        edited = created + np.where(rng.random(rows) < _EDITED, rng.integers(1, 2 * _DAY, rows), 0)
-        paid_at = np.maximum(payment_day * _DAY + rng.integers(_OPENING, _CLOSING, rows), created + 1)
-        paid = (rng.random(rows) < _PAID) & (paid_at <= self._end)
+        # Both ends of the range are half as likely as what is between them.
+        delivery_day = created_day + np.rint(rng.random(rows) * LONGEST_DELIVERY).astype(np.int64)
+        payment_day = created_day + np.rint(rng.random(rows) * LONGEST_CREDIT).astype(np.int64)
+        paid_at = payment_day * _DAY + _PAYMENT_RUN + payment_day * 389 % 1000  # one stamp for all of a day
+        is_working_day = np.is_busday(payment_day.astype("datetime64[D]"))
+        paid = is_working_day & (created < paid_at) & (paid_at <= self._end)
 
         deal = np.arange(start + 1, stop + 1)  # transaction and payment share their number
         sales_before = start - purchases_before
         order = np.where(is_sale, sales_before + np.cumsum(is_sale), purchases_before + np.cumsum(~is_sale))
-        stamps = {"created_at": created, "last_updated": np.minimum(edited, self._end)}
-        every = stamps | {
+        every = {
+            "created_at": created,
+            "last_updated": created,
             "staff_id": 1 + rng.integers(0, self.reference_tables["staff"].num_rows, rows),
             "counterparty_id": counterparty,
             "currency_id": currency,
@@ -211,6 +215,13 @@ class Company:
         return _OpeningHours(_milliseconds(self.until - HISTORY), self._end)
 
     @cached_property
+    def _founded(self) -> int:
+        """An afternoon before all trade."""
+        first = np.datetime64(self.until - HISTORY, "D")
+        day = np.busday_offset(first, -1, roll="forward").astype(np.int64)
+        return int(day) * _DAY + _FOUNDED_AT
+
+    @cached_property
     def _end(self) -> int:
         return _milliseconds(self.until)
 
@@ -233,7 +244,7 @@ class Company:
 
 
 class _OpeningHours:
-    """The company's time: weekdays from eight to six, one after the other, between two moments."""
+    """The company's time: weekdays from eight to seven, one after the other, between two moments."""
 
     def __init__(self, start: int, end: int) -> None:
         days = np.arange(start // _DAY, end // _DAY + 1)
@@ -272,8 +283,8 @@ def _reference_table(name: str, values: list[dict[str, Any]], founded: datetime)
 
 
 def _milliseconds(moment: datetime) -> int:
-    return (moment - datetime(1970, 1, 1)) // timedelta(milliseconds=1)  # noqa: DTZ001 - see DEFAULT_UNTIL
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
-def _to_millisecond(moment: datetime) -> datetime:
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+def _moment(milliseconds: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=int(milliseconds))

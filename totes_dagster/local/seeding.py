@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import chain
 
 from adbc_driver_postgresql import dbapi
@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import AddConstraint, CreateTable, DropConstraint, ExecutableDDLElement
 
 from totes_dagster.errors import DatabaseError
-from totes_dagster.local.company import DEFAULT_UNTIL, Company
+from totes_dagster.local.company import Company
 from totes_dagster.schema import totesys
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves this one untyped
@@ -32,7 +32,8 @@ def seed(
     *,
     orders: int = 5000,
     seed: int = 0,
-    until: datetime = DEFAULT_UNTIL,
+    until: datetime | None = None,
+    enforced: bool = True,
     progress: Callable[[str, int], None] | None = None,
 ) -> dict[str, int]:
     """Create the totesys schema in an empty database and fill it with a company's year, in one transaction.
@@ -43,7 +44,8 @@ def seed(
         url: libpq URI of a database without totesys tables.
         orders: number of sales orders; all else grows with it.
         seed: what every random choice follows from.
-        until: end of the history, UTC without a zone.
+        until: end of the history, UTC without a zone; now, unless given.
+        enforced: whether the source is of the newer form, which enforces all references; see `schema/totesys.py`.
         progress: called with a table's name and the number of rows just added to it.
 
     Returns:
@@ -52,9 +54,9 @@ def seed(
     Raises:
         SeedingError: the database cannot be reached, or has tables of the same names.
     """
-    company = Company(orders, seed, until)
+    company = Company(orders, seed, until or datetime.now(UTC).replace(tzinfo=None))
     rows = Counter(dict.fromkeys(totesys.TABLES, 0))
-    with _empty_source(url) as cursor:
+    with _empty_source(url, enforced=enforced) as cursor:
         for name, table in chain.from_iterable(
             tables.items() for tables in chain([company.reference_tables], company.order_tables())
         ):
@@ -66,25 +68,29 @@ def seed(
     return dict(rows)
 
 
-def create_schema(url: str) -> None:
+def create_schema(url: str, *, enforced: bool = True) -> None:
     """Create the totesys schema, without rows, in an empty database.
+
+    Args:
+        url: libpq URI of a database without totesys tables.
+        enforced: whether the source is of the newer form, which enforces all references; see `schema/totesys.py`.
 
     Raises:
         SeedingError: the database cannot be reached, or has tables of the same names.
     """
-    with _empty_source(url):
+    with _empty_source(url, enforced=enforced):
         pass
 
 
 @contextmanager
-def _empty_source(url: str) -> Iterator[dbapi.Cursor]:
+def _empty_source(url: str, *, enforced: bool) -> Iterator[dbapi.Cursor]:
     """Tables to fill, which get their constraints afterwards: set by set is many times faster than row by row."""
     try:
         with dbapi.connect(url) as connection, connection.cursor() as cursor:
             for statement in _create_tables():
                 cursor.execute(str(statement.compile(dialect=_DIALECT)))
             yield cursor
-            for statement in _add_constraints():
+            for statement in _add_constraints(enforced=enforced):
                 cursor.execute(str(statement.compile(dialect=_DIALECT)))
             for name in totesys.TABLES:
                 cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(name)).as_string(None))
@@ -106,9 +112,11 @@ def _create_tables() -> Iterator[ExecutableDDLElement]:
         yield DropConstraint(constraint, isolate_from_table=False)
 
 
-def _add_constraints() -> Iterator[ExecutableDDLElement]:
-    # Not isolated from its table: that would leave the constraint out of every later CREATE TABLE of this process.
+def _add_constraints(*, enforced: bool) -> Iterator[ExecutableDDLElement]:
     for constraint in _deferred(UniqueConstraint, ForeignKeyConstraint):
+        if not enforced and isinstance(constraint, ForeignKeyConstraint) and totesys.is_newer(constraint):
+            continue
+        # Not isolated from its table: that would leave the constraint out of every later CREATE TABLE of this process.
         yield AddConstraint(constraint, isolate_from_table=False)
 
 

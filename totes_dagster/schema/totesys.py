@@ -2,12 +2,29 @@
 
 Everything about the source derives from here: what is ingested, how it is captured, the types and descriptions of the
 lake's ingestion zone, and the simulated company. Nothing here reads or writes a database.
+
+The source exists in two forms, and both are real. The newer one enforces every reference that is declared here. The
+older one lacks those that are declared with `newer=True`, so that an order's design, a payment's transaction and a
+transaction's order need not exist. Nothing may rely on these references.
 """
 
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Enum, ForeignKey, Integer, MetaData, Numeric, String, Table, Text, text
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Enum,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Integer,
+    MetaData,
+    Numeric,
+    String,
+    Table,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.types import TypeEngine
 
@@ -52,10 +69,17 @@ def _column(
     nullable: bool = False,
     unique: bool | None = None,
     references: str | None = None,
+    newer: bool = False,
     personal: bool = False,
 ) -> Column[Any]:
-    """A column; nullable also where the source had it only later than the first batch, which has no value for it."""
-    constraints = [ForeignKey(references, onupdate="CASCADE")] if references else []
+    """A column; nullable also where the source had it only later than the first batch, which has no value for it.
+
+    A reference with `newer` is one that the older form of the source does not enforce.
+    """
+    constraints = []
+    if references:
+        on_delete = "SET NULL" if nullable else None
+        constraints = [ForeignKey(references, onupdate="CASCADE", ondelete=on_delete, info={"newer": newer})]
     info = {"personal": personal}
     return Column(name, type_, *constraints, nullable=nullable, unique=unique, comment=description, info=info)
 
@@ -169,7 +193,13 @@ sales_order = _table(
     "Orders that customers placed. One row per sales order.",
     _key("sales_order_id", "Number of the sales order."),
     *_stamps(),
-    _column("design_id", Integer(), "Design ordered. The source does not enforce this reference."),
+    _column(
+        "design_id",
+        Integer(),
+        "Design ordered. The older form of the source does not enforce this reference.",
+        references="design.design_id",
+        newer=True,
+    ),
     _column("staff_id", Integer(), "Member of staff who made the sale.", references="staff.staff_id"),
     _column("counterparty_id", Integer(), "Customer.", references="counterparty.counterparty_id"),
     _column("units_sold", Integer(), "Number of bags ordered."),
@@ -200,11 +230,28 @@ purchase_order = _table(
 transaction = _table(
     "transaction",
     Capture.CHANGES,
-    "What ties a payment to its order. One row per transaction, with exactly one of the two order numbers.",
+    "What ties a payment to its order. One row per transaction, with one of the two order numbers, or with neither if "
+    "its order was deleted.",
     _key("transaction_id", "Number of the transaction."),
     _column("transaction_type", Enum(*TRANSACTION_TYPES, name="TransactionType"), "SALE or PURCHASE."),
-    _column("sales_order_id", Integer(), "The sales order, for a sale.", nullable=True, unique=True),
-    _column("purchase_order_id", Integer(), "The purchase order, for a purchase.", nullable=True, unique=True),
+    _column(
+        "sales_order_id",
+        Integer(),
+        "The sales order, for a sale.",
+        nullable=True,
+        unique=True,
+        references="sales_order.sales_order_id",
+        newer=True,
+    ),
+    _column(
+        "purchase_order_id",
+        Integer(),
+        "The purchase order, for a purchase.",
+        nullable=True,
+        unique=True,
+        references="purchase_order.purchase_order_id",
+        newer=True,
+    ),
     *_stamps(),
 )
 
@@ -215,7 +262,12 @@ payment = _table(
     _key("payment_id", "Number of the payment."),
     *_stamps(),
     _column(
-        "transaction_id", Integer(), "Transaction paid for. The source does not enforce this reference.", unique=True
+        "transaction_id",
+        Integer(),
+        "Transaction paid for. The older form of the source does not enforce this reference.",
+        unique=True,
+        references="transaction.transaction_id",
+        newer=True,
     ),
     _column("counterparty_id", Integer(), "Who pays or is paid.", references="counterparty.counterparty_id"),
     _column("payment_amount", _MONEY, "Amount, in the payment's currency."),
@@ -254,6 +306,11 @@ def capture_of(table: Table) -> Capture:
 def key_of(table: Table) -> str:
     """Name of the table's one primary key column."""
     return str(table.primary_key.columns[0].name)
+
+
+def is_newer(reference: ForeignKeyConstraint) -> bool:
+    """Whether a reference is one that only the newer form of the source enforces."""
+    return any(element.info["newer"] for element in reference.elements)
 
 
 def is_personal(column: Column[Any]) -> bool:

@@ -1,4 +1,4 @@
-"""A small simulated source, somebody to change it, and a folder for an embedded server."""
+"""A small simulated source in both of its forms, somebody to change it, and a folder for an embedded server."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +15,14 @@ from totes_dagster_tests.servers import server_folder
 def source(database: Database) -> str:
     url = database("totesys")
     seed(url, orders=60)
+    return url
+
+
+@pytest.fixture
+def older_source(database: Database) -> str:
+    """A source that does not enforce the references that only the newer form enforces."""
+    url = database("totesys")
+    seed(url, orders=60, enforced=False)
     return url
 
 

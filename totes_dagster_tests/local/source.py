@@ -13,7 +13,8 @@ Database = Callable[..., str]
 Rows = dict[str, dict[int, dict[str, Any]]]
 
 EVENT_TABLES = {"sales_order", "purchase_order", "transaction", "payment"}
-ORDER_COLUMNS = {"units_sold", "item_quantity", "agreed_delivery_date", "agreed_delivery_location_id"}
+EDITED_COLUMNS = {"staff_id", "design_id", "item_code", "agreed_delivery_date", "agreed_delivery_location_id"}
+"""Columns of orders that the real company was seen to change."""
 
 RULES = {
     "sales order with transaction and payment": """
@@ -26,25 +27,47 @@ RULES = {
         USING (purchase_order_id) WHERE payment_id IS NULL OR transaction_type <> 'PURCHASE' OR payment_type_id <> 3
         OR p.payment_amount <> o.item_quantity * o.item_unit_price OR p.currency_id <> o.currency_id
         OR p.counterparty_id <> o.counterparty_id""",
-    "transaction with exactly one order": """
+    "transaction with at most one order, which is there": """
         SELECT transaction_id FROM transaction t LEFT JOIN sales_order s USING (sales_order_id)
         LEFT JOIN purchase_order p USING (purchase_order_id)
-        WHERE num_nonnulls(t.sales_order_id, t.purchase_order_id) <> 1
-        OR num_nonnulls(s.created_at, p.created_at) <> 1""",
+        WHERE num_nonnulls(t.sales_order_id, t.purchase_order_id) > 1
+        OR num_nonnulls(s.created_at, p.created_at) <> num_nonnulls(t.sales_order_id, t.purchase_order_id)""",
     "dates": """
         SELECT agreed_delivery_date FROM sales_order WHERE agreed_delivery_date !~ '^\\d{4}-\\d\\d-\\d\\d$'
         UNION ALL SELECT payment_date FROM payment WHERE payment_date !~ '^\\d{4}-\\d\\d-\\d\\d$'""",
     "stamps": "SELECT payment_id FROM payment WHERE last_updated < created_at",
 }
-RULES_OF_A_SEED = {
-    "design of a sales order is there by then": """
-        SELECT sales_order_id FROM sales_order o LEFT JOIN design d USING (design_id)
-        WHERE d.design_id IS NULL OR d.created_at > o.created_at""",
+RULES_OF_EVERY_DAY = {
+    "design of a sales order": """
+        SELECT sales_order_id FROM sales_order LEFT JOIN design d USING (design_id) WHERE d.design_id IS NULL""",
     "transaction of a payment": """
         SELECT payment_id FROM payment LEFT JOIN transaction t USING (transaction_id) WHERE t.transaction_id IS NULL""",
+    "transaction with an order": """
+        SELECT transaction_id FROM transaction WHERE num_nonnulls(sales_order_id, purchase_order_id) <> 1""",
+    "edits are silent": """
+        SELECT sales_order_id FROM sales_order WHERE last_updated <> created_at
+        UNION ALL SELECT purchase_order_id FROM purchase_order WHERE last_updated <> created_at
+        UNION ALL SELECT transaction_id FROM transaction WHERE last_updated <> created_at
+        UNION ALL SELECT design_id FROM design WHERE last_updated <> created_at
+        UNION ALL SELECT payment_id FROM payment WHERE last_updated <> created_at AND NOT paid""",
+}
+"""What holds after whatever the real company was seen to do."""
+RULES_OF_A_SEED = RULES_OF_EVERY_DAY | {
+    "payments of a day share one stamp": """
+        SELECT payment_date FROM payment WHERE paid GROUP BY payment_date
+        HAVING min(last_updated) <> max(last_updated)""",
+    "design is older than its orders": """
+        SELECT sales_order_id FROM sales_order o JOIN design d USING (design_id) WHERE d.created_at > o.created_at""",
     "opening hours": """
-        SELECT created_at FROM sales_order
-        WHERE extract(isodow FROM created_at) > 5 OR extract(hour FROM created_at) NOT BETWEEN 8 AND 17""",
+        SELECT created_at FROM (
+            SELECT created_at FROM sales_order UNION ALL SELECT created_at FROM purchase_order
+            UNION ALL SELECT created_at FROM transaction UNION ALL SELECT created_at FROM payment
+            UNION ALL SELECT created_at FROM design UNION ALL SELECT created_at FROM staff) every
+        WHERE extract(isodow FROM created_at) > 5 OR extract(hour FROM created_at) NOT BETWEEN 8 AND 18""",
+    "payments are paid in the morning of a weekday": """
+        SELECT payment_id FROM payment WHERE paid AND (
+            extract(isodow FROM last_updated) > 5 OR date_trunc('second', last_updated)::time <> '07:55:11'
+            OR last_updated::date::text <> payment_date)""",
 }
 CATALOGUE = {
     "columns": """

@@ -1,7 +1,9 @@
 """The company as it is made: from a seed, whole, and in the declared schema."""
 
+# ruff: noqa: DTZ001 - the source's stamps are UTC without a zone
+
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import psycopg
 import pytest
@@ -21,11 +23,14 @@ from totes_dagster_tests.local.source import (
     fetch,
 )
 
+UNTIL = datetime(2026, 10, 30, 18)  # a Friday
+DECLARED = "select conname from pg_constraint where contype = 'f' and connamespace = 'public'::regnamespace order by 1"
+
 
 def test_one_seed_makes_one_company_and_another_seed_another(database: Database) -> None:
     urls = [database("totesys") for _ in range(3)]
     for url, number in zip(urls, (7, 7, 8), strict=True):
-        seed(url, orders=300, seed=number)
+        seed(url, orders=300, seed=number, until=UNTIL)
     first, again, other = map(contents, urls)
     assert first == again
     assert all(first[name] != other[name] for name in (*EVENT_TABLES, "address", "counterparty", "design", "staff"))
@@ -37,7 +42,7 @@ def test_a_seeded_company_is_whole_also_where_chunks_of_its_history_meet(
     monkeypatch.setattr(company, "_CHUNK", 97)
     url = database("totesys")
     told: list[tuple[str, int]] = []
-    rows = seed(url, orders=500, progress=lambda table, count: told.append((table, count)))
+    rows = seed(url, orders=500, until=UNTIL, progress=lambda table, count: told.append((table, count)))
 
     assert {name: len(kept) for name, kept in contents(url).items()} == rows
     assert {name: sum(count for table, count in told if table == name) for name in rows} == rows
@@ -47,17 +52,62 @@ def test_a_seeded_company_is_whole_also_where_chunks_of_its_history_meet(
         assert sorted(kept) == list(range(1, len(kept) + 1))
         stamps = [kept[key]["created_at"] for key in sorted(kept)]
         assert stamps == sorted(stamps)
-        assert stamps[-1] <= company.DEFAULT_UNTIL
+        assert stamps[-1] <= UNTIL
         if name in EVENT_TABLES:
             assert stamps[-1] - stamps[0] > timedelta(days=350)
-            assert len(set(stamps)) < len(stamps)
-    paid = [payment["paid"] for payment in contents(url)["payment"].values()]
-    assert 0.7 < sum(paid) / len(paid) < 0.95
+
+
+UNTILS = {
+    "on a weekday before the payments": datetime(2026, 10, 30, 7, 55, 10),
+    "on a weekday after the payments": datetime(2026, 10, 30, 7, 55, 13),
+    "on a Sunday": datetime(2026, 11, 1, 23, 59, 59, 999_000),
+    "on a Monday at noon": datetime(2026, 11, 2, 12),
+}
+
+
+@pytest.mark.parametrize("until", UNTILS.values(), ids=UNTILS)
+def test_every_payment_that_was_due_on_a_weekday_is_paid_and_no_other(database: Database, until: datetime) -> None:
+    url = database("totesys")
+    seed(url, orders=2_000, until=until)
+    assert broken(url, RULES | RULES_OF_A_SEED) == {}
+    payments = list(contents(url)["payment"].values())
+    for payment in payments:
+        due = date.fromisoformat(payment["payment_date"])
+        is_weekday = due.weekday() < 5
+        is_over = datetime(due.year, due.month, due.day, 7, 55, 12) <= until
+        assert payment["paid"] == (is_weekday and is_over and payment["created_at"].date() < due), payment
+    assert 0.5 < sum(payment["paid"] for payment in payments) / len(payments) < 0.7
+    assert max(payment["last_updated"] for payment in payments) <= until
+
+
+def test_a_history_ends_now_unless_said_otherwise(database: Database) -> None:
+    url = database("totesys")
+    before = datetime.now(UTC).replace(tzinfo=None)
+    seed(url, orders=20_000)
+    stamps = [row["last_updated"] for table in contents(url).values() for row in table.values()]
+    assert max(stamps) <= datetime.now(UTC).replace(tzinfo=None)
+    # A quiet weekend, and the hours around it, are the longest time without an order.
+    assert before - max(stamps) < timedelta(days=3)
+
+
+@pytest.mark.parametrize("enforced", [True, False])
+def test_the_older_form_of_the_source_lacks_four_references(database: Database, enforced: bool) -> None:
+    url = database("totesys")
+    create_schema(url, enforced=enforced)
+    found = {name for (name,) in fetch(url, DECLARED)}
+    newer = {
+        "sales_order_design_id_fkey",
+        "transaction_sales_order_id_fkey",
+        "transaction_purchase_order_id_fkey",
+        "payment_transaction_id_fkey",
+    }
+    assert found & newer == (newer if enforced else set())
+    assert len(found - newer) == 13
 
 
 def test_a_seeded_company_has_the_values_that_break_careless_code(database: Database) -> None:
     url = database("totesys")
-    seed(url, orders=5000)
+    seed(url, orders=5000, until=UNTIL)
     rows = contents(url)
     assert {name: len(kept) for name, kept in rows.items() if name not in EVENT_TABLES} == {
         "address": 30,

@@ -21,10 +21,10 @@ department: department_id int*, department_name text, location text?, manager te
 design: design_id int*, created_at stamp, design_name text, file_location text, file_name text, last_updated stamp
 staff: staff_id int*, first_name text, last_name text, department_id int -> department.department_id, email_address text, {_STAMPS}
 payment_type: payment_type_id int*, payment_type_name "PaymentTypeName", {_STAMPS}
-sales_order: sales_order_id int*, {_STAMPS}, design_id int, {_PARTIES}, units_sold int, unit_price money, {_CURRENCY}, {_AGREED}
+sales_order: sales_order_id int*, {_STAMPS}, design_id int -> design.design_id, {_PARTIES}, units_sold int, unit_price money, {_CURRENCY}, {_AGREED}
 purchase_order: purchase_order_id int*, {_STAMPS}, {_PARTIES}, item_code text, item_quantity int, item_unit_price money, {_CURRENCY}, {_AGREED}
-transaction: transaction_id int*, transaction_type "TransactionType", sales_order_id int?, purchase_order_id int?, {_STAMPS}
-payment: payment_id int*, {_STAMPS}, transaction_id int, counterparty_id int -> counterparty.counterparty_id, payment_amount money, {_CURRENCY}, payment_type_id int -> payment_type.payment_type_id, paid bool, payment_date text, company_ac_number int, counterparty_ac_number int
+transaction: transaction_id int*, transaction_type "TransactionType", sales_order_id int? -> sales_order.sales_order_id, purchase_order_id int? -> purchase_order.purchase_order_id, {_STAMPS}
+payment: payment_id int*, {_STAMPS}, transaction_id int -> transaction.transaction_id, counterparty_id int -> counterparty.counterparty_id, payment_amount money, {_CURRENCY}, payment_type_id int -> payment_type.payment_type_id, paid bool, payment_date text, company_ac_number int, counterparty_ac_number int
 """  # noqa: E501 - one table, one line
 
 TABLES = list(totesys.TABLES.values())
@@ -32,6 +32,21 @@ TABLES = list(totesys.TABLES.values())
 
 def test_the_declaration_is_the_schema_of_the_owner() -> None:
     assert declared(totesys.metadata) == written(SCHEMA)
+
+
+def test_the_older_form_of_the_source_does_not_enforce_four_references() -> None:
+    newer = {
+        (table.name, reference.column_keys[0], reference.ondelete)
+        for table in TABLES
+        for reference in table.foreign_key_constraints
+        if totesys.is_newer(reference)
+    }
+    assert newer == {
+        ("sales_order", "design_id", None),
+        ("payment", "transaction_id", None),
+        ("transaction", "sales_order_id", "SET NULL"),
+        ("transaction", "purchase_order_id", "SET NULL"),
+    }
 
 
 def test_the_bookkeeping_of_the_sources_application_is_not_ours() -> None:
