@@ -33,6 +33,9 @@ class _Commands(click.Group):
 _orders_of_a_new_company = click.option(
     "--orders", default=5_000, type=click.IntRange(1), show_default=True, help="Sales orders of a new company."
 )
+_harsh = click.option(
+    "--harsh", is_flag=True, help="Make also such changes as are hard to capture: deletions, late commits, rollbacks."
+)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -54,9 +57,7 @@ def main(*, verbose: bool) -> None:
 
 
 @main.command(short_help="See the whole platform work, in a minute.")
-@click.option(
-    "--orders", default=5_000, type=click.IntRange(1), show_default=True, help="Sales orders of a new company."
-)
+@_orders_of_a_new_company
 def demo(*, orders: int) -> None:
     """Seed a company, refresh, change something, refresh, and show what became of it."""
     from totes_dagster.local.demo import show
@@ -65,22 +66,21 @@ def demo(*, orders: int) -> None:
 
 
 @main.command(short_help="Run Dagster's UI, with a company living on.")
-@click.option(
-    "--orders", default=5_000, type=click.IntRange(1), show_default=True, help="Sales orders of a new company."
-)
+@_orders_of_a_new_company
 @click.option(
     "--rate",
-    default=0.5,
+    default=0.1,
     type=click.FloatRange(0),
     show_default=True,
-    help="Changes per second; 0 for none.",
+    help="Changes per second, on average; 0 for none.",
 )
+@_harsh
 @click.option("--port", default=3000, type=click.IntRange(1, 65535), show_default=True, help="Port of Dagster's UI.")
-def dev(*, orders: int, rate: float, port: int) -> None:
+def dev(*, orders: int, rate: float, harsh: bool, port: int) -> None:
     """Run Dagster's UI and automation; on the embedded stack, with the simulator changing the source."""
     from totes_dagster.local.dev import run
 
-    run(orders=orders, rate=rate, port=port)
+    run(orders=orders, rate=rate, harsh=harsh, port=port)
 
 
 @main.command(short_help="Bring the warehouse up to date, once.")
@@ -135,22 +135,27 @@ def status() -> None:
 @click.option(
     "--orders", type=click.IntRange(1), help="Make a company with so many sales orders, in an empty database."
 )
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Then change it so many times per second.")
+@click.option(
+    "--rate", type=click.FloatRange(0, min_open=True), help="Then change it so many times per second, on average."
+)
+@_harsh
 @click.option("--seed", "random_seed", default=0, show_default=True, help="What every random choice follows from.")
 @click.option("--yes", is_flag=True, help="Do not ask before changing a source that is not the embedded one.")
-def simulate(*, orders: int | None, rate: float | None, random_seed: int, yes: bool) -> None:
+def simulate(*, orders: int | None, rate: float | None, harsh: bool, random_seed: int, yes: bool) -> None:
     """Seed a source, or change it until Ctrl-C: the one that TOTESYS_URL names, or the embedded one."""
     from totes_dagster.local.simulate import live, seed
     from totes_dagster.settings import is_configured
 
     if orders is None and rate is None:
         raise click.UsageError("Give --orders to seed a source, --rate to change one, or both.")
+    if harsh and rate is None:
+        raise click.UsageError("Give --rate with --harsh: it says how a source is changed.")
     if is_configured() and not yes:
         _ask_to_go_on("This writes made-up rows into the database that TOTESYS_URL names.")
     if orders is not None:
         seed(orders, random_seed)
     if rate is not None:
-        live(rate, random_seed)
+        live(rate, random_seed, harsh=harsh)
 
 
 @main.command(short_help="Measure how soon the warehouse shows a change.")

@@ -1,32 +1,32 @@
 """`totes dev`: Dagster's UI and daemon, and the simulator beside them, until Ctrl-C."""
 
 import fcntl
-import http.client
 import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from totes_dagster import settings
+from totes_dagster import env_file, settings
 from totes_dagster.errors import TotesError
-from totes_dagster.local.processes import die_with_parent
-from totes_dagster.local.simulator import Simulator
+from totes_dagster.local.processes import ProcessGroup
+from totes_dagster.local.simulator import Simulator, described
 from totes_dagster.local.stack import LocalStack, stack_home
-from totes_dagster.terminal import console, seed_with_progress, tell
+from totes_dagster.local.webserver import HOST, why_not_loaded
+from totes_dagster.terminal import console, seed_with_progress, tell, waiting_for
 
-_HOST = "127.0.0.1"
+if TYPE_CHECKING:
+    from dagster import DagsterInstance, DagsterRun
+
 _LOOK_EVERY = 0.2
-_PATIENCE = 120.0
-_SHUTDOWN_PATIENCE = 30.0
 
 _CODE_SERVER = Path(sysconfig.get_path("scripts"), "totes-code-server")
 
@@ -55,44 +55,66 @@ storage:
 
 
 class DevelopmentServerError(TotesError):
-    """Dagster did not start, or ended by itself."""
+    """Dagster did not start, could not load the platform, or ended by itself."""
 
 
-def run(*, orders: int, rate: float, port: int) -> None:
-    """Run until Ctrl-C or SIGTERM.
+def run(*, orders: int, rate: float, harsh: bool = False, port: int) -> None:
+    """Run until Ctrl-C or SIGTERM, and until all that was started has ended; a second one kills what is left.
 
     Args:
         orders: sales orders of the simulated company, if it is new.
-        rate: its changes per second; 0 for none.
+        rate: its changes per second, on average; 0 for none.
+        harsh: whether these are also of such kinds as are hard to capture.
         port: where the UI listens, on this machine only.
 
     Raises:
-        DevelopmentServerError: Dagster did not start, or ended by itself.
+        SettingsError: some settings are given, but not all.
+        DevelopmentServerError: Dagster did not start, could not load the platform, or ended by itself.
     """
     # Either way, everything that was started is stopped on the way out; also where a shell had SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    embedded = not settings.is_configured()
+    local = None if settings.is_configured() else LocalStack(stack_home())
     home = stack_home()
-    with ExitStack() as stack:
-        stack.enter_context(_alone(home, port))
-        if embedded:
-            with console.status("Starting PostgreSQL …"):
-                local = LocalStack(home).start()
-            seed_with_progress(local, orders)
+    with _alone(home, port):
+        dagster = _Dagster(home, port)
         try:
-            with console.status("Starting Dagster …"):
-                dagster = stack.enter_context(_dagster(home, port))
-            tell("Dagster's UI", f"  http://{_HOST}:{port}")
-            if embedded and rate > 0:
-                stack.enter_context(_simulator(local, rate))
-                console.print(f"The simulator changes totesys {rate:g} times per second.")
-            console.print("Press Ctrl-C to stop.")
-            status = dagster.wait()
-            raise DevelopmentServerError(f"Dagster ended by itself, with status {status}. See {_log(home)}.")
+            _live(dagster, local, orders=orders, rate=rate, harsh=harsh)
         except KeyboardInterrupt:
-            console.print("\nStopping …")
+            killed = dagster.processes.kill()
+            console.print("Killed what had not ended yet." if killed else "Left it at that.")
+            if local:
+                console.print("PostgreSQL stops by itself.")
+            sys.exit(130)
     console.print("Stopped.")
+
+
+def _live(dagster: "_Dagster", local: LocalStack | None, *, orders: int, rate: float, harsh: bool) -> None:
+    """Start all, and stop it all when interrupted, or when something fails; the next interrupt is the caller's."""
+    living = ExitStack()
+    try:
+        if local:
+            with console.status("Starting PostgreSQL …"):
+                local.start()
+            seed_with_progress(local, orders)
+        dagster.start()
+        tell("Dagster's UI", f"  http://{HOST}:{dagster.port}")
+        if local and rate > 0:
+            living.enter_context(_simulator(local, rate, harsh=harsh))
+            console.print(described(rate, harsh=harsh))
+        console.print("Press Ctrl-C to stop.")
+        status = dagster.processes.wait_for_program()
+        raise DevelopmentServerError(f"Dagster ended by itself, with status {status}. See {dagster.processes.log}.")
+    except KeyboardInterrupt:
+        console.print("\nStopping. Press Ctrl-C again to kill what has not ended yet.")
+    finally:
+        living.close()
+        dagster.stop()
+        if local:
+            with waiting_for("Waiting for PostgreSQL to stop"):
+                stopped = local.stop()
+            if not stopped:
+                console.print("PostgreSQL runs on, for another process that uses it.")
 
 
 @contextmanager
@@ -109,44 +131,77 @@ def _alone(home: Path, port: int) -> Iterator[None]:
         with socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                listener.bind((_HOST, port))
+                listener.bind((HOST, port))
             except OSError as error:
                 raise DevelopmentServerError(f"Port {port} is taken. Choose another with --port.") from error
         yield
 
 
-@contextmanager
-def _dagster(home: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """`dagster dev`, started and answering; stopped at the end of the block."""
-    dagster_home = home / "dagster"
-    dagster_home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    configure(dagster_home)
-    workspace = dagster_home / "workspace.yaml"
-    workspace.write_text(json.dumps(WORKSPACE))  # JSON is YAML
-    ui = {settings.UI_URL: f"http://{_HOST}:{port}"}
-    environment = {**ui, **os.environ, "DAGSTER_HOME": str(dagster_home), settings.HOME: str(home)}
-    _prepare_storage(dagster_home)
-    arguments = ["dev", "-w", str(workspace), "-h", _HOST, "-p", str(port)]
-    with _log(home).open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-m", "dagster", *arguments],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the other in order
-            preexec_fn=die_with_parent(signal.SIGINT),  # noqa: PLW1509 - it only makes a system call
-        )
-    try:
-        _wait_until_it_answers(process, port, _log(home))
-        yield process
-    finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(_SHUTDOWN_PATIENCE)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)  # with its webserver, daemon and code server
-            process.wait()
+class _Dagster:
+    """`dagster dev` with a home in the stack's folder: its processes, and what it says of itself.
+
+    Args:
+        home: the stack's folder.
+        port: where the UI listens.
+    """
+
+    def __init__(self, home: Path, port: int) -> None:
+        self.home = home
+        self.port = port
+        self.processes = ProcessGroup(home / "dagster.log")
+        self._is_ready = False
+
+    def start(self) -> None:
+        """Start it, and wait until it answers and has loaded the platform, however long that takes.
+
+        Raises:
+            DevelopmentServerError: it has ended, or could not load the platform.
+        """
+        records = self.home / "dagster"
+        records.mkdir(mode=0o700, parents=True, exist_ok=True)
+        given = os.environ.get("DAGSTER_HOME")
+        if given and Path(given).resolve() != records:
+            console.print(
+                f"DAGSTER_HOME={given} is left alone: `totes dev` keeps Dagster's records in {records}. "
+                "To use yours, run `dagster dev`.",
+                soft_wrap=True,
+            )
+        if self.processes.is_log_in_use():
+            with waiting_for("Waiting for the processes of an earlier `totes dev` to end"):
+                self.processes.wait()
+        configure(records)
+        _prepare_storage(records)
+        workspace = records / "workspace.yaml"
+        workspace.write_text(json.dumps(WORKSPACE))  # JSON is YAML
+        command = ["-m", "totes_dagster.code_server", "dev", "-w", str(workspace), "-h", HOST, "-p", str(self.port)]
+        environment = {
+            settings.UI_URL: f"http://{HOST}:{self.port}",
+            **os.environ,
+            "DAGSTER_HOME": str(records),
+            settings.HOME: str(self.home),
+            env_file.ALREADY_READ: "yes",
+        }
+        self.processes.start([sys.executable, *command], environment)
+        log = self.processes.log
+        with waiting_for(f"Waiting for Dagster to start and to load the platform; it writes to {log}"):
+            while (reason := why_not_loaded(self.port)) is None:
+                if self.processes.status is not None:
+                    raise DevelopmentServerError(f"Dagster did not start: {_last_line(log)} See {log}.")
+                time.sleep(_LOOK_EVERY)
+        if reason:
+            raise DevelopmentServerError(f"Dagster could not load the platform: {reason} See {log}.")
+        self._is_ready = True
+
+    def stop(self) -> None:
+        """Stop it, and wait until its last process has ended; runs in progress are finished first."""
+        if not self.processes.is_running():
+            return
+        in_order = self._is_ready and self.processes.status is None
+        runs = _runs_in_progress(self.home / "dagster") if in_order else []
+        # Before all of it has started, the rest would notice only after half a minute that the program has ended.
+        self.processes.interrupt(all_at_once=not in_order)
+        with waiting_for(f"Waiting for Dagster to end: {', '.join([*runs, 'the webserver, daemon and code server'])}"):
+            self.processes.wait()
 
 
 def configure(dagster_home: Path) -> None:
@@ -159,60 +214,49 @@ def configure(dagster_home: Path) -> None:
 def _prepare_storage(dagster_home: Path) -> None:
     """Create Dagster's storage before two processes do: both at once, on a new SQLite home, fail.
 
-    And mark runs as failed that are still in progress there. This home's lock is ours, so whoever was at work on them
-    is gone; nobody else would notice for an hour.
+    And mark runs as failed that are still in progress there: the processes of an earlier `totes dev` have ended, and
+    nobody else would notice for an hour.
     """
-    from dagster import DagsterInstance, DagsterRunStatus, RunsFilter  # noqa: PLC0415 - slow to import
+    from dagster import DagsterInstance  # noqa: PLC0415 - slow to import
 
-    ended = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
-    in_progress = RunsFilter(statuses=[status for status in DagsterRunStatus if status not in ended])
     with DagsterInstance.from_config(str(dagster_home)) as instance:
         instance.get_daemon_statuses()
-        for run in instance.get_runs(in_progress):
+        for run in _unfinished_runs(instance):
             instance.report_run_failed(run, "Its process ended with the `totes dev` that started it.")
 
 
-def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    end = time.monotonic() + _PATIENCE
-    while not _answers(port):
-        if process.poll() is not None:
-            raise DevelopmentServerError(f"Dagster did not start: {_last_line(log)} See {log}.")
-        if time.monotonic() > end:
-            raise DevelopmentServerError(f"Dagster did not answer within {_PATIENCE:.0f} s. See {log}.")
-        time.sleep(_LOOK_EVERY)
+def _runs_in_progress(dagster_home: Path) -> list[str]:
+    """The runs in progress, each with its job and the beginning of its number, as Dagster's UI shows it."""
+    from dagster import DagsterInstance  # noqa: PLC0415
+
+    with DagsterInstance.from_config(str(dagster_home)) as instance:
+        return [f"the {run.job_name} in progress (run {run.run_id[:8]})" for run in _unfinished_runs(instance)]
 
 
-def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection(_HOST, port, timeout=1)
-    try:
-        connection.request("GET", "/server_info")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+def _unfinished_runs(instance: "DagsterInstance") -> Sequence["DagsterRun"]:
+    from dagster import DagsterRunStatus, RunsFilter  # noqa: PLC0415
+
+    ended = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
+    return instance.get_runs(RunsFilter(statuses=[status for status in DagsterRunStatus if status not in ended]))
 
 
 @contextmanager
-def _simulator(stack: LocalStack, rate: float) -> Iterator[None]:
+def _simulator(stack: LocalStack, rate: float, *, harsh: bool) -> Iterator[None]:
     """The company living on, in a thread."""
     stop = threading.Event()
 
     def live() -> None:
-        with Simulator(stack.database_url("totesys"), seed=time.time_ns()) as simulator:
+        with Simulator(stack.database_url("totesys"), seed=time.time_ns(), harsh=harsh) as simulator:
             simulator.run(rate, stop)
 
-    thread = threading.Thread(target=live, name="simulator")
+    # A daemon, for a second Ctrl-C is not to wait for what it waits for.
+    thread = threading.Thread(target=live, name="simulator", daemon=True)
     thread.start()
     try:
         yield
     finally:
         stop.set()
         thread.join()
-
-
-def _log(home: Path) -> Path:
-    return home / "dagster.log"
 
 
 def _last_line(log: Path) -> str:

@@ -11,20 +11,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from random import Random
 from typing import Any, TextIO, TypeVar
 
 import psycopg
 from psycopg import sql
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from totes_dagster.database_errors import named_error
 from totes_dagster.errors import TotesError
 from totes_dagster.local.mark import COLUMN, KEY, Mark, marking
+from totes_dagster.local.pauses import exponential_pauses
 from totes_dagster.local.runs import dagster_homes, with_run
 from totes_dagster.local.timings import Change, Reading, as_json, offset_of, summaries_of
 from totes_dagster.local.vocabulary import generator
 from totes_dagster.platform import Platform, platform_from_environment
+from totes_dagster.postgres.transactions import transaction
 from totes_dagster.schema.warehouse import dim_staff, load_history
 from totes_dagster.terminal import console, show_table
 
@@ -74,12 +74,6 @@ def run(*, changes: int, every: float, timeout: float, random_seed: int, json_fi
         sys.exit(130)
 
 
-def exponential_pauses(mean: float, rng: Random) -> Iterator[float]:
-    """Pauses without a rhythm, so that changes do not fall in step with Dagster's: any moment is as likely as any."""
-    while True:
-        yield rng.expovariate(1 / mean) if mean else 0.0
-
-
 def measure(
     platform: Platform,
     *,
@@ -105,7 +99,7 @@ def measure(
         DatabaseError: a database cannot be reached, refuses, or breaks off.
     """
     seen = []
-    with platform.warehouse.connect(autocommit=True) as connection, marking(platform.source) as mark:
+    with platform.warehouse.connect() as connection, marking(platform.source) as mark:
         view = View(connection, platform.schema, mark.row)
         _wait_until(view.is_loaded, timeout, f"The warehouse was still empty after {timeout:g} s.")
         for number in range(1, changes + 1):
@@ -124,7 +118,8 @@ def clock_offset(connection: psycopg.Connection) -> timedelta:
         ((said,),) = connection.execute("select clock_timestamp()").fetchall()
         return Reading(asked_at, said, _now())
 
-    return offset_of([read() for _ in range(_READINGS)])
+    with transaction(connection):
+        return offset_of([read() for _ in range(_READINGS)])
 
 
 class View:
@@ -153,14 +148,11 @@ class View:
         """The batch that a transaction loaded, with its `snapshot_at` and `loaded_at`."""
         # The transaction that writes a batch's rows also writes its row of the history.
         query = sql.SQL("select batch, snapshot_at, loaded_at from {} where xmin::text = %s order by batch desc")
-        return self._fetch(query.format(self._history), writer) or (None, None, None)
+        with transaction(self.connection):
+            return self._fetch(query.format(self._history), writer) or (None, None, None)
 
     def _fetch(self, query: sql.SQL | sql.Composed, *values: object) -> Any:
-        try:
-            return self.connection.execute(query, values).fetchone()
-        except psycopg.Error as error:
-            # Here, where it is known whose it is: the source's connection is open too.
-            raise named_error("warehouse", "looking at the warehouse", error) from error
+        return self.connection.execute(query, values).fetchone()
 
 
 def _change(number: int, mark: Mark, view: View, timeout: float) -> Change:

@@ -1,11 +1,12 @@
 """The simulator's hands: rows of the source read and written one by one, keys given out, rows left alone.
 
-What is written, and why, belongs to `orders` and `actions`.
+Nothing is left in a session: a pooler may lend the connection to somebody else after each transaction. What is written,
+and why, belongs to `orders` and to the modules of the actions.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
@@ -22,7 +23,8 @@ Connection = psycopg.Connection[Row]
 Ids = Mapping[str, tuple[int, ...]]
 """Keys by table."""
 
-_LOCK_TIMEOUT = "2s"  # the simulator leaves locked rows alone; this is for rows that somebody else holds
+# The simulator leaves rows alone that it has locked itself; this is for what somebody else holds.
+_SET_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
 ANY = SQL("true")
 """The condition that every row meets."""
 
@@ -37,10 +39,22 @@ class OpenTransaction:
     locked: Ids
 
 
-class Ledger:
-    """The source as the simulator sees it: a connection, the next free keys, and the transactions held open."""
+def utc_now() -> datetime:
+    """The present moment as the source keeps it: UTC without a zone, to the millisecond."""
+    moment = datetime.now(UTC).replace(tzinfo=None)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
-    def __init__(self, url: str, rng: Random) -> None:
+
+class Ledger:
+    """The source as the simulator sees it: a connection, the next free keys, and the transactions held open.
+
+    Attributes:
+        connection: in autocommit mode; everything but `transaction` works within one.
+        now: the clock of the company.
+    """
+
+    def __init__(self, url: str, rng: Random, clock: Callable[[], datetime] = utc_now) -> None:
+        self.now = clock
         self._url = url
         self._rng = rng
         self._next: dict[str, int] = dict.fromkeys(totesys.TABLES, 1)
@@ -50,8 +64,24 @@ class Ledger:
 
     def connect(self) -> Connection:
         """A further connection, in autocommit mode."""
-        connection = psycopg.connect(self._url, autocommit=True, row_factory=dict_row)
-        connection.execute("SELECT set_config('lock_timeout', %s, false)", [_LOCK_TIMEOUT])
+        return psycopg.connect(self._url, autocommit=True, prepare_threshold=None, row_factory=dict_row)
+
+    @contextmanager
+    def transaction(self) -> Iterator[psycopg.Transaction]:
+        """A transaction on the ledger's connection, committed at the end of the block, rolled back if it raises."""
+        with self.connection.transaction() as transaction:
+            self.connection.execute(_SET_LOCK_TIMEOUT)
+            yield transaction
+
+    def begin(self) -> Connection:
+        """A further connection, with a transaction that stays open."""
+        connection = self.connect()
+        connection.autocommit = False
+        try:
+            connection.execute(_SET_LOCK_TIMEOUT)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def reconnect(self) -> None:
@@ -65,10 +95,12 @@ class Ledger:
 
     def read_keys(self) -> None:
         """Move on past the keys in the database. Those given out already stay so: an open transaction may use them."""
-        for name, table in totesys.TABLES.items():
-            query = SQL("SELECT coalesce(max({}), 0) + 1 AS next FROM {}")
-            row = self.connection.execute(query.format(Identifier(totesys.key_of(table)), Identifier(name))).fetchone()
-            self._next[name] = max(self._next[name], row["next"] if row else 1)
+        with self.transaction():
+            for name, table in totesys.TABLES.items():
+                query = SQL("SELECT coalesce(max({}), 0) + 1 AS next FROM {}")
+                statement = query.format(Identifier(totesys.key_of(table)), Identifier(name))
+                row = self.connection.execute(statement).fetchone()
+                self._next[name] = max(self._next[name], row["next"] if row else 1)
 
     def new_key(self, table: str) -> int:
         """A key that no row has had, as from a sequence: a rolled-back transaction leaves a gap."""
@@ -87,8 +119,8 @@ class Ledger:
                 return rows[0]
         return None
 
-    def rows(self, table: str, limit: int, condition: Composable = ANY, values: Row | None = None) -> list[Row]:
-        """Up to `limit` committed rows by key, from the value `start` on, but for those that are locked."""
+    def rows(self, table: str, limit: int | None, condition: Composable = ANY, values: Row | None = None) -> list[Row]:
+        """Committed rows by key, from the value `start` on, but for those that are locked; at most `limit`, if any."""
         query = SQL(
             "SELECT * FROM {table} WHERE {key} >= %(start)s AND {key} <> ALL(%(locked)s) AND {condition} "
             "ORDER BY {key} LIMIT %(limit)s"
@@ -97,6 +129,16 @@ class Ledger:
         return self.connection.execute(
             query, {"start": 1, "locked": locked, "limit": limit} | (values or {})
         ).fetchall()
+
+    def delete_rule(self, table: str, column: str) -> str | None:
+        """What happens to a reference whose target is deleted, as `pg_constraint.confdeltype`; None if not enforced."""
+        query = """
+            SELECT confdeltype::text AS rule FROM pg_constraint
+            WHERE contype = 'f' AND conrelid = to_regclass(quote_ident(%(table)s)) AND conkey = ARRAY(
+                SELECT attnum FROM pg_attribute WHERE attrelid = conrelid AND attname = %(column)s)
+        """
+        row = self.connection.execute(query, {"table": table, "column": column}).fetchone()
+        return row["rule"] if row else None
 
     def forget(self, transaction: OpenTransaction) -> None:
         """Close an open transaction's connection; its rows are anybody's again."""
@@ -134,12 +176,6 @@ def update(connection: Connection, table: str, keys: int | list[int], changes: R
 def delete(connection: Connection, table: str, key: int) -> None:
     """Delete one row."""
     connection.execute(SQL("DELETE FROM {} WHERE {} = %s").format(Identifier(table), _key(table)), [key])
-
-
-def now() -> datetime:
-    """The stamp of this moment as the source keeps it: UTC without a zone, to the millisecond."""
-    moment = datetime.now(UTC).replace(tzinfo=None)
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _key(table: str) -> Identifier:

@@ -2,6 +2,8 @@
 
 A mark is added to the end of whatever the value is at that moment, and taken off in the same way: what others write
 into the row meanwhile stays, and a mark that a killed measurement left behind is replaced by the next one's.
+
+Nothing is left in a session: a pooler may lend the connection to somebody else after each transaction.
 """
 
 import secrets
@@ -14,7 +16,8 @@ import psycopg
 from psycopg import sql
 
 from totes_dagster.database import Database
-from totes_dagster.errors import TotesError
+from totes_dagster.errors import AccessDeniedError, ReadOnlyServerError, TotesError
+from totes_dagster.postgres.transactions import transaction
 from totes_dagster.schema.totesys import key_of, staff
 from totes_dagster.stages.retry import retried
 
@@ -23,7 +26,8 @@ TABLE, KEY, COLUMN = staff.name, key_of(staff), "last_name"
 
 _MARK = " [latency {}]"
 _ANY_MARK = r" \[latency [0-9a-f]{16}-[0-9]+\]$"
-_SET_LOCK_TIMEOUT = "set lock_timeout = '10s'"  # for whoever else has the row in hand
+_SET_LOCK_TIMEOUT = "set local lock_timeout = '10s'"  # somebody else may be changing the row
+_NO_LIMIT = "0"
 
 # Last, so that no mark is ever on top of another. `last_updated` stays as it is: it is not ours to move, and whoever
 # runs the platform need not rely on it.
@@ -75,13 +79,12 @@ class Mark:
         mark = _MARK.format(f"{self._series}-{number}")
         was_on, self.is_on = self.is_on, True
         try:
-            changed = self.connection.execute(_statement(self.row, mark)).rowcount
-        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as error:
+            changed = _change(self.connection, self.row, mark)
+        except (AccessDeniedError, ReadOnlyServerError) as error:
             self.is_on = was_on
             raise SourceNotWritableError(
-                f"A measurement marks a row of totesys, and may not: {error.diag.message_primary}. Set TOTESYS_URL to "
-                f"a user who may update {TABLE}, and to a server that is no standby, for as long as the measurement "
-                "takes."
+                f"A measurement marks a row of totesys, and may not. {error} It takes a user who may update {TABLE} for "
+                "as long as the measurement lasts."
             ) from error
         if not changed:
             raise SourceEmptyError(f"The row {KEY} {self.row} of totesys' {TABLE} was deleted meanwhile. Measure anew.")
@@ -98,17 +101,17 @@ def marking(source: Database) -> Iterator[Mark]:
         MarkLeftError: the mark could not be taken off.
         DatabaseError: the source cannot be reached, refuses, or breaks off.
     """
-    with source.connect(autocommit=True) as connection:
-        ((is_alone,),) = connection.execute(
-            "select pg_try_advisory_lock(hashtextextended('totes_dagster.latency', 0))"
+    # The lock lasts as long as a transaction that holds nothing else, neither an id nor a snapshot.
+    with source.connect() as guard, transaction(guard, idle=_NO_LIMIT), source.connect() as connection:
+        ((is_alone,),) = guard.execute(
+            "select pg_try_advisory_xact_lock(hashtextextended('totes_dagster.latency', 0))"
         ).fetchall()
         if not is_alone:
             raise MeasurementInProgressError("Somebody else is measuring on this totesys. Wait until they are done.")
         query = sql.SQL("select min({}) from {}").format(sql.Identifier(KEY), sql.Identifier(TABLE))
         ((row,),) = connection.execute(query).fetchall()
         if row is None:
-            raise SourceEmptyError(f"totesys has no {TABLE}, of whom a measurement marks one. Seed it first.")
-        connection.execute(_SET_LOCK_TIMEOUT)
+            raise SourceEmptyError(f"totesys has no {TABLE}, and a measurement marks one. Seed it first.")
         mark = Mark(connection, row)
         try:
             yield mark
@@ -121,9 +124,8 @@ def marking(source: Database) -> Iterator[Mark]:
 def _take_off(source: Database, row: int) -> None:
     def take_off() -> None:
         # On a connection of its own: the other one may be what broke off.
-        with source.connect(autocommit=True) as connection:
-            connection.execute(_SET_LOCK_TIMEOUT)
-            connection.execute(_statement(row, ""))
+        with source.connect() as connection:
+            _change(connection, row, "")
 
     try:
         retried("Taking the mark off", take_off)
@@ -134,8 +136,9 @@ def _take_off(source: Database, row: int) -> None:
         ) from error
 
 
-def _statement(row: int, mark: str) -> sql.Composed:
-    return _CHANGE.format(
+def _change(connection: psycopg.Connection, row: int, mark: str) -> int:
+    """Put a mark, which may be empty, in the place of any other; return how many rows there were, one or none."""
+    statement = _CHANGE.format(
         table=sql.Identifier(TABLE),
         column=sql.Identifier(COLUMN),
         any=sql.Literal(_ANY_MARK),
@@ -143,6 +146,9 @@ def _statement(row: int, mark: str) -> sql.Composed:
         key=sql.Identifier(KEY),
         row=sql.Literal(row),
     )
+    with transaction(connection):
+        connection.execute(_SET_LOCK_TIMEOUT)
+        return connection.execute(statement).rowcount
 
 
 @contextmanager

@@ -3,9 +3,8 @@
 The rule that everything here keeps: payment_amount = quantity times price, exactly.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from random import Random
 
@@ -13,12 +12,12 @@ from psycopg.sql import SQL, Composable, Identifier, Literal
 
 from totes_dagster.errors import TotesError
 from totes_dagster.local import vocabulary
-from totes_dagster.local.company import PURCHASE_PAYMENT, SALES_RECEIPT
-from totes_dagster.local.ledger import ANY, Connection, Ids, Ledger, Row, insert, now, update
+from totes_dagster.local.company import LONGEST_CREDIT, LONGEST_DELIVERY, PURCHASE_PAYMENT, SALES_RECEIPT
+from totes_dagster.local.ledger import ANY, Connection, Ids, Ledger, Row, insert, update
 
 
 class NothingToActOnError(TotesError):
-    """The source, as it is now, has nothing that an action could be done to."""
+    """The source, as it is now, has nothing that an action could be done to, or does not allow it."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +98,9 @@ class Deal:
         self.insert_order(connection)
         insert(connection, "payment", self.payment)
 
-    def stamped_now(self) -> "Deal":
+    def stamped(self, moment: datetime) -> "Deal":
         """The same with an order and a transaction of this moment."""
-        stamps = {"created_at": now(), "last_updated": now()}
+        stamps = {"created_at": moment, "last_updated": moment}
         return replace(self, order=self.order | stamps, transaction=self.transaction | stamps)
 
 
@@ -116,7 +115,7 @@ def draft(ledger: Ledger, rng: Random, kind: OrderKind, design_id: int | None = 
     """
     counterparty = pick(ledger, "counterparty")
     quantity, price = rng.randint(*kind.quantities), Decimal(rng.randint(*kind.pence)).scaleb(-2)
-    stamp, today = now(), now().date()
+    stamp = ledger.now()
     stamps: Row = {"created_at": stamp, "last_updated": stamp}
     order = {
         kind.key: ledger.new_key(kind.table),
@@ -126,8 +125,8 @@ def draft(ledger: Ledger, rng: Random, kind: OrderKind, design_id: int | None = 
         kind.quantity: quantity,
         kind.price: price,
         "currency_id": pick(ledger, "currency")["currency_id"],
-        "agreed_delivery_date": (today + timedelta(days=rng.randint(1, 14))).isoformat(),
-        "agreed_payment_date": (today + timedelta(days=rng.randint(0, 7))).isoformat(),
+        "agreed_delivery_date": _date_within(rng, stamp, LONGEST_DELIVERY),
+        "agreed_payment_date": _date_within(rng, stamp, LONGEST_CREDIT),
         "agreed_delivery_location_id": pick(ledger, "address")["address_id"],
     }
     if kind is SALE:
@@ -189,40 +188,80 @@ def pick_deal(ledger: Ledger, kind: OrderKind) -> Deal:
     return Deal(kind, order, transactions[0], payments[0])
 
 
-def draw_edit(ledger: Ledger, rng: Random, deal: Deal) -> tuple[str, Callable[[Connection, bool], None]]:
-    """A change of an existing order.
+@dataclass(frozen=True)
+class Edit:
+    """A change of an existing order, not yet written.
 
-    Returns:
-        What changes, in words, and the function that writes it on a connection; its second argument tells whether
-        `last_updated` moves with it, as it should, or not, as also happens.
+    Args:
+        deal: what is changed.
+        what: what changes, in words.
+        order: new values of the order.
+        payment: new values of the payment, if it changes too.
+    """
+
+    deal: Deal
+    what: str
+    order: Row
+    payment: Row = field(default_factory=dict)
+
+    def write(self, connection: Connection, stamp: datetime | None = None) -> None:
+        """Write the new values; with a stamp, `last_updated` moves to it, without one it stays as it was."""
+        stamps = {"last_updated": stamp} if stamp else {}
+        update(connection, self.deal.kind.table, self.deal.key, self.order | stamps)
+        if self.payment:
+            update(connection, "payment", self.deal.payment["payment_id"], self.payment | stamps)
+
+
+def draw_edit(ledger: Ledger, rng: Random, deal: Deal) -> Edit:
+    """An edit such as the real company makes: of one of the four values that it was ever seen to change.
+
+    Raises:
+        NothingToActOnError: there is no other value to change it to.
     """
     order, kind = deal.order, deal.kind
-    payment: Row = {}
+    product = "design" if kind is SALE else "item code"
+    what = rng.choice(("member of staff", product, "delivery date", "delivery location"))
     changes: Row
-    what = rng.choice(("quantity", "delivery date", "delivery location"))
-    if what == "quantity":
-        quantity = rng.randint(*kind.quantities)
-        quantity += quantity == order[kind.quantity]
-        changes = {kind.quantity: quantity}
-        payment = {"payment_amount": quantity * order[kind.price]}
-    elif what == "delivery date":
-        changes = {"agreed_delivery_date": another_date(rng, order["agreed_delivery_date"])}
-    else:
-        elsewhere = SQL("address_id <> {}").format(Literal(order["agreed_delivery_location_id"]))
-        changes = {"agreed_delivery_location_id": pick(ledger, "address", elsewhere)["address_id"]}
-
-    def write(connection: Connection, stamped: bool) -> None:  # noqa: FBT001 - one meaning, said above
-        stamp = {"last_updated": now()} if stamped else {}
-        update(connection, kind.table, deal.key, changes | stamp)
-        if payment:
-            update(connection, "payment", deal.payment["payment_id"], payment | stamp)
-
-    return f"another {what}", write
+    match what:
+        case "member of staff":
+            changes = {"staff_id": _another(ledger, "staff", order["staff_id"])}
+        case "design":
+            changes = {"design_id": _another(ledger, "design", order["design_id"])}
+        case "item code":
+            changes = {"item_code": vocabulary.text_code(rng, 7)}
+        case "delivery date":
+            changes = {"agreed_delivery_date": another_date(rng, ledger.now(), order["agreed_delivery_date"])}
+        case _:
+            changes = {"agreed_delivery_location_id": _another(ledger, "address", order["agreed_delivery_location_id"])}
+    return Edit(deal, f"another {what}", changes)
 
 
-def another_date(rng: Random, than: str) -> str:
-    """A date of the next two weeks, as text."""
-    today: date = now().date()
+def draw_new_quantity(rng: Random, deal: Deal) -> Edit:
+    """An edit that the real company was never seen to make, of the quantity, and so of the payment's amount."""
+    order, kind = deal.order, deal.kind
+    quantity = rng.randint(*kind.quantities)
+    quantity += quantity == order[kind.quantity]
+    return Edit(deal, "another quantity", {kind.quantity: quantity}, {"payment_amount": quantity * order[kind.price]})
+
+
+def draw_kind(rng: Random) -> OrderKind:
+    """Sale or purchase, in about their proportion."""
+    return rng.choices((SALE, PURCHASE), weights=(7, 3))[0]
+
+
+def another_date(rng: Random, moment: datetime, than: str) -> str:
+    """A date of the next two weeks, as text, that differs from a given one."""
+    today: date = moment.date()
     days = rng.randint(1, 14)
     drawn = (today + timedelta(days=days)).isoformat()
     return drawn if drawn != than else (today + timedelta(days=days + 1)).isoformat()
+
+
+def _another(ledger: Ledger, table: str, than: int) -> int:
+    key = f"{table}_id"
+    return int(pick(ledger, table, SQL("{} <> {}").format(Identifier(key), Literal(than)))[key])
+
+
+def _date_within(rng: Random, moment: datetime, days: int) -> str:
+    # Both ends of the range are half as likely as what is between them.
+    return (moment.date() + timedelta(days=round(rng.random() * days))).isoformat()

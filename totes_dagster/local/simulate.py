@@ -5,7 +5,7 @@ import threading
 
 from totes_dagster import settings
 from totes_dagster.local.seeding import seed as seed_source
-from totes_dagster.local.simulator import Simulator
+from totes_dagster.local.simulator import Simulator, described
 from totes_dagster.local.stack import LocalStack, stack_home
 from totes_dagster.platform import source_database
 from totes_dagster.terminal import console, seed_with_progress, shown_progress
@@ -21,10 +21,11 @@ def seed(orders: int, random_seed: int) -> None:
     console.print(f"Made a company of {sum(rows.values()):,} rows, {orders:,} of them sales orders.")
 
 
-def live(rate: float, random_seed: int) -> None:
+def live(rate: float, random_seed: int, *, harsh: bool) -> None:
     """Change the source at a rate until Ctrl-C, printing each change."""
     stop = threading.Event()
-    with Simulator(_url(), seed=random_seed) as simulator:
+    with Simulator(_url(), seed=random_seed, harsh=harsh) as simulator:
+        console.print(described(rate, harsh=harsh))
         try:
             simulator.run(rate, stop, console.print)
         except KeyboardInterrupt:

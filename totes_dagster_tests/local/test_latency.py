@@ -23,8 +23,9 @@ from totes_dagster import terminal
 from totes_dagster.database import Database
 from totes_dagster.errors import DatabaseUnavailableError
 from totes_dagster.local import latency
-from totes_dagster.local.latency import NotSeenError, View, clock_offset, exponential_pauses, measure, report, with_runs
+from totes_dagster.local.latency import NotSeenError, View, clock_offset, measure, report, with_runs
 from totes_dagster.local.mark import SourceNotWritableError, marking
+from totes_dagster.local.pauses import exponential_pauses
 from totes_dagster.local.runs import with_run
 from totes_dagster.local.timings import Change, steps_of
 from totes_dagster.platform import Platform

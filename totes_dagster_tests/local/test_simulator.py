@@ -1,16 +1,31 @@
 """The company's life: each action does what it says, and nothing else."""
 
+# ruff: noqa: DTZ001 - the source's stamps are UTC without a zone
+
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
 
 import psycopg
 import pytest
+from psycopg.rows import tuple_row
 
 from totes_dagster.errors import DatabaseError
 from totes_dagster.local.seeding import create_schema, seed
 from totes_dagster.local.simulator import Action, Event, NothingToActOnError, Simulator
-from totes_dagster_tests.local.source import ORDER_COLUMNS, RULES, Database, Rows, broken, contents, fetch
+from totes_dagster_tests.local.source import (
+    EDITED_COLUMNS,
+    RULES,
+    RULES_OF_EVERY_DAY,
+    Database,
+    Rows,
+    broken,
+    contents,
+    fetch,
+)
 
 THE_THREE = [{"sales_order", "transaction", "payment"}, {"purchase_order", "transaction", "payment"}]
 FIRST = {
@@ -19,6 +34,45 @@ FIRST = {
     Action.LATE_DESIGN: Action.ORDER_BEFORE_DESIGN,
     Action.LATE_ORDER: Action.PAYMENT_BEFORE_ORDER,
 }
+UNENFORCED = {Action.ORDER_BEFORE_DESIGN, Action.LATE_DESIGN, Action.PAYMENT_BEFORE_ORDER, Action.LATE_ORDER}
+"""Actions that only the older form of the source allows."""
+EVERYDAY = {
+    Action.NEW_SALES_ORDER,
+    Action.NEW_PURCHASE_ORDER,
+    Action.NEW_DESIGN,
+    Action.ORDER_EDITED_SILENTLY,
+    Action.DESIGN_EDITED_SILENTLY,
+    Action.PAYMENT_RUN,
+}
+FRIDAY = datetime(2026, 10, 30)
+FOUR_PAYMENTS_DUE = f"""
+    UPDATE payment SET paid = false, payment_date = '{FRIDAY:%Y-%m-%d}' WHERE payment_id < 5 RETURNING payment_id"""
+SUNDAY = datetime(2026, 11, 1)
+
+
+class Clock:
+    """A clock that a test sets; it goes on by a millisecond each time that somebody looks."""
+
+    def __init__(self, moment: datetime) -> None:
+        self.moment = moment
+
+    def __call__(self) -> datetime:
+        self.moment += timedelta(milliseconds=1)
+        return self.moment
+
+
+@contextmanager
+def company_at(database: Database, moment: datetime) -> Iterator[tuple[str, Simulator, Clock]]:
+    """A company whose history ends at a moment, and the simulator that goes on from there."""
+    url, clock = database("totesys"), Clock(moment)
+    seed(url, orders=2_000, until=moment)
+    with Simulator(url, seed=1, clock=clock) as simulator:
+        yield url, simulator, clock
+
+
+def due_on(url: str, day: datetime) -> set[int]:
+    payments = contents(url)["payment"].items()
+    return {key for key, row in payments if row["payment_date"] == day.date().isoformat() and not row["paid"]}
 
 
 class Difference:
@@ -49,17 +103,18 @@ class Difference:
         return (len(self.added), len(self.removed), len(self.changed)) == (added, removed, changed)
 
 
-def is_an_edit_of_an_order(it: Difference, *, stamped: bool) -> bool:
+def is_a_silent_edit_of_an_order(it: Difference) -> bool:
+    (columns,) = it.changed_columns.values()
+    return it.is_only(changed=1) and len(columns) == 1 and columns <= EDITED_COLUMNS
+
+
+def is_a_stamped_edit_of_an_order(it: Difference) -> bool:
     orders = {name: columns for name, columns in it.changed_columns.items() if name != "payment"}
     (columns,) = orders.values()
-    payment = it.changed_columns.get("payment", set())
-    return (
-        it.is_only(changed=len(it.changed))
-        and columns & ORDER_COLUMNS != set()
-        and ("last_updated" in columns) == stamped
-        and payment <= {"payment_amount", "last_updated"}
-        and (not payment or ("last_updated" in payment) == stamped)
-    )
+    if "payment" in it.changed_columns:
+        quantity = columns <= {"units_sold", "item_quantity", "last_updated"} and len(columns) == 2
+        return quantity and it.changed_columns["payment"] == {"payment_amount", "last_updated"}
+    return it.is_only(changed=1) and "last_updated" in columns and len(columns & EDITED_COLUMNS) == 1
 
 
 EFFECTS: dict[Action, Callable[[Difference], bool]] = {
@@ -68,18 +123,24 @@ EFFECTS: dict[Action, Callable[[Difference], bool]] = {
     Action.PAYMENT_PAID: lambda it: (
         it.is_only(changed=1) and it.changed_columns == {"payment": {"paid", "last_updated"}}
     ),
-    Action.ORDER_EDITED: lambda it: is_an_edit_of_an_order(it, stamped=True),
-    Action.ORDER_EDITED_SILENTLY: lambda it: is_an_edit_of_an_order(it, stamped=False),
-    Action.ORDER_EDITED_IN_SAVEPOINT: lambda it: is_an_edit_of_an_order(it, stamped=True),
+    Action.ORDER_EDITED: is_a_stamped_edit_of_an_order,
+    Action.ORDER_EDITED_SILENTLY: is_a_silent_edit_of_an_order,
+    Action.ORDER_EDITED_IN_SAVEPOINT: is_a_stamped_edit_of_an_order,
     Action.ORDERS_EDITED_TOGETHER: lambda it: (
         len(it.changed) >= 5 and all("last_updated" in columns for columns in it.changed.values())
     ),
     Action.DESIGN_EDITED_SILENTLY: lambda it: (
-        it.is_only(changed=1)
-        and "file_name" in it.changed_columns["design"] - {"last_updated"}
-        and "last_updated" not in it.changed_columns["design"]
+        it.is_only(changed=1) and it.changed_columns == {"design": {"file_location"}}
+    ),
+    Action.PAYMENT_RUN: lambda it: (
+        it.is_only(changed=len(it.changed)) and it.changed_columns == {"payment": {"paid", "last_updated"}}
     ),
     Action.ORDER_DELETED: lambda it: it.is_only(removed=3) and {name for name, _ in it.removed} in THE_THREE,
+    Action.ORDER_DELETED_ALONE: lambda it: (
+        it.is_only(removed=1, changed=1)
+        and {name: columns for (name, _), columns in it.changed.items()}
+        in ({"transaction": {"sales_order_id"}}, {"transaction": {"purchase_order_id"}})
+    ),
     Action.ORDER_RESTORED: lambda it: it.is_only(added=3) and it.added_tables in THE_THREE,
     Action.TRANSACTION_OPENED: lambda it: it.is_only(),
     Action.TRANSACTION_COMMITTED: lambda it: len(it.added) == 3 and len(it.changed) in {1, 2},
@@ -102,19 +163,24 @@ EFFECTS: dict[Action, Callable[[Difference], bool]] = {
 
 
 @pytest.mark.parametrize("action", list(Action))
-def test_every_action_does_what_it_says_and_nothing_else(source: str, simulator: Simulator, action: Action) -> None:
-    for _ in range(3):
-        if action in FIRST:
-            simulator.perform(FIRST[action])
-        before = contents(source)
-        event = simulator.perform(action)
-        difference = Difference(before, contents(source))
-        assert EFFECTS[action](difference), (event, vars(difference))
-        touched = {(table, key) for table, keys in event.ids.items() for key in keys}
-        assert difference.added | difference.removed | difference.changed.keys() <= touched
-        assert event.action is action
-        assert str(event)
-        assert "\n" not in str(event)
+def test_every_action_does_what_it_says_and_nothing_else(database: Database, action: Action) -> None:
+    url = database("totesys")
+    seed(url, orders=60, until=FRIDAY, enforced=action not in UNENFORCED)
+    with Simulator(url, seed=1, clock=Clock(FRIDAY)) as simulator:
+        for _ in range(3):
+            if action in FIRST:
+                simulator.perform(FIRST[action])
+            if action is Action.PAYMENT_RUN:
+                fetch(url, FOUR_PAYMENTS_DUE)
+            before = contents(url)
+            event = simulator.perform(action)
+            difference = Difference(before, contents(url))
+            assert EFFECTS[action](difference), (event, vars(difference))
+            touched = {(table, key) for table, keys in event.ids.items() for key in keys}
+            assert difference.added | difference.removed | difference.changed.keys() <= touched
+            assert event.action is action
+            assert str(event)
+            assert "\n" not in str(event)
 
 
 @pytest.mark.parametrize("action", list(FIRST))
@@ -125,6 +191,21 @@ def test_what_presupposes_another_action_refuses_without_it(source: str, simulat
     assert contents(source) == before
 
 
+@pytest.mark.parametrize("action", [Action.ORDER_BEFORE_DESIGN, Action.PAYMENT_BEFORE_ORDER])
+def test_what_an_enforced_reference_rules_out_is_left_out(source: str, simulator: Simulator, action: Action) -> None:
+    before = contents(source)
+    with pytest.raises(NothingToActOnError, match="The source enforces"):
+        simulator.perform(action)
+    assert contents(source) == before
+
+
+def test_an_order_is_deleted_alone_only_where_its_transaction_lets_it_go(older_source: str) -> None:
+    before = contents(older_source)
+    with Simulator(older_source) as simulator, pytest.raises(NothingToActOnError, match="does not set transaction"):
+        simulator.perform(Action.ORDER_DELETED_ALONE)
+    assert contents(older_source) == before
+
+
 def test_a_deleted_order_comes_back_as_it_was(source: str, simulator: Simulator) -> None:
     before = contents(source)
     deleted = simulator.perform(Action.ORDER_DELETED)
@@ -133,11 +214,11 @@ def test_a_deleted_order_comes_back_as_it_was(source: str, simulator: Simulator)
     assert contents(source) == before
 
 
-def test_a_transaction_committed_late_brings_older_stamps(source: str, simulator: Simulator) -> None:
-    opened = simulator.perform(Action.TRANSACTION_OPENED)
-    time.sleep(0.002)  # stamps are milliseconds
-    newer = simulator.perform(Action.NEW_SALES_ORDER)
-    committed = simulator.perform(Action.TRANSACTION_COMMITTED)
+def test_a_transaction_committed_late_brings_older_stamps(source: str) -> None:
+    with Simulator(source, seed=1, clock=Clock(FRIDAY)) as simulator:
+        opened = simulator.perform(Action.TRANSACTION_OPENED)
+        newer = simulator.perform(Action.NEW_SALES_ORDER)
+        committed = simulator.perform(Action.TRANSACTION_COMMITTED)
     assert committed.ids == opened.ids
     rows = contents(source)
     late = rows["payment"][max(committed.ids["payment"])]
@@ -183,23 +264,83 @@ def test_whoever_changes_a_table_gets_their_turn(source: str, simulator: Simulat
     thread.join()
 
 
-def test_the_company_is_whole_after_any_life(source: str) -> None:
-    with Simulator(source, seed=5) as simulator:
-        events = [simulator.step() for _ in range(200)]
-    assert broken(source, RULES) == {}
-    assert len({event.action for event in events}) > 12
+# Lives
+
+
+def test_an_everyday_life_is_what_the_real_company_was_seen_to_do(database: Database) -> None:
+    with company_at(database, FRIDAY) as (url, simulator, _):
+        events = [simulator.step() for _ in range(300)]
+        assert {event.action for event in events} == EVERYDAY
+        assert broken(url, RULES | RULES_OF_EVERY_DAY) == {}
+
+
+@pytest.mark.parametrize("enforced", [True, False])
+def test_the_company_is_whole_after_a_harsh_life(database: Database, enforced: bool) -> None:
+    url = database("totesys")
+    seed(url, orders=60, until=FRIDAY, enforced=enforced)
+    with Simulator(url, seed=5, harsh=True, clock=Clock(FRIDAY)) as simulator:
+        events = [simulator.step() for _ in range(400)]
+    assert broken(url, RULES) == {}
+    seen = {event.action for event in events}
+    assert len(seen) > 15
+    assert bool(seen & UNENFORCED) is not enforced
+    assert (Action.ORDER_DELETED_ALONE in seen) is enforced
     business = sum(event.action in {Action.NEW_SALES_ORDER, Action.NEW_PURCHASE_ORDER} for event in events)
-    assert business > 50
+    assert business > 100
 
 
-def test_a_life_repeats_itself_from_the_same_seed(database: Database) -> None:
+@pytest.mark.parametrize("harsh", [False, True])
+def test_a_life_repeats_itself_from_the_same_seed(database: Database, harsh: bool) -> None:
     lives: list[list[Event]] = []
     for number in (3, 3, 4):
         url = database("totesys")
-        seed(url, orders=60)
-        with Simulator(url, seed=number) as simulator:
+        seed(url, orders=60, until=FRIDAY)
+        with Simulator(url, seed=number, harsh=harsh, clock=Clock(FRIDAY)) as simulator:
             lives.append([simulator.step() for _ in range(100)])
     assert lives[0] == lives[1] != lives[2]
+
+
+# The morning's payments
+
+
+def test_the_first_thing_that_happens_in_the_morning_is_that_what_is_due_is_paid(database: Database) -> None:
+    with company_at(database, FRIDAY) as (url, simulator, clock):
+        due = due_on(url, FRIDAY)
+        assert len(due) > 3
+        clock.moment = FRIDAY + timedelta(hours=7, minutes=55, seconds=10)
+        early = [simulator.step() for _ in range(3)]
+        assert Action.PAYMENT_RUN not in {event.action for event in early}
+        clock.moment = FRIDAY + timedelta(hours=7, minutes=55, seconds=11)
+        event = simulator.step()
+        assert event.action is Action.PAYMENT_RUN
+        assert due <= set(event.ids["payment"])
+        assert due_on(url, FRIDAY) == set()
+        rows = contents(url)["payment"]
+        assert len({rows[key]["last_updated"] for key in event.ids["payment"]}) == 1
+        assert simulator.step().action is not Action.PAYMENT_RUN
+
+
+def test_a_simulator_that_starts_later_in_the_day_catches_up_with_the_morning(database: Database) -> None:
+    with company_at(database, FRIDAY) as (url, simulator, clock):
+        clock.moment = FRIDAY + timedelta(hours=15)
+        assert simulator.step().action is Action.PAYMENT_RUN
+        assert due_on(url, FRIDAY) == set()
+
+
+def test_where_the_morning_was_part_of_the_history_it_does_not_come_again(database: Database) -> None:
+    with company_at(database, FRIDAY + timedelta(hours=7, minutes=56)) as (_, simulator, _):
+        assert simulator.step().action is not Action.PAYMENT_RUN
+
+
+def test_at_midnight_on_a_sunday_there_is_something_to_see_too(database: Database) -> None:
+    with company_at(database, SUNDAY) as (url, simulator, _):
+        assert due_on(url, SUNDAY)
+        assert simulator.step().action is not Action.PAYMENT_RUN
+        assert {simulator.step().action for _ in range(300)} == EVERYDAY
+        assert broken(url, RULES | RULES_OF_EVERY_DAY) == {}
+
+
+# A source that is not as it should be
 
 
 def test_an_empty_source_is_said_to_be_empty(database: Database) -> None:
@@ -217,14 +358,55 @@ def test_a_source_that_is_not_there_or_not_seeded_is_named_without_its_password(
         Simulator(database("totesys"))
 
 
-def test_a_run_lives_at_its_pace_until_it_is_stopped(simulator: Simulator) -> None:
-    stop = threading.Event()
-    events: list[Event] = []
-    timer = threading.Timer(0.6, stop.set)
-    timer.start()
-    simulator.run(50, stop, events.append)
-    timer.join()
-    assert 10 <= len(events) <= 31
+class ImpatientEvent(threading.Event):
+    """An event that nobody waits for; how long they would have is kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout or 0)
+        return self.is_set()
+
+
+def test_a_run_pauses_at_random_and_keeps_its_rate_on_average(simulator: Simulator) -> None:
+    stop = ImpatientEvent()
+
+    def end_after(event: Event) -> None:
+        if len(stop.waits) == 300:
+            stop.set()
+
+    simulator.run(0.1, stop, end_after)
+    # Nobody has waited, so that each wait is the time from the first change to the next one.
+    pauses = [after - before for before, after in pairwise([0.0, *stop.waits])]
+    assert 8 < sum(pauses) / len(pauses) < 12
+    assert sum(pause < 3 for pause in pauses) > 30
+    assert sum(pause > 20 for pause in pauses) > 15
+
+
+def test_nothing_is_left_in_a_session_that_others_may_be_lent(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = database("totesys")
+    seed(url, orders=60, until=FRIDAY, enforced=False)
+    state = """SELECT current_setting('lock_timeout'), (SELECT count(*) FROM pg_prepared_statements),
+               (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())"""
+    left: list[object] = []
+    connect = psycopg.connect
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        connection = connect(*arguments, **options)
+        close = connection.close
+        connection.close = lambda: (left.append([*connection.cursor(row_factory=tuple_row).execute(state)]), close())
+        return connection
+
+    monkeypatch.setattr(psycopg, "connect", watched)
+    with Simulator(url, seed=5, harsh=True, clock=Clock(FRIDAY)) as simulator:
+        for _ in range(100):
+            simulator.step()
+    assert len(left) > 1
+    assert left == [[("0", 0, 0)]] * len(left)
 
 
 def test_a_run_survives_the_loss_of_its_connections(
