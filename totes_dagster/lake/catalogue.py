@@ -30,8 +30,12 @@ class SourceColumn(BaseModel):
 class SourceTable(BaseModel):
     """A table of the source: its columns in order, and those of its primary key.
 
-    `inherited` says whether its rows include those of tables that inherit from it, for which the key does not hold;
-    `readable`, whether the platform may read it.
+    Attributes:
+        namespace: the schema that it is in.
+        kind: what it is to PostgreSQL: `table`, `partitioned table`, `view` …
+        inherited: whether its rows include those of tables that inherit from it, for which the key does not hold.
+        definition: digest of all that decides, besides its rows, what a query of the table returns.
+        obstacle: why the platform cannot read it, or not all of its rows; empty where it can.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -39,13 +43,16 @@ class SourceTable(BaseModel):
     columns: tuple[SourceColumn, ...]
     key: tuple[str, ...] = ()
     inherited: bool = False
-    readable: bool = True
+    namespace: str = "public"
+    kind: str = "table"
+    definition: str = ""
+    obstacle: str = ""
 
     @property
     def digest(self) -> str:
-        """Tells this table from one with other columns or types; not from one with other constraints."""
+        """Tells this table from one of which the same rows look otherwise; not from one with other constraints."""
         columns = [(column.name, column.full_type, column.labels) for column in self.columns]
-        return hashlib.sha256(repr(columns).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr((columns, self.definition)).encode()).hexdigest()[:16]
 
     def column(self, name: str) -> SourceColumn | None:
         """A column by its name, if there is one."""

@@ -29,6 +29,9 @@ class Snapshot(_Record):
     `xmin` and `xmax` are 64-bit transaction ids: every transaction before `xmin` had ended when the snapshot was taken,
     none from `xmax` on had begun. The other fields tell one cluster's ids from another's; a copy of a cluster's files
     has them all, but for the moment at which its server was started.
+
+    `in_recovery` says whether the server is a standby. `wal_position` is a byte of the write-ahead log: of a primary, one
+    past all that the snapshot shows; of a standby, one up to which the snapshot shows everything.
     """
 
     taken_at: AwareDatetime
@@ -38,9 +41,28 @@ class Snapshot(_Record):
     timeline: int
     database_oid: int
     server_started_at: AwareDatetime | None = None
+    in_recovery: bool = False
+    wal_position: int | None = None
 
     def same_history(self, other: "Snapshot") -> bool:
-        """Whether both snapshots count transactions of one and the same history of one database."""
+        """Whether both snapshots certainly count transactions of one and the same history of one database.
+
+        A standby learns late which timeline it follows, so its word counts only while it is the same standby.
+        """
+        same_standby = self.in_recovery == other.in_recovery and self.server_started_at == other.server_started_at
+        return self._claims_history_of(other) and (same_standby or not (self.in_recovery or other.in_recovery))
+
+    def is_behind(self, other: "Snapshot") -> bool:
+        """Whether this is a standby's snapshot that may not show yet what the other one did."""
+        return (
+            self.in_recovery
+            and self._claims_history_of(other)
+            and self.wal_position is not None
+            and other.wal_position is not None
+            and self.wal_position < other.wal_position
+        )
+
+    def _claims_history_of(self, other: "Snapshot") -> bool:
         return (self.system_identifier, self.timeline, self.database_oid) == (
             other.system_identifier,
             other.timeline,
@@ -51,8 +73,8 @@ class Snapshot(_Record):
 class Census(_Record):
     """What one scan of a source table counted.
 
-    `table_oid` tells the table from another that takes its name; `columns`, a digest of its columns and their types,
-    from what it was before its definition changed. `keys` is the checksum of the primary keys, `versions` that of the
+    `table_oid` tells the table from another that takes its name; `columns`, a digest of its definition, from what it was
+    before that changed. `keys` is the checksum of the primary keys, `versions` that of the
     row versions (key and `xmin`): equal checksums with equal counts mean the same keys, the same versions.
     `keyed` says whether every row has a key of its own that the warehouse can hold.
     """

@@ -18,20 +18,22 @@ REPEATABLE_READ = "repeatable read"
 _SETTINGS = {
     # How long a statement or a transaction may live; first, for they hold from the next statement on.
     "statement_timeout": "0",
-    "idle_in_transaction_session_timeout": "{idle}",
+    "idle_in_transaction_session_timeout": "'{idle}'",
     "lock_timeout": "0",
     "exit_on_error": "off",
     # What a value looks like as text, and what a text means as a value.
-    "bytea_output": "hex",
+    "bytea_output": "'hex'",
     "datestyle": "ISO, YMD",
     "extra_float_digits": "1",
-    "intervalstyle": "postgres",
-    "lc_monetary": "C",
-    "timezone": "UTC",
-    "xmloption": "content",
+    "intervalstyle": "'postgres'",
+    "lc_monetary": "'C'",
+    "timezone": "'UTC'",
+    "xmloption": "'content'",
     # What a statement means.
     "array_nulls": "on",
     "quote_all_identifiers": "off",
+    # Ours first, and temporary tables last: a session that a pooler lends may have somebody else's.
+    "search_path": "pg_catalog, pg_temp",
     "row_security": "off",  # a query that would be shown only some of the rows fails
     "standard_conforming_strings": "on",
     "transform_null_equals": "off",
@@ -128,4 +130,4 @@ def _pins(version: int, idle: str) -> str:
     for since, newer in _SETTINGS_SINCE.items():
         if version >= since:
             settings |= newer
-    return "; ".join(f"set local {name} = '{value.format(idle=idle)}'" for name, value in settings.items())
+    return "; ".join(f"set local {name} to {value.format(idle=idle)}" for name, value in settings.items())

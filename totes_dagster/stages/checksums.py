@@ -13,6 +13,9 @@ from sqlalchemy import Boolean, Column, Date, Integer, Numeric, String, Table, T
 
 from totes_dagster.schema.totesys import TABLES, key_of
 from totes_dagster.schema.warehouse import current_view_of, is_fact, natural_key_of, remodelled_columns
+from totes_dagster.stages.capture import CHECKSUM_MODULUS
+from totes_dagster.stages.source import Leader
+from totes_dagster.stages.source_catalogue import qualified
 
 RANGE_BITS = 14
 """A range is the keys that are equal but for so many of their lowest bits."""
@@ -34,20 +37,20 @@ class HashedRows:
         connection: in a transaction that sees one state of the database.
         rows: what to select from.
         key: column that holds the key.
-        values: expressions of the row's values, in types that both sides have.
+        values: hashes of the row's values, in types that both sides have.
     """
 
     connection: psycopg.Connection
     rows: sql.Composable
     key: sql.Identifier
-    values: sql.Composable
+    values: list[sql.Composed]
 
     def range_checksums(self) -> dict[int, RangeChecksum]:
         """Every range that has rows, with its checksum: one pass over the table."""
         # Without "offset 0" the planner expects as many ranges as keys, and prepares to sort or spill them all.
         statement = sql.SQL(
             """
-            select range, count(*), bit_xor(hash)
+            select range, count(*), mod(sum(hash), {modulus})::bigint
             from (select {key} >> {bits} as range, {hash} as hash from {rows} where {key} between {lowest} and {highest}
                   offset 0) as hashed
             group by range
@@ -55,6 +58,7 @@ class HashedRows:
         ).format(
             key=self.key,
             bits=sql.Literal(RANGE_BITS),
+            modulus=sql.Literal(CHECKSUM_MODULUS),
             hash=self._hash,
             rows=self.rows,
             # What lies outside is set aside: the warehouse's keys are integers.
@@ -77,19 +81,19 @@ class HashedRows:
 
     @property
     def _hash(self) -> sql.Composed:
-        # A record's hash is a sum over its columns: hashed once more, differences of two rows cannot cancel out.
-        return sql.SQL("hashint8extended(hash_record_extended(row({}), 0), 0)").format(self.values)
+        # Hashed once more, for differences of two rows must not cancel out. (PostgreSQL 13 cannot hash a record.)
+        return sql.SQL("hashint8extended({}, 0)").format(sql.SQL(" # ").join(self.values))
 
 
-def source_rows(connection: psycopg.Connection, star: Table) -> HashedRows:
+def source_rows(leader: Leader, star: Table) -> HashedRows:
     """The rows of the source table that a star table has one row each for."""
     pairs = list(_pairs(star))
     source = pairs[0][1].table
     return HashedRows(
-        connection,
-        sql.Identifier(source.name),
+        leader.connection,
+        qualified(leader.catalogue, source.name),
         sql.Identifier(key_of(source)),
-        _comma(_compared(original.name, column, original) for column, original in pairs),
+        [_hash_of(number, original.name, column, original) for number, (column, original) in enumerate(pairs)],
     )
 
 
@@ -97,7 +101,7 @@ def warehouse_rows(connection: psycopg.Connection, schema: str, star: Table) -> 
     """The rows that the warehouse shows of a star table now.
 
     Args:
-        connection: with ISO dates, as the source writes them.
+        connection: in a transaction of `postgres.transactions`.
         schema: the warehouse's schema.
         star: a fact, or a dimension of an event table.
     """
@@ -105,7 +109,7 @@ def warehouse_rows(connection: psycopg.Connection, schema: str, star: Table) -> 
         connection,
         shown(schema, star),
         sql.Identifier(natural_key_of(star)),
-        _comma(_compared(column.name, column, original) for column, original in _pairs(star)),
+        [_hash_of(number, column.name, column, original) for number, (column, original) in enumerate(_pairs(star))],
     )
 
 
@@ -127,8 +131,25 @@ def _pairs(star: Table) -> Iterator[tuple[Column[Any], Column[Any]]]:
         yield column, TABLES[table].columns[name]
 
 
-def _compared(name: str, column: Column[Any], original: Column[Any]) -> sql.Composed:
-    return sql.SQL("{}::{}").format(sql.Identifier(name), sql.SQL(_common_type(column, original)))
+def _hash_of(number: int, name: str, column: Column[Any], original: Column[Any]) -> sql.Composed:
+    """A 64-bit hash of a value; its place in the row is the seed, so that values cannot change places."""
+    return sql.SQL("coalesce({}, {})").format(
+        sql.SQL(_HASHES[_common_type(column, original)]).format(sql.Identifier(name), sql.Literal(number)),
+        sql.Literal(number),
+    )
+
+
+_HASHES = {
+    "text": 'hashtextextended({}::text collate "C", {})',
+    # Days that never come have no distance to others.
+    "date": "hashint8extended(case when isfinite({0}::date) then {0}::date - date '2000-01-01' "
+    "when {0}::date > date '2000-01-01' then 2147483647 else -2147483648 end, {1})",
+    "time": "time_hash_extended({}::time, {})",
+    "bigint": "hashint8extended({}::bigint, {})",
+    "numeric": "hash_numeric_extended({}::numeric, {})",  # whatever the scale
+    "boolean": "hashint8extended({}::boolean::integer, {})",
+}
+"""Hashes by the type that a value is compared in; each of them exists in every supported version of PostgreSQL."""
 
 
 def _common_type(column: Column[Any], original: Column[Any]) -> str:
@@ -136,7 +157,7 @@ def _common_type(column: Column[Any], original: Column[Any]) -> str:
     match column.type, original.type:
         # A text need not be a date, but a date has a text.
         case (Date(), String()) | (String(), _):
-            return 'text collate "C"'
+            return "text"
         case Date(), _:
             return "date"
         case Time(), _:
@@ -144,12 +165,8 @@ def _common_type(column: Column[Any], original: Column[Any]) -> str:
         case Integer(), _:
             return "bigint"
         case Numeric(), _:
-            return "numeric"  # whose hash does not depend on the scale
+            return "numeric"
         case Boolean(), _:
             return "boolean"
         case other, _:
             raise TypeError(f"No common type is declared for {column} of type {other!r}: add one to _common_type.")
-
-
-def _comma(expressions: Iterator[sql.Composed]) -> sql.Composed:
-    return sql.SQL(", ").join(expressions)

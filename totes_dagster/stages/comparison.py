@@ -16,7 +16,6 @@ from psycopg import sql
 from psycopg.types.string import TextLoader
 from sqlalchemy import Table
 
-from totes_dagster.database import Database
 from totes_dagster.model import calendar
 from totes_dagster.model.frames import to_table
 from totes_dagster.schema.arrow import arrow_type
@@ -38,7 +37,7 @@ from totes_dagster.stages.fitting import UNFIT
 from totes_dagster.stages.follower import Follower, follower_of
 from totes_dagster.stages.progress import Progress, silent
 from totes_dagster.stages.remodel import REMODELS, driving_table, remodel_rows, star_schema
-from totes_dagster.stages.source import Leader
+from totes_dagster.stages.source import Leader, tables_read
 from totes_dagster.stages.versions import repeated_versions
 
 __all__ = ["TableDifferences", "compare"]
@@ -86,14 +85,13 @@ class _Sides:
 
 
 def compare(
-    leader: Leader, source: Database, warehouse: psycopg.Connection, schema: str, progress: Progress = silent
+    leader: Leader, warehouse: psycopg.Connection, schema: str, progress: Progress = silent
 ) -> dict[str, TableDifferences]:
     """Compare every star table with what the source says it must be.
 
     Args:
         leader: the source's snapshot. Where the warehouse does not show the source as it was then, what changed between
             is different.
-        source: totesys, to read from in that snapshot.
         warehouse: a connection in a repeatable-read transaction of `postgres.transactions`.
         schema: the warehouse's schema.
         progress: notified of rows as they are compared.
@@ -104,12 +102,11 @@ def compare(
 
     Raises:
         SourceSchemaError: the source's tables break the contract.
-        DatabaseError: the source cannot be reached, refuses, or breaks off.
-        psycopg.Error: a connection that was passed breaks off.
+        DatabaseError: a database cannot be reached, refuses, or breaks off.
     """
     see_that_it_holds(deviations_of(leader.catalogue))
     found: dict[str, TableDifferences] = {}
-    with follower_of(source, leader) as follower:
+    with follower_of(leader) as follower, follower.joined(tables_read(leader.catalogue)):
         sides = _Sides(leader, follower, warehouse, schema)
         for name, star in TABLES.items():
             found[name] = _differences(sides, star)
@@ -162,7 +159,7 @@ def _reference_differences(sides: _Sides, star: Table) -> TableDifferences:
 def _event_differences(sides: _Sides, star: Table) -> TableDifferences:
     """Compare a star table of an event table by checksums, and row by row where they differ."""
     findings = Findings(star)
-    ours = source_rows(sides.leader.connection, star)
+    ours = source_rows(sides.leader, star)
     theirs = warehouse_rows(sides.warehouse, sides.schema, star)
     source, warehouse = _at_once(ours, theirs)
     ranges = source.keys() | warehouse.keys()

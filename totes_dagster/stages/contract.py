@@ -10,15 +10,18 @@ from sqlalchemy import Boolean, Column, Integer, Numeric, String
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from totes_dagster.errors import SourceSchemaError
-from totes_dagster.lake.catalogue import Catalogue, SourceColumn
+from totes_dagster.lake.catalogue import Catalogue, SourceColumn, SourceTable
 from totes_dagster.schema.sql import sql_type
 from totes_dagster.schema.totesys import TABLES, key_of, metadata
 
 UNDECLARED = "undeclared"
 """Folder of the ingestion zone in which tables lie that nobody declared."""
 
-_TEXT = {"text", "character varying", "character"}
+_TEXT = {"text", "character varying", "character", "citext"}
 _INTEGERS = {"smallint", "integer", "bigint"}
+
+_NAMED = 5
+"""New tables that a message names."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +51,24 @@ def deviations_of(catalogue: Catalogue) -> list[Deviation]:
     """Every way in which the source is not as declared, in the declaration's order; new tables last.
 
     Integers of any width, numerics of any precision, texts of any kind and length, enums with other labels, and
-    timestamps of any precision are as good as declared: values that do not fit are set aside row by row. Constraints
-    that were dropped are reported, and so are new columns and tables, which the lake keeps.
+    timestamps of any precision are as good as declared: values that do not fit are set aside row by row. So are domains
+    over such types, and citext. Constraints that were dropped are reported, and so are new columns and tables, which the
+    lake keeps.
     """
+    if not catalogue.tables.keys() & TABLES.keys():
+        expected = f"its {len(TABLES)} tables"
+        return [Deviation("totesys", None, expected, "none of them; is this the right database?", breaks=True)]
     found: list[Deviation] = []
     for name, declared in TABLES.items():
         table = catalogue.tables.get(name)
         if table is None:
             found.append(Deviation(name, None, "a table", _instead(catalogue), breaks=True))
             continue
+        if not is_table(table):
+            found.append(Deviation(name, None, "a table", f"a {table.kind}", breaks=True))
+            continue
+        if table.obstacle:
+            found.append(Deviation(name, None, "all of its rows", f"that {table.obstacle}", breaks=True))
         for column in declared.columns:
             actual = table.column(column.name)
             if actual is None:
@@ -76,10 +88,20 @@ def deviations_of(catalogue: Catalogue) -> list[Deviation]:
             if column.name not in declared.columns
         ]
     for name in undeclared(catalogue, readable=None):
-        readable = catalogue.tables[name].readable
-        what = "a new table, kept in the lake" if readable else "a new table that the platform may not read"
+        obstacle = catalogue.tables[name].obstacle
+        what = f"a new table, set aside: {obstacle}" if obstacle else "a new table, kept in the lake"
         found.append(Deviation(name, None, "no such table", what, breaks=False))
     return found
+
+
+def set_aside(table: str, reason: str) -> Deviation:
+    """A table that nobody declared and that could not be captured this time."""
+    return Deviation(table, None, "no such table", f"a new table, set aside this time: {reason}", breaks=False)
+
+
+def is_table(table: SourceTable) -> bool:
+    """Whether this holds rows of its own, or its partitions do, in whose versions changes can be seen."""
+    return table.kind in {"table", "partitioned table"}
 
 
 def undeclared(catalogue: Catalogue, *, readable: bool | None = True) -> list[str]:
@@ -87,7 +109,7 @@ def undeclared(catalogue: Catalogue, *, readable: bool | None = True) -> list[st
     return [
         name
         for name, table in catalogue.tables.items()
-        if name not in metadata.tables and (readable is None or table.readable is readable)
+        if name not in metadata.tables and (readable is None or readable is not bool(table.obstacle))
     ]
 
 
@@ -122,11 +144,15 @@ def _holds(declared: Column[Any], found: SourceColumn) -> bool:
         case TIMESTAMP(timezone=False):
             return found.type == "timestamp without time zone"
         case String():  # also Text and Enum
-            return found.type in _TEXT or bool(found.labels)
+            # An extension's type comes with its schema.
+            return found.type.rpartition(".")[2] in _TEXT or bool(found.labels)
         case other:
             raise TypeError(f"The contract does not know {other!r} of {declared}: add it to _holds.")
 
 
 def _instead(catalogue: Catalogue) -> str:
     new = undeclared(catalogue, readable=None)
-    return f"no such table, but {', '.join(new)}, which is not declared" if new else "no such table"
+    if not new:
+        return "no such table"
+    more = f" and {len(new) - _NAMED:,} more" if len(new) > _NAMED else ""
+    return f"no such table, but {', '.join(new[:_NAMED])}{more}, which {'are' if len(new) > 1 else 'is'} not declared"

@@ -11,6 +11,8 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from totes_dagster.postgres.decoding import Decoder, utf8
+
 UNFIT = "unfit: values of this row that the types of their columns cannot hold"
 """Column of an ingested part: JSON object of columns whose value is not what they say, with the reason; or null.
 
@@ -36,7 +38,7 @@ def fitted(values: pa.Array, type_: pa.DataType) -> tuple[pa.Array, Misfits]:
     elif pa.types.is_date32(values.type):
         values, misfits = _without(values, pc.less(values.cast(pa.int32()), _FIRST_DATE), lambda _: "is infinite")
     elif pa.types.is_string(values.type):
-        values, misfits = _decoded(values)
+        values, misfits = _valid(values)
     else:
         misfits = {}
     # Arrow's cast of longer digits to decimals overflows, silently.
@@ -130,23 +132,33 @@ def _moment(number: int) -> str:
             return "is after the year 294246"
 
 
-def _decoded(values: pa.Array) -> tuple[pa.Array, Misfits]:
-    """Text that is UTF-8: a database of encoding SQL_ASCII can hold any bytes."""
+def decoded(values: pa.Array, decode: Decoder) -> tuple[pa.Array, Misfits]:
+    """Text of bytes in a server's own encoding; null where they cannot be decoded, and why."""
+    texts = values.view(pa.string())
+    if pc.all(pc.string_is_ascii(texts)).as_py() is not False:  # as it is in every encoding of a server
+        return texts, {}
+    encoded = values.dictionary_encode()
+    distinct = encoded.dictionary.to_pylist()
+    meant = decode(distinct)
+    misfits = {
+        row: f"is '{_escaped(distinct[index])}', which cannot be decoded"
+        for row, index in enumerate(encoded.indices.to_pylist())
+        if index is not None and meant[index] is None
+    }
+    return pa.array(meant, pa.string()).take(encoded.indices), misfits
+
+
+def _valid(values: pa.Array) -> tuple[pa.Array, Misfits]:
+    """Text that is UTF-8, as a server of that encoding should have no other."""
     try:
         values.validate(full=True)
     except pa.ArrowInvalid:
-        pass
-    else:
-        return values, {}
-    texts: list[str | None] = []
-    misfits: Misfits = {}
-    for row, value in enumerate(values.cast(pa.binary()).to_pylist()):
-        try:
-            texts.append(None if value is None else value.decode())
-        except UnicodeDecodeError:
-            texts.append(None)
-            misfits[row] = f"is '{value.decode(errors='backslashreplace')}', which is no UTF-8"
-    return pa.array(texts, pa.string()), misfits
+        return decoded(values.view(pa.binary()), utf8)
+    return values, {}
+
+
+def _escaped(value: bytes) -> str:
+    return value.decode("utf-8", errors="backslashreplace")
 
 
 def _cast(value: pa.Scalar, type_: pa.DataType) -> pa.Scalar | None:

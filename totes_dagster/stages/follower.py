@@ -1,26 +1,31 @@
 """The bulk connections that read the source's rows in a batch's snapshot, in exact types."""
 
+import logging
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pyarrow as pa
 from adbc_driver_manager import dbapi as adbc_errors
 from adbc_driver_postgresql import dbapi as adbc
 from psycopg import sql
-from psycopg.errors import UndefinedObject
+from psycopg.errors import InvalidParameterValue, UndefinedObject
 
-from totes_dagster.database import Database
-from totes_dagster.database_errors import named_error
-from totes_dagster.errors import DatabaseUnavailableError
+from totes_dagster.database_errors import named_error, sqlstate_of
+from totes_dagster.errors import DatabaseBusyError, DatabaseError, DatabaseUnavailableError, SeveralServersError
 from totes_dagster.lake.catalogue import SourceColumn, SourceTable
+from totes_dagster.postgres.decoding import Decoder, decoder_of, utf8
+from totes_dagster.postgres.transactions import REPEATABLE_READ, end_bulk_transaction, set_up_bulk_transaction
 from totes_dagster.schema.arrow import arrow_type
 from totes_dagster.schema.totesys import TABLES, key_of
 from totes_dagster.stages.capture import TableCapture
-from totes_dagster.stages.fitting import UNFIT, Misfits, fitted, unfit_column
-from totes_dagster.stages.source import Leader, tables_read
+from totes_dagster.stages.fitting import UNFIT, Misfits, decoded, fitted, unfit_column
+from totes_dagster.stages.source import IDENTITY, Leader, identity_of
+from totes_dagster.stages.source_catalogue import is_as_in_snapshot, qualified
 
-_ARRIVES_EXACTLY = {
+_TEXT = {"text", "character varying"}
+
+_ARRIVES_EXACTLY = _TEXT | {
     "bigint",
     "boolean",
     "date",
@@ -29,52 +34,82 @@ _ARRIVES_EXACTLY = {
     "numeric",
     "real",
     "smallint",
-    "text",
     "timestamp with time zone",
     "timestamp without time zone",
-    "character varying",
     "bytea",
 }
 """Types that ADBC delivers as they are. All others are read as text: enums, for one, would arrive as opaque bytes."""
 
+_LOST = {UndefinedObject.sqlstate, InvalidParameterValue.sqlstate}
+"""Codes for a snapshot that is not there: from PostgreSQL 18 on, and before."""
+
+_ENGLISH = ("C", "POSIX", "en")
+"""Beginnings of the values of `lc_messages` for which servers speak English."""
+
+logger = logging.getLogger(__name__)
+
 
 class Follower:
-    """A bulk connection that reads in the leader's snapshot."""
+    """A bulk connection that reads in the leader's snapshot, in one transaction after the other."""
 
     def __init__(self, connection: adbc.Connection, leader: Leader) -> None:
         self._connection = connection
-        names = sql.SQL(", ").join(map(sql.Identifier, tables_read(leader.catalogue)))
-        # Two statements: the driver prepares what it executes, and prepared statements come one at a time.
-        with connection.cursor() as cursor:
-            cursor.execute("set transaction isolation level repeatable read read only")
-            try:
-                cursor.execute(
-                    sql.SQL("set transaction snapshot {}").format(sql.Literal(leader.exported)).as_string(None)
-                )
-            except adbc_errors.Error as error:
-                if error.sqlstate != UndefinedObject.sqlstate:
-                    raise
-                raise DatabaseUnavailableError(
-                    "The snapshot of totesys was lost with the connection that held it. Refresh again."
-                ) from error
+        self._leader = leader
+        self._encoding = ""
+        self._speaks_english = True
+        self._decode: Decoder = utf8
+
+    def learn_encoding(self, stack: ExitStack) -> None:
+        """Find out how the server encodes text, and make ready to decode it; must be done before rows are read."""
+        with self.joined([]):
+            self._look_around()
+        if self._encoding not in {"UTF8", "SQL_ASCII"}:
+            self._decode = decoder_of(stack.enter_context(self._leader.source.connect()))
+
+    @contextmanager
+    def joined(self, tables: Collection[str]) -> Iterator[None]:
+        """A transaction in the leader's snapshot, in which these tables' definitions stay as they are.
+
+        Raises:
+            DatabaseUnavailableError: the snapshot is gone, with the leader's connection.
+            SeveralServersError: the connection is to another server than the leader's.
+            DatabaseBusyError: somebody waits to change a table's definition.
+        """
+        try:
+            self._join()
             # At once, or not at all: whoever waits to change a table waits for the leader, the leader for us, and we
             # would wait for them, which no server could see.
-            cursor.execute(sql.SQL("lock table {} in access share mode nowait").format(names).as_string(None))
-            cursor.execute("select current_setting('server_encoding')")
-            if cursor.fetchone() == ("SQL_ASCII",):
-                # Such a database holds any bytes. Its server would refuse to send what is no UTF-8; we look ourselves.
-                cursor.execute("set client_encoding to 'SQL_ASCII'")
+            if tables:
+                names = sql.SQL(", ").join(qualified(self._leader.catalogue, name) for name in tables)
+                self._fetch(sql.SQL("lock table {} in access share mode nowait").format(names))
+            yield
+        finally:
+            end_bulk_transaction(self._connection)
+
+    @contextmanager
+    def visiting(self, table: str) -> Iterator[None]:
+        """The same for a table that the leader has not locked.
+
+        Raises:
+            DatabaseBusyError: its definition is being changed, or was since the snapshot was taken.
+        """
+        with self.joined([table]):
+            if self._fetch(is_as_in_snapshot(self._leader.catalogue, table)) != (True,):
+                raise DatabaseBusyError(f"The table {table} was changed since the snapshot was taken.")
+            yield
 
     def rows(self, name: str, table: SourceTable, capture: TableCapture) -> Iterator[pa.RecordBatch]:
         """Stream what a batch takes from a table, in exact types: declared columns as declared, others as they come.
 
         The last column, `UNFIT`, tells in words of values that the type before them cannot hold (see `fitting.py`).
         """
-        columns = [_selected(column) for column in table.columns]
+        columns = [self._selected(column) for column in table.columns]
         if name in TABLES and not capture.unique_keys:
             # Nobody else sees to it that they are unique. Rows of a shared key are told apart by nothing.
             columns.append(sql.SQL("count(*) over (partition by {})").format(sql.Identifier(key_of(TABLES[name]))))
-        statement = sql.SQL("select {} from {}").format(sql.SQL(", ").join(columns), sql.Identifier(name))
+        statement = sql.SQL("select {} from {}").format(
+            sql.SQL(", ").join(columns), sql.Identifier(table.namespace, name)
+        )
         conditions = []
         if capture.horizon is not None:
             # age() knows about wraparound; ids of 32 bits are compared by their distance from now.
@@ -83,17 +118,51 @@ class Follower:
             conditions.append(_has_key(table, key_of(TABLES[name]), capture.keys))
         if conditions:
             statement += sql.SQL(" where ") + sql.SQL(" or ").join(conditions)
-        names = [column.name for column in table.columns]
         for chunk in self._stream(name, statement):
-            yield _exactly(name, names, chunk)
+            yield self._exactly(name, table.columns, chunk)
 
-    def keys(self, name: str) -> Iterator[pa.RecordBatch]:
+    def keys(self, name: str, table: SourceTable) -> Iterator[pa.RecordBatch]:
         """Stream all primary keys of a declared table that can be keys in the warehouse, in order."""
-        key = sql.Identifier(key_of(TABLES[name]))
         statement = sql.SQL(
             "select {0}::integer as {0} from {1} where {0} between -2147483648 and 2147483647 order by {0}"
-        ).format(key, sql.Identifier(name))
+        ).format(sql.Identifier(key_of(TABLES[name])), sql.Identifier(table.namespace, name))
         return self._stream(name, statement)
+
+    def _join(self) -> None:
+        leader = self._leader
+        try:
+            set_up_bulk_transaction(
+                self._connection, isolation=REPEATABLE_READ, read_only=True, snapshot=leader.exported
+            )
+        except adbc_errors.Error as error:
+            if sqlstate_of(error) not in _LOST:
+                raise named_error("totesys", "joining the snapshot of totesys", error) from error
+            end_bulk_transaction(self._connection)
+            set_up_bulk_transaction(self._connection, read_only=True)
+            self._look_around()  # perhaps it was never here
+            raise DatabaseUnavailableError(
+                "The snapshot of totesys was lost with the connection that held it. Refresh again."
+            ) from error
+
+    def _look_around(self) -> None:
+        """Learn what kind of server this is, which must be the leader's."""
+        *identity, self._encoding, messages = self._fetch(
+            f"select {IDENTITY}, current_setting('server_encoding'), current_setting('lc_messages')"
+        )
+        self._speaks_english = messages.startswith(_ENGLISH) or not messages
+        if tuple(identity) != identity_of(self._leader.snapshot):
+            raise SeveralServersError(
+                "TOTESYS_URL leads to several servers: two connections for one batch reached two of them, and no snapshot "
+                "spans both. Name one server, or let the proxy send all connections of a client to the same one."
+            )
+
+    def _fetch(self, statement: str | sql.Composable) -> tuple[Any, ...] | None:
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(statement if isinstance(statement, str) else statement.as_string(None))
+                return cursor.fetchone() if cursor.description else None
+        except adbc_errors.Error as error:
+            raise named_error("totesys", "a statement", error) from error
 
     def _stream(self, name: str, statement: sql.Composed) -> Iterator[pa.RecordBatch]:
         try:
@@ -101,14 +170,58 @@ class Follower:
                 cursor.execute(statement.as_string(None))
                 yield from cursor.fetch_record_batch()
         except (adbc_errors.Error, OSError) as error:  # the latter of a stream that breaks off between its rows
-            raise named_error("totesys", f"reading {name} from totesys", error) from error
+            named = named_error("totesys", f"reading {name} from totesys", error)
+            if type(named) is DatabaseError and isinstance(error, OSError) and not self._speaks_english:
+                # It comes without a code, in words that are not understood. It may pass.
+                raise DatabaseBusyError(str(named)) from error
+            raise named from error
+
+    def _selected(self, column: SourceColumn) -> sql.Composed:
+        name = sql.Identifier(column.name)
+        if self._is_encoded(column):
+            # Within one encoding nothing is converted, and so nothing can fail.
+            return sql.SQL("convert_to({0}::text, getdatabaseencoding()) as {0}").format(name)
+        return sql.SQL("{}" if column.type in _ARRIVES_EXACTLY else "{0}::text as {0}").format(name)
+
+    def _is_encoded(self, column: SourceColumn) -> bool:
+        """Whether a column's values arrive as bytes in the server's encoding."""
+        return self._encoding != "UTF8" and column.type not in _ARRIVES_EXACTLY - _TEXT
+
+    def _exactly(self, name: str, selected: tuple[SourceColumn, ...], chunk: pa.RecordBatch) -> pa.RecordBatch:
+        """A chunk's columns in exact types, and `UNFIT`; a column after them counts rows of the same key."""
+        declared: Mapping[str, Any] = dict(TABLES[name].columns) if name in TABLES else {}
+        columns: dict[str, pa.Array] = {}
+        misfits: dict[str, Misfits] = {}
+        for column, arrived in zip(selected, chunk.columns, strict=False):
+            # numeric arrives as an opaque string, which casts to decimal exactly.
+            values = arrived.storage if isinstance(arrived.type, pa.BaseExtensionType) else arrived
+            undecoded: Misfits = {}
+            if self._is_encoded(column):
+                values, undecoded = decoded(values, self._decode)
+            type_ = arrow_type(declared[column.name]) if column.name in declared else values.type
+            columns[column.name], unfit = fitted(values, type_)
+            misfits[column.name] = unfit | undecoded
+        for row, copies in enumerate(
+            chunk.column(len(selected)).to_pylist() if chunk.num_columns > len(selected) else ()
+        ):
+            if copies > 1:
+                misfits[key_of(TABLES[name])][row] = f"is the key of {copies} rows"
+        columns[UNFIT] = unfit_column(misfits, chunk.num_rows)
+        return pa.RecordBatch.from_pydict(columns)
 
 
 @contextmanager
-def follower_of(source: Database, leader: Leader) -> Iterator[Follower]:
-    """Open one more connection into the leader's snapshot."""
-    with source.connect_bulk() as connection:
-        yield Follower(connection, leader)
+def follower_of(leader: Leader) -> Iterator[Follower]:
+    """Open one more connection to the leader's server, to read in its snapshot.
+
+    Raises:
+        DatabaseError: it cannot be reached, or refuses.
+        SeveralServersError: another server was reached.
+    """
+    with ExitStack() as stack:
+        follower = Follower(stack.enter_context(leader.source.connect_bulk()), leader)
+        follower.learn_encoding(stack)
+        yield follower
 
 
 def _has_key(table: SourceTable, key: str, keys: Collection[int]) -> sql.Composed:
@@ -121,25 +234,3 @@ def _has_key(table: SourceTable, key: str, keys: Collection[int]) -> sql.Compose
         "{} = any ({}::bigint[])" if column and column.type == "bigint" else "{}::integer = any ({}::integer[])"
     )
     return sql.SQL(comparison).format(sql.Identifier(key), sql.Literal(list(keys)))
-
-
-def _selected(column: SourceColumn) -> sql.Composed:
-    name = sql.Identifier(column.name)
-    return sql.SQL("{}" if column.type in _ARRIVES_EXACTLY else "{0}::text as {0}").format(name)
-
-
-def _exactly(name: str, names: list[str], chunk: pa.RecordBatch) -> pa.RecordBatch:
-    """A chunk's columns of these names in exact types, and `UNFIT`; a column after them counts rows of the same key."""
-    declared: Mapping[str, Any] = dict(TABLES[name].columns) if name in TABLES else {}
-    columns: dict[str, pa.Array] = {}
-    misfits: dict[str, Misfits] = {}
-    for column, arrived in zip(names, chunk.columns, strict=False):
-        # numeric arrives as an opaque string, which casts to decimal exactly.
-        values = arrived.storage if isinstance(arrived.type, pa.BaseExtensionType) else arrived
-        type_ = arrow_type(declared[column]) if column in declared else values.type
-        columns[column], misfits[column] = fitted(values, type_)
-    for row, copies in enumerate(chunk.column(len(names)).to_pylist() if chunk.num_columns > len(names) else ()):
-        if copies > 1:
-            misfits[key_of(TABLES[name])][row] = f"is the key of {copies} rows"
-    columns[UNFIT] = unfit_column(misfits, chunk.num_rows)
-    return pa.RecordBatch.from_pydict(columns)

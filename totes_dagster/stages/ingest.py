@@ -4,7 +4,7 @@ import logging
 import uuid
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
 from urllib.parse import quote
@@ -12,21 +12,28 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from totes_dagster.database import Database
-from totes_dagster.errors import BatchConflictError, LakeError
+from totes_dagster.errors import BatchConflictError, DatabaseError, DatabaseUnavailableError, SourceBehindError
 from totes_dagster.lake.catalogue import register
 from totes_dagster.lake.log import BatchLog
-from totes_dagster.lake.manifest import Census, Manifest, Part, TableEntry
+from totes_dagster.lake.manifest import Census, Manifest, Snapshot, TableEntry
 from totes_dagster.lake.store import Lake
 from totes_dagster.schema.totesys import TABLES, Capture, capture_of
 from totes_dagster.stages.capture import TableCapture, capture_of_table, horizon_of, none_gone, was_restarted
-from totes_dagster.stages.contract import UNDECLARED, Deviation, deviations_of, has_unique_keys, see_that_it_holds
-from totes_dagster.stages.fitting import UNFIT
+from totes_dagster.stages.census import checksum_of_newest_keys
+from totes_dagster.stages.contract import (
+    UNDECLARED,
+    Deviation,
+    deviations_of,
+    has_unique_keys,
+    see_that_it_holds,
+    set_aside,
+    undeclared,
+)
 from totes_dagster.stages.follower import Follower, follower_of
+from totes_dagster.stages.parts import write_parts
 from totes_dagster.stages.progress import Progress, silent
-from totes_dagster.stages.source import Leader, censuses_of, checksum_of_newest_keys, snapshot_of
-
-ROWS_PER_PART = 2**18
-"""Bounds the memory of a part in every stage: some 30 MB of an event table."""
+from totes_dagster.stages.source import Leader, censuses_of, snapshot_of
+from totes_dagster.stages.undeclared import look_at_undeclared, why
 
 ATTEMPTS = 5
 """How often to start over when other ingests commit first."""
@@ -51,10 +58,11 @@ class Ingested:
 
 @dataclass(frozen=True)
 class _Work:
-    """What to capture of one table."""
+    """What to capture of one table, and what it counts."""
 
     table: str
     capture: TableCapture
+    census: Census
     live_keys: bool
 
 
@@ -77,7 +85,7 @@ def ingest(source: Database, lake: Lake, *, recapture: Collection[str] = (), pro
     for _ in range(ATTEMPTS):
         previous = newest_batch(log)
         with snapshot_of(source) as leader:
-            ingested = ingest_snapshot(source, leader, lake, previous, recapture=recapture, progress=progress)
+            ingested = ingest_snapshot(leader, lake, previous, recapture=recapture, progress=progress)
         if ingested is not None:
             return ingested
         # What the other ingest committed is not to be captured again: look at the source anew.
@@ -99,7 +107,6 @@ def newest_batch(log: BatchLog) -> Manifest | None:
 
 
 def ingest_snapshot(
-    source: Database,
     leader: Leader,
     lake: Lake,
     previous: Manifest | None,
@@ -111,7 +118,6 @@ def ingest_snapshot(
     """Commit what changed between the previous batch and a snapshot; None where another ingest committed first.
 
     Args:
-        source: totesys.
         leader: the snapshot.
         lake: the ingestion zone.
         previous: the newest batch, read before the snapshot was taken.
@@ -123,13 +129,22 @@ def ingest_snapshot(
         SourceSchemaError, DatabaseError, LakeError: see `ingest`.
     """
     deviations = contract_of(leader)
-    work, censuses = _work_of(leader, previous, recapture, repair or {})
-    if not work:
+    see_that_it_is_not_behind(previous, leader.snapshot)
+    work = _work_of(leader, previous, recapture, repair or {})
+    # A repair is of declared tables, in a snapshot whose other tables were captured already.
+    new, failed = ([], {}) if repair else _undeclared_work_of(leader, previous, recapture)
+    batch = previous.batch + 1 if previous else 1
+    captured: dict[str, TableEntry] = {}
+    if work or new:
+        contract = register(lake, leader.catalogue)
+        captured, failed_later = _capture(leader, lake, batch, work, new, progress)
+        failed |= failed_later
+    for name, reason in failed.items():
+        logger.warning("Nobody declared the table %s; it is set aside this time: %s", name, reason)
+        deviations.append(set_aside(name, reason))
+    if not captured:
         logger.info("Nothing changed in totesys since batch %d.", previous.batch if previous else 0)
         return Ingested(None, deviations)
-    contract = register(lake, leader.catalogue)
-    batch = previous.batch + 1 if previous else 1
-    captured = _capture(source, leader, lake, batch, censuses, work, progress)
     carried = dict(previous.tables) if previous else {}
     manifest = Manifest(batch=batch, contract=contract, snapshot=leader.snapshot, tables=carried | captured)
     if not BatchLog(lake).commit(manifest):
@@ -144,15 +159,17 @@ def _told(captured: Mapping[str, TableEntry]) -> str:
 
 
 def changed_tables(source: Database, lake: Lake) -> list[str]:
-    """The source tables that the next batch would hold, found by counting and without capturing anything.
+    """The declared tables that the next batch would hold, found by counting and without capturing anything.
 
     Raises:
         SourceSchemaError: the source's tables break the contract.
+        SourceBehindError: the source is a standby that is behind the newest batch.
     """
     previous = newest_batch(BatchLog(lake))
-    with snapshot_of(source) as leader:
+    with snapshot_of(source, undeclared=False) as leader:
         contract_of(leader)
-        return [item.table for item in _work_of(leader, previous, (), {})[0]]
+        see_that_it_is_not_behind(previous, leader.snapshot)
+        return [item.table for item in _work_of(leader, previous, (), {})]
 
 
 def contract_of(leader: Leader) -> list[Deviation]:
@@ -166,72 +183,129 @@ def contract_of(leader: Leader) -> list[Deviation]:
     return deviations
 
 
+def see_that_it_is_not_behind(previous: Manifest | None, snapshot: Snapshot) -> None:
+    """Refuse an older state than the newest batch's, as a standby may show it.
+
+    Raises:
+        SourceBehindError: that is what the snapshot shows.
+    """
+    if previous and snapshot.is_behind(previous.snapshot):
+        raise SourceBehindError(
+            f"The source is a standby that has not replayed yet all that batch {previous.batch} holds. It is refreshed "
+            "once it has."
+        )
+
+
 def _work_of(
     leader: Leader,
     previous: Manifest | None,
     recapture: Collection[str],
     repair: Mapping[str, Collection[int]],
-) -> tuple[list[_Work], dict[str, Census]]:
+) -> list[_Work]:
+    """What to capture of the declared tables."""
     horizon, why_all = horizon_of(previous, leader.snapshot)
     if previous and horizon is None:
         logger.warning("%s Capturing every table whole.", why_all)
-    censuses = censuses_of(leader)
     work = []
-    for name, now in censuses.items():
-        declared = TABLES.get(name)
+    for name, now in censuses_of(leader).items():
         entry = previous.tables.get(name) if previous else None
         item = capture_of_table(
-            # Nobody knows how large a new table may be.
-            Capture.CHANGES if declared is None else capture_of(declared),
+            capture_of(TABLES[name]),
             entry,
             now,
             horizon,
             recapture=name in recapture,
             restarted=previous is not None and was_restarted(previous.snapshot, leader.snapshot),
             repair=repair.get(name, ()),
-            unique_keys=declared is None or has_unique_keys(leader.catalogue, name),
+            unique_keys=has_unique_keys(leader.catalogue, name),
         )
         if item is None:
             continue
         live_keys = False
-        if item.content is Capture.CHANGES and entry is not None and declared is not None:
-            newest = checksum_of_newest_keys(leader, name, now.rows - entry.census.rows)
+        if item.content is Capture.CHANGES and entry is not None:
+            newest = checksum_of_newest_keys(leader.connection, leader.catalogue, name, now.rows - entry.census.rows)
             live_keys = name in repair or not none_gone(entry.census, now, newest)
-        work.append(_Work(name, item, live_keys))
-    return work, censuses
+        work.append(_Work(name, item, now, live_keys))
+    return work
+
+
+def _undeclared_work_of(
+    leader: Leader, previous: Manifest | None, recapture: Collection[str]
+) -> tuple[list[_Work], dict[str, str]]:
+    """What to capture of tables that nobody declared; and the reasons why others are set aside."""
+    horizon, _ = horizon_of(previous, leader.snapshot)
+    restarted = previous is not None and was_restarted(previous.snapshot, leader.snapshot)
+    counted, failed = look_at_undeclared(leader, undeclared(leader.catalogue))
+    work = []
+    for name, now in counted.items():
+        entry = previous.tables.get(name) if previous else None
+        # Nobody knows how large such a table may be.
+        item = capture_of_table(Capture.CHANGES, entry, now, horizon, recapture=name in recapture, restarted=restarted)
+        if item is not None:
+            work.append(_Work(name, item, now, live_keys=False))
+    return work, failed
 
 
 def _capture(
-    source: Database,
     leader: Leader,
     lake: Lake,
     batch: int,
-    censuses: Mapping[str, Census],
     work: Collection[_Work],
+    undeclared_work: Collection[_Work],
     progress: Progress,
-) -> dict[str, TableEntry]:
+) -> tuple[dict[str, TableEntry], dict[str, str]]:
+    """Write the parts of a batch; return what it holds, and why tables that nobody declared are not in it."""
     # The attempt's own name: parts of an attempt that died stay where they are, and nobody reads them.
     attempt = uuid.uuid4().hex[:12]
-    readers = min(_READERS, len(work))
+    readers = min(_READERS, len(work) + len(undeclared_work))
     idle: SimpleQueue[Follower] = SimpleQueue()
+    failed: dict[str, str] = {}
 
-    def capture(item: _Work) -> tuple[str, TableEntry]:
+    def capture(item: _Work, follower: Follower) -> TableEntry:
         name, folder = item.table, f"{_folder_of(item.table)}/batch={batch:010}"
-        follower = idle.get()
-        try:
-            rows = _counted(follower.rows(name, leader.catalogue.tables[name], item.capture), name, progress)
-            parts = _write_parts(lake, folder, attempt, rows)
-            keys = _write_parts(lake, f"live_keys/{folder}", attempt, follower.keys(name)) if item.live_keys else None
-        finally:
-            idle.put(follower)
-        content = item.capture.content
-        return name, TableEntry(batch=batch, content=content, census=censuses[name], parts=parts, live_keys=keys)
+        table = leader.catalogue.tables[name]
+        rows = _counted(follower.rows(name, table, item.capture), name, progress)
+        parts = write_parts(lake, folder, attempt, rows)
+        keys = write_parts(lake, f"live_keys/{folder}", attempt, follower.keys(name, table)) if item.live_keys else None
+        return TableEntry(batch=batch, content=item.capture.content, census=item.census, parts=parts, live_keys=keys)
 
-    with ExitStack() as stack, ThreadPoolExecutor(readers) as pool:
-        for follower in pool.map(lambda _: stack.enter_context(follower_of(source, leader)), range(readers)):
+    def capture_declared(item: _Work) -> tuple[str, TableEntry]:
+        with _taken_from(idle) as follower:
+            return item.table, capture(item, follower)
+
+    def capture_undeclared(item: _Work) -> Iterator[tuple[str, TableEntry]]:
+        captured = []
+        with _taken_from(idle) as follower:
+            try:
+                with follower.visiting(item.table):
+                    captured.append((item.table, capture(item, follower)))
+            except DatabaseUnavailableError:
+                raise
+            except DatabaseError as error:
+                failed[item.table] = why(error)
+        return iter(captured)
+
+    with ExitStack() as stack, ThreadPoolExecutor(max(readers, 1)) as pool:
+        followers = list(pool.map(lambda _: stack.enter_context(follower_of(leader)), range(readers)))
+        for follower in followers:
             idle.put(follower)
-        # The largest tables first, so that the readers end together.
-        return dict(pool.map(capture, sorted(work, key=lambda item: -censuses[item.table].rows)))
+        with ExitStack() as joined:
+            for follower in followers:
+                joined.enter_context(follower.joined([item.table for item in work]))
+            # The largest tables first, so that the readers end together.
+            captured = dict(pool.map(capture_declared, sorted(work, key=lambda item: -item.census.rows)))
+        for entries in pool.map(capture_undeclared, undeclared_work):
+            captured |= dict(entries)
+    return captured, failed
+
+
+@contextmanager
+def _taken_from(idle: "SimpleQueue[Follower]") -> Iterator[Follower]:
+    follower = idle.get()
+    try:
+        yield follower
+    finally:
+        idle.put(follower)
 
 
 def _folder_of(table: str) -> str:
@@ -243,39 +317,3 @@ def _counted(chunks: Iterator[pa.RecordBatch], table: str, progress: Progress) -
     for chunk in chunks:
         yield chunk
         progress("ingest", table, chunk.num_rows)
-
-
-def _write_parts(lake: Lake, folder: str, attempt: str, chunks: Iterator[pa.RecordBatch]) -> tuple[Part, ...]:
-    """Write a stream as parts of at most ROWS_PER_PART rows, holding one part in memory at a time."""
-    parts = []
-    for number, rows in enumerate(_tables(chunks)):
-        path = f"{folder}/part-{number:05}-{attempt}.parquet"
-        part = lake.create_part(path, rows)
-        if part is None:
-            raise LakeError(f"{path} exists already in {lake.url}, though its name was made up a moment ago.")
-        parts.append(part)
-    return tuple(parts)
-
-
-def _tables(chunks: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    waiting: list[pa.RecordBatch] = []
-    rows = 0
-    for chunk in chunks:
-        offset = 0
-        while offset < chunk.num_rows:
-            piece = chunk.slice(offset, ROWS_PER_PART - rows)
-            waiting.append(piece)
-            rows += piece.num_rows
-            offset += piece.num_rows
-            if rows == ROWS_PER_PART:
-                yield _part(waiting)
-                waiting, rows = [], 0
-    if rows:
-        yield _part(waiting)
-
-
-def _part(chunks: list[pa.RecordBatch]) -> pa.Table:
-    """Chunks as one table, without the column `UNFIT` where it says nothing."""
-    rows = pa.Table.from_batches(chunks)
-    says_nothing = UNFIT in rows.column_names and rows.column(UNFIT).null_count == rows.num_rows
-    return rows.drop_columns(UNFIT) if says_nothing else rows

@@ -85,8 +85,8 @@ def _reconcile(
     platform: Platform, leader: Leader, previous: Manifest | None, so_far: _SoFar, progress: Progress
 ) -> Reconciled | None:
     """Do all of it in one snapshot; None where another refresh came in between."""
-    source, lake = platform.source, platform.ingestion
-    ingested = ingest_snapshot(source, leader, lake, previous, progress=progress)
+    lake = platform.ingestion
+    ingested = ingest_snapshot(leader, lake, previous, progress=progress)
     if ingested is None:
         return None
     batch = ingested.batch or previous
@@ -102,7 +102,7 @@ def _reconcile(
             logger.info("%d rows of %s differ from the source; repairing them.", differences.count, star)
     so_far.found = so_far.found or found
     _mend(platform, found)
-    repaired = ingest_snapshot(source, leader, lake, batch, repair=repairs_of(found), progress=progress)
+    repaired = ingest_snapshot(leader, lake, batch, repair=repairs_of(found), progress=progress)
     if repaired is None:
         return None
     so_far.repair = repaired.batch or so_far.repair
@@ -151,4 +151,4 @@ def _compare(
         ((head,),) = connection.execute(sql.SQL("select coalesce(max(batch), 0) from {}").format(history)).fetchall()
         if head != (batch.batch if batch else 0):
             return None
-        return compare(leader, platform.source, connection, platform.schema, progress)
+        return compare(leader, connection, platform.schema, progress)

@@ -1,202 +1,181 @@
-"""Looking at the source: its snapshot, its catalogue, and its counts. Its rows are read in `follower.py`."""
+"""Looking at the source: one snapshot of it for all connections of a batch, and how far it has come.
+
+Its rows are read in `follower.py`, its catalogue in `source_catalogue.py`, and what they count to in `census.py`.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
+from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.errors import LockNotAvailable
 from psycopg.rows import dict_row
 
 from totes_dagster.database import Database
-from totes_dagster.errors import DatabaseBusyError
-from totes_dagster.lake.catalogue import Catalogue, SourceColumn, SourceTable
+from totes_dagster.errors import DatabaseBusyError, TableMissingError
+from totes_dagster.lake.catalogue import Catalogue
 from totes_dagster.lake.manifest import Census, Snapshot
-from totes_dagster.schema.totesys import TABLES, key_of, metadata
-from totes_dagster.stages.contract import has_unique_keys, undeclared
+from totes_dagster.postgres.transactions import REPEATABLE_READ, SNAPSHOT_LIMIT, transaction
+from totes_dagster.schema.totesys import TABLES
+from totes_dagster.stages.census import census_statement, censuses
+from totes_dagster.stages.contract import is_table
+from totes_dagster.stages.source_catalogue import catalogue_of, qualified, search_path_of
 
 _ATTEMPTS = 20
 _LOCK_TIMEOUT = "500ms"
 """Below PostgreSQL's own deadlock_timeout of 1 s, after which it might be the others who are cancelled."""
 
+_REPLAYED = "(pg_last_wal_replay_lsn() - '0/0')::bigint"
+
+IDENTITY = """
+    (select system_identifier from pg_control_system()) as system_identifier,
+    pg_postmaster_start_time() as server_started_at,
+    pg_is_in_recovery() as in_recovery
+"""
+"""What tells one server from all others, its standbys included."""
+
+_SNAPSHOT = f"""
+    select clock_timestamp() as taken_at,
+           pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xmin,
+           pg_snapshot_xmax(pg_current_snapshot())::text::bigint as xmax,
+           -- A primary knows its timeline at once, the control file only after the next checkpoint.
+           case when pg_is_in_recovery()
+                then greatest((select timeline_id from pg_control_checkpoint()),
+                              (select min_recovery_end_timeline from pg_control_recovery()))
+                else ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer end as timeline,
+           (select oid::bigint from pg_database where datname = current_database()) as database_oid,
+           case when not pg_is_in_recovery() then (pg_current_wal_insert_lsn() - '0/0')::bigint end as wal_position,
+           current_setting('wal_block_size')::integer as wal_block_size,
+           {IDENTITY},
+           pg_export_snapshot() as exported
+"""
+
+_PAGE_HEADER = 40
+"""The longest header of a page of the write-ahead log, in bytes."""
+
 
 @dataclass(frozen=True)
 class Leader:
-    """The connection that holds the snapshot which a batch is read from."""
+    """The connection that holds the snapshot which a batch is read from.
 
-    connection: psycopg.Connection
+    Attributes:
+        connection: in the transaction that exported the snapshot.
+        source: the source at the server that the connection has reached, for the connections that join it.
+        snapshot: what the snapshot shows.
+        exported: its name on that server.
+        catalogue: of all tables, as the snapshot shows it; declared ones are locked against changes of it.
+    """
+
+    connection: psycopg.Connection[Any]
+    source: Database
     snapshot: Snapshot
     exported: str
     catalogue: Catalogue
 
 
 @contextmanager
-def snapshot_of(source: Database) -> Iterator[Leader]:
+def snapshot_of(source: Database, *, undeclared: bool = True) -> Iterator[Leader]:
     """Take and export one read-only snapshot of the source, held for as long as the block runs.
 
-    The tables are locked against changes of their definition first. Statements that rewrite a table do not honour
-    snapshots that were taken before: they would make it look empty. (PostgreSQL's documentation, "Caveats" of its
-    chapter on concurrency control, advises this.)
+    The declared tables are locked against changes of their definition first. Statements that rewrite a table do not
+    honour snapshots that were taken before: they would make it look empty. (PostgreSQL's documentation, "Caveats" of its
+    chapter on concurrency control, advises this.) Only they are locked: a lock for each table that is there may be more
+    than the server has room for, and its application would fail with us.
+
+    Args:
+        source: totesys.
+        undeclared: whether to list also the tables that nobody declared.
 
     Raises:
         DatabaseBusyError: others are changing the tables' definitions, and do not come to an end.
+        SourceSchemaError: a declared table cannot be read.
     """
     with source.connect() as connection:
-        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        connection.read_only = True
         for _ in range(_ATTEMPTS):
-            expected = tables_read(_catalogue(connection))
-            connection.rollback()
-            if _locked(connection, expected):
-                catalogue = _catalogue(connection)
-                if tables_read(catalogue) == expected:
-                    break
-            connection.rollback()
-        else:
-            raise DatabaseBusyError(
-                "Somebody is changing the definitions of totesys' tables, and does not come to an end. Refresh later."
-            )
-        (fields,) = (
-            connection.cursor(row_factory=dict_row)
-            .execute(
-                """
-                select clock_timestamp() as taken_at,
-                       pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xmin,
-                       pg_snapshot_xmax(pg_current_snapshot())::text::bigint as xmax,
-                       (select system_identifier from pg_control_system()) as system_identifier,
-                       (select timeline_id from pg_control_checkpoint()) as timeline,
-                       (select oid::bigint from pg_database where datname = current_database()) as database_oid,
-                       pg_postmaster_start_time() as server_started_at,
-                       pg_export_snapshot() as exported
-                """
-            )
-            .fetchall()
+            with transaction(connection, read_only=True):
+                path = search_path_of(connection)
+                expected = catalogue_of(connection, path, others=False)
+                ((replayed,),) = connection.execute(f"select {_REPLAYED}").fetchall()
+            tables = tables_read(expected)
+            with transaction(connection, isolation=REPEATABLE_READ, read_only=True, idle=SNAPSHOT_LIMIT):
+                if not _locked(connection, expected, tables):
+                    continue
+                catalogue = catalogue_of(connection, path, others=undeclared)
+                if {name: catalogue.tables.get(name) for name in expected.tables} != dict(expected.tables):
+                    continue
+                snapshot, exported = _export(connection, replayed)
+                yield Leader(connection, source.at_server_of(connection), snapshot, exported, catalogue)
+                return
+        raise DatabaseBusyError(
+            "Somebody is changing the definitions of totesys' tables, and does not come to an end. Refresh later."
         )
-        exported = fields.pop("exported")
-        yield Leader(connection, Snapshot(**fields), exported, catalogue)
 
 
 @contextmanager
 def watching(source: Database) -> Iterator[Callable[[], str]]:
     """How far the source's cluster has come, whenever asked: as long as that is the same, nobody has committed."""
-    with source.connect(autocommit=True) as connection:
-        connection.execute("set session characteristics as transaction read only")
+    with source.connect() as connection:
 
         def position() -> str:
-            return str(
-                connection.execute(
-                    "select (select system_identifier from pg_control_system()) || ':' || pg_current_snapshot()"
-                ).fetchall()[0][0]
-            )
+            with transaction(connection, read_only=True):
+                # A standby does not list the transactions that are still running, so that a commit of one of them
+                # leaves its snapshot as it is. What it has replayed moves on with each commit.
+                ((at,),) = connection.execute(
+                    "select concat_ws(':', (select system_identifier from pg_control_system()), pg_current_snapshot(), "
+                    "case when pg_is_in_recovery() then pg_last_wal_replay_lsn() end)"
+                ).fetchall()
+            return str(at)
 
         yield position
 
 
-def _locked(connection: psycopg.Connection, tables: list[str]) -> bool:
-    """Lock tables against changes of their definition, which takes no snapshot yet; False where somebody was faster."""
-    if tables:
-        names = sql.SQL(", ").join(map(sql.Identifier, tables))
-        connection.execute(sql.SQL("set local lock_timeout = {}").format(sql.Literal(_LOCK_TIMEOUT)))
-        try:
-            connection.execute(sql.SQL("lock table {} in access share mode").format(names))
-        except psycopg.errors.LockNotAvailable:
-            return False
-        connection.execute("set local lock_timeout = default")
-    return True
-
-
-def _catalogue(connection: psycopg.Connection) -> Catalogue:
-    """The source's catalogue: all tables of the schemas that the declared ones are in, but its own bookkeeping."""
-    rows = connection.execute(
-        """
-        select relname, has_table_privilege(pg_class.oid, 'select'), relhassubclass and relkind = 'r',
-               array(select keyed.attname::text from pg_constraint join pg_attribute as keyed on attrelid = conrelid
-                     where conrelid = pg_class.oid and contype = 'p' and keyed.attnum = any (conkey)),
-               pg_attribute.attname, format_type(atttypid, null), format_type(atttypid, atttypmod), not attnotnull,
-               array(select enumlabel::text from pg_enum where enumtypid = atttypid order by enumsortorder)
-        from pg_class join pg_attribute on attrelid = pg_class.oid
-        where relkind in ('r', 'p') and not relispartition and pg_table_is_visible(pg_class.oid)
-          and relnamespace in (select relnamespace from pg_class
-                               where oid = any (select to_regclass(quote_ident(name)) from unnest(%s::text[]) as name))
-          and relname <> all (%s) and attnum > 0 and not attisdropped
-        order by relname, attnum
-        """,
-        [list(TABLES), [name for name in metadata.tables if name not in TABLES]],
-    ).fetchall()
-    tables: dict[str, SourceTable] = {}
-    for name, in_order in groupby(rows, itemgetter(0)):
-        (_, readable, inherited, key, *_), *_ = columns = list(in_order)
-        tables[name] = SourceTable(
-            columns=tuple(
-                SourceColumn(name=column, type=type_, full_type=full, nullable=nullable, labels=tuple(labels))
-                for *_, column, type_, full, nullable, labels in columns
-            ),
-            key=tuple(key),
-            inherited=inherited,
-            readable=readable,
-        )
-    return Catalogue(tables=tables)
+def identity_of(snapshot: Snapshot) -> tuple[Any, ...]:
+    """What `IDENTITY` says of the server that a snapshot is of."""
+    return snapshot.system_identifier, snapshot.server_started_at, snapshot.in_recovery
 
 
 def censuses_of(leader: Leader) -> dict[str, Census]:
-    """Count every table that is read: one scan each, all in the snapshot."""
-    counts = [
-        sql.SQL(
-            "select {name}, {regclass}::regclass::oid::bigint, count(*), {keys}, {versions}, {keyed} from {table}"
-        ).format(
-            name=sql.Literal(name),
-            regclass=sql.Literal(sql.Identifier(name).as_string(None)),
-            table=sql.Identifier(name),
-            **_checksums(leader.catalogue, name),
-        )
-        for name in tables_read(leader.catalogue)
-    ]
-    rows = leader.connection.execute(sql.SQL(" union all ").join(counts)).fetchall()
-    return {
-        name: Census(
-            table_oid=oid,
-            columns=leader.catalogue.tables[name].digest,
-            rows=count,
-            keys=keys,
-            versions=versions,
-            keyed=keyed,
-        )
-        for name, oid, count, keys, versions, keyed in rows
-    }
+    """Count every declared table: one scan each, all in the snapshot."""
+    catalogue = leader.catalogue
+    return censuses(
+        catalogue, leader.connection.execute(census_statement(catalogue, tables_read(catalogue))).fetchall()
+    )
 
 
 def tables_read(catalogue: Catalogue) -> list[str]:
-    """The tables that batches hold: the declared ones that are there, and new ones that the platform may read."""
-    return [*(name for name in TABLES if name in catalogue.tables), *undeclared(catalogue)]
+    """The declared tables that are there, and are tables."""
+    return [name for name in TABLES if name in catalogue.tables and is_table(catalogue.tables[name])]
 
 
-def checksum_of_newest_keys(leader: Leader, table: str, count: int) -> int:
-    """Checksum of the `count` highest keys of a declared table, as in `Census.keys`; 0 for none."""
-    statement = sql.SQL(
-        "select coalesce(bit_xor(hashint8extended({key}, 0)), 0) "
-        "from (select {key} from {table} order by {key} desc limit {count}) as newest"
-    ).format(key=sql.Identifier(key_of(TABLES[table])), table=sql.Identifier(table), count=sql.Literal(max(count, 0)))
-    row = leader.connection.execute(statement).fetchone()
-    return int(row[0]) if row else 0
+def _export(connection: psycopg.Connection[Any], replayed: int | None) -> tuple[Snapshot, str]:
+    """Take the snapshot and export it.
+
+    Args:
+        connection: in a transaction that has taken no snapshot yet.
+        replayed: what a standby had replayed before.
+    """
+    (fields,) = connection.cursor(row_factory=dict_row).execute(_SNAPSHOT).fetchall()
+    exported, page = fields.pop("exported"), fields.pop("wal_block_size")
+    if fields["in_recovery"]:
+        fields["wal_position"] = replayed
+    elif fields["wal_position"] % page <= _PAGE_HEADER:
+        # Nothing was written to this page yet. A standby counts no header before there is something behind it.
+        fields["wal_position"] -= fields["wal_position"] % page
+    return Snapshot(**fields), exported
 
 
-def _checksums(catalogue: Catalogue, table: str) -> dict[str, sql.Composable]:
-    """Aggregates over a table: checksums of keys and of row versions, and whether each row has a key of its own."""
-    if table in TABLES and has_unique_keys(catalogue, table):
-        key = sql.Identifier(key_of(TABLES[table]))
-        return {
-            "keys": sql.SQL("coalesce(bit_xor(hashint8extended({}, 0)), 0)").format(key),
-            "versions": sql.SQL("coalesce(bit_xor(hashint8extended({}, xmin::text::bigint)), 0)").format(key),
-            "keyed": sql.SQL("coalesce(min({0}) >= -2147483648 and max({0}) <= 2147483647, true)").format(key),
-        }
-    # Of a table whose rows have no keys of their own: by their place. Equal hashes must not cancel each other out.
-    checksum = (
-        "mod(coalesce(sum(hashint8extended(hashtidextended(ctid, {}), tableoid::bigint)), 0), 9223372036854775807)"
-    )
-    return {
-        "keys": sql.SQL(f"{checksum}::bigint").format(sql.Literal(0)),
-        "versions": sql.SQL(f"{checksum}::bigint").format(sql.SQL("xmin::text::bigint")),
-        "keyed": sql.Literal(table not in TABLES),
-    }
+def _locked(connection: psycopg.Connection[Any], catalogue: Catalogue, tables: list[str]) -> bool:
+    """Lock tables against changes of their definition, which takes no snapshot yet; False where somebody was faster."""
+    if tables:
+        names = sql.SQL(", ").join(qualified(catalogue, name) for name in tables)
+        connection.execute(sql.SQL("set local lock_timeout = {}").format(sql.Literal(_LOCK_TIMEOUT)))
+        try:
+            connection.execute(sql.SQL("lock table {} in access share mode").format(names))
+        except (DatabaseBusyError, TableMissingError) as error:
+            if isinstance(error, DatabaseBusyError) and error.facts["sqlstate"] != LockNotAvailable.sqlstate:
+                raise
+            return False
+        connection.execute("set local lock_timeout = 0")
+    return True

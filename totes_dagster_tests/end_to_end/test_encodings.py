@@ -42,7 +42,7 @@ def test_a_source_of_any_bytes_is_followed_and_what_is_no_text_set_aside(
         connection.execute(b"alter table payment add note text default E'\\xfe\\xff'")
     company.refresh()
     assert company.quarantined() == [("design", 1), ("sales_order", 7)]
-    assert company.reason("design", 1) == r"design.design_name is 'Zo\xeb', which is no UTF-8"
+    assert company.reason("design", 1) == r"design.design_name is 'Zo\xeb', which cannot be decoded"
     assert company.ask_one("select design_name from dim_design where design_id = 1") == "Zoë"
     company.change("update design set design_name = 'Zoe' where design_id = 1", MENDED.format(7))
     company.refresh()

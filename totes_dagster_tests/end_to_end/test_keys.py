@@ -2,7 +2,7 @@
 
 import pytest
 
-from totes_dagster.stages import ingest as ingest_stage
+from totes_dagster.stages import parts as parts_stage
 from totes_dagster_tests.end_to_end.badness import EDIT, KEYED, KEYLESS, MENDED, SOON, TWIN, nullable
 from totes_dagster_tests.end_to_end.witness import Witness
 from totes_dagster_tests.end_to_end.world import NEW_ORDER
@@ -42,7 +42,7 @@ def test_twins_written_by_one_transaction_are_noticed_whatever_becomes_of_both(w
 
 
 def test_twins_in_parts_of_their_own_are_told_apart_too(witness: Witness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest_stage, "ROWS_PER_PART", 25)
+    monkeypatch.setattr(parts_stage, "ROWS_PER_PART", 25)
     # Their keys are those of the last row of a part and of the first of the next one.
     witness.change(KEYLESS, TWIN.replace("= 7", "= 25"))
     manifest = witness.refresh().ingested.batch

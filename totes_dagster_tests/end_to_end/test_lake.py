@@ -20,7 +20,7 @@ from totes_dagster.lake.store import Lake
 from totes_dagster.local.seeding import seed
 from totes_dagster.local.simulator import Simulator
 from totes_dagster.platform import Platform
-from totes_dagster.stages import ingest as ingest_stage
+from totes_dagster.stages import parts as parts_stage
 from totes_dagster.stages.ingest import ingest
 from totes_dagster.stages.load import load
 from totes_dagster.stages.reconcile import reconcile
@@ -123,7 +123,7 @@ def die(log: BatchLog, manifest: Manifest) -> bool:
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> int:
     """Parts of so few rows that a small table has several."""
-    monkeypatch.setattr(ingest_stage, "ROWS_PER_PART", 25)
+    monkeypatch.setattr(parts_stage, "ROWS_PER_PART", 25)
     return 25
 
 

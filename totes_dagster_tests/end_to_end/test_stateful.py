@@ -16,7 +16,7 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from totes_dagster.lake.store import Lake
 from totes_dagster.local.postgres import EmbeddedPostgres
 from totes_dagster.platform import Platform
-from totes_dagster.stages import ingest as ingest_stage
+from totes_dagster.stages import parts as parts_stage
 from totes_dagster.stages.ingest import ingest
 from totes_dagster.stages.reconcile import reconcile
 from totes_dagster.stages.refresh import bring_up, refresh
@@ -194,7 +194,7 @@ def _restarted(platform: Platform) -> Platform:
 
 @pytest.fixture
 def stage(postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    monkeypatch.setattr(ingest_stage, "ROWS_PER_PART", 10)  # so that small tables have several parts, too
+    monkeypatch.setattr(parts_stage, "ROWS_PER_PART", 10)  # so that small tables have several parts, too
     stage = Stage(postgres, tmp_path)
     stage.prepare()
     yield stage

@@ -21,7 +21,7 @@ from totes_dagster.local.postgres import EmbeddedPostgres
 from totes_dagster.local.seeding import seed
 from totes_dagster.migrations import migrate
 from totes_dagster.platform import Platform
-from totes_dagster.stages import constraints, ingest
+from totes_dagster.stages import constraints, parts
 from totes_dagster.stages.refresh import refresh
 from totes_dagster.stages.remodel import REMODELS, star_parts
 from totes_dagster_tests import oracle
@@ -57,7 +57,7 @@ _FEW = 500
 
 def bulk_load() -> None:
     """Let a small company's first load go the way of a big one's: several parts, and foreign keys put aside."""
-    ingest.ROWS_PER_PART = 12
+    parts.ROWS_PER_PART = 12
     constraints._MANY_ROWS = 10
 
 

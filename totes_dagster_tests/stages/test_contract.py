@@ -174,12 +174,12 @@ def test_new_columns_and_tables_are_told_of_without_breaking_the_contract() -> N
     found = deviations(
         staff=with_new("staff", column_of("badge", "integer")),
         a_new_one=NEW,
-        hidden=NEW.model_copy(update={"readable": False}),
+        hidden=NEW.model_copy(update={"obstacle": "it is hidden"}),
     )
     assert found == [
         Deviation("staff", "badge", "no such column", "integer", breaks=False),
         Deviation("a_new_one", None, "no such table", "a new table, kept in the lake", breaks=False),
-        Deviation("hidden", None, "no such table", "a new table that the platform may not read", breaks=False),
+        Deviation("hidden", None, "no such table", "a new table, set aside: it is hidden", breaks=False),
     ]
 
 
@@ -188,7 +188,7 @@ def test_the_bookkeeping_of_the_sources_application_is_no_new_table() -> None:
 
 
 def test_new_tables_are_told_from_those_that_cannot_be_read() -> None:
-    tables = as_declared() | {"new": NEW, "hidden": NEW.model_copy(update={"readable": False})}
+    tables = as_declared() | {"new": NEW, "hidden": NEW.model_copy(update={"obstacle": "it is hidden"})}
     catalogue = Catalogue(tables=tables)
     assert undeclared(catalogue) == ["new"]
     assert undeclared(catalogue, readable=False) == ["hidden"]

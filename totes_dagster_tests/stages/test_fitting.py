@@ -129,7 +129,7 @@ def test_an_infinite_day_becomes_null_and_far_ones_stay() -> None:
 def test_text_that_is_no_utf8_becomes_null_and_its_bytes_are_told() -> None:
     fits, misfits = fitted(text_of_bytes(b"Zo\xc3\xab", None, b"Zo\xeb\\", b"", b"\xed\xa0\x80"), pa.string())
     assert fits.to_pylist() == ["Zoë", None, None, "", None]
-    assert misfits == {2: r"is 'Zo\xeb\', which is no UTF-8", 4: r"is '\xed\xa0\x80', which is no UTF-8"}
+    assert misfits == {2: r"is 'Zo\xeb\', which cannot be decoded", 4: r"is '\xed\xa0\x80', which cannot be decoded"}
     fits.validate(full=True)
 
 

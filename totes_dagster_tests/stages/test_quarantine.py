@@ -148,9 +148,9 @@ def test_staff_of_a_department_whose_key_is_not_its_own_are_set_aside_and_not_mu
 
 
 def test_a_counterparty_of_an_address_that_is_not_what_it_says_is_set_aside() -> None:
-    addresses = [{"address_id": 5, "city": None, "unfit": {"city": "is 'Zo\\xeb', which is no UTF-8"}}]
+    addresses = [{"address_id": 5, "city": None, "unfit": {"city": "is 'Zo\\xeb', which cannot be decoded"}}]
     assert reasons("dim_counterparty", [{"counterparty_id": 1, "legal_address_id": 5}], addresses) == {
-        1: "counterparty.legal_address_id is 5, but address.city is 'Zo\\xeb', which is no UTF-8"
+        1: "counterparty.legal_address_id is 5, but address.city is 'Zo\\xeb', which cannot be decoded"
     }
 
 
