@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import takewhile
 from typing import Any
 
 from dagster import (
@@ -74,10 +73,16 @@ _NAMED = 4
 
 _FIRST_PAUSE = timedelta(minutes=1)
 _LONGEST_PAUSE = timedelta(minutes=15)
-"""How long to leave a refresh alone that failed: longer with each failure in a row."""
+"""How long to wait before another try: longer with each failure."""
 
-_FAILURES_IN_A_ROW = 8
-"""So many count, and no more are looked up."""
+_FAILURES_COUNT_FOR = timedelta(hours=1)
+"""For so long a failure counts, also when a refresh has succeeded since: else one that fails every other time would
+never be left alone for longer than a minute."""
+
+_REFRESHES_LOOKED_AT = 20
+
+_BLIND = "totes/blind"
+"""Tag of the refreshes that the sensor requested because it could not look."""
 
 _AWAY = (
     ConnectTimeoutError,
@@ -113,32 +118,41 @@ def totesys_changes(context: SensorEvaluationContext, totesys: Totesys, ingestio
     """Request a refresh once the source's next batch would hold something."""
     end = time.monotonic() + _LOOK_FOR
     reason = _wait_for_runs(context.instance, end)
-    failures = last_failures(context.instance)
-    if failures and datetime.now(UTC) < failures.again_at:
-        reason = reason or str(failures)
+    past, now = past_refreshes(context.instance), datetime.now(UTC)
+    failed = past[0] if past and past[0].failed else None
+    again_at = next_try(past)
+    if not reason and failed and now < again_at:
+        reason = (
+            f"The last refresh failed at {_moment(failed.ended_at)} (run {failed.run[:8]}). "
+            f"Trying again at {_moment(again_at)}."
+        )
     if reason:
         return SkipReason(reason)
+    blind: dict[str, str] = {}
     try:
         source, lake = totesys.database(), ingestion_zone.lake
         with watching(source) as position:
             # The cursor only saves counting the tables again while nothing at all was written in the cluster.
             changed = (
                 ["not known, for the last refresh failed"]
-                if failures
+                if failed
                 else _wait_for_change(position, lambda: changed_tables(source, lake), context.cursor, end)
             )
     except _AWAY as error:
         return SkipReason(f"{error} The next look is in some seconds.")
     except TotesError as error:
-        # It will not pass by itself. The refresh fails of it, too, where failures are seen and told.
-        changed = [type(error).__name__]
+        # It will not pass by itself. A refresh usually fails with it, too, and failed runs raise alerts. But where only
+        # this process is at fault, refreshes succeed, and the sensor would request one after the other.
+        if now < again_at:
+            return SkipReason(f"{error} The next refresh is requested at {_moment(again_at)}.")
+        changed, blind = [type(error).__name__], {_BLIND: "true"}
     if isinstance(changed, str):
         context.update_cursor(changed)
         confirmed = last_success(context.instance)
         if confirmed and datetime.now(UTC) - confirmed < _CONFIRM_AFTER:
             return SkipReason(f"Nothing changed in totesys since the refresh at {_moment(confirmed)}.")
         changed = ["nothing, but the warehouse is to be confirmed as current"]
-    return RunRequest(tags={"totes/changed": _told(changed)})
+    return RunRequest(tags={"totes/changed": _told(changed), **blind})
 
 
 @schedule(
@@ -174,38 +188,53 @@ def last_success(instance: DagsterInstance) -> datetime | None:
 
 
 @dataclass(frozen=True)
-class Failures:
-    """The refreshes that failed since the last one that did not.
+class PastRefresh:
+    """A refresh that ended.
 
     Attributes:
-        count: how many there are.
-        last_at: when the last one failed.
-        run: which one that is.
+        run: its run.
+        ended_at: when.
+        failed: whether it failed.
+        blind: whether the sensor requested it because it could not look itself.
     """
 
-    count: int
-    last_at: datetime
     run: str
+    ended_at: datetime
+    failed: bool
+    blind: bool = False
 
-    @property
-    def again_at(self) -> datetime:
-        """When to try again: later with each failure in a row."""
-        return self.last_at + min(_FIRST_PAUSE * 2 ** (self.count - 1), _LONGEST_PAUSE)
 
-    def __str__(self) -> str:
-        return (
-            f"The last refresh failed at {_moment(self.last_at)} (run {self.run[:8]}). "
-            f"Trying again at {_moment(self.again_at)}."
+def next_try(past: Sequence[PastRefresh]) -> datetime:
+    """The earliest moment to try again after a failure; one long past if none counts.
+
+    Refreshes count that failed, or that the sensor requested blindly, within an hour before the newest of them, whether
+    or not others succeeded in between. So neither a fault that comes and goes nor one that only the sensor meets makes
+    refreshes follow one another without a pause.
+
+    Args:
+        past: refreshes that ended, newest first.
+    """
+    counted = [refresh for refresh in past if refresh.failed or refresh.blind]
+    if not counted:
+        return datetime.min.replace(tzinfo=UTC)
+    newest = counted[0].ended_at
+    count = sum(newest - refresh.ended_at < _FAILURES_COUNT_FOR for refresh in counted)
+    return newest + min(_FIRST_PAUSE * 2 ** (count - 1), _LONGEST_PAUSE)
+
+
+def past_refreshes(instance: DagsterInstance) -> list[PastRefresh]:
+    """The last refreshes that Dagster remembers and that ended, newest first; also those that somebody cancelled."""
+    records = instance.get_run_records(RunsFilter(job_name=refresh.name), limit=_REFRESHES_LOOKED_AT)
+    return [
+        PastRefresh(
+            run=record.dagster_run.run_id,
+            ended_at=datetime.fromtimestamp(record.end_time or record.update_timestamp.timestamp(), UTC),
+            failed=record.dagster_run.status is DagsterRunStatus.FAILURE,
+            blind=_BLIND in record.dagster_run.tags,
         )
-
-
-def last_failures(instance: DagsterInstance) -> Failures | None:
-    """The refreshes that failed last; None if the last one did not."""
-    records = instance.get_run_records(RunsFilter(job_name=refresh.name), limit=_FAILURES_IN_A_ROW)
-    failed = list(takewhile(lambda record: record.dagster_run.status is DagsterRunStatus.FAILURE, records))
-    if not failed:
-        return None
-    return Failures(len(failed), datetime.fromtimestamp(failed[0].end_time or 0, UTC), failed[0].dagster_run.run_id)
+        for record in records
+        if record.dagster_run.is_finished
+    ]
 
 
 def _told(changed: Sequence[str]) -> str:

@@ -21,10 +21,18 @@ from dagster import (
 )
 
 from totes_dagster import automation
-from totes_dagster.automation import last_failures, reconcile_nightly, refresh_every_15_minutes, totesys_changes
+from totes_dagster.automation import (
+    PastRefresh,
+    next_try,
+    past_refreshes,
+    reconcile_nightly,
+    refresh_every_15_minutes,
+    totesys_changes,
+)
 from totes_dagster.database import Database
 from totes_dagster.freshness import FAIL_AFTER, WARN_AFTER
 from totes_dagster.resources.databases import Totesys
+from totes_dagster.resources.zones import Zone
 from totes_dagster.schema.totesys import TABLES
 from totes_dagster.stages.refresh import refresh
 from totes_dagster_tests.assets.graph import Graph, new_graph
@@ -199,19 +207,53 @@ def test_after_a_failure_there_is_a_pause_and_then_another_try(graph: Graph, mon
     assert requested(graph) == "not known, for the last refresh failed"
 
 
-def test_every_failure_in_a_row_doubles_the_pause_up_to_a_quarter_of_an_hour(graph: Graph) -> None:
-    pauses = []
-    for _ in range(7):
-        run = end(graph, "refresh", DagsterRunStatus.FAILURE)
-        failures = last_failures(graph.instance)
-        assert failures is not None
-        assert failures.run == run
-        pauses.append((failures.again_at - failures.last_at).total_seconds() / 60)
-    assert pauses == [1, 2, 4, 8, 15, 15, 15]
-    end(graph, "refresh", DagsterRunStatus.SUCCESS)
-    assert last_failures(graph.instance) is None
-    end(graph, "refresh", DagsterRunStatus.FAILURE)
-    assert last_failures(graph.instance).count == 1  # type: ignore[union-attr]
+def pause(*outcomes: str, every: float = 1) -> float | None:
+    """Minutes to wait after the newest of some refreshes, oldest first, that ended a number of minutes apart.
+
+    Each is `failed`, `blind` (requested by a sensor that could not look; it succeeded) or `good`. None for no wait.
+    """
+    began = datetime(2026, 1, 1, tzinfo=UTC)
+    past = [
+        PastRefresh(str(number), began + timedelta(minutes=every * number), outcome == "failed", outcome == "blind")
+        for number, outcome in enumerate(outcomes)
+    ]
+    counted = [refresh.ended_at for refresh in past if refresh.failed or refresh.blind]
+    until = next_try(past[::-1])
+    return (until - counted[-1]).total_seconds() / 60 if counted else None if until < began else 0
+
+
+def test_every_failure_doubles_the_pause_up_to_a_quarter_of_an_hour() -> None:
+    assert [pause(*["failed"] * failures) for failures in range(1, 8)] == [1, 2, 4, 8, 15, 15, 15]
+
+
+def test_a_success_between_two_failures_does_not_shorten_the_pause() -> None:
+    assert pause("failed", "good", "failed", "good", "good", "failed") == 4
+    assert pause("failed", "good", "good", "failed", "good") == 2
+
+
+def test_a_failure_of_more_than_an_hour_ago_does_not_count() -> None:
+    assert pause("failed", "good", "failed", every=29) == 2
+    assert pause("failed", "good", "failed", every=30) == 1
+
+
+def test_what_only_the_sensor_meets_doubles_the_pause_though_every_refresh_succeeds() -> None:
+    assert [pause(*["blind"] * requests) for requests in range(1, 8)] == [1, 2, 4, 8, 15, 15, 15]
+    assert pause("blind", "failed", "good", "blind") == 4
+
+
+def test_without_a_failure_there_is_no_pause() -> None:
+    assert pause() is None
+    assert pause("good", "good") is None
+
+
+def test_refreshes_are_remembered_newest_first(graph: Graph) -> None:
+    failed, good = end(graph, "refresh", DagsterRunStatus.FAILURE), end(graph, "refresh", DagsterRunStatus.SUCCESS)
+    end(graph, "reconcile", DagsterRunStatus.FAILURE)
+    start(graph, "refresh")
+    first, second, _ = past_refreshes(graph.instance)
+    assert (first.run, first.failed) == (good, False)
+    assert (second.run, second.failed) == (failed, True)
+    assert first.ended_at >= second.ended_at > datetime.now(UTC) - timedelta(minutes=5)
 
 
 def test_after_a_success_there_is_no_pause(graph: Graph) -> None:
@@ -219,7 +261,28 @@ def test_after_a_success_there_is_no_pause(graph: Graph) -> None:
     assert not graph.run(raise_on_error=False).success
     graph.change("alter table staff rename column forename to first_name")
     assert graph.run().success
-    assert last_failures(graph.instance) is None
+    edit(graph)
+    assert requested(graph) == "staff"
+
+
+def test_a_fault_that_only_the_sensor_has_does_not_request_one_refresh_after_the_other(graph: Graph) -> None:
+    """As with credentials of its own process that have expired: the runs that it requests succeed."""
+    astray = replace(
+        graph, resources={**graph.resources, "ingestion_zone": Zone(zone="ingestion", url="ftp://nowhere")}
+    )
+    request, _ = look(astray)
+    assert isinstance(request, RunRequest)
+    assert request.tags["totes/changed"] == "SettingsError"
+    job = graph.definitions.resolve_job_def("refresh")
+    run = graph.instance.create_run_for_job(job, status=DagsterRunStatus.STARTED, tags=request.tags).run_id
+    graph.instance.report_dagster_event(
+        DagsterEvent(DagsterEventType.PIPELINE_SUCCESS.value, "refresh", message="It succeeded."), run
+    )
+    reason = str(skipped(astray))
+    assert "is no lake: " in reason
+    assert "The next refresh is requested at " in reason
+    edit(graph)
+    assert requested(graph) == "staff"
 
 
 def test_a_warehouse_that_dagster_knows_nothing_of_is_confirmed_first(graph: Graph) -> None:

@@ -119,34 +119,34 @@ def test_endpoints_that_are_to_be_ignored_are(
         environment.set(name, server.url)
     if ignored == "environment":
         environment.set("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
-    proxied = proxied_hosts(environment, "bucket")
-    assert proxied == {"bucket.s3.eu-south-1.amazonaws.com"}
+    assert asked_of_proxy(environment, "bucket") == {"bucket.s3.eu-south-1.amazonaws.com"}
     assert not server.asked
 
 
 @pytest.mark.parametrize(
-    ("setting", "host"),
+    ("setting", "url"),
     [
-        ("", "s3.example.com"),
-        ("s3 =\n  addressing_style = path\n", "s3.example.com"),
-        ("s3 =\n  addressing_style = virtual\n", "bucket.s3.example.com"),
+        ("", "s3.example.com/bucket/a/b"),
+        ("s3 =\n  addressing_style = path\n", "s3.example.com/bucket/a/b"),
+        ("s3 =\n  addressing_style = virtual\n", "bucket.s3.example.com/a/b"),
     ],
     ids=["unset", "path", "virtual"],
 )
 def test_a_bucket_is_in_the_path_or_in_the_host_as_the_profile_says(
-    environment: Environment, setting: str, host: str
+    environment: Environment, setting: str, url: str
 ) -> None:
     environment.config.write_text(f"[default]\nendpoint_url = http://s3.example.com\n{KEYS}{setting}")
-    assert proxied_hosts(environment, "bucket") == {host}
+    assert asked_of_proxy(environment, "bucket") == {url}
 
 
-def proxied_hosts(environment: Environment, bucket: str) -> set[str]:
-    """The hosts for which a proxy is asked; both by the lake and by the SDK's own client."""
-    hosts: set[str] = set()
+def asked_of_proxy(environment: Environment, bucket: str) -> set[str]:
+    """What a proxy is asked for, host and path, both by the lake and by the SDK's own client; no path under TLS."""
+    asked: set[str] = set()
 
     def proxy(connection: socket.socket) -> None:
         _, target, _ = connection.recv(65536).decode().split(maxsplit=2)
-        hosts.add(str(urlsplit(target if "://" in target else f"//{target}").hostname))
+        parts = urlsplit(target if "://" in target else f"//{target}")
+        asked.add(f"{parts.hostname}{parts.path}")
         connection.sendall(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
 
     with listening(proxy) as there:
@@ -156,13 +156,13 @@ def proxied_hosts(environment: Environment, bucket: str) -> set[str]:
             environment.set(name, "")
         with pytest.raises(LakeError):
             Lake(f"s3://{bucket}").read("a/b")
-        of_lake = set(hosts)
-        hosts.clear()
+        of_lake = set(asked)
+        asked.clear()
         client = aws.new_session().client("s3", config=Config(retries={"total_max_attempts": 1}))
         with pytest.raises((BotoCoreError, ClientError)):
             client.get_object(Bucket=bucket, Key="a/b")
-    assert of_lake == hosts
-    return hosts
+    assert of_lake == asked
+    return asked
 
 
 def test_a_host_that_needs_no_proxy_is_asked_itself(
