@@ -115,10 +115,12 @@ def refusal(error: "ClientError") -> tuple[str, str]:
     return code, one_line(f"{code}{said}")
 
 
-def failure(error: "BotoCoreError | ValueError") -> str:
+def failure(error: "BotoCoreError | ValueError | RuntimeError") -> str:
     """Why a request came to nothing, in one line; not to be chained, for an endpoint may hold a password."""
-    from botocore.exceptions import HTTPClientError  # noqa: PLC0415 - slow to import
+    from botocore.exceptions import HTTPClientError, SSLError  # noqa: PLC0415 - slow to import
 
+    if isinstance(error, SSLError):
+        return f"{one_line(error)} Name the file with the certificates of its authority by AWS_CA_BUNDLE."
     # The most general of its errors quotes whatever the request was made of.
     return "The request failed." if type(error) is HTTPClientError else one_line(error)
 
@@ -128,11 +130,16 @@ def _found(session: "Session") -> "Credentials | None":
 
     try:
         found = session.get_credentials()
+        if found is None:
+            return None
+        # Those that are renewed come from a program, and asking for them now might renew them once too often; but for
+        # those of the environment, which may say that they have expired.
+        if not isinstance(found, RefreshableCredentials) or found.method == "env":
+            require_sendable(found.get_frozen_credentials())
+    except CredentialsMissingError:
+        raise
     except Exception as error:  # a source may be a program, a file, or a service: each fails in its own way
         raise CredentialsMissingError(
             f"The AWS credentials cannot be read: {why_unreadable(error)} {SET_CREDENTIALS}"
         ) from None
-    # Those that are renewed come from a program, and asking for them now might renew them once too often.
-    if found is not None and not isinstance(found, RefreshableCredentials):
-        require_sendable(found.get_frozen_credentials())
     return found

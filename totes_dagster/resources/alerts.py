@@ -101,7 +101,8 @@ class Alerts(ConfigurableResource):  # type: ignore[type-arg]
                 f"Alerts cannot be published to {self.topic} without AWS credentials. Set AWS_PROFILE or "
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the task a role."
             ) from error
-        except (BotoCoreError, ValueError) as error:  # the latter of an endpoint that is none
+        # The latter two of an endpoint that is none, and of a source that hands out credentials that have expired.
+        except (BotoCoreError, ValueError, RuntimeError) as error:
             raise AlertError(
                 f"Alerts cannot be published to {self.topic}: {aws.failure(error)} Check AWS_ENDPOINT_URL and the "
                 "network."

@@ -167,3 +167,16 @@ def test_a_program_that_gives_no_credentials_is_said(environment: Environment, b
     error = failure(lambda: Lake(f"s3://{bucket}"))
     assert type(error) is CredentialsMissingError
     assert f"No AWS credentials for s3://{bucket}: The AWS credentials cannot be read: " in str(error)
+
+
+def test_credentials_of_the_environment_that_say_they_have_expired_are_said_to_have(
+    issuer: Issuer, environment: Environment, bucket: str
+) -> None:
+    issued = {**issuer.issue(), "Expiration": "2000-01-01T00:00:00Z"}
+    environment.set("AWS_ACCESS_KEY_ID", issued["AccessKeyId"])
+    environment.set("AWS_SECRET_ACCESS_KEY", issued["SecretAccessKey"])
+    environment.set("AWS_SESSION_TOKEN", issued["SessionToken"])
+    environment.set("AWS_CREDENTIAL_EXPIRATION", issued["Expiration"])
+    error = failure(lambda: Lake(f"s3://{bucket}"))
+    assert type(error) is CredentialsMissingError
+    assert "are still expired" in str(error)
