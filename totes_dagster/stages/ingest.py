@@ -140,8 +140,8 @@ def ingest_snapshot(
         captured, failed_later = _capture(leader, lake, batch, work, new, progress)
         failed |= failed_later
     for name, reason in failed.items():
-        logger.warning("Nobody declared the table %s; it is set aside this time: %s", name, reason)
-        deviations.append(set_aside(name, reason))
+        logger.warning("The undeclared table %s is set aside this time: %s", name, reason)
+    deviations = [set_aside(item.table, failed[item.table]) if item.table in failed else item for item in deviations]
     if not captured:
         logger.info("Nothing changed in totesys since batch %d.", previous.batch if previous else 0)
         return Ingested(None, deviations)

@@ -50,9 +50,7 @@ class Application:
     def finds(self) -> set[str]:
         """What others left behind in the sessions of the pool."""
         with ExitStack() as stack:
-            return {
-                left for session in self._sessions(stack) for (left,) in session.execute(LEFT_BEHIND).fetchall()
-            }
+            return {left for session in self._sessions(stack) for (left,) in session.execute(LEFT_BEHIND).fetchall()}
 
     def _sessions(self, stack: ExitStack, count: int = POOL_SIZE - 1) -> Iterator[psycopg.Connection]:
         for _ in range(count):
