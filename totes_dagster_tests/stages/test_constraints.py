@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from totes_dagster.errors import DatabaseError
+from totes_dagster.lock_waits import LONG_WAIT
 from totes_dagster.schema.warehouse import FACTS
 from totes_dagster.stages.constraints import (
     Dropped,
@@ -85,7 +86,7 @@ def test_while_somebody_reads_nothing_is_dropped_and_others_can_read_on(warehous
 def test_the_next_statement_is_not_hurried(warehouse: Warehouse) -> None:
     with warehouse.begin() as transaction:
         drop_foreign_keys_where_it_pays(transaction, {"fact_payment": 9_999})
-        assert transaction.fetch("select current_setting('lock_timeout')") == ("0",)
+        assert transaction.fetch("select current_setting('lock_timeout')") == (LONG_WAIT,)
 
 
 def test_what_breaks_a_reference_is_refused_when_the_keys_come_back(warehouse: Warehouse) -> None:
