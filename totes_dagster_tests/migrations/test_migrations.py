@@ -3,7 +3,6 @@
 import os
 import shutil
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from sqlalchemy import create_engine
 from totes_dagster import migrations
 from totes_dagster.database import Database
 from totes_dagster.errors import (
-    DatabaseBusyError,
     DatabaseUnavailableError,
     TotesError,
     WarehouseAheadError,
@@ -35,11 +33,6 @@ CATALOGUE = """
     select relnamespace::regnamespace::text, relname, relkind, pg_class.xmin::text from pg_class
     where relnamespace::regnamespace::text !~ '^pg_|^information_schema$' order by 1, 2
 """
-
-
-@pytest.fixture
-def empty(database: Callable[..., str]) -> Database:
-    return Database("warehouse", database("warehouse"))
 
 
 def run(database: Database, *statements: str) -> None:
