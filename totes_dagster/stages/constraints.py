@@ -83,6 +83,8 @@ def add_missing_foreign_keys(transaction: LoadTransaction) -> None:
             (element,) = constraint.elements
             if element.parent.name in present:
                 continue
+            # A table with checks that its owner deferred cannot be altered until they are made.
+            transaction.execute("set constraints all immediate")
             # Without a name, it gets the declared one, or another if somebody has given that to something else.
             transaction.execute(
                 sql.SQL("alter table {} add foreign key ({}) references {} ({})").format(
