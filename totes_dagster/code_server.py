@@ -13,6 +13,7 @@ decided by it what to run: what the file says later is for the next `totes dev`.
 
 import multiprocessing
 import os
+import runpy
 import sys
 from multiprocessing import forkserver
 from typing import Any
@@ -38,14 +39,17 @@ class WarmApiServer(server.DagsterApiServer):
 
 
 def main() -> None:
-    """Do what `dagster` does, or `python -m dagster`; a code server that it starts is a warm one."""
+    """Do what `dagster` does, or `python -m` with one of its modules; a code server that it starts is a warm one."""
     server.DagsterApiServer = WarmApiServer  # type: ignore[misc, assignment]  # the command looks it up there
     if os.environ.get(ALREADY_READ):
         dagster_commands.get_env_var_dict = lambda base_dir: {}  # type: ignore[attr-defined]  # noqa: ARG005 - they look it up there
-    if sys.argv[1:3] == ["-m", "dagster"]:
-        del sys.argv[1:3]
-    if sys.argv[1:2] == ["code-server"]:
-        # It starts the server proper by the Python that it believes to be.
+    if sys.argv[1:2] == ["-m"]:
+        _, module, *sys.argv[1:] = sys.argv[1:]
+        if module != "dagster":
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+            return
+    if sys.argv[1:2] in (["code-server"], ["dev"]):
+        # They start other programs of Dagster's by the Python that they believe to be.
         sys.executable = sys.argv[0]
     dagster_command()  # type: ignore[no-untyped-call]  # Dagster leaves this one untyped
 

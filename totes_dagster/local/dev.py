@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from totes_dagster import env_file, settings
 from totes_dagster.errors import TotesError
@@ -44,7 +44,11 @@ WORKSPACE = {
 """Of the project's `workspace.yaml` it differs by the code server, which is a warm one."""
 
 
-_STORAGE = """\
+_CONFIGURATION = """\
+# However slow the machine: `totes dev` says for how long it has waited, and can be stopped.
+code_servers:
+  local_startup_timeout: 86400
+
 storage:
   custom:
     module: totes_dagster.local.dagster_storage
@@ -82,7 +86,7 @@ def run(*, orders: int, rate: float, harsh: bool = False, port: int) -> None:
             _live(dagster, local, orders=orders, rate=rate, harsh=harsh)
         except KeyboardInterrupt:
             killed = dagster.processes.kill()
-            console.print("Killed what had not ended yet." if killed else "Left it at that.")
+            console.print("Killed what had not ended yet." if killed else "Stopped waiting.")
             if local:
                 console.print("PostgreSQL stops by itself.")
             sys.exit(130)
@@ -103,18 +107,24 @@ def _live(dagster: "_Dagster", local: LocalStack | None, *, orders: int, rate: f
             living.enter_context(_simulator(local, rate, harsh=harsh))
             console.print(described(rate, harsh=harsh))
         console.print("Press Ctrl-C to stop.")
-        status = dagster.processes.wait_for_program()
-        raise DevelopmentServerError(f"Dagster ended by itself, with status {status}. See {dagster.processes.log}.")
+        dagster.wait()
     except KeyboardInterrupt:
         console.print("\nStopping. Press Ctrl-C again to kill what has not ended yet.")
-    finally:
-        living.close()
-        dagster.stop()
-        if local:
-            with waiting_for("Waiting for PostgreSQL to stop"):
-                stopped = local.stop()
-            if not stopped:
-                console.print("PostgreSQL runs on, for another process that uses it.")
+        _stop(living, dagster, local)
+    except BaseException:
+        _stop(living, dagster, local)
+        raise
+
+
+def _stop(living: ExitStack, dagster: "_Dagster", local: LocalStack | None) -> None:
+    """Stop all that was started, and wait until it has ended."""
+    living.close()
+    dagster.stop()
+    if local:
+        with waiting_for("Waiting for PostgreSQL to stop"):
+            stopped = local.stop()
+        if not stopped:
+            console.print("PostgreSQL runs on, for another process that uses it.")
 
 
 @contextmanager
@@ -173,7 +183,7 @@ class _Dagster:
         _prepare_storage(records)
         workspace = records / "workspace.yaml"
         workspace.write_text(json.dumps(WORKSPACE))  # JSON is YAML
-        command = ["-m", "totes_dagster.code_server", "dev", "-w", str(workspace), "-h", HOST, "-p", str(self.port)]
+        command = [str(_CODE_SERVER), "dev", "-w", str(workspace), "-h", HOST, "-p", str(self.port)]
         environment = {
             settings.UI_URL: f"http://{HOST}:{self.port}",
             **os.environ,
@@ -181,7 +191,7 @@ class _Dagster:
             settings.HOME: str(self.home),
             env_file.ALREADY_READ: "yes",
         }
-        self.processes.start([sys.executable, *command], environment)
+        self.processes.start(command, environment)
         log = self.processes.log
         with waiting_for(f"Waiting for Dagster to start and to load the platform; it writes to {log}"):
             while (reason := why_not_loaded(self.port)) is None:
@@ -191,6 +201,15 @@ class _Dagster:
         if reason:
             raise DevelopmentServerError(f"Dagster could not load the platform: {reason} See {log}.")
         self._is_ready = True
+
+    def wait(self) -> NoReturn:
+        """Wait until it ends, which it is not meant to do by itself.
+
+        Raises:
+            DevelopmentServerError: it has ended.
+        """
+        status = self.processes.wait_for_program()
+        raise DevelopmentServerError(f"Dagster ended by itself, with status {status}. See {self.processes.log}.")
 
     def stop(self) -> None:
         """Stop it, and wait until its last process has ended; runs in progress are finished first."""
@@ -206,9 +225,9 @@ class _Dagster:
 
 def configure(dagster_home: Path) -> None:
     """Write `dagster.yaml`: the one beside this module, with the storage, whose place no file can know beforehand."""
-    settings_of_all = files("totes_dagster.local").joinpath("dagster.yaml").read_text()
-    storage = _STORAGE.format(json.dumps(str(dagster_home.resolve())))
-    (dagster_home / "dagster.yaml").write_text(f"{settings_of_all}\n{storage}")
+    common = files("totes_dagster.local").joinpath("dagster.yaml").read_text()
+    ours = _CONFIGURATION.format(json.dumps(str(dagster_home.resolve())))
+    (dagster_home / "dagster.yaml").write_text(f"{common}\n{ours}")
 
 
 def _prepare_storage(dagster_home: Path) -> None:
