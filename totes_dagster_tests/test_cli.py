@@ -2,25 +2,20 @@
 
 import importlib.metadata
 import json
-import os
-import select
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import psycopg
 import pytest
-from click.testing import CliRunner
 
 from totes_dagster.cli import main
 from totes_dagster.local.postgres import EmbeddedPostgres
+from totes_dagster.migrations import HEAD
+from totes_dagster_tests.commands import refusal, start, totes, wait_for, wait_until_gone
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.test_settings import ALL
 
@@ -29,38 +24,6 @@ UNREACHABLE = {
     "TOTESYS_URL": "postgresql://reader:s3cret@127.0.0.1:9/totesys",
     "WAREHOUSE_URL": "postgresql://writer:s3cret@127.0.0.1:9/warehouse",
 }
-
-
-def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
-    """Start `totes` with nothing configured but what is given."""
-    ours = ("TOTES", "WAREHOUSE", "DAGSTER", "AWS")
-    others = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "totes_dagster.cli", *arguments],
-        env={**others, "COLUMNS": "150", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def totes(*arguments: str, **environment: str) -> str:
-    """Run `totes` to a good end; return what it printed."""
-    with start(*arguments, **environment) as process:
-        printed, errors = process.communicate(timeout=120)
-    assert (process.returncode, errors) == (0, ""), errors
-    return printed
-
-
-def refusal(*arguments: str, **environment: str) -> str:
-    """Run `totes` to a bad end; return the one line that it printed."""
-    with start(*arguments, **environment) as process:
-        printed, errors = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert printed == ""
-    (line,) = errors.splitlines()
-    assert "s3cret" not in line
-    return line
 
 
 def test_totes_is_a_command() -> None:
@@ -82,7 +45,7 @@ def test_help_is_there_for_every_command_and_waits_for_no_heavy_import() -> None
     assert set(loaded.split()).isdisjoint({"pandas", "pyarrow", "dagster", "sqlalchemy", "psycopg", "boto3", "rich"})
 
 
-@pytest.mark.parametrize("command", ["refresh", "demo"])
+@pytest.mark.parametrize("command", ["refresh", "demo", "dev", "status"])
 def test_half_configured_it_ends_with_one_line(command: str, tmp_path: Path) -> None:
     line = refusal(command, TOTES_HOME=str(tmp_path / "totes"), TOTESYS_URL=ALL["TOTESYS_URL"])
     assert line.startswith(
@@ -95,7 +58,7 @@ def test_half_configured_it_ends_with_one_line(command: str, tmp_path: Path) -> 
     ("arguments", "settings", "beginning"),
     [
         (["refresh"], UNREACHABLE, "PortClosedError: Cannot connect to totesys: "),
-        (["status"], UNREACHABLE, "PortClosedError: Cannot connect to totesys: "),
+        (["status"], UNREACHABLE, "LakeFolderMissingError: The lake file:///"),
         (["migrate"], UNREACHABLE, "PortClosedError: Cannot connect to warehouse: "),
         (["refresh"], {**UNREACHABLE, "TOTESYS_URL": "s3cret"}, "SettingsError: The URL of totesys is no libpq URI"),
         (["refresh"], {**UNREACHABLE, "TOTES_PROCESSED_LAKE": "lake"}, "SettingsError: 'lake' is no lake: give s3://"),
@@ -129,32 +92,13 @@ def home() -> Iterator[Path]:
         wait_until_gone(home)
 
 
-def belonging_to(home: Path) -> list[psutil.Process]:
-    """All processes but this one that have to do with a home: by their command line or their environment."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            said = [*process.cmdline(), *process.environ().values()]
-        except psutil.Error:
-            continue
-        if process.pid != os.getpid() and any(str(home) in text for text in said):
-            found.append(process)
-    return found
-
-
-def wait_until_gone(home: Path) -> None:
-    while processes := belonging_to(home):
-        _, alive = psutil.wait_procs(processes, timeout=60)
-        assert alive == []
-
-
 def test_the_embedded_stack_from_the_command_line(home: Path) -> None:
     stack = {"TOTES_HOME": str(home)}
     empty = totes("status", **stack)
     assert "The warehouse is empty. Run `totes refresh`." in empty
     assert "address, counterparty, currency" in empty
-    assert totes("migrate", **stack) == "Migrated the warehouse from none to revision 0002.\n"
-    assert totes("migrate", **stack) == "The warehouse is at revision 0002 already.\n"
+    assert totes("migrate", **stack) == f"Migrated the warehouse from none to revision {HEAD}.\n"
+    assert totes("migrate", **stack) == f"The warehouse is at revision {HEAD} already.\n"
     assert "Loaded batch 1: " in totes("refresh", **stack)
     assert "The warehouse shows the source as it is now." in totes("status", **stack)
     assert totes("reconcile", **stack).startswith("The warehouse equals the source: ")
@@ -184,8 +128,8 @@ def test_a_new_warehouse_is_migrated_once(home: Path) -> None:
         "TOTES_PROCESSED_LAKE": (home / "other" / "processed").as_uri(),
         "WAREHOUSE_SCHEMA": "analytics",
     }
-    assert totes("migrate", **settings) == "Migrated the warehouse from none to revision 0002.\n"
-    assert totes("migrate", **settings) == "The warehouse is at revision 0002 already.\n"
+    assert totes("migrate", **settings) == f"Migrated the warehouse from none to revision {HEAD}.\n"
+    assert totes("migrate", **settings) == f"The warehouse is at revision {HEAD} already.\n"
 
 
 def test_the_demo_tells_the_whole_story_and_can_be_told_again() -> None:
@@ -262,12 +206,24 @@ def test_a_second_ctrl_c_does_not_keep_the_mark_on(home: Path) -> None:
     assert marked(home) == 0
 
 
-def test_a_measurement_asks_before_it_changes_a_configured_source() -> None:
-    asked = CliRunner().invoke(main, ["latency"], input="n\n", env=UNREACHABLE)
-    assert (asked.exit_code, asked.stderr) == (1, "Aborted!\n")
-    assert asked.stdout.startswith("This changes a row, and back, in the database that TOTESYS_URL names. Go on?")
-    line = refusal("latency", "--yes", **UNREACHABLE)
-    assert line.startswith("PortClosedError: Cannot connect to warehouse: ")
+@pytest.mark.parametrize("command", [["latency"], ["simulate", "--rate", "5"]])
+@pytest.mark.parametrize("answer", ["n\n", "", "\n"], ids=["no", "end of input", "neither"])
+def test_a_configured_source_is_not_changed_without_a_yes(command: list[str], answer: str) -> None:
+    with start(*command, **UNREACHABLE) as process:
+        printed, errors = process.communicate(answer, timeout=60)
+    assert process.returncode == 1
+    assert printed.startswith("This ")
+    assert printed.endswith(" the database that TOTESYS_URL names. Go on? [y/N]: \n")
+    assert errors == "Nothing was changed. To skip the question, give --yes.\n"
+
+
+@pytest.mark.parametrize("command", [["latency"], ["simulate", "--rate", "5"]])
+def test_a_yes_goes_on_and_so_does_the_option(command: list[str]) -> None:
+    with start(*command, **UNREACHABLE) as process:
+        printed, errors = process.communicate("y\n", timeout=60)
+    assert printed.endswith("Go on? [y/N]: \n")
+    assert "127.0.0.1" in errors  # which nobody listens at
+    assert refusal(*command, "--yes", **UNREACHABLE) == errors.strip()
 
 
 def marked(home: Path) -> int:
@@ -281,64 +237,8 @@ def wait_until_marked(home: Path) -> None:
     wait_for(lambda: marked(home) == 1)
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def test_the_embedded_server_ends_with_the_command() -> None:
     with tempfile.TemporaryDirectory(prefix="totes-cli-") as folder:
         totes("simulate", "--orders", "5", TOTES_HOME=folder)
         wait_until_gone(Path(folder))
         assert (Path(folder) / "postgres" / "data" / "PG_VERSION").exists()
-
-
-def wait_for_line(process: subprocess.Popen[str], text: str, seconds: float = 120) -> None:
-    """Wait until a process prints a line with some text."""
-    assert process.stdout is not None
-    end = time.monotonic() + seconds
-    printed = ""
-    while text not in printed:
-        ready, _, _ = select.select([process.stdout], [], [], max(0, end - time.monotonic()))
-        more = os.read(process.stdout.fileno(), 65536).decode() if ready else ""
-        assert more, f"it ended, or took too long; it printed: {printed}"
-        printed += more
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_dev_keeps_the_warehouse_current_and_leaves_nothing_behind(number: signal.Signals) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with tempfile.TemporaryDirectory(prefix="totes-dev-") as folder:
-        home = Path(folder)
-        dev = start("dev", "--orders", "20", "--port", str(port), TOTES_HOME=folder, PYTHONUNBUFFERED="1")
-        try:
-            wait_for_line(dev, "Press Ctrl-C to stop.")
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=30) as answer:
-                assert answer.status == 200
-            if number is signal.SIGINT:
-                wait_for_batch(home)
-            names = {process.name() for process in belonging_to(home)}
-            assert "postgres" in names
-            assert len(belonging_to(home)) > 4  # ours, and those of Dagster: webserver, daemon, code server
-            dev.send_signal(number)
-            assert dev.wait(60) == (0 if number is signal.SIGINT else -number)
-            wait_until_gone(home)
-        finally:
-            for process in belonging_to(home):
-                process.kill()
-            dev.communicate()
-
-
-def wait_for_batch(home: Path) -> None:
-    """Wait until the sensor, and nobody else, has brought a batch into the warehouse."""
-    end = time.monotonic() + 90
-    with psycopg.connect(EmbeddedPostgres(home / "postgres").url("warehouse"), autocommit=True) as connection:
-        while connection.execute("select to_regclass('load_history') is not null").fetchone() != (True,):
-            assert time.monotonic() < end
-            time.sleep(0.1)
-        while connection.execute("select count(*) > 0 from load_history").fetchone() != (True,):
-            assert time.monotonic() < end
-            time.sleep(0.1)

@@ -1,0 +1,90 @@
+"""The command line in processes of its own, and what belongs to a home of the embedded stack."""
+
+import os
+import re
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+
+def start(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.Popen[str]:
+    """Start `totes` with nothing configured but what is given."""
+    return start_python("-m", "totes_dagster.cli", *arguments, cwd=cwd, **environment)
+
+
+def start_python(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.Popen[str]:
+    """Start Python with nothing configured but what is given."""
+    ours = ("TOTES", "WAREHOUSE", "DAGSTER", "AWS")
+    others = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env={**others, "COLUMNS": "150", **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def totes(*arguments: str, cwd: Path | None = None, **environment: str) -> str:
+    """Run `totes` to a good end; return what it printed."""
+    with start(*arguments, cwd=cwd, **environment) as process:
+        printed, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (0, ""), errors
+    return printed
+
+
+def refusal(*arguments: str, cwd: Path | None = None, **environment: str) -> str:
+    """Run `totes` to a bad end; return the one line that it printed."""
+    with start(*arguments, cwd=cwd, **environment) as process:
+        printed, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert printed == ""
+    (line,) = errors.splitlines()
+    assert "s3cret" not in line
+    return line
+
+
+def belonging_to(home: Path) -> list[psutil.Process]:
+    """All processes but this one that have to do with a home: by their command line or their environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            said = [*process.cmdline(), *process.environ().values()]
+        except psutil.Error:
+            continue
+        if process.pid != os.getpid() and any(str(home) in text for text in said):
+            found.append(process)
+    return found
+
+
+def wait_until_gone(home: Path) -> None:
+    while processes := belonging_to(home):
+        _, alive = psutil.wait_procs(processes, timeout=60)
+        assert alive == []
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def wait_for_line(process: subprocess.Popen[str], text: str, seconds: float = 120) -> str:
+    """Wait until a process prints a line with some text; return what it printed until then, and perhaps after it."""
+    assert process.stdout is not None
+    end = time.monotonic() + seconds
+    printed = ""
+    while not re.search(re.escape(text) + ".*\n", printed):
+        ready, _, _ = select.select([process.stdout], [], [], max(0, end - time.monotonic()))
+        more = os.read(process.stdout.fileno(), 65536).decode() if ready else ""
+        assert more, f"it ended, or took too long; it printed: {printed}"
+        printed += more
+    return printed
