@@ -99,11 +99,9 @@ def search_path_of(connection: psycopg.Connection) -> list[str]:
     Without the one of temporary tables: those of a session that a pooler lends may be somebody else's.
     """
     connection.execute("set local search_path to default")
-    ((schemas,),) = connection.execute(
-        "select array(select name from unnest(current_schemas(false)) as name where name !~ '^pg_')::text[]"
-    ).fetchall()
+    ((schemas,),) = connection.execute("select pg_catalog.current_schemas(false)").fetchall()
     connection.execute("set local search_path to pg_catalog, pg_temp")
-    return list(schemas)
+    return [name for name in schemas if not name.startswith("pg_")]
 
 
 def catalogue_of(connection: psycopg.Connection, search_path: list[str], *, others: bool) -> Catalogue:
