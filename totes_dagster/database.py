@@ -1,5 +1,6 @@
 """Connections to PostgreSQL: psycopg for statements, ADBC for bulk. What fails is named in `database_errors.py`."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -163,8 +164,8 @@ class Database:
             )
         defaults = {"application_name": "totes_dagster", "connect_timeout": "10"}
         options = effective_options(self.url)
-        # Where libpq says "prefer", nobody has asked for anything.
-        if is_remote(options) and "sslmode" not in given and options.get("sslmode", "prefer") == "prefer":
+        is_chosen = "sslmode" in given or "PGSSLMODE" in os.environ or options.get("sslmode", "prefer") != "prefer"
+        if is_remote(options) and not is_chosen:
             defaults["sslmode"] = "require"
         missing = {key: value for key, value in defaults.items() if key not in given}
         # ADBC takes what the server sends for UTF-8, whatever the database's own encoding is.
