@@ -115,6 +115,10 @@ class DiskFullError(DatabaseError):
     """The database server is out of disk space (SQLSTATE 53100)."""
 
 
+class ReplicaIdentityError(DatabaseError):
+    """A table is published whose rows cannot be named to a subscriber, so that none can be changed (SQLSTATE 55000)."""
+
+
 class DatabaseUnavailableError(DatabaseError):
     """The server broke off, or is starting, stopping or full, where it answered before."""
 

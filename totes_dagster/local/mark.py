@@ -27,6 +27,7 @@ TABLE, KEY, COLUMN = staff.name, key_of(staff), "last_name"
 _MARK = " [latency {}]"
 _ANY_MARK = r" \[latency [0-9a-f]{16}-[0-9]+\]$"
 _SET_LOCK_TIMEOUT = "set local lock_timeout = '10s'"  # somebody else may be changing the row
+_LOOK_WHERE_THE_USER_DOES = "set local search_path to default"
 _NO_LIMIT = "0"
 
 # Last, so that no mark is ever on top of another. `last_updated` stays as it is: it is not ours to move, and whoever
@@ -83,8 +84,8 @@ class Mark:
         except (AccessDeniedError, ReadOnlyServerError) as error:
             self.is_on = was_on
             raise SourceNotWritableError(
-                f"A measurement marks a row of totesys, and may not. {error} It takes a user who may update {TABLE} for "
-                "as long as the measurement lasts."
+                f"A measurement marks a row of totesys, and may not. {error} For as long as it lasts, its user must be "
+                f"able to update {TABLE}."
             ) from error
         if not changed:
             raise SourceEmptyError(f"The row {KEY} {self.row} of totesys' {TABLE} was deleted meanwhile. Measure anew.")
@@ -148,6 +149,7 @@ def _change(connection: psycopg.Connection, row: int, mark: str) -> int:
     )
     with transaction(connection):
         connection.execute(_SET_LOCK_TIMEOUT)
+        connection.execute(_LOOK_WHERE_THE_USER_DOES)
         return connection.execute(statement).rowcount
 
 

@@ -5,7 +5,7 @@ The tables themselves are in `dimensions.py` and `facts.py`, and all together in
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table, text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, MetaData, Table, text
 from sqlalchemy.types import TypeEngine
 
 metadata = MetaData(
@@ -50,11 +50,12 @@ def fact(name: str, grain: str, record_id: str, *columns: Column[Any], version: 
     """
     number = Column(
         record_id,
-        Integer,
+        BigInteger,
         primary_key=True,
         autoincrement=True,
-        comment="Generated number of this version; of two versions of one row the newer has the higher number.",
+        comment="Generated number of this version. Of two versions of one row, the newer has the higher batch.",
     )
+    batch = Column("batch", BigInteger, nullable=False, comment="Batch that brought this version; 0 where none did.")
     return Table(
         name,
         metadata,
@@ -67,9 +68,9 @@ def fact(name: str, grain: str, record_id: str, *columns: Column[Any], version: 
             server_default=text("false"),
             comment="True on the version that records that the row is gone from the source.",
         ),
-        Column("batch", BigInteger, nullable=False, comment="Batch that brought this version; 0 where none did."),
-        # Finds the newest version of a row.
-        Index(f"{name}_newest_idx", columns[0], number.desc()),
+        batch,
+        # Finds the newest version of a row; see `version_order_of`.
+        Index(f"{name}_newest_idx", columns[0], batch.desc(), number.desc()),
         comment=grain,
         info={"natural_key": columns[0].name, "record_id": record_id, "version": version},
     )
@@ -81,8 +82,17 @@ def natural_key_of(table: Table) -> str:
 
 
 def record_id_of(fact: Table) -> str:
-    """Name of a fact's generated key, which orders the versions of one thing."""
+    """Name of a fact's generated key."""
     return str(fact.info["record_id"])
+
+
+def version_order_of(fact: Table) -> tuple[str, str]:
+    """Names of the columns that order the versions of one thing, oldest first: the batch, then the record id.
+
+    Record ids alone do not: a warehouse that was moved without its sequences gives new versions lower ones. A batch
+    brings at most one version of a thing, so record ids only order rows that no batch brought (batch 0).
+    """
+    return "batch", record_id_of(fact)
 
 
 def remodel_version_of(table: Table) -> int:

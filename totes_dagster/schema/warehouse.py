@@ -28,6 +28,7 @@ from totes_dagster.schema.star import (
     record_id_of,
     remodel_version_of,
     remodelled_columns,
+    version_order_of,
 )
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "record_id_of",
     "remodel_version_of",
     "remodelled_columns",
+    "version_order_of",
 ]
 
 DIMENSIONS: dict[str, Table] = {

@@ -5,21 +5,19 @@ rows with nine references that is half a minute against one second.
 """
 
 import logging
+from dataclasses import dataclass
 from enum import Enum
 
 from adbc_driver_manager import dbapi as adbc_errors
 from psycopg import sql
 from psycopg.errors import LockNotAvailable
 from sqlalchemy import Table
-from sqlalchemy.schema import AddConstraint
 
+from totes_dagster.lock_waits import LONG_WAIT, SHORT_WAIT
 from totes_dagster.schema import warehouse
-from totes_dagster.schema.sql import ddl
 from totes_dagster.stages.warehouse import LoadTransaction
 
 logger = logging.getLogger(__name__)
-
-_LOCK_TIMEOUT = "200ms"
 
 _MANY_ROWS = 10_000
 _ROW_CHECK_COST = 32
@@ -42,23 +40,29 @@ class Dropped(Enum):
 def drop_foreign_keys_where_it_pays(transaction: LoadTransaction, incoming: dict[str, int]) -> Dropped:
     """Drop the foreign keys of facts into which so many rows come that adding them back is cheaper.
 
-    Dropping waits for those who are reading the tables, and whoever comes after waits behind it. So it gives up soon.
+    Only those go that are to the letter what the platform makes, so that nothing is lost by making them again. Those of
+    others, and ours with a name, a property or a comment that somebody gave them, stay, and are checked row by row.
+
+    Dropping waits for those who are reading the tables, and those who come after wait behind it. So it gives up soon.
 
     Args:
         transaction: one in which nothing was done yet.
         incoming: rows to come, by fact.
     """
     dropped = Dropped.NONE
-    transaction.execute(f"set local lock_timeout = '{_LOCK_TIMEOUT}'")
+    transaction.wait_for_locks(SHORT_WAIT)
     for name, rows in incoming.items():
         fact = warehouse.FACTS[name]
         if not pays_off(rows, transaction.estimated_rows(fact)):
             continue
-        for constraint in foreign_keys_of(transaction, fact):
+        for foreign_key in declared_foreign_keys(transaction, fact):
+            if not foreign_key.is_as_declared:
+                logger.info("The foreign key %s of %s was altered; it stays.", foreign_key.name, name)
+                continue
             try:
                 transaction.execute(
                     sql.SQL("alter table {} drop constraint {}").format(
-                        sql.Identifier(name), sql.Identifier(constraint)
+                        sql.Identifier(name), sql.Identifier(foreign_key.name)
                     )
                 )
             except adbc_errors.Error as error:
@@ -67,28 +71,79 @@ def drop_foreign_keys_where_it_pays(transaction: LoadTransaction, incoming: dict
                 logger.info("Readers keep %s busy; its foreign keys stay, and are checked row by row.", name)
                 return Dropped.BUSY
             dropped = Dropped.SOME
-    transaction.execute("set local lock_timeout = default")
+    transaction.wait_for_locks(LONG_WAIT)
     return dropped
 
 
 def add_missing_foreign_keys(transaction: LoadTransaction) -> None:
     """Add every declared foreign key of a fact that is not there. Readers are not locked out by it."""
     for fact in warehouse.FACTS.values():
-        present = set(foreign_keys_of(transaction, fact).values())
+        present = {foreign_key.column for foreign_key in declared_foreign_keys(transaction, fact)}
         for constraint in fact.foreign_key_constraints:
-            if constraint.column_keys[0] not in present:
-                transaction.execute(ddl(AddConstraint(constraint, isolate_from_table=False)))
+            (element,) = constraint.elements
+            if element.parent.name in present:
+                continue
+            # A table with checks that its owner deferred cannot be altered until they are made.
+            transaction.execute("set constraints all immediate")
+            # Without a name, it gets the declared one, or another if somebody has given that to something else.
+            transaction.execute(
+                sql.SQL("alter table {} add foreign key ({}) references {} ({})").format(
+                    *map(
+                        sql.Identifier,
+                        (fact.name, element.parent.name, element.column.table.name, element.column.name),
+                    )
+                )
+            )
 
 
-def foreign_keys_of(transaction: LoadTransaction, fact: Table) -> dict[str, str]:
-    """Names of a fact's foreign keys, each with the column that it is on."""
-    names, columns = transaction.fetch(
+@dataclass(frozen=True)
+class DeclaredForeignKey:
+    """A foreign key of a fact that is declared: from this column to the key of its dimension.
+
+    Attributes:
+        is_as_declared: whether it is all that the platform would make again, its name included.
+    """
+
+    name: str
+    column: str
+    is_as_declared: bool
+
+
+def declared_foreign_keys(transaction: LoadTransaction, fact: Table) -> list[DeclaredForeignKey]:
+    """The foreign keys of a fact that are there and are declared, by their columns; not those that others added."""
+    declared = [(element.parent.name, element.column.table.name, element.column.name) for element in fact.foreign_keys]
+    columns, dimensions, keys = (list(names) for names in zip(*declared, strict=True))
+    found = transaction.fetch(
         sql.SQL(
             """
-            select coalesce(array_agg(conname::text), '{{}}'), coalesce(array_agg(attname::text), '{{}}')
-            from pg_constraint join pg_attribute on attrelid = conrelid and attnum = conkey[1]
-            where conrelid = {fact}::regclass and contype = 'f'
+            select coalesce(array_agg(conname::text), '{{}}'), coalesce(array_agg(declared.name), '{{}}'),
+                   coalesce(array_agg(
+                       conname = {fact} || '_' || declared.name || '_fkey' and convalidated
+                       and pg_get_constraintdef(pg_constraint.oid) = format(
+                           'FOREIGN KEY (%I) REFERENCES %I(%I)', declared.name, dimension, key)
+                       and obj_description(pg_constraint.oid, 'pg_constraint') is null), '{{}}')
+            from unnest({columns}::text[], {dimensions}::text[], {keys}::text[]) as declared (name, dimension, key)
+            join pg_attribute as referring on referring.attrelid = {quoted}::regclass and referring.attname = name
+            join pg_attribute as referred
+                on referred.attrelid = quote_ident(dimension)::regclass and referred.attname = key
+            join pg_constraint on contype = 'f' and conrelid = referring.attrelid and conkey = array[referring.attnum]
+                and confrelid = referred.attrelid and confkey = array[referred.attnum]
             """
-        ).format(fact=sql.Literal(f'"{fact.name}"'))
+        ).format(
+            fact=sql.Literal(fact.name),
+            quoted=sql.Literal(f'"{fact.name}"'),
+            columns=sql.Literal(columns),
+            dimensions=sql.Literal(dimensions),
+            keys=sql.Literal(keys),
+        )
     )
-    return dict(zip(names, columns, strict=True))
+    return [DeclaredForeignKey(*values) for values in zip(*found, strict=True)]
+
+
+def has_foreign_keys(transaction: LoadTransaction, fact: Table) -> bool:
+    """Whether a fact has any foreign key, declared or not."""
+    (exists,) = transaction.fetch(
+        "select exists (select from pg_constraint where contype = 'f' and conrelid = $1::text::regclass)",
+        f'"{fact.name}"',
+    )
+    return bool(exists)

@@ -26,7 +26,7 @@ from totes_dagster.stages.constraints import (
     Dropped,
     add_missing_foreign_keys,
     drop_foreign_keys_where_it_pays,
-    foreign_keys_of,
+    has_foreign_keys,
 )
 from totes_dagster.stages.incoming import Incoming
 from totes_dagster.stages.progress import Progress, silent
@@ -77,7 +77,7 @@ def load(
 
     def load_rest() -> None:
         with database.connect_bulk() as connection:
-            while done := _load_next(connection, schema, log, processed, progress):
+            while done := _load_next(database, connection, schema, log, processed, progress):
                 logger.info("Loaded batch %d: %s.", done.batch, _told(done))
                 loaded.append(done)
 
@@ -92,15 +92,21 @@ def _told(done: LoadedBatch) -> str:
 
 
 def _load_next(
-    connection: adbc.Connection, schema: str, log: BatchLog, processed: Lake, progress: Progress
+    database: Database,
+    connection: adbc.Connection,
+    schema: str,
+    log: BatchLog,
+    processed: Lake,
+    progress: Progress,
 ) -> LoadedBatch | None:
     """Load the oldest batch that is not loaded, or return None if there is none."""
     may_drop = True
     while True:
-        with LoadTransaction.begin(connection, schema) as transaction:
+        with LoadTransaction.begin(connection, schema, watched_from=database) as transaction:
             # Asked under the lock, for another load may have come first.
-            head, digest = _head(transaction)
-            if head and (not log.has(head) or log.digest(head) != digest):
+            newest = transaction.newest_load()
+            head = newest.batch
+            if head and (not log.has(head) or log.digest(head) != newest.manifest_sha256):
                 raise ForeignLakeError(
                     f"The warehouse has loaded batch {head} of another lake than {log.lake.url}. Check "
                     "TOTES_INGESTION_LAKE and WAREHOUSE_URL; to load this lake from its first batch, drop the "
@@ -208,10 +214,11 @@ def _load_fact(
     if not manifest.brings(source):
         return LoadedTable(), {}
     # Only without its foreign keys: references that point nowhere get their placeholders after the copy.
-    if transaction.is_empty(fact) and not foreign_keys_of(transaction, fact):
+    if transaction.is_empty(fact) and not has_foreign_keys(transaction, fact):
         copied = transaction.copy(fact, iter(incoming), batch=manifest.batch)
         transaction.analyze(fact)
         return LoadedTable(staged=copied, new=copied), transaction.add_placeholders(fact, staged=False)
+    transaction.put_sequence_past_record_ids(fact)
     staged = transaction.stage(fact, iter(incoming))
     placeholders = transaction.add_placeholders(fact)
     new, changed = transaction.append_versions(fact, manifest.batch)
@@ -230,12 +237,3 @@ def _rows_of_facts(manifest: Manifest) -> dict[str, int]:
     """How many rows a batch brings to each fact."""
     sources = {fact: driving_table(fact) for fact in warehouse.FACTS}
     return {fact: manifest.tables[source].rows for fact, source in sources.items() if manifest.brings(source)}
-
-
-def _head(transaction: LoadTransaction) -> tuple[int, str]:
-    """The newest loaded batch and its manifest's digest; 0 and nothing before the first."""
-    batch, digest = transaction.fetch(
-        "select coalesce(max(batch), 0), coalesce((array_agg(manifest_sha256 order by batch desc))[1], '') "
-        "from load_history"
-    )
-    return batch, digest

@@ -1,7 +1,7 @@
 """Where the three stages stand, and a look at what the warehouse shows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import psycopg
@@ -10,6 +10,7 @@ from sqlalchemy import String, Table
 
 from totes_dagster.database import Database
 from totes_dagster.schema import warehouse
+from totes_dagster.stages.history import newest_load
 
 _SAMPLE = 5
 
@@ -38,6 +39,7 @@ class WarehouseStatus:
         placeholders: members of each dimension that stand for rows which the source does not have.
         newest_stamps: the latest `last_updated` in each fact; None where it has no rows.
         quarantined: rows set aside, by source table; of tables without any, nothing.
+        record_ids_used: which part of the record ids that its sequence can give is used up in each fact, from 0 to 1.
     """
 
     batch: int
@@ -46,27 +48,27 @@ class WarehouseStatus:
     placeholders: dict[str, int]
     newest_stamps: dict[str, datetime | None]
     quarantined: dict[str, Quarantined]
+    record_ids_used: dict[str, float] = field(default_factory=dict)
 
 
 def warehouse_status(database: Database, schema: str) -> WarehouseStatus:
     """Look up what the warehouse shows; it must have been migrated."""
     counted = sql.SQL(" union all ").join(_counted(schema, table) for table in warehouse.TABLES.values())
-    history = sql.SQL("select coalesce(max(batch), 0), max(snapshot_at) from {}").format(
-        sql.Identifier(schema, warehouse.load_history.name)
-    )
     with database.transaction(read_only=True) as connection:
-        ((batch, snapshot_at),) = connection.execute(history).fetchall()
+        newest = newest_load(connection, schema)
         tables = connection.execute(counted).fetchall()
         quarantined = _quarantined(connection, schema)
+        record_ids_used = _record_ids_used(connection, schema)
     return WarehouseStatus(
-        batch,
-        snapshot_at,
+        newest.batch,
+        newest.snapshot_at,
         rows={name: rows for name, rows, _, _ in tables},
         placeholders={name: made_up for name, _, made_up, _ in tables if name in warehouse.DIMENSIONS},
         newest_stamps={
-            name: newest and newest.replace(tzinfo=UTC) for name, _, _, newest in tables if name in warehouse.FACTS
+            name: stamp and stamp.replace(tzinfo=UTC) for name, _, _, stamp in tables if name in warehouse.FACTS
         },
         quarantined=quarantined,
+        record_ids_used=record_ids_used,
     )
 
 
@@ -77,8 +79,7 @@ def loaded_batch(database: Database, schema: str) -> int:
         ((exists,),) = connection.execute("select to_regclass(%s) is not null", [history.as_string()]).fetchall()
         if not exists:
             return 0
-        ((batch,),) = connection.execute(sql.SQL("select coalesce(max(batch), 0) from {}").format(history)).fetchall()
-    return int(batch)
+        return newest_load(connection, schema).batch
 
 
 def newest_rows(database: Database, schema: str, limit: int) -> dict[str, Sequence[Mapping[str, str]]]:
@@ -113,6 +114,20 @@ def _counted(schema: str, table: Table) -> sql.Composed:
         sql.SQL("max(last_updated_date + last_updated_time)" if warehouse.is_fact(table) else "null::timestamp"),
         sql.Identifier(schema, table.name),
     )
+
+
+def _record_ids_used(connection: psycopg.Connection, schema: str) -> dict[str, float]:
+    """By fact, how much of its sequence is used up. A sequence that is hidden from the user counts as new."""
+    used: dict[str, float] = {}
+    for name, fact in warehouse.FACTS.items():
+        table = sql.Identifier(schema, name).as_string(connection)
+        ((part,),) = connection.execute(
+            "select coalesce(pg_sequence_last_value(seqrelid)::numeric / seqmax, 0) from pg_sequence "
+            "where seqrelid = pg_get_serial_sequence(%s, %s)::regclass",
+            [table, warehouse.record_id_of(fact)],
+        ).fetchall()
+        used[name] = float(part)
+    return used
 
 
 def _quarantined(connection: psycopg.Connection, schema: str) -> dict[str, Quarantined]:

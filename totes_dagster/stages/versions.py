@@ -8,7 +8,8 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Table
 
-from totes_dagster.schema.warehouse import load_history, natural_key_of, record_id_of, remodelled_columns
+from totes_dagster.schema.warehouse import load_history, natural_key_of, record_id_of
+from totes_dagster.stages.history import repeats_of
 
 _LINES = 20
 
@@ -103,23 +104,9 @@ def _repeats(
     warehouse: psycopg.Connection, schema: str, fact: Table, keys: list[int], batches: list[int]
 ) -> list[tuple[int, int]]:
     """Key and batch of every version that repeats the one before it, of these keys, and of those in these batches."""
-    statement = sql.SQL(
-        """
-        select key, batch
-        from (select {key} as key, batch, row({values}, is_deleted) as version,
-                     lag(row({values}, is_deleted)) over versions as version_before,
-                     lag(batch) over versions as batch_before
-              from {fact} where {key} = any ({keys}::integer[])
-                  or {key} in (select {key} from {fact} where batch = any ({batches}::bigint[]))
-              window versions as (partition by {key} order by {record_id})) as versions
-        where version = version_before and (batch <> 0 or batch_before <> 0)
-        """
-    ).format(
-        key=sql.Identifier(natural_key_of(fact)),
-        values=sql.SQL(", ").join(sql.Identifier(column.name) for column in remodelled_columns(fact)),
-        fact=sql.Identifier(schema, fact.name),
-        keys=sql.Literal(keys),
-        batches=sql.Literal(batches),
-        record_id=sql.Identifier(record_id_of(fact)),
-    )
+    name, key = sql.Identifier(schema, fact.name), sql.Identifier(natural_key_of(fact))
+    condition = sql.SQL(
+        "{key} = any ({keys}::integer[]) or {key} in (select {key} from {fact} where batch = any ({batches}::bigint[]))"
+    ).format(key=key, fact=name, keys=sql.Literal(keys), batches=sql.Literal(batches))
+    statement = sql.SQL("select {}, batch from ({}) as repeats").format(key, repeats_of(fact, name, condition))
     return [(key, batch) for key, batch in warehouse.execute(statement)]

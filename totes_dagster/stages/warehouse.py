@@ -3,23 +3,22 @@
 Each method is one step of a load, for any star table; which steps a batch needs is decided in `load.py`.
 """
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+import logging
+from collections.abc import Collection
 from dataclasses import asdict, astuple, dataclass
 from datetime import date
-from typing import Any
 
 import pyarrow as pa
-from adbc_driver_manager import dbapi as adbc_errors
-from adbc_driver_postgresql import dbapi as adbc
 from psycopg import sql
 from sqlalchemy import String, Table
 
-from totes_dagster.database_errors import named_error
-from totes_dagster.postgres.transactions import end_bulk_transaction, set_up_bulk_transaction
 from totes_dagster.schema import warehouse
 from totes_dagster.schema.arrow import arrow_schema, arrow_type
-from totes_dagster.stages.streams import Parts, RowStream, checked_stream, star_stream
+from totes_dagster.stages.history import newest_first, repeats_of
+from totes_dagster.stages.streams import Parts, checked_stream, star_stream
+from totes_dagster.stages.warehouse_transaction import WarehouseTransaction
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,54 +51,8 @@ class LoadedTable:
         return {**asdict(self), "unchanged": self.unchanged}
 
 
-class LoadTransaction:
-    """A transaction on the warehouse that holds the lock of loads."""
-
-    def __init__(self, connection: adbc.Connection, schema: str) -> None:
-        self._connection = connection
-        self._schema = schema
-        self._cursor = connection.cursor()
-
-    @classmethod
-    @contextmanager
-    def begin(cls, connection: adbc.Connection, schema: str) -> Iterator["LoadTransaction"]:
-        """Begin a transaction and wait until no other load is at work; roll back at the end unless committed.
-
-        Raises:
-            DatabaseError: the warehouse refuses, or breaks off.
-        """
-        try:
-            transaction = cls(connection, schema)
-            try:
-                set_up_bulk_transaction(connection)
-                transaction.fetch("select set_config('search_path', quote_ident($1), true)", schema)
-                transaction.fetch(
-                    "select pg_advisory_xact_lock(hashtextextended('totes_dagster.load.' || $1, 0))", schema
-                )
-                yield transaction
-            finally:
-                with suppress(adbc_errors.Error):  # of a connection that was lost; what went before is what counts
-                    transaction._cursor.close()
-                end_bulk_transaction(connection)
-        except adbc_errors.Error as error:
-            raise named_error("warehouse", "loading the warehouse", error) from error
-
-    def commit(self) -> None:
-        """Make the transaction's work visible, all of it at once."""
-        self._connection.commit()
-
-    def fetch(self, statement: str | sql.Composable, *values: Any) -> tuple[Any, ...]:
-        """Run a statement that returns one row."""
-        self._cursor.execute(_text(statement), values or None)
-        row = self._cursor.fetchone()
-        if row is None:
-            raise LookupError(f"No row from {_text(statement)}")
-        return tuple(row)
-
-    def execute(self, statement: str | sql.Composable, *values: Any) -> int:
-        """Run a statement that returns nothing; return the number of rows it touched."""
-        self._cursor.execute(_text(statement), values or None)
-        return int(self._cursor.rowcount)
+class LoadTransaction(WarehouseTransaction):
+    """The steps of a load."""
 
     def is_empty(self, table: Table) -> bool:
         """Whether a table has no row."""
@@ -115,30 +68,22 @@ class LoadTransaction:
 
     def copy(self, table: Table, parts: Parts, *, batch: int | None = None) -> int:
         """Copy parts straight into a table; into a fact with the batch's number. Returns the number of rows."""
-        return self._ingest(table.name, star_stream(table, parts, batch), temporary=False)
+        return self.ingest(table.name, star_stream(table, parts, batch), temporary=False)
 
     def stage(self, table: Table, parts: Parts) -> int:
         """Copy parts into the table's staging table, which goes with the transaction. Returns the number of rows."""
         columns = [column.name for column in warehouse.remodelled_columns(table)]
-        self.execute(
-            sql.SQL("create temporary table {} on commit drop as select {} from {} with no data").format(
-                _staging(table), _names(columns), _name(table)
-            )
-        )
-        staged = self._ingest(f"staging_{table.name}", star_stream(table, parts), temporary=True)
+        self.make_temporary(_staging(table), _name(table), _names(columns))
+        staged = self.ingest(f"staging_{table.name}", star_stream(table, parts), temporary=True)
         self.execute(sql.SQL("analyze {}").format(_staging(table)))
         return staged
 
     def list_live_keys(self, fact: Table, parts: Parts) -> None:
         """List the keys that the source still has."""
         key = warehouse.natural_key_of(fact)
-        self.execute(
-            sql.SQL("create temporary table {} on commit drop as select {} from {} with no data").format(
-                _live_keys(fact), sql.Identifier(key), _name(fact)
-            )
-        )
+        self.make_temporary(_live_keys(fact), _name(fact), sql.Identifier(key))
         schema = pa.schema([pa.field(key, arrow_type(fact.columns[key]), nullable=False)])
-        self._ingest(f"live_keys_{fact.name}", checked_stream(fact, schema, parts), temporary=True)
+        self.ingest(f"live_keys_{fact.name}", checked_stream(fact, schema, parts), temporary=True)
         self.execute(sql.SQL("analyze {}").format(_live_keys(fact)))
 
     def quarantined_keys(self, source: str) -> set[int]:
@@ -159,7 +104,7 @@ class LoadTransaction:
 
     def append(self, table: Table, parts: Parts) -> int:
         """Append rows of all of a table's columns as they are. Returns how many."""
-        return self._ingest(table.name, checked_stream(table, arrow_schema(table.columns), parts), temporary=False)
+        return self.ingest(table.name, checked_stream(table, arrow_schema(table.columns), parts), temporary=False)
 
     def merge_dimension(self, dimension: Table) -> tuple[int, int]:
         """Give the dimension the staged values; rows that do not differ are not touched. Returns new and changed."""
@@ -200,7 +145,7 @@ class LoadTransaction:
                     select {staged}, newest.{key} is null as is_new
                     from {staging} as staged left join lateral (
                         select * from {table} as version where version.{key} = staged.{key}
-                        order by {record_id} desc limit 1) as newest on true
+                        order by {newest_first} limit 1) as newest on true
                     where newest.{key} is null or newest.is_deleted or ({newest}) is distinct from ({staged})),
                 appended as (
                     insert into {table} ({columns}, batch)
@@ -211,7 +156,7 @@ class LoadTransaction:
                 table=_name(fact),
                 staging=_staging(fact),
                 key=sql.Identifier(key),
-                record_id=sql.Identifier(warehouse.record_id_of(fact)),
+                newest_first=newest_first(fact),
                 columns=_names(columns),
                 staged=_names(columns, of="staged"),
                 newest=_names(columns, of="newest"),
@@ -242,30 +187,47 @@ class LoadTransaction:
         )
 
     def remove_repeated_versions(self, fact: Table, keys: Collection[int]) -> int:
-        """Remove versions of these keys that equal the one before, as no load writes any. Returns how many.
-
-        Of rows that were adopted with the warehouse (batch 0) nobody knows what they should be.
-        """
-        columns = [*(column.name for column in warehouse.remodelled_columns(fact)), "is_deleted"]
+        """Remove versions of these keys that repeat another, as `repeats_of` finds them. Returns how many."""
         return self.execute(
-            sql.SQL(
-                """
-                delete from {table} where {record_id} in (
-                    select {record_id} from (
-                        select {record_id}, batch, row({columns}) as version,
-                               lag(row({columns})) over versions as before, lag(batch) over versions as batch_before
-                        from {table} where {key} = any ({keys}::integer[])
-                        window versions as (partition by {key} order by {record_id})) as versions
-                    where version = before and (batch <> 0 or batch_before <> 0))
-                """
-            ).format(
+            sql.SQL("delete from {table} where {record_id} in (select {record_id} from ({repeats}) as repeats)").format(
                 table=_name(fact),
                 record_id=sql.Identifier(warehouse.record_id_of(fact)),
-                columns=_names(columns),
-                key=sql.Identifier(warehouse.natural_key_of(fact)),
-                keys=sql.Literal(list(keys)),
+                repeats=repeats_of(
+                    fact,
+                    _name(fact),
+                    sql.SQL("{} = any ({}::integer[])").format(
+                        sql.Identifier(warehouse.natural_key_of(fact)), sql.Literal(list(keys))
+                    ),
+                ),
             )
         )
+
+    def put_sequence_past_record_ids(self, fact: Table) -> None:
+        """Let the next record id be higher than all that are there.
+
+        A warehouse that was moved by replication, or restored table by table, has its rows, but not its sequences.
+        """
+        record_id = warehouse.record_id_of(fact)
+        sequence, highest = self.fetch(
+            sql.SQL("select pg_get_serial_sequence({}, {}), max({}) from {}").format(
+                sql.Literal(_name(fact).as_string(None)),
+                sql.Literal(record_id),
+                sql.Identifier(record_id),
+                _name(fact),
+            )
+        )
+        if highest is None:
+            return
+        (moved,) = self.fetch(
+            sql.SQL(
+                """
+                select count(setval({name}::regclass, {highest})) from {sequence}
+                where last_value < {highest} or last_value = {highest} and not is_called
+                """
+            ).format(name=sql.Literal(sequence), sequence=sql.SQL(sequence), highest=sql.Literal(highest))
+        )
+        if moved:
+            logger.warning("The sequence of %s.%s was behind its rows; it is at %d now.", fact.name, record_id, highest)
 
     def add_placeholders(self, fact: Table, *, staged: bool = True) -> dict[str, int]:
         """Make up a member for every reference that points nowhere; returns how many, by dimension.
@@ -314,34 +276,17 @@ class LoadTransaction:
         """Let the planner know a table whose contents changed a lot."""
         self.execute(sql.SQL("analyze {}").format(_name(table)))
 
-    def _ingest(self, table: str, rows: RowStream, *, temporary: bool) -> int:
-        schema = None if temporary else self._schema
-        reader = pa.RecordBatchReader.from_batches(rows.schema, rows)
-        try:
-            # Named in full where it can be: a name alone might find another schema's table.
-            return int(
-                self._cursor.adbc_ingest(table, reader, mode="append", temporary=temporary, db_schema_name=schema)
-            )
-        except adbc_errors.Error:
-            if rows.failure is not None:  # the driver reports no more than that the stream broke off
-                raise rows.failure from None
-            raise
-
-
-def _text(statement: str | sql.Composable) -> str:
-    return statement if isinstance(statement, str) else statement.as_string(None)
-
 
 def _name(table: Table) -> sql.Identifier:
     return sql.Identifier(table.name)
 
 
 def _staging(table: Table) -> sql.Identifier:
-    return sql.Identifier(f"staging_{table.name}")
+    return sql.Identifier("pg_temp", f"staging_{table.name}")
 
 
 def _live_keys(fact: Table) -> sql.Identifier:
-    return sql.Identifier(f"live_keys_{fact.name}")
+    return sql.Identifier("pg_temp", f"live_keys_{fact.name}")
 
 
 def _names(columns: list[str], *, of: str | None = None) -> sql.Composed:

@@ -42,16 +42,22 @@ def platform(database: Callable[..., str], lakes: tuple[Lake, Lake]) -> Platform
 
 
 @pytest.fixture
-def new_company(platform: Platform) -> World:
+def enforced() -> bool:
+    """Whether the source is of the newer form, which enforces all references; `of_the_older_source` says that not."""
+    return True
+
+
+@pytest.fixture
+def new_company(platform: Platform, enforced: bool) -> World:
     """A company whose tables are there and empty; nothing was refreshed yet."""
-    create_schema(platform.source.url)
+    create_schema(platform.source.url, enforced=enforced)
     return World(platform)
 
 
 @pytest.fixture
-def unseen_company(platform: Platform) -> World:
+def unseen_company(platform: Platform, enforced: bool) -> World:
     """A company with a year of history; nothing was refreshed yet."""
-    seed(platform.source.url, orders=60)
+    seed(platform.source.url, orders=60, enforced=enforced)
     return World(platform)
 
 

@@ -85,8 +85,8 @@ class Editor:
         self._source_url = source_url
         self._new = 0
 
-    def edit(self, *statements: str, number: int) -> bool:
-        """Carry statements out in one transaction; whether that was possible.
+    def edit(self, *statements: str, number: int) -> None:
+        """Carry statements out in one transaction, if that is possible.
 
         Args:
             statements: of `EDITS_OF_TABLES`.
@@ -101,13 +101,12 @@ class Editor:
                     if f"{{{table}}}" in statement
                 }
                 if None in keys.values():
-                    return False
+                    return
                 try:
                     connection.execute(statement.format(**keys, new=f"new_{self._new}"))
                 except (errors.LockNotAvailable, errors.UniqueViolation):
                     connection.rollback()  # an open transaction holds the row, or another row has its number
-                    return False
-        return True
+                    return
 
     @contextmanager
     def _connection(self) -> Iterator[psycopg.Connection]:

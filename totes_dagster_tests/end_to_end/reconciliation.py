@@ -98,13 +98,13 @@ class Original:
         self._chronicle = Chronicle(world.source_url)
         for number in (1, 2):
             world.change(
+                *(NEW_DEAL if number == 1 else ()),
                 f"update sales_order set units_sold = units_sold + {number} where sales_order_id < 20",
                 f"update purchase_order set item_quantity = item_quantity + {number} where purchase_order_id < 20",
                 f"update payment set payment_amount = payment_amount + {number} where payment_id < 20",
                 f"delete from sales_order where sales_order_id = {number}",
                 f"delete from purchase_order where purchase_order_id = {number}",
                 f"delete from payment where payment_id = {number}",
-                *(NEW_DEAL if number == 1 else ()),
             )
             self._chronicle.note()
             world.refresh()

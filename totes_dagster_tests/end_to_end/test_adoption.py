@@ -277,7 +277,7 @@ def test_the_warehouse_may_live_in_any_schema(unseen_company: World, schema: str
     assert elsewhere.wrongs(strict=True) == []
     assert {row[0] for row in catalogue(elsewhere.platform)} == {schema}
     elsewhere.change(
-        "update sales_order set design_id = 999999, units_sold = 1 where sales_order_id = 7",
+        "update sales_order set units_sold = 1 where sales_order_id = 7",
         "delete from payment where payment_id = 3",
     )
     elsewhere.refresh()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from totes_dagster_tests.end_to_end.world import NEW_DEAL, NEW_ORDER, World
+from totes_dagster_tests.end_to_end.world import NEW_DEAL, NEW_ORDER, World, of_the_older_source
 
 SILENT_EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = 7"
 
@@ -151,6 +151,7 @@ def test_the_newest_order_deleted_and_another_put_in_its_place_is_a_change(compa
     assert company.has_arrived()
 
 
+@of_the_older_source
 @pytest.mark.parametrize("statement", ["delete from purchase_order", "truncate purchase_order"])
 def test_when_all_rows_of_a_table_go_all_are_deleted(company: World, statement: str) -> None:
     company.change(statement)
@@ -173,6 +174,7 @@ def test_a_company_without_any_row_is_followed_from_its_first(new_company: World
         "insert into currency values (1, 'GBP', now(), now())",
         "insert into department values (1, 'd', null, null, now(), now())",
         "insert into staff values (1, 'f', 'l', 1, 'e', now(), now())",
+        "insert into design values (1, now(), 'd', '/d', 'd.svg', now())",
         "insert into sales_order values (1, now(), now(), 1, 1, 1, 1, 0.01, 1, '2024-02-29', '2024-02-29', 1)",
     )
     new_company.refresh()

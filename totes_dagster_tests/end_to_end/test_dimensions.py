@@ -2,7 +2,7 @@
 
 import pytest
 
-from totes_dagster_tests.end_to_end.world import NEW_DEAL, World
+from totes_dagster_tests.end_to_end.world import NEW_DEAL, World, of_the_older_source
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,7 @@ def test_dates_of_new_years_let_the_calendar_grow_by_whole_years(company: World)
     )
 
 
+@of_the_older_source
 def test_a_dimension_member_deleted_in_the_source_stays_for_the_history(company: World) -> None:
     (design,) = company.ask("select * from dim_design where design_id = 1")
     company.change("delete from design where design_id = 1")
@@ -67,6 +68,7 @@ def test_a_dimension_member_deleted_in_the_source_stays_for_the_history(company:
 # References that point nowhere
 
 
+@of_the_older_source
 def test_an_order_of_a_design_to_come_gets_a_placeholder_until_it_comes(company: World) -> None:
     company.change("update sales_order set design_id = 999999 where sales_order_id = 7")
     (loaded,) = company.refresh().loaded
@@ -82,6 +84,7 @@ def test_an_order_of_a_design_to_come_gets_a_placeholder_until_it_comes(company:
     assert company.versions("fact_sales_order", 7) == ["live", "live"]
 
 
+@of_the_older_source
 def test_a_payment_in_advance_gets_a_placeholder_until_its_transaction_comes(company: World) -> None:
     order, transaction, payment = NEW_DEAL
     company.change(payment)
@@ -95,6 +98,7 @@ def test_a_payment_in_advance_gets_a_placeholder_until_its_transaction_comes(com
     assert company.versions("fact_payment", 1000) == ["live"]
 
 
+@of_the_older_source
 def test_references_that_point_nowhere_in_the_first_batch_get_placeholders_too(unseen_company: World) -> None:
     unseen_company.change("update sales_order set design_id = 999999", "delete from transaction")
     unseen_company.refresh()

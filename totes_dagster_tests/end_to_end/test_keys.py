@@ -5,7 +5,7 @@ import pytest
 from totes_dagster.stages import parts as parts_stage
 from totes_dagster_tests.end_to_end.badness import EDIT, KEYED, KEYLESS, MENDED, SOON, TWIN, nullable
 from totes_dagster_tests.end_to_end.witness import Witness
-from totes_dagster_tests.end_to_end.world import NEW_ORDER
+from totes_dagster_tests.end_to_end.world import NEW_ORDER, of_the_older_source
 
 
 def test_rows_that_share_a_key_are_all_set_aside_until_one_is_left(witness: Witness) -> None:
@@ -69,6 +69,7 @@ def test_a_row_without_a_key_is_set_aside_and_its_changes_are_noticed(witness: W
     assert witness.world.versions("fact_sales_order", 1000) == ["live"]
 
 
+@of_the_older_source
 def test_a_key_that_the_warehouse_cannot_hold_is_listed_until_it_is_another(witness: Witness) -> None:
     witness.change("alter table sales_order alter sales_order_id type bigint")
     witness.change("update sales_order set sales_order_id = 3000000000 where sales_order_id = 7", SOON.format(8))

@@ -5,7 +5,7 @@ import pytest
 from totes_dagster.schema.totesys import TABLES
 from totes_dagster_tests.end_to_end.badness import EDIT, MENDED, SOON, nullable
 from totes_dagster_tests.end_to_end.witness import Witness
-from totes_dagster_tests.end_to_end.world import NEW_ORDER, World
+from totes_dagster_tests.end_to_end.world import NEW_ORDER, World, of_the_older_source
 
 NO_INT32 = "{}, which int32 cannot hold"
 NO_MONEY = "{}, which decimal128(10, 2) cannot hold"
@@ -47,6 +47,7 @@ WIDER = (
 )
 
 
+@of_the_older_source
 def test_bad_values_are_set_aside_each_with_its_reason_until_they_are_mended(witness: Witness) -> None:
     witness.change("create schema attic", *(f"create table attic.{table} as table {table}" for table in TABLES))
     witness.change(
@@ -121,6 +122,7 @@ def test_a_reference_to_a_new_row_that_is_set_aside_gets_a_placeholder(witness: 
     assert set(witness.listed()) == {("design", 999999)}
 
 
+@of_the_older_source
 @pytest.mark.parametrize("deleted", ["alone", "with all"])
 def test_a_row_that_is_set_aside_is_not_gone_until_it_is_deleted(witness: Witness, deleted: str) -> None:
     witness.change(SOON.format(7), "delete from sales_order where sales_order_id = 9")

@@ -20,9 +20,10 @@ from totes_dagster.stages.refresh import remodel
 from totes_dagster.stages.remodel import REMODELS
 from totes_dagster_tests.end_to_end.badness import EDIT, KEYLESS, LIST, MENDED, SOON, TWIN, nullable
 from totes_dagster_tests.end_to_end.witness import Witness
-from totes_dagster_tests.end_to_end.world import World
+from totes_dagster_tests.end_to_end.world import World, of_the_older_source
 
 
+@of_the_older_source
 def test_the_lake_alone_tells_which_rows_are_set_aside(
     witness: Witness, database: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -168,7 +168,7 @@ def test_a_warehouse_that_breaks_off_is_not_taken_for_the_source(platform: Platf
             )
         yield 0.0
 
-    with pytest.raises(DatabaseUnavailableError, match="Looking at the warehouse failed"):
+    with pytest.raises(DatabaseUnavailableError, match="failed at warehouse"):
         measure(platform, changes=1, pauses=break_off(), timeout=PATIENCE)
     assert staff(platform) == before
 

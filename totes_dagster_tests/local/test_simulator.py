@@ -7,11 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any
 
 import psycopg
 import pytest
-from psycopg.rows import tuple_row
 
 from totes_dagster.errors import DatabaseError
 from totes_dagster.local.seeding import create_schema, seed
@@ -383,30 +381,6 @@ def test_a_run_pauses_at_random_and_keeps_its_rate_on_average(simulator: Simulat
     assert 8 < sum(pauses) / len(pauses) < 12
     assert sum(pause < 3 for pause in pauses) > 30
     assert sum(pause > 20 for pause in pauses) > 15
-
-
-def test_nothing_is_left_in_a_session_that_others_may_be_lent(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url = database("totesys")
-    seed(url, orders=60, until=FRIDAY, enforced=False)
-    state = """SELECT current_setting('lock_timeout'), (SELECT count(*) FROM pg_prepared_statements),
-               (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())"""
-    left: list[object] = []
-    connect = psycopg.connect
-
-    def watched(*arguments: Any, **options: Any) -> Any:
-        connection = connect(*arguments, **options)
-        close = connection.close
-        connection.close = lambda: (left.append([*connection.cursor(row_factory=tuple_row).execute(state)]), close())
-        return connection
-
-    monkeypatch.setattr(psycopg, "connect", watched)
-    with Simulator(url, seed=5, harsh=True, clock=Clock(FRIDAY)) as simulator:
-        for _ in range(100):
-            simulator.step()
-    assert len(left) > 1
-    assert left == [[("0", 0, 0)]] * len(left)
 
 
 def test_a_run_survives_the_loss_of_its_connections(

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from totes_dagster.errors import DatabaseError
+from totes_dagster.lock_waits import LONG_WAIT
 from totes_dagster.schema.warehouse import FACTS
 from totes_dagster.stages.constraints import (
     Dropped,
@@ -85,7 +86,7 @@ def test_while_somebody_reads_nothing_is_dropped_and_others_can_read_on(warehous
 def test_the_next_statement_is_not_hurried(warehouse: Warehouse) -> None:
     with warehouse.begin() as transaction:
         drop_foreign_keys_where_it_pays(transaction, {"fact_payment": 9_999})
-        assert transaction.fetch("select current_setting('lock_timeout')") == ("0",)
+        assert transaction.fetch("select current_setting('lock_timeout')") == (LONG_WAIT,)
 
 
 def test_what_breaks_a_reference_is_refused_when_the_keys_come_back(warehouse: Warehouse) -> None:
@@ -101,3 +102,84 @@ def test_what_breaks_a_reference_is_refused_when_the_keys_come_back(warehouse: W
         warehouse.begin() as transaction,
     ):
         add_missing_foreign_keys(transaction)
+
+
+EVERYTHING = """
+    select conrelid::regclass::text, conname::text, pg_get_constraintdef(oid), convalidated,
+           obj_description(oid, 'pg_constraint')
+    from pg_constraint where conrelid <> 0 order by 1, 2
+"""
+"""Every constraint of every table, with all that can be said of it."""
+
+
+def bulk_load_nothing(warehouse: Warehouse) -> int:
+    """Drop the foreign keys of payments, and put them back; return how many were away."""
+    count = "select count(*) from pg_constraint where contype = 'f'"
+    ((before,),) = warehouse.ask(count)
+    with warehouse.begin() as transaction:
+        assert drop_foreign_keys_where_it_pays(transaction, {"fact_payment": 10_000}) is Dropped.SOME
+        transaction.commit()
+    ((left,),) = warehouse.ask(count)
+    with warehouse.begin() as transaction:
+        add_missing_foreign_keys(transaction)
+        transaction.commit()
+    return before - left
+
+
+def test_what_is_not_declared_survives_a_bulk_load(warehouse: Warehouse) -> None:
+    warehouse.run(
+        """
+        create table customer (customer_id integer primary key);
+        create table dispute (payment bigint references fact_payment, staff integer references dim_staff);
+        alter table fact_payment add column customer integer references customer;
+        alter table fact_payment add constraint known_customer foreign key (counterparty_id) references customer
+            not valid;
+        alter table fact_payment add constraint positive check (payment_amount > 0) not valid;
+        create index amounts on fact_payment (payment_amount);
+        comment on constraint known_customer on fact_payment is 'by finance';
+        """
+    )
+    before = warehouse.ask(EVERYTHING)
+    bulk_load_nothing(warehouse)
+    assert warehouse.ask(EVERYTHING) == before
+
+
+AGAIN = (
+    "alter table fact_payment drop constraint fact_payment_currency_id_fkey, "
+    "add foreign key (currency_id) references dim_currency"
+)
+ALTERED = {
+    "renamed": "alter table fact_payment rename constraint fact_payment_currency_id_fkey to currency_is_known",
+    "deferrable": "alter table fact_payment alter constraint fact_payment_currency_id_fkey deferrable",
+    "explained": "comment on constraint fact_payment_currency_id_fkey on fact_payment is 'ISO 4217'",
+    "cascading": f"{AGAIN} on update cascade",
+    "not valid": f"{AGAIN} not valid",
+}
+
+
+@pytest.mark.parametrize("statement", ALTERED.values(), ids=ALTERED)
+def test_a_foreign_key_that_its_owner_altered_stays_as_it_is(warehouse: Warehouse, statement: str) -> None:
+    warehouse.run(statement)
+    before = warehouse.ask(EVERYTHING)
+    assert len([row for row in before if row[2].startswith("FOREIGN KEY")]) == 24
+    assert bulk_load_nothing(warehouse) == 6
+    assert warehouse.ask(EVERYTHING) == before
+
+
+def test_a_declared_foreign_key_comes_back_where_others_refer_from_the_same_column(warehouse: Warehouse) -> None:
+    warehouse.run(
+        """
+        create table customer (customer_id integer primary key);
+        alter table fact_payment drop constraint fact_payment_counterparty_id_fkey;
+        alter table fact_payment add constraint fact_payment_counterparty_id_fkey
+            foreign key (counterparty_id) references customer;
+        """
+    )
+    bulk_load_nothing(warehouse)
+    references = (
+        "select conname::text, confrelid::regclass::text from pg_constraint where contype = 'f' "
+        "and conrelid = 'fact_payment'::regclass and pg_get_constraintdef(oid) ~ 'counterparty_id' order by 1"
+    )
+    (named_so, theirs), (numbered, ours) = warehouse.ask(references)
+    assert (named_so, numbered) == ("fact_payment_counterparty_id_fkey", "fact_payment_counterparty_id_fkey1")
+    assert (theirs.rpartition(".")[2], ours.rpartition(".")[2]) == ("customer", "dim_counterparty")

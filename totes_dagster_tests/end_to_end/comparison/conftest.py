@@ -30,7 +30,7 @@ def world(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) 
     world = World(Platform(source, warehouse, 'odd "schema", %s; Ñ', *zones))
     seed(source.url, orders=60)
     world.refresh()
-    with Simulator(source.url, seed=5) as simulator:
+    with Simulator(source.url, seed=5, harsh=True) as simulator:
         for _ in range(4):
             for _ in range(8):
                 simulator.step()

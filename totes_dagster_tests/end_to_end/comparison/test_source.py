@@ -5,11 +5,12 @@ import pytest
 from totes_dagster.errors import SourceSchemaError
 from totes_dagster.stages.source import snapshot_of
 from totes_dagster_tests.end_to_end.comparison.comparing import compared, compared_in, only, wrong
-from totes_dagster_tests.end_to_end.world import NEW_DEAL, World
+from totes_dagster_tests.end_to_end.world import NEW_DEAL, World, of_the_older_source
 
 EVENT_TABLES = ("fact_sales_order", "fact_purchase_order", "fact_payment", "dim_transaction")
 
 
+@of_the_older_source
 def test_what_changed_since_the_last_refresh_differs(company: World) -> None:
     company.change(
         *NEW_DEAL,

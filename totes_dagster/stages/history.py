@@ -1,0 +1,91 @@
+"""What a warehouse's history is asked: which version of a thing is the newest, which repeat another, what was loaded.
+
+SQL for every stage, in the warehouse's schema or qualified by it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import Table
+
+from totes_dagster.schema.warehouse import (
+    load_history,
+    natural_key_of,
+    record_id_of,
+    remodelled_columns,
+    version_order_of,
+)
+
+
+@dataclass(frozen=True)
+class NewestLoad:
+    """The newest batch that the warehouse has loaded.
+
+    Attributes:
+        batch: its number, 0 before the first.
+        snapshot_at: the moment at which the source was as the warehouse is; None before the first.
+        manifest_sha256: digest of the batch's manifest; empty before the first.
+    """
+
+    batch: int = 0
+    snapshot_at: datetime | None = None
+    manifest_sha256: str = ""
+
+
+def newest_load_statement(schema: str) -> sql.Composed:
+    """A query for the three attributes of `NewestLoad`; no row before the first. It reads one row, by the key."""
+    return sql.SQL("select batch, snapshot_at, manifest_sha256 from {} order by batch desc limit 1").format(
+        sql.Identifier(schema, load_history.name)
+    )
+
+
+def newest_load(connection: psycopg.Connection[Any], schema: str) -> NewestLoad:
+    """The newest batch that the warehouse has loaded, as this transaction sees it."""
+    return next((NewestLoad(*row) for row in connection.execute(newest_load_statement(schema))), NewestLoad())
+
+
+def newest_first(fact: Table) -> sql.Composed:
+    """What to order the versions of one thing by, so that the newest comes first."""
+    return sql.SQL(", ").join(sql.SQL("{} desc").format(sql.Identifier(name)) for name in version_order_of(fact))
+
+
+def oldest_first(fact: Table) -> sql.Composed:
+    """What to order the versions of one thing by, so that the oldest comes first."""
+    return sql.SQL(", ").join(map(sql.Identifier, version_order_of(fact)))
+
+
+def repeats_of(fact: Table, table: sql.Composable, condition: sql.Composable) -> sql.Composed:
+    """A query for the record id, key and batch of every version that repeats its neighbour, which no load writes.
+
+    Of rows that were adopted with the warehouse (batch 0) nobody knows what they should be, so these may repeat one
+    another. Where one of two neighbours was adopted, the one that was written later is the repeat.
+
+    Args:
+        fact: the fact.
+        table: its name, as the query needs it.
+        condition: which of its rows to look at: all versions of some keys.
+    """
+    record_id = sql.Identifier(record_id_of(fact))
+    return sql.SQL(
+        """
+        select case when is_late then id_before else {record_id} end as {record_id}, {key},
+               case when is_late then batch_before else batch end as batch
+        from (select {record_id}, {key}, batch, version, lag(version) over versions as version_before,
+                     lag(batch) over versions as batch_before, lag({record_id}) over versions as id_before,
+                     lag(batch) over versions = 0 and lag({record_id}) over versions > {record_id} as is_late
+              from (select {record_id}, {key}, batch, row({values}, is_deleted) as version
+                    from {table} where {condition}) as chosen
+              window versions as (partition by {key} order by {order})) as versions
+        where version = version_before and (batch <> 0 or batch_before <> 0)
+        """
+    ).format(
+        record_id=record_id,
+        key=sql.Identifier(natural_key_of(fact)),
+        values=sql.SQL(", ").join(sql.Identifier(column.name) for column in remodelled_columns(fact)),
+        table=table,
+        condition=condition,
+        order=oldest_first(fact),
+    )
