@@ -71,7 +71,7 @@ class Database:
     url: str = field(repr=False)
 
     @contextmanager
-    def connect(self, *, autocommit: bool = True) -> Iterator[NamedConnection]:
+    def connect(self) -> Iterator[NamedConnection]:
         """A psycopg connection in autocommit mode, closed at the end of the block.
 
         The server, the database or the role may have settings that change what a statement means, and a pooler may hand

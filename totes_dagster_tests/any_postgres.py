@@ -1,4 +1,4 @@
-"""Servers of PostgreSQL that the embedded one cannot be: of other versions, standbys, and such as are killed by hand."""
+"""Servers of PostgreSQL that the embedded one cannot be: of other versions, and standbys."""
 
 import os
 import shutil
@@ -77,7 +77,7 @@ class Server:
                 cwd="/",
                 stdout=log,
                 stderr=log,
-                preexec_fn=die_with_parent(signal.SIGQUIT),
+                preexec_fn=die_with_parent(signal.SIGQUIT),  # noqa: PLW1509 - it only makes a system call
             )
         try:
             self._wait_until_it_answers()

@@ -255,8 +255,9 @@ def test_a_copy_that_breaks_off_is_worth_another_attempt(warehouse: Database) ->
 def test_what_was_done_is_named_in_the_message() -> None:
     error = psycopg.errors.InsufficientPrivilege("permission denied for table sales_order")
     assert str(named_error("totesys", "reading sales_order", error)) == (
-        "Reading sales_order failed at totesys: permission denied for table sales_order. Grant the user of totesys this "
-        "right or, where it is the owner's, membership in the owner's role; or set TOTESYS_URL to a user who has it."
+        "Reading sales_order failed at totesys: permission denied for table sales_order. Grant the user of totesys "
+        "this right or, where it is the owner's, membership in the owner's role; or set TOTESYS_URL to a user who has "
+        "it."
     )
     assert str(named_error("totesys", "reading sales_order from totesys", error)).startswith(
         "Reading sales_order from totesys failed: permission denied"

@@ -18,7 +18,7 @@ def test_what_fails_at_the_source_while_both_are_compared_is_said_of_the_source(
 ) -> None:
     compare = comparison.source_rows
 
-    def with_a_limit(leader, star):  # noqa: ANN001, ANN202
+    def with_a_limit(leader, star):
         leader.connection.execute("set local statement_timeout to 1")
         return replace(compare(leader, star), rows=psycopg.sql.SQL("pg_sleep(9)"))
 
@@ -54,7 +54,8 @@ def test_a_database_without_any_of_the_tables_is_said_once(company: World, datab
     with pytest.raises(SourceSchemaError) as raised:
         World(platform).refresh()
     assert str(raised.value).startswith(
-        "The source is not as declared: totesys: expected its 11 tables, found none of them; is this the right database?"
+        "The source is not as declared: totesys: expected its 11 tables, found none of them; is this the right "
+        "database?"
     )
 
 
