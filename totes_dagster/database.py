@@ -1,5 +1,6 @@
 """Connections to PostgreSQL: psycopg for statements, ADBC for bulk. What fails is named in `database_errors.py`."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +23,15 @@ OLDEST_VERSION = 130000
 
 _URI = re.compile(r"([^@/]*@)?+[^@?]*(\?.*)?")
 """What follows the `//`. With an @ or / too many, libpq would take the end of a password for a host or a port."""
+
+_BULK_OPTIONS = "-c search_path=pg_catalog -c quote_all_identifiers=off -c statement_timeout=0"
+"""ADBC asks for the server's types while it connects, before there is a transaction of ours."""
+
+_OPTIONS_REFUSED = re.compile(r"unsupported startup parameter|command-line options")
+"""What PgBouncer and RDS Proxy say of options that they would have to set in a session of others."""
+
+_without_options: set[str] = set()
+"""Connection strings that lead to such a pooler; like those below, not to be shown."""
 
 _reached: set[str] = set()
 """Connection strings with which this process has connected; they hold passwords, so this is not to be shown."""
@@ -61,7 +71,7 @@ class Database:
     url: str = field(repr=False)
 
     @contextmanager
-    def connect(self, *, autocommit: bool = True) -> Iterator[NamedConnection]:
+    def connect(self) -> Iterator[NamedConnection]:
         """A psycopg connection in autocommit mode, closed at the end of the block.
 
         The server, the database or the role may have settings that change what a statement means, and a pooler may hand
@@ -118,7 +128,7 @@ class Database:
         """
         conninfo = self.conninfo()
         try:
-            connection = adbc.connect(conninfo)
+            connection = _bulk_connection(conninfo)
         except adbc_errors.Error as error:
             raise self._cannot_connect(conninfo, error) from None
         try:
@@ -154,8 +164,8 @@ class Database:
             )
         defaults = {"application_name": "totes_dagster", "connect_timeout": "10"}
         options = effective_options(self.url)
-        # Where libpq says "prefer", nobody has asked for anything.
-        if is_remote(options) and "sslmode" not in given and options.get("sslmode", "prefer") == "prefer":
+        is_chosen = "sslmode" in given or "PGSSLMODE" in os.environ or options.get("sslmode", "prefer") != "prefer"
+        if is_remote(options) and not is_chosen:
             defaults["sslmode"] = "require"
         missing = {key: value for key, value in defaults.items() if key not in given}
         # ADBC takes what the server sends for UTF-8, whatever the database's own encoding is.
@@ -189,3 +199,17 @@ class Database:
             was_reached=conninfo in _reached,
             ask_why=lambda: ask_why(conninfo),
         )
+
+
+def _bulk_connection(conninfo: str) -> adbc.Connection:
+    """An ADBC connection, in whose first look at the server's types our settings hold already, as far as they may."""
+    if conninfo not in _without_options:
+        given = str(conninfo_to_dict(conninfo).get("options") or "")
+        try:
+            return adbc.connect(make_conninfo(conninfo, options=f"{given} {_BULK_OPTIONS}".strip()))
+        except adbc_errors.Error as error:
+            if not _OPTIONS_REFUSED.search(str(error)):
+                raise
+    connection = adbc.connect(conninfo)
+    _without_options.add(conninfo)
+    return connection

@@ -58,8 +58,8 @@ _REFUSED = _Kind(LoginRefusedError, "Check the user, the password and the databa
 _NO_DATABASE = _Kind(DatabaseMissingError, "Check the database's name in {url} or in its secret, or create it.")
 _DENIED = _Kind(
     AccessDeniedError,
-    "Grant the user of {name} this right or, where it is the owner's, membership in the owner's role; or set {url} to a "
-    "user who has it.",
+    "Grant the user of {name} this right or, where it is the owner's, membership in the owner's role; or set {url} to "
+    "a user who has it.",
 )
 _NO_TABLE = _Kind(TableMissingError, "Check that {url} names the right database, and the search path of its user.")
 _NO_COLUMN = _Kind(

@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +42,54 @@ def failure(url: str, connect: str) -> TotesError:
 def test_a_remote_server_must_encrypt(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PGSSLMODE", raising=False)
     assert asked(url)["sslmode"] == "require"
+
+
+def service_file(folder: Path, monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
+    file = folder / "services.conf"
+    file.write_text("\n".join(["[shop]", *lines, ""]))
+    monkeypatch.setenv("PGSERVICEFILE", str(file))
+
+
+@pytest.mark.parametrize("url", ["postgresql:///totesys?service=shop", "postgresql:///totesys"])
+@pytest.mark.parametrize(
+    ("lines", "sslmode"),
+    [
+        (["host=db.example.com"], "require"),
+        (["hostaddr=192.0.2.7", "host=localhost"], "require"),
+        (["host=db.example.com", "sslmode=verify-full"], None),
+        (["host=db.example.com", "sslmode=disable"], None),
+        (["host=/tmp"], None),
+        (["host=127.0.0.2"], None),
+    ],
+)
+def test_a_service_that_leads_to_another_machine_must_encrypt(
+    url: str, lines: list[str], sslmode: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PGSSLMODE", raising=False)
+    service_file(tmp_path, monkeypatch, *lines)
+    if "service" not in url:
+        monkeypatch.setenv("PGSERVICE", "shop")
+    assert asked(url).get("sslmode") == sslmode
+
+
+@pytest.mark.parametrize(
+    ("environment", "url", "sslmode"),
+    [
+        ({"PGHOSTADDR": "192.0.2.7"}, "postgresql:///totesys", "require"),
+        ({"PGHOSTADDR": "192.0.2.7"}, "postgresql://localhost/totesys", "require"),
+        ({"PGHOST": "db.example.com"}, "postgresql:///totesys", "require"),
+        ({"PGHOST": "db.example.com"}, "postgresql://localhost/totesys", None),
+        ({"PGHOST": "db.example.com", "PGSSLMODE": "prefer"}, "postgresql:///totesys", None),
+        ({"PGHOSTADDR": "::1"}, "postgresql://db.example.com/totesys", None),
+    ],
+)
+def test_where_a_connection_goes_counts_and_not_how_that_was_written(
+    environment: dict[str, str], url: str, sslmode: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PGSSLMODE", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert asked(url).get("sslmode") == sslmode
 
 
 @pytest.mark.parametrize(
@@ -113,12 +162,12 @@ def test_a_url_that_is_none_is_refused_without_showing_it(url: str, connect: str
 def test_what_a_block_did_is_kept_only_when_it_ends_well(database: Callable[..., str]) -> None:
     here = Database("totesys", database())
     with here.transaction() as connection:
-        connection.execute("create table kept (x int)")
+        connection.execute("create table public.kept (x int)")
     with pytest.raises(ZeroDivisionError), here.transaction() as connection:
-        connection.execute("create table dropped (x int)")
+        connection.execute("create table public.dropped (x int)")
         raise ZeroDivisionError
     with here.connect_bulk() as bulk, bulk.cursor() as cursor:
-        cursor.execute("create table forgotten (x int)")
+        cursor.execute("create table public.forgotten (x int)")
     with here.transaction() as again:
         tables = again.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()
     assert tables == [("kept",)]

@@ -30,8 +30,8 @@ class Snapshot(_Record):
     none from `xmax` on had begun. The other fields tell one cluster's ids from another's; a copy of a cluster's files
     has them all, but for the moment at which its server was started.
 
-    `in_recovery` says whether the server is a standby. `wal_position` is a byte of the write-ahead log: of a primary, one
-    past all that the snapshot shows; of a standby, one up to which the snapshot shows everything.
+    `in_recovery` says whether the server is a standby. `wal_position` is a position in the write-ahead log: of a
+    primary, one past all that the snapshot shows; of a standby, one up to which the snapshot shows everything.
     """
 
     taken_at: AwareDatetime
@@ -73,9 +73,9 @@ class Snapshot(_Record):
 class Census(_Record):
     """What one scan of a source table counted.
 
-    `table_oid` tells the table from another that takes its name; `columns`, a digest of its definition, from what it was
-    before that changed. `keys` is the checksum of the primary keys, `versions` that of the
-    row versions (key and `xmin`): equal checksums with equal counts mean the same keys, the same versions.
+    `table_oid` tells the table from another that takes its name; `columns`, a digest of its definition, from what it
+    was before that changed. `keys` is the checksum of the primary keys, `versions` that of the row versions (key and
+    `xmin`): equal checksums with equal counts mean the same keys, the same versions.
     `keyed` says whether every row has a key of its own that the warehouse can hold.
     """
 

@@ -3,10 +3,11 @@
 Decisions over plain values. The declaration is `schema/totesys.py`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Integer, Numeric, String
+from sqlalchemy import Boolean, Column, Integer, Numeric, String, Table
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from totes_dagster.errors import SourceSchemaError
@@ -52,46 +53,51 @@ def deviations_of(catalogue: Catalogue) -> list[Deviation]:
 
     Integers of any width, numerics of any precision, texts of any kind and length, enums with other labels, and
     timestamps of any precision are as good as declared: values that do not fit are set aside row by row. So are domains
-    over such types, and citext. Constraints that were dropped are reported, and so are new columns and tables, which the
-    lake keeps.
+    over such types, and citext. Constraints that were dropped are reported, and so are new columns and tables, which
+    the lake keeps.
     """
     if not catalogue.tables.keys() & TABLES.keys():
         expected = f"its {len(TABLES)} tables"
         return [Deviation("totesys", None, expected, "none of them; is this the right database?", breaks=True)]
-    found: list[Deviation] = []
-    for name, declared in TABLES.items():
-        table = catalogue.tables.get(name)
-        if table is None:
-            found.append(Deviation(name, None, "a table", _instead(catalogue), breaks=True))
-            continue
-        if not is_table(table):
-            found.append(Deviation(name, None, "a table", f"a {table.kind}", breaks=True))
-            continue
-        if table.obstacle:
-            found.append(Deviation(name, None, "all of its rows", f"that {table.obstacle}", breaks=True))
-        for column in declared.columns:
-            actual = table.column(column.name)
-            if actual is None:
-                new = [other.name for other in table.columns if other.name not in declared.columns]
-                instead = f"no such column, but {', '.join(new)}, which is not declared" if new else "no such column"
-                found.append(Deviation(name, column.name, sql_type(column), instead, breaks=True))
-            elif not _holds(column, actual):
-                found.append(Deviation(name, column.name, sql_type(column), actual.full_type, breaks=True))
-            elif actual.nullable and not column.nullable:
-                found.append(Deviation(name, column.name, "not null", "nulls allowed", breaks=False))
-        if table.key != (key_of(declared),):
-            key = ", ".join(table.key)
-            found.append(Deviation(name, None, f"primary key {key_of(declared)}", key or "none", breaks=False))
-        found += [
-            Deviation(name, column.name, "no such column", column.full_type, breaks=False)
-            for column in table.columns
-            if column.name not in declared.columns
-        ]
+    found = [deviation for name in TABLES for deviation in _deviations_of_table(catalogue, name)]
     for name in undeclared(catalogue, readable=None):
         obstacle = catalogue.tables[name].obstacle
         what = f"a new table, set aside: {obstacle}" if obstacle else "a new table, kept in the lake"
         found.append(Deviation(name, None, "no such table", what, breaks=False))
     return found
+
+
+def _deviations_of_table(catalogue: Catalogue, name: str) -> Iterator[Deviation]:
+    table, declared = catalogue.tables.get(name), TABLES[name]
+    if table is None:
+        yield Deviation(name, None, "a table", _instead(catalogue), breaks=True)
+        return
+    if not is_table(table):
+        yield Deviation(name, None, "a table", f"a {table.kind}", breaks=True)
+        return
+    if table.obstacle:
+        yield Deviation(name, None, "all of its rows", f"that {table.obstacle}", breaks=True)
+    yield from _deviations_of_columns(table, declared)
+    if table.key != (key_of(declared),):
+        key = ", ".join(table.key)
+        yield Deviation(name, None, f"primary key {key_of(declared)}", key or "none", breaks=False)
+    for new_column in table.columns:
+        if new_column.name not in declared.columns:
+            yield Deviation(name, new_column.name, "no such column", new_column.full_type, breaks=False)
+
+
+def _deviations_of_columns(table: SourceTable, declared: Table) -> Iterator[Deviation]:
+    """How the declared columns differ in the source."""
+    for column in declared.columns:
+        actual = table.column(column.name)
+        if actual is None:
+            new = [other.name for other in table.columns if other.name not in declared.columns]
+            instead = f"no such column, but {', '.join(new)}, which is not declared" if new else "no such column"
+            yield Deviation(declared.name, column.name, sql_type(column), instead, breaks=True)
+        elif not _holds(column, actual):
+            yield Deviation(declared.name, column.name, sql_type(column), actual.full_type, breaks=True)
+        elif actual.nullable and not column.nullable:
+            yield Deviation(declared.name, column.name, "not null", "nulls allowed", breaks=False)
 
 
 def set_aside(table: str, reason: str) -> Deviation:

@@ -146,14 +146,13 @@ class Follower:
 
     def _look_around(self) -> None:
         """Learn what kind of server this is, which must be the leader's."""
-        *identity, self._encoding, messages = self._fetch(
-            f"select {IDENTITY}, current_setting('server_encoding'), current_setting('lc_messages')"
-        )
+        found = self._fetch(f"select {IDENTITY}, current_setting('server_encoding'), current_setting('lc_messages')")
+        *identity, self._encoding, messages = found or ()
         self._speaks_english = messages.startswith(_ENGLISH) or not messages
         if tuple(identity) != identity_of(self._leader.snapshot):
             raise SeveralServersError(
-                "TOTESYS_URL leads to several servers: two connections for one batch reached two of them, and no snapshot "
-                "spans both. Name one server, or let the proxy send all connections of a client to the same one."
+                "TOTESYS_URL leads to several servers: two connections for one batch reached two of them, and no "
+                "snapshot spans both. Name one server, or have the proxy send all connections of a client to one."
             )
 
     def _fetch(self, statement: str | sql.Composable) -> tuple[Any, ...] | None:

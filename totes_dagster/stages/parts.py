@@ -11,7 +11,8 @@ from totes_dagster.stages.fitting import UNFIT
 
 ROWS_PER_PART = 2**18
 BYTES_PER_PART = 2**26
-"""What ends a part, whichever comes first. It bounds the memory of a part in every stage: some 30 MB of an event table."""
+"""What ends a part, whichever comes first. They bound the memory of a part in every stage: some 30 MB of an event
+table."""
 
 
 def write_parts(lake: Lake, folder: str, attempt: str, chunks: Iterator[pa.RecordBatch]) -> tuple[Part, ...]:

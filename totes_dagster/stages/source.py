@@ -50,7 +50,7 @@ _SNAPSHOT = f"""
            current_setting('wal_block_size')::integer as wal_block_size,
            {IDENTITY},
            pg_export_snapshot() as exported
-"""
+"""  # of constants  # noqa: S608  # nosec B608
 
 _PAGE_HEADER = 40
 """The longest header of a page of the write-ahead log, in bytes."""
@@ -80,9 +80,9 @@ def snapshot_of(source: Database, *, undeclared: bool = True) -> Iterator[Leader
     """Take and export one read-only snapshot of the source, held for as long as the block runs.
 
     The declared tables are locked against changes of their definition first. Statements that rewrite a table do not
-    honour snapshots that were taken before: they would make it look empty. (PostgreSQL's documentation, "Caveats" of its
-    chapter on concurrency control, advises this.) Only they are locked: a lock for each table that is there may be more
-    than the server has room for, and its application would fail with us.
+    honour snapshots that were taken before: they would make it look empty. (PostgreSQL's documentation, "Caveats" of
+    its chapter on concurrency control, advises this.) Only they are locked: a lock for each table that is there may be
+    more than the server has room for, and its application would fail with us.
 
     Args:
         source: totesys.

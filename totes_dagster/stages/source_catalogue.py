@@ -1,8 +1,8 @@
 """Reading the source's catalogue: which tables there are, and all that decides what a query of one returns.
 
-`xmin` says who wrote a row's bytes, not what a query shows of them. A column that is dropped and added again, a partition
-that is attached, or another expression of a virtual generated column change rows that nobody wrote. So each table has a
-digest of its definition, and one whose definition has changed is captured whole.
+`xmin` says who wrote a row's bytes, not what a query shows of them. A column that is dropped and added again, a
+partition that is attached, or another expression of a virtual generated column change rows that nobody wrote. So each
+table has a digest of its definition, and one whose definition has changed is captured whole.
 """
 
 from itertools import groupby
@@ -50,7 +50,8 @@ with recursive
     tree(root, oid, pending) as (
         select oid, oid, null from chosen
         union all
-        select root, inhrelid, to_jsonb(pg_inherits) ->> 'inhdetachpending' from tree join pg_inherits on inhparent = oid),
+        select root, inhrelid, to_jsonb(pg_inherits) ->> 'inhdetachpending'
+        from tree join pg_inherits on inhparent = oid),
     domains(oid, base, typmod) as (
         select oid, typbasetype, typtypmod from pg_type where typtype = 'd'
         union all
@@ -59,12 +60,13 @@ with recursive
         select root,
                hashtextextended(
                    string_agg(
-                       format('%%s %%s %%s %%s %%s %%s %%L %%s %%L %%L %%L', nullif(tree.oid, root), pending, attnum, attname,
-                              atttypid, atttypmod, attmissingval::text, attgenerated,
+                       format('%%s %%s %%s %%s %%s %%s %%L %%s %%L %%L %%L', nullif(tree.oid, root), pending, attnum,
+                              attname, atttypid, atttypmod, attmissingval::text, attgenerated,
                               case when attgenerated <> '' then pg_get_expr(adbin, adrelid) end,
                               (select string_agg(quote_literal(enumlabel), ',' order by enumsortorder) from pg_enum
                                where enumtypid in (atttypid, typelem, typbasetype)),
-                              (select string_agg(format('%%s %%s %%s', part.attnum, part.attname, part.atttypid), ',' order by part.attnum)
+                              (select string_agg(format('%%s %%s %%s', part.attnum, part.attname, part.atttypid), ','
+                                                 order by part.attnum)
                                from pg_attribute as part
                                where part.attrelid = typrelid and typrelid <> 0 and not part.attisdropped)),
                        ';' order by tree.oid, attnum),
@@ -99,11 +101,9 @@ def search_path_of(connection: psycopg.Connection) -> list[str]:
     Without the one of temporary tables: those of a session that a pooler lends may be somebody else's.
     """
     connection.execute("set local search_path to default")
-    ((schemas,),) = connection.execute(
-        "select array(select name from unnest(current_schemas(false)) as name where name !~ '^pg_')::text[]"
-    ).fetchall()
+    ((schemas,),) = connection.execute("select pg_catalog.current_schemas(false)").fetchall()
     connection.execute("set local search_path to pg_catalog, pg_temp")
-    return list(schemas)
+    return [name for name in schemas if not name.startswith("pg_")]
 
 
 def catalogue_of(connection: psycopg.Connection, search_path: list[str], *, others: bool) -> Catalogue:

@@ -71,5 +71,5 @@ def _census_of(connection: psycopg.Connection, leader: Leader, table: str) -> Ce
         census_statement(leader.catalogue, [table]),
     ]
     cursor = connection.execute(sql.SQL("; ").join(statements))
-    *_, (is_same,), row = (cursor.fetchone() for _ in cursor.results() if cursor.description)
-    return censuses(leader.catalogue, [row])[table] if is_same else None
+    *_, (is_same,), (row,) = (cursor.fetchall() for _ in cursor.results() if cursor.description)
+    return censuses(leader.catalogue, [row])[table] if is_same[0] else None

@@ -6,8 +6,9 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from totes_dagster.local.postgres import EmbeddedPostgres
-from totes_dagster.local.seeding import seed
+from totes_dagster.local.seeding import create_schema, seed
 from totes_dagster.platform import Platform
+from totes_dagster.stages.reconcile import reconcile
 from totes_dagster_tests.end_to_end.badness import MENDED
 from totes_dagster_tests.end_to_end.witness import Witness
 from totes_dagster_tests.end_to_end.world import World
@@ -65,3 +66,53 @@ def test_text_of_another_encoding_arrives_as_what_it_means(
         "select encode(convert_to(design_name, 'UTF8'), 'hex') from dim_design where design_id = 1"
     )
     assert bytes.fromhex(name) == "Zoë".encode()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "bad", "reason"),
+    [
+        ("WIN1252", b"A\x81B", r"A\x81B"),
+        ("EUC_JP", b"A\xa9\xa1B", r"A\xa9\xa1B"),
+        ("WIN1251", b"A\x98B", r"A\x98B"),
+    ],
+)
+def test_a_byte_without_a_meaning_sets_its_row_aside_whatever_the_encoding(
+    platform: Platform, postgres: EmbeddedPostgres, encoding: str, bad: bytes, reason: str
+) -> None:
+    recode(platform.source.url, postgres.url(), encoding)
+    create_schema(platform.source.url)
+    company = World(platform)
+    address = "insert into address values ({}, 'a', null, null, {}, 'p', 'l', 't', now(), now())"
+    good = {"WIN1252": "Zoë €", "EUC_JP": "東京", "WIN1251": "Жук"}[encoding]
+    with psycopg.connect(platform.source.url) as connection:
+        connection.execute("set client_encoding to UTF8")
+        connection.execute(address.format(1, f"'{good}'"))
+        escaped = "".join(f"\\x{byte:02x}" for byte in bad)
+        connection.execute(address.format(2, f"E'{escaped}'"))
+        connection.execute("create table stranger (note text)")
+        connection.execute(f"insert into stranger values (E'{escaped}'), ('{good}')")
+    ingested = company.refresh().ingested
+    assert company.quarantined() == [("address", 2)]
+    assert company.reason("address", 2) == f"address.city is '{reason}', which cannot be decoded"
+    shown = company.ask_one("select encode(convert_to(city, 'UTF8'), 'hex') from dim_location where location_id = 1")
+    assert bytes.fromhex(shown).decode() == good
+    assert not any(reconcile(platform).found.values())
+    assert ingested.batch is not None
+    (part,) = ingested.batch.tables["stranger"].parts
+    assert platform.ingestion.read_part(part.path).column("note").to_pylist() == [None, good]
+
+
+def test_what_is_named_in_another_encoding_is_found(platform: Platform, postgres: EmbeddedPostgres) -> None:
+    recode(platform.source.url, postgres.url(), "LATIN1")
+    seed(platform.source.url, orders=60)
+    company = World(platform)
+    with psycopg.connect(platform.source.url) as connection:
+        connection.execute("set client_encoding to UTF8")
+        connection.execute('create table "Größe" as select 1 as "é"')
+        connection.execute("alter table staff add \"Straße\" text default 'Ü'")
+    manifest = company.refresh().ingested.batch
+    assert manifest is not None
+    (part,) = manifest.tables["Größe"].parts
+    assert platform.ingestion.read_part(part.path).column("é").to_pylist() == [1]
+    (part,) = manifest.tables["staff"].parts
+    assert set(platform.ingestion.read_part(part.path).column("Straße").to_pylist()) == {"Ü"}

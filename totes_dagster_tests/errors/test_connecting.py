@@ -262,7 +262,7 @@ def test_nothing_lasting_is_taken_for_passing() -> None:
 def test_a_block_is_ended_as_before(server: TcpPostgres) -> None:
     database = Database("totesys", server.url())
     with pytest.raises(ZeroDivisionError), database.transaction() as connection:
-        connection.execute("create table undone ()")
+        connection.execute("create table public.undone ()")
         raise ZeroDivisionError
     with psycopg.connect(server.url()) as check:
         assert check.execute("select to_regclass('undone')").fetchone() == (None,)

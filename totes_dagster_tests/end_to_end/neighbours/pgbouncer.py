@@ -52,7 +52,7 @@ def pooled(server: EmbeddedPostgres, *, mode: str = "transaction", pool_size: in
     """A PgBouncer before a server.
 
     Yields:
-        The beginning of a URI, to which the name of a database and `POOLED` parameters are added by `url_of`.
+        Its URI, in which `{}` stands for the database.
     """
     account, pgbouncer, port = server_account(), program(), next(_ports)
     with tempfile.TemporaryDirectory(prefix="totes-pool-") as name:
@@ -72,7 +72,7 @@ def pooled(server: EmbeddedPostgres, *, mode: str = "transaction", pool_size: in
             extra_groups=account and [],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            preexec_fn=die_with_parent(signal.SIGTERM),
+            preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - it only makes a system call
         )
         try:
             yield _answering(process, f"postgresql://postgres@/{{}}?host={quote(str(folder), safe='')}&port={port}")

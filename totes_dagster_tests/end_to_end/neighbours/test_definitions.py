@@ -51,9 +51,9 @@ CHANGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
                 for column in TABLES["sales_order"].columns
                 if not column.nullable
             ),
-            "insert into heir select 900 + sales_order_id, created_at, last_updated, design_id, staff_id, counterparty_id, "
-            "units_sold, unit_price, currency_id, agreed_delivery_date, agreed_payment_date, agreed_delivery_location_id "
-            "from sales_order where sales_order_id < 5",
+            "insert into heir select 900 + sales_order_id, created_at, last_updated, design_id, staff_id, "
+            "counterparty_id, units_sold, unit_price, currency_id, agreed_delivery_date, agreed_payment_date, "
+            "agreed_delivery_location_id from sales_order where sales_order_id < 5",
         ),
         ("alter table heir inherit sales_order",),
     ),

@@ -17,14 +17,15 @@ from totes_dagster.stages.ingest import changed_tables
 from totes_dagster.stages.reconcile import reconcile
 from totes_dagster.stages.source import watching
 from totes_dagster.stages.status import warehouse_status
-from totes_dagster_tests.end_to_end.world import NEW_DEAL, World
 from totes_dagster_tests.end_to_end.neighbours.pgbouncer import POOL_SIZE, pooled
+from totes_dagster_tests.end_to_end.world import NEW_DEAL, World
 
 LEFT_BEHIND = """
     select 'setting ' || name from pg_settings
     where source = 'session' and name !~ '^(transaction_|application_name|client_encoding)'
     union all select 'transaction ' || name || ' = ' || setting from pg_settings
-    where name ~ '^transaction_(isolation|read_only|deferrable|timeout)' and setting not in ('read committed', 'off', '0')
+    where name ~ '^transaction_(isolation|read_only|deferrable|timeout)'
+          and setting not in ('read committed', 'off', '0')
     union all select 'statement ' || name from pg_prepared_statements
     union all select 'lock ' || locktype from pg_locks where pid = pg_backend_pid() and locktype = 'advisory'
     union all select 'table ' || relname from pg_class where relnamespace = pg_my_temp_schema()

@@ -1,8 +1,6 @@
 """Tables that nobody declared, whatever they are: set aside with their names where need be, and never fatal."""
 
-import logging
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -80,7 +78,7 @@ def test_a_strangers_table_that_changes_under_our_eyes_is_never_seen_as_it_never
     company.change("create table passing as select 1 as a", EDIT)
     look = ingest_stage.look_at_undeclared
 
-    def look_late(leader, tables):  # noqa: ANN001, ANN202 - after the snapshot was taken
+    def look_late(leader, tables):
         company.change(*statements)
         return look(leader, tables)
 
@@ -131,7 +129,7 @@ def test_parts_are_bounded_in_bytes(company: World, monkeypatch: pytest.MonkeyPa
     sizes: list[int] = []
     create_part = Lake.create_part
 
-    def measured(lake: Lake, path: str, rows):  # noqa: ANN001, ANN202
+    def measured(lake: Lake, path: str, rows):
         sizes.append(rows.nbytes)
         return create_part(lake, path, rows)
 
