@@ -28,6 +28,7 @@ from totes_dagster.stages.constraints import (
     drop_foreign_keys_where_it_pays,
     has_foreign_keys,
 )
+from totes_dagster.stages.history import NewestLoad
 from totes_dagster.stages.incoming import Incoming
 from totes_dagster.stages.progress import Progress, silent
 from totes_dagster.stages.remodel import driving_table, star_schema
@@ -106,17 +107,17 @@ def _load_next(
             # Asked under the lock, for another load may have come first.
             newest = transaction.newest_load()
             head = newest.batch
-            if head and (not log.has(head) or log.digest(head) != newest.manifest_sha256):
+            if not is_in_lake(newest, log):
                 raise ForeignLakeError(
                     f"The warehouse has loaded batch {head} of another lake than {log.lake.url}. Check "
-                    "TOTES_INGESTION_LAKE and WAREHOUSE_URL; to load this lake from its first batch, drop the "
-                    f"warehouse's schema {schema} first."
+                    "TOTES_INGESTION_LAKE and WAREHOUSE_URL; to have the warehouse show this lake instead, run totes "
+                    "rebuild --from-another-lake."
                 )
             if not log.has(head + 1):
                 return None
             manifest = log.manifest(head + 1)
             if may_drop:
-                dropped = drop_foreign_keys_where_it_pays(transaction, _rows_of_facts(manifest))
+                dropped = drop_foreign_keys_where_it_pays(transaction, rows_of_facts(manifest))
                 may_drop = False
                 if dropped is Dropped.SOME:
                     # Dropping locks readers out, so it must not wait for the load to end. If that load never comes,
@@ -124,14 +125,22 @@ def _load_next(
                     transaction.commit()
                 if dropped is not Dropped.NONE:
                     continue
-            loaded = _load(transaction, manifest, log.digest(manifest.batch), log.lake, processed, progress)
+            loaded = load_batch(transaction, manifest, log.digest(manifest.batch), log.lake, processed, progress)
+            add_missing_foreign_keys(transaction)
             transaction.commit()
             return loaded
 
 
-def _load(
+def load_batch(
     transaction: LoadTransaction, manifest: Manifest, digest: str, ingestion: Lake, processed: Lake, progress: Progress
 ) -> LoadedBatch:
+    """Load a batch in a transaction that holds the lock of loads, and leave it to the caller to commit.
+
+    The caller has made sure that it is the batch after the newest one, and adds the foreign keys that are missing.
+
+    Raises:
+        PartError, RowsUnaccountedError, adbc_driver_manager.Error: see `load`.
+    """
     tables: dict[str, LoadedTable] = {}
     placeholders: Counter[str] = Counter()
     seconds: dict[str, float] = {}
@@ -150,7 +159,6 @@ def _load(
             settle_quarantine(transaction, manifest, incoming)
         tables[star] = replace(done, ingested=incoming.ingested, quarantined=incoming.quarantined)
         seconds[star] = perf_counter() - started
-    add_missing_foreign_keys(transaction)
     for dimension, count in placeholders.items():
         tables[dimension] = replace(tables[dimension], placeholders=count)
     transaction.fetch(
@@ -233,7 +241,12 @@ def _load_fact(
     return LoadedTable(staged=staged, new=new, changed=changed, deleted=deleted), placeholders
 
 
-def _rows_of_facts(manifest: Manifest) -> dict[str, int]:
+def is_in_lake(newest: NewestLoad, log: BatchLog) -> bool:
+    """Whether the newest loaded batch is one of this lake's; true before the first."""
+    return not newest.batch or (log.has(newest.batch) and log.digest(newest.batch) == newest.manifest_sha256)
+
+
+def rows_of_facts(manifest: Manifest) -> dict[str, int]:
     """How many rows a batch brings to each fact."""
     sources = {fact: driving_table(fact) for fact in warehouse.FACTS}
     return {fact: manifest.tables[source].rows for fact, source in sources.items() if manifest.brings(source)}

@@ -202,6 +202,16 @@ class LoadTransaction(WarehouseTransaction):
             )
         )
 
+    def clear(self) -> None:
+        """Remove all that loads have brought, but for members of dimensions, which the same batches bring again.
+
+        Readers see it as long as this transaction is not committed. Rows that were adopted with the warehouse stay.
+        """
+        for fact in warehouse.FACTS.values():
+            self.execute(sql.SQL("delete from {} where batch <> 0").format(_name(fact)))
+        for table in (warehouse.quarantine, warehouse.load_history):
+            self.execute(sql.SQL("delete from {}").format(_name(table)))
+
     def put_sequence_past_record_ids(self, fact: Table) -> None:
         """Let the next record id be higher than all that are there.
 

@@ -61,7 +61,7 @@ def test_a_warehouse_that_is_ahead_of_a_restored_lake_is_refused_until_it_is_mad
         history.change(EDIT.format(key))
         with pytest.raises(ForeignLakeError, match="batch 3 of another lake") as refusal:
             work(platform)
-        assert "drop the warehouse's schema public first" in str(refusal.value)
+        assert "run totes rebuild --from-another-lake" in str(refusal.value)
     assert restored.head() == 4
     assert shown_by(platform) == before
 
