@@ -48,7 +48,7 @@ class Graph:
             return connection.execute(query).fetchall()
 
 
-def new_graph(database: Callable[..., str], folder: Path, orders: int = 20) -> Graph:
+def new_graph(database: Callable[..., str], folder: Path, orders: int = 20, *, enforced: bool = True) -> Graph:
     """A graph on new databases, with a company that nothing was ingested of."""
     platform = Platform(
         source=Database("totesys", database("totesys")),
@@ -57,7 +57,7 @@ def new_graph(database: Callable[..., str], folder: Path, orders: int = 20) -> G
         ingestion=Lake((folder / "ingestion").as_uri()),
         processed=Lake((folder / "processed").as_uri()),
     )
-    seed(platform.source.url, orders=orders)
+    seed(platform.source.url, orders=orders, enforced=enforced)
     resources = {
         "totesys": Totesys(url=platform.source.url),
         "warehouse": Warehouse(url=platform.warehouse.url, warehouse_schema=platform.schema),

@@ -11,6 +11,7 @@ from dagster import AssetCheckEvaluation, AssetCheckSeverity, ExecuteInProcessRe
 
 from totes_dagster.schema import totesys, warehouse
 from totes_dagster_tests.assets.graph import Graph, metadata_of
+from totes_dagster_tests.end_to_end.world import of_the_older_source
 
 
 def checks_of(result: ExecuteInProcessResult) -> dict[str, AssetCheckEvaluation]:
@@ -134,6 +135,7 @@ def test_history_that_somebody_removed_is_an_error_that_no_reconciliation_repair
     assert "batch 1 brought 20 versions of fact_sales_order, but 19 are there" in str(checks[name].description)
 
 
+@of_the_older_source
 def test_a_reference_that_points_nowhere_is_warned_of_until_it_points_somewhere(graph: Graph) -> None:
     graph.change("update sales_order set design_id = 7777 where sales_order_id = 7")
     name = "warehouse/dim_design references_resolved"

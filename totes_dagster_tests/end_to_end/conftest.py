@@ -43,7 +43,7 @@ def platform(database: Callable[..., str], lakes: tuple[Lake, Lake]) -> Platform
 
 @pytest.fixture
 def enforced() -> bool:
-    """Whether the source is of the newer form, which enforces all references; `of_the_older_source` says that not."""
+    """Whether the source enforces all references; `of_the_older_source` says that it does not."""
     return True
 
 

@@ -12,6 +12,7 @@ import pytest
 from totes_dagster.stages import ingest as ingest_stage
 from totes_dagster_tests.end_to_end.badness import EDIT
 from totes_dagster_tests.end_to_end.witness import Witness
+from totes_dagster_tests.end_to_end.world import of_the_older_source
 
 PATIENCE = 60  # seconds
 WAITING = (
@@ -35,6 +36,7 @@ def see_somebody_wait(witness: Witness, for_: Future[Any]) -> None:
             assert not for_.done(), for_.result()
 
 
+@of_the_older_source
 @pytest.mark.parametrize(
     "statements",
     [

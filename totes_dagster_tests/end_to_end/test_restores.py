@@ -24,7 +24,7 @@ from totes_dagster_tests import oracle
 from totes_dagster_tests.end_to_end.backups import Backups, running
 from totes_dagster_tests.end_to_end.chronicle import History
 from totes_dagster_tests.end_to_end.life import folder_of
-from totes_dagster_tests.end_to_end.world import NEW_DEAL, World
+from totes_dagster_tests.end_to_end.world import NEW_DEAL, World, of_the_older_source
 from totes_dagster_tests.faults.scenes import shown_by
 from totes_dagster_tests.servers import server_folder
 
@@ -108,6 +108,7 @@ def test_ten_waiting_batches_are_loaded_one_by_one_in_their_order(
 # A warehouse from yesterday
 
 
+@of_the_older_source
 def test_a_warehouse_from_yesterdays_backup_loads_what_it_lacks(
     company: World, dumps: Backups, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -126,7 +126,7 @@ def rich_change(server: EmbeddedPostgres, folder: Path) -> Scene:
     """A company that the warehouse knows, in which then a lot has changed."""
     for name in ("changed_source", "changed_template"):
         server.create_database(name)
-    seed(server.url("changed_source"), orders=20)
+    seed(server.url("changed_source"), orders=20, enforced=False)
     before = _settings(server, "changed_source", "changed_template", folder / "lake")
     refresh(before.platform())
     scene = Scene(server.url(), before.source, "changed_template", folder / "lake", 2, (shown_by(before.platform()),))
