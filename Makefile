@@ -4,13 +4,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 # More than two cores: many tests wait for a server.
 TEST_PROCESSES ?= 3
+# Besides the embedded server's, the versions of PostgreSQL that `make test` and `make test-versions` try.
+POSTGRES_VERSIONS ?= 13
+ALL_POSTGRES_VERSIONS := 13 14 15 16 17
 UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate --quiet
 # The tests of a file share what is slow to make, and stay in one process.
 PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev refresh test coverage test-terraform test-image image test-ui snapshot lint format validate audit lock screenshots clean
+.PHONY: help install demo dev refresh test postgres test-versions coverage test-terraform test-image image test-ui snapshot lint format validate audit lock screenshots clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -34,11 +37,19 @@ dev: install ## Run Dagster's UI on the embedded stack, with the simulator chang
 refresh: install ## Bring the warehouse up to date, once
 	@$(BIN)/totes refresh
 
-test: install ## Run all tests but those in a browser
-	$(PYTEST)
+test: install postgres ## Run all tests but those in a browser
+	POSTGRES_VERSIONS="$(POSTGRES_VERSIONS)" $(PYTEST)
 
-coverage: install ## Run the same tests, and say what they do not reach; takes half as long again
-	$(PYTEST) --cov --cov-report=term:skip-covered
+postgres: install ## Fetch the programs of older versions of PostgreSQL that tests need, by npm
+	@command -v npm > /dev/null || { echo "SKIPPED: npm is not on this machine; tests on older versions of PostgreSQL will be."; exit 0; }; \
+	$(BIN)/python -m totes_dagster_tests.postgres_versions $(POSTGRES_VERSIONS)
+
+test-versions: ## Try the platform on every supported version of PostgreSQL
+	$(MAKE) postgres POSTGRES_VERSIONS="$(ALL_POSTGRES_VERSIONS)"
+	POSTGRES_VERSIONS="$(ALL_POSTGRES_VERSIONS)" $(BIN)/python -m pytest totes_dagster_tests/end_to_end/neighbours/test_versions.py
+
+coverage: install postgres ## Run the same tests, and say what they do not reach; takes half as long again
+	POSTGRES_VERSIONS="$(POSTGRES_VERSIONS)" $(PYTEST) --cov --cov-report=term:skip-covered
 
 test-terraform: install .venv/checkov/installed ## Test Terraform: each module, and the dev environment on an emulated AWS
 	@command -v terraform > /dev/null || { echo "SKIPPED: Terraform is not on this machine."; exit 0; }; \

@@ -17,8 +17,9 @@
 --     select from tables to come      the lake does without new tables; a check warns of them
 --
 -- For its snapshots it needs no right: every role may ask where the server stands (pg_control_system(),
--- pg_control_checkpoint(), pg_current_snapshot()), export what it sees (pg_export_snapshot()), and lock what it may
--- select from against changes of its definition (lock table ... in access share mode).
+-- pg_control_checkpoint(), pg_control_recovery(), pg_current_snapshot(), the positions in the write-ahead log), export
+-- what it sees (pg_export_snapshot()), and lock what it may select from against changes of its definition (lock table ...
+-- in access share mode).
 --
 -- What PUBLIC may do, the role may too. So PUBLIC loses two rights here: to make temporary tables, and to create in the
 -- schema, as it may in databases that began before PostgreSQL 15. Owners of tables of the schema get them by name, so
@@ -44,8 +45,8 @@ alter role :"role" set default_transaction_read_only = on;
 -- A row that a policy hides would count as deleted; with this, reading such a table is an error.
 alter role :"role" set row_security = off;
 -- The source must not suffer from a reader that hangs: those who change a table's definition would wait for it, and
--- nothing that was deleted meanwhile could be cleaned up. Reading the largest table, and the whole of a batch or of a
--- reconciliation, has to fit in.
+-- nothing that was deleted meanwhile could be cleaned up. The platform has limits of its own in each of its transactions;
+-- these are for all that is done by this role besides.
 alter role :"role" set lock_timeout = '10s';
 alter role :"role" set statement_timeout = '1h';
 alter role :"role" set idle_in_transaction_session_timeout = '4h';
