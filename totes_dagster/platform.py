@@ -31,14 +31,27 @@ class Platform:
     embedded: bool = False
 
 
-def source_database(url: str | None = None, secret_id: str | None = None) -> Database:
-    """The source under a URL, as a secret describes it or, with neither, the embedded stack's."""
-    return _database("totesys", url, secret_id)
+def source_database(url: str | None = None, secret_id: str | None = None, *, found: bool = True) -> Database:
+    """The source under a URL, as a secret describes it or, with neither, the embedded stack's.
+
+    Args:
+        url: libpq URI.
+        secret_id: a secret in AWS Secrets Manager.
+        found: whether to make the embedded stack, with a small company, where there is none.
+
+    Raises:
+        SettingsError: the secret cannot be read.
+        NothingHereError: there is no embedded stack, and none was to be made.
+    """
+    return _database("totesys", url, secret_id, found=found)
 
 
-def warehouse_database(url: str | None = None, secret_id: str | None = None) -> Database:
-    """The warehouse under a URL, as a secret describes it or, with neither, the embedded stack's."""
-    return _database("warehouse", url, secret_id)
+def warehouse_database(url: str | None = None, secret_id: str | None = None, *, found: bool = True) -> Database:
+    """The warehouse under a URL, as a secret describes it or, with neither, the embedded stack's.
+
+    Arguments and errors are those of `source_database`.
+    """
+    return _database("warehouse", url, secret_id, found=found)
 
 
 @lru_cache(maxsize=8)
@@ -87,11 +100,12 @@ def platform_from_environment(environment: Mapping[str, str] = os.environ, *, fo
     )
 
 
-def _database(name: str, url: str | None, secret_id: str | None) -> Database:
+def _database(name: str, url: str | None, secret_id: str | None, *, found: bool) -> Database:
     if url:
         return Database(name, url)
     if secret_id:
         return Database(name, settings.url_from_secret(secret_id))
-    from totes_dagster.local.stack import local_stack  # noqa: PLC0415
+    from totes_dagster.local.stack import existing_stack, local_stack  # noqa: PLC0415
 
-    return Database(name, local_stack().database_url(name))
+    stack = local_stack() if found else existing_stack()
+    return Database(name, stack.database_url(name))

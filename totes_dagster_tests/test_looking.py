@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -16,8 +17,11 @@ from totes_dagster.lake.folder import LakeFolderMissingError
 from totes_dagster.lake.store import Lake
 from totes_dagster.local.postgres import EmbeddedPostgres
 from totes_dagster.local.seeding import seed
+from totes_dagster.local.stack import LocalStack, NothingHereError, existing_stack
+from totes_dagster.platform import source_database, warehouse_database
 from totes_dagster_tests.commands import refusal, totes, wait_until_gone
 from totes_dagster_tests.conftest import FAST_SETTINGS
+from totes_dagster_tests.servers import server_folder
 
 NOTHING = "Nothing here yet. Run `totes demo` or `totes dev`."
 
@@ -59,6 +63,24 @@ def test_a_server_without_a_company_is_nothing_and_is_left_as_it_is() -> None:
                     assert found.rowcount == 0
         wait_until_gone(Path(folder))
         assert [path.name for path in Path(folder).iterdir()] == ["postgres"]
+
+
+def test_a_stack_is_looked_at_again_and_again_through_one_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    with server_folder() as folder:
+        monkeypatch.setenv("TOTES_HOME", str(folder))
+        with pytest.raises(NothingHereError):
+            source_database(found=False)
+        assert list(folder.iterdir()) == []
+        stack = LocalStack(folder).start()
+        with pytest.raises(NothingHereError):
+            source_database(found=False)
+        stack.seed(3)
+        before = len(psutil.Process().open_files())
+        assert source_database(found=False).url == stack.database_url("totesys")
+        assert warehouse_database(found=False).url == stack.database_url("warehouse")
+        assert len(psutil.Process().open_files()) == before
+        assert not stack.stop()  # for those who look use it, too
+        existing_stack().server.release()
 
 
 def test_the_status_of_a_configured_platform_makes_neither_lake_nor_tables(

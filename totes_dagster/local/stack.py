@@ -56,7 +56,6 @@ class LocalStack:
             raise NothingHereError
         self.server.start()
         if not (self._has_databases() and self.is_seeded()):
-            self.server.release()
             raise NothingHereError
         return self
 
@@ -133,7 +132,7 @@ def existing_stack() -> LocalStack:
     Raises:
         NothingHereError: there is none.
     """
-    return LocalStack(stack_home()).open()
+    return _stack_in(stack_home()).open()
 
 
 def local_stack() -> LocalStack:
@@ -144,8 +143,13 @@ def local_stack() -> LocalStack:
 
 
 @lru_cache(maxsize=1)
+def _stack_in(home: Path) -> LocalStack:
+    return LocalStack(home)  # one for all uses by this process, each of which would hold a lease of its own
+
+
+@lru_cache(maxsize=1)
 def _founded_stack() -> LocalStack:
-    stack = LocalStack(stack_home()).start()
+    stack = _stack_in(stack_home()).start()
     if stack.seed():
         logger.warning("Made a simulated company with %s sales orders in %s.", f"{DEFAULT_ORDERS:,}", stack.home)
     return stack
