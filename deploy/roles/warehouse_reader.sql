@@ -15,6 +15,8 @@
 --     select from all that the loader has made there: the star tables, the views current_*, load_history, quarantine
 --     select from all that the loader will make there: a migration would shut it out from what is new
 --
+-- Rights on anything else, such as views that a team has put on these tables, are left as they are.
+--
 -- What PUBLIC may do, the role may too. So PUBLIC loses the right to make temporary tables here. The loader has it by
 -- name; grant it to other roles that need it. What PostgreSQL lets every role do, and no grant takes away, is to make
 -- large objects.
@@ -41,19 +43,21 @@ alter role :"role" login;
 alter role :"role" set default_transaction_read_only = on;
 alter role :"role" in database :"DBNAME" set search_path = :"schema";
 
--- Whatever it had before, it has this afterwards.
+-- Whatever rights on the warehouse it had before, it has these afterwards.
 revoke all on database :"DBNAME" from :"role";
 revoke all on schema :"schema" from :"role";
-select format('revoke all on %s from %I', oid::regclass, :'role')
-from pg_class
-where exists (select from aclexplode(relacl) where pg_get_userbyid(grantee) = :'role') \gexec
-
 grant connect on database :"DBNAME" to :"role";
 grant usage on schema :"schema" to :"role";
-select format('grant select on %I.%I to %I', :'schema', relname, :'role')
+select case when exists (select from aclexplode(relacl) where pg_get_userbyid(grantee) = :'role')
+            then format('revoke all on %I.%I from %I', :'schema', relname, :'role') end,
+       case when pg_get_userbyid(relowner) = :'loader'
+            then format('grant select on %I.%I to %I', :'schema', relname, :'role') end
 from pg_class
-where relnamespace = quote_ident(:'schema')::regnamespace and relkind in ('r', 'p', 'v')
-  and pg_get_userbyid(relowner) = :'loader' \gexec
+where relnamespace = quote_ident(:'schema')::regnamespace and relkind in ('r', 'p', 'v') and relname in (
+    'dim_counterparty', 'dim_currency', 'dim_date', 'dim_design', 'dim_location', 'dim_payment_type', 'dim_staff',
+    'dim_transaction', 'fact_payment', 'fact_purchase_order', 'fact_sales_order',
+    'current_payment', 'current_purchase_order', 'current_sales_order',
+    'load_history', 'quarantine', 'totes_warehouse_version') \gexec
 alter default privileges for role :"loader" in schema :"schema" grant select on tables to :"role";
 
 revoke temporary on database :"DBNAME" from public;
