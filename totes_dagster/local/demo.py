@@ -50,8 +50,9 @@ def show(orders: int) -> None:
 
     _heading("4. An edit that does not move last_updated, then a deletion")
     with psycopg.connect(stack.database_url("totesys")) as connection:
-        connection.execute("update sales_order set units_sold = units_sold + 1 where sales_order_id = %s", [order])
-    tell("totesys", f"sales order {order:,}: one bag more, last_updated as it was")
+        # Whoever it was, the first or second member of staff is another.
+        connection.execute("update sales_order set staff_id = 1 + staff_id %% 2 where sales_order_id = %s", [order])
+    tell("totesys", f"sales order {order:,}: another member of staff, last_updated as it was")
     _refresh(platform)
     with psycopg.connect(stack.database_url("totesys")) as connection:
         for table in ("payment", "transaction"):
@@ -102,7 +103,7 @@ def _refresh(platform: Platform) -> None:
 
 
 def _show_history(platform: Platform, order: int) -> None:
-    columns = (record_id_of(fact_sales_order), "units_sold", "last_updated_time", "is_deleted", "batch")
+    columns = (record_id_of(fact_sales_order), "sales_staff_id", "last_updated_time", "is_deleted", "batch")
     with platform.warehouse.connect() as connection:
         versions = connection.execute(
             sql.SQL("select {columns} from {fact} where sales_order_id = %s order by {record_id}").format(

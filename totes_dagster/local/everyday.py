@@ -50,7 +50,7 @@ class EverydayBusiness:
         with self._ledger.transaction():
             edit = draw_edit(self._ledger, self._rng, pick_deal(self._ledger, draw_kind(self._rng)))
             edit.write(self._ledger.connection)
-        return f"{edit.deal}: {edit.what}, with the old stamp", edit.deal.ids
+        return f"{edit.deal}: {edit.what}, last_updated as it was", edit.deal.ids
 
     def _design_edited_silently(self) -> tuple[str, Ids]:
         with self._ledger.transaction():
@@ -59,7 +59,7 @@ class EverydayBusiness:
             while folder == design["file_location"]:
                 folder = vocabulary.design(self._rng, self._ledger.now().date())["file_location"]
             update(self._ledger.connection, "design", key, {"file_location": folder})
-        return f"design {key:,}: its file moved to {folder}, with the old stamp", {"design": (key,)}
+        return f"design {key:,}: its file moved to {folder}, last_updated as it was", {"design": (key,)}
 
     def _payment_run(self) -> tuple[str, Ids]:
         today = self._ledger.now().date().isoformat()

@@ -2,10 +2,14 @@
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from rich.text import Text
 
 from totes_dagster import settings
 from totes_dagster.local.seeding import seed as seed_source
-from totes_dagster.local.simulator import Simulator, described
+from totes_dagster.local.simulator import Event, Simulator, described
 from totes_dagster.local.stack import LocalStack, stack_home
 from totes_dagster.platform import source_database
 from totes_dagster.terminal import console, seed_with_progress, shown_progress
@@ -25,11 +29,19 @@ def live(rate: float, random_seed: int, *, harsh: bool) -> None:
     """Change the source at a rate until Ctrl-C, printing each change."""
     stop = threading.Event()
     with Simulator(_url(), seed=random_seed, harsh=harsh) as simulator:
-        console.print(described(rate, harsh=harsh))
-        try:
-            simulator.run(rate, stop, console.print)
-        except KeyboardInterrupt:
-            console.print("Stopped.")
+        # In a thread, so that Ctrl-C ends it between two changes and not within one.
+        with ThreadPoolExecutor(1) as pool, suppress(KeyboardInterrupt):
+            try:
+                console.print(described(rate, harsh=harsh), soft_wrap=True)
+                life = pool.submit(simulator.run, rate, stop, _show)
+                life.result()
+            finally:
+                stop.set()
+        console.print("Stopped.")
+
+
+def _show(event: Event) -> None:
+    console.print(Text(event.description), soft_wrap=True)
 
 
 def _url() -> str:
