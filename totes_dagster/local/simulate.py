@@ -27,16 +27,23 @@ def seed(orders: int, random_seed: int) -> None:
 
 def live(rate: float, random_seed: int, *, harsh: bool) -> None:
     """Change the source at a rate until Ctrl-C, printing each change."""
-    stop = threading.Event()
+    begin, stop = threading.Event(), threading.Event()
     with Simulator(_url(), seed=random_seed, harsh=harsh) as simulator:
+
+        def work() -> None:
+            begin.wait()
+            simulator.run(rate, stop, _show)
+
         # In a thread, so that Ctrl-C ends it between two changes and not within one.
         with ThreadPoolExecutor(1) as pool, suppress(KeyboardInterrupt):
             try:
+                life = pool.submit(work)
                 console.print(described(rate, harsh=harsh), soft_wrap=True)
-                life = pool.submit(simulator.run, rate, stop, _show)
+                begin.set()
                 life.result()
             finally:
                 stop.set()
+                begin.set()
         console.print("Stopped.")
 
 
