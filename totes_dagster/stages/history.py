@@ -58,31 +58,37 @@ def oldest_first(fact: Table) -> sql.Composed:
 
 
 def repeats_of(fact: Table, table: sql.Composable, condition: sql.Composable) -> sql.Composed:
-    """A query for the record id, key and batch of every version that repeats its neighbour, which no load writes.
+    """A query for the record id, key and batch of every version that repeats another, which no load writes.
 
-    Of rows that were adopted with the warehouse (batch 0) nobody knows what they should be, so these may repeat one
-    another. Where one of two neighbours was adopted, the one that was written later is the repeat.
+    That is one that equals the version before it; and one that is not the first of its key in its batch, if it equals
+    any other of that key. Of rows that were adopted with the warehouse (batch 0) nobody knows what they should be, so
+    these may repeat one another; where one of two neighbours was adopted, the one that was written later is the repeat.
 
     Args:
         fact: the fact.
         table: its name, as the query needs it.
         condition: which of its rows to look at: all versions of some keys.
     """
-    record_id = sql.Identifier(record_id_of(fact))
     return sql.SQL(
         """
-        select case when is_late then id_before else {record_id} end as {record_id}, {key},
-               case when is_late then batch_before else batch end as batch
-        from (select {record_id}, {key}, batch, version, lag(version) over versions as version_before,
-                     lag(batch) over versions as batch_before, lag({record_id}) over versions as id_before,
-                     lag(batch) over versions = 0 and lag({record_id}) over versions > {record_id} as is_late
-              from (select {record_id}, {key}, batch, row({values}, is_deleted) as version
-                    from {table} where {condition}) as chosen
-              window versions as (partition by {key} order by {order})) as versions
-        where version = version_before and (batch <> 0 or batch_before <> 0)
+        with chosen as (
+            select *, batch <> 0 and count(*) over (partition by {key}, version) > 1
+                      and row_number() over (partition by {key}, batch order by {record_id}) > 1 as is_copy
+            from (select {record_id}, {key}, batch, row({values}, is_deleted) as version
+                  from {table} where {condition}) as versions),
+        neighbours as (
+            select {record_id}, {key}, batch, version = lag(version) over versions as is_equal,
+                   lag(batch) over versions as batch_before, lag({record_id}) over versions as id_before
+            from chosen where not is_copy window versions as (partition by {key} order by {order}))
+        select {record_id}, {key}, batch from chosen where is_copy
+        union all
+        select case when is_late then id_before else {record_id} end, {key},
+               case when is_late then batch_before else batch end
+        from (select *, batch_before = 0 and id_before > {record_id} as is_late from neighbours) as neighbours
+        where is_equal and (batch <> 0 or batch_before <> 0)
         """
     ).format(
-        record_id=record_id,
+        record_id=sql.Identifier(record_id_of(fact)),
         key=sql.Identifier(natural_key_of(fact)),
         values=sql.SQL(", ").join(sql.Identifier(column.name) for column in remodelled_columns(fact)),
         table=table,

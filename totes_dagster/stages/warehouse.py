@@ -137,6 +137,11 @@ class LoadTransaction(WarehouseTransaction):
     def append_versions(self, fact: Table, batch: int) -> tuple[int, int]:
         """Append staged rows where they differ from the newest version. Returns how many keys are new, and changed."""
         key = warehouse.natural_key_of(fact)
+        self._remove_versions_of_the_future(
+            fact,
+            batch,
+            sql.SQL("{key} in (select {key} from {staging})").format(key=sql.Identifier(key), staging=_staging(fact)),
+        )
         columns = [column.name for column in warehouse.remodelled_columns(fact)]
         new, changed = self.fetch(
             sql.SQL(
@@ -167,6 +172,13 @@ class LoadTransaction(WarehouseTransaction):
 
     def append_deletions(self, fact: Table, batch: int) -> int:
         """Append a deleted version for every live row whose key the source no longer has. Returns how many."""
+        self._remove_versions_of_the_future(
+            fact,
+            batch,
+            sql.SQL("not exists (select from {live} as live where live.{key} = version.{key})").format(
+                live=_live_keys(fact), key=sql.Identifier(warehouse.natural_key_of(fact))
+            ),
+        )
         columns = [column.name for column in warehouse.remodelled_columns(fact)]
         return self.execute(
             sql.SQL(
@@ -285,6 +297,20 @@ class LoadTransaction(WarehouseTransaction):
     def analyze(self, table: Table) -> None:
         """Let the planner know a table whose contents changed a lot."""
         self.execute(sql.SQL("analyze {}").format(_name(table)))
+
+    def _remove_versions_of_the_future(self, fact: Table, batch: int, condition: sql.Composable) -> None:
+        """Remove versions that say to be of this batch, which is not loaded yet, or of a later one.
+
+        They would outrank what the batch brings. Somebody made them, or restored the fact from a later day than
+        `load_history`, and then the batches bring them again.
+        """
+        removed = self.execute(
+            sql.SQL("delete from {} as version where batch >= {} and {}").format(
+                _name(fact), sql.Literal(batch), condition
+            )
+        )
+        if removed:
+            logger.warning("Removed %d versions of %s of batches that were not loaded.", removed, fact.name)
 
 
 def _name(table: Table) -> sql.Identifier:

@@ -45,11 +45,17 @@ class Reconciliation:
                 assert connection.execute(statement).rowcount != 0, statement
 
     def take_over(self, *, repeats: bool = True) -> None:
-        """Expect from now on what the warehouse holds now; without repeats, no version that equals its predecessor."""
+        """Expect from now on what the warehouse holds now.
+
+        Without repeats, no version that equals its predecessor, and none of a batch that was never loaded.
+        """
         self._load()
         self.expected.versions = oracle.history(self.world.warehouse_url)
         if not repeats:
+            newest = self.world.ask_one("select max(batch) from load_history")
             for versions in self.expected.versions.values():
+                for key in [key for key, rows in versions.items() if all(row[-1] > newest for row in rows)]:
+                    del versions[key]
                 for key, rows in versions.items():
                     before = [None, *(row[:-1] for row in rows)]
                     versions[key] = [row for row, last in zip(rows, before, strict=False) if row[:-1] != last]

@@ -63,6 +63,18 @@ def test_versions_that_repeat_another_are_found_in_the_order_of_batches(moved: W
     assert [row[1:] for row in moved.ask(RECORD_IDS)] == [(10, 1), (11, 2), (12, 3)]
 
 
+def test_a_copy_in_an_earlier_batch_goes_and_the_original_stays(warehouse: Warehouse) -> None:
+    for batch, units in ((1, 10), (2, 11), (3, 12)):
+        load_orders(warehouse, batch, order(1, units_sold=units))
+    before = warehouse.ask(RECORD_IDS)
+    for batch in (1, 2):
+        load_without_care(warehouse, batch, 12)
+    with warehouse.begin() as transaction:
+        assert transaction.remove_repeated_versions(fact_sales_order, [1]) == 2
+        transaction.commit()
+    assert warehouse.ask(RECORD_IDS) == before
+
+
 @pytest.mark.parametrize(("adopted", "loaded"), [(1, 101), (500, 101)], ids=["written before", "written later"])
 @PLAIN
 def test_of_an_adopted_row_and_its_repeat_the_later_one_goes(warehouse: Warehouse, adopted: int, loaded: int) -> None:
@@ -136,6 +148,30 @@ def test_a_loader_that_may_not_set_the_sequence_is_told_so(warehouse: Warehouse)
     finally:
         warehouse.run("drop owned by half_a_loader")
         warehouse.run("drop role half_a_loader")
+
+
+# Batches that were not loaded
+
+
+def test_versions_of_batches_to_come_do_not_outrank_what_these_bring(warehouse: Warehouse) -> None:
+    load_orders(warehouse, 1, order(1, units_sold=10), order(2, units_sold=20))
+    load_without_care(warehouse, 77, 99)
+    assert warehouse.ask(NEWEST) == [(1, 99), (2, 20)]
+    assert load_orders(warehouse, 2, order(1, units_sold=11)) == (0, 1)
+    assert warehouse.ask(NEWEST) == [(1, 11), (2, 20)]
+    assert [row[1:] for row in warehouse.ask(RECORD_IDS)] == [(10, 1), (11, 2)]
+
+
+@PLAIN
+def test_a_fact_that_is_restored_from_a_later_day_than_its_history_gets_the_same_versions_again(
+    warehouse: Warehouse,
+) -> None:
+    for batch, units in ((1, 10), (2, 11), (3, 12)):
+        load_orders(warehouse, batch, order(1, units_sold=units))
+    before = [row[1:] for row in warehouse.ask(RECORD_IDS)]
+    for batch, units in ((2, 11), (3, 12)):
+        assert load_orders(warehouse, batch, order(1, units_sold=units)) == (0, 1)
+    assert [row[1:] for row in warehouse.ask(RECORD_IDS)] == before
 
 
 # The newest load
