@@ -30,6 +30,7 @@ from totes_dagster.errors import (
     DatabaseUnavailableError,
     HostUnknownError,
     LakeUnavailableError,
+    NothingHereError,
     PortClosedError,
     TotesError,
 )
@@ -90,6 +91,7 @@ _AWAY = (
     DatabaseUnavailableError,
     HostUnknownError,
     LakeUnavailableError,
+    NothingHereError,
     PortClosedError,
 )
 """Errors that pass by themselves once somebody is back; a refresh would only fail of them, too."""
@@ -130,7 +132,8 @@ def totesys_changes(context: SensorEvaluationContext, totesys: Totesys, ingestio
         return SkipReason(reason)
     blind: dict[str, str] = {}
     try:
-        source, lake = totesys.database(), ingestion_zone.lake
+        source = totesys.database(found=False)
+        lake = ingestion_zone.lake
         with watching(source) as position:
             # The cursor only saves counting the tables again while nothing at all was written in the cluster.
             changed = (
@@ -138,6 +141,8 @@ def totesys_changes(context: SensorEvaluationContext, totesys: Totesys, ingestio
                 if failed
                 else _wait_for_change(position, lambda: changed_tables(source, lake), context.cursor, end)
             )
+    except NothingHereError:
+        changed = ["nothing yet, for there is no company; the refresh makes one"]
     except _AWAY as error:
         return SkipReason(f"{error} The next look is in some seconds.")
     except TotesError as error:

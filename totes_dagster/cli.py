@@ -119,7 +119,7 @@ def reconcile() -> None:
 @main.command(short_help="Show where the stages stand.")
 def status() -> None:
     """Show where the stages stand, and how far the warehouse lags behind the source; make and change nothing."""
-    from totes_dagster.local.stack import NothingHereError
+    from totes_dagster.errors import NothingHereError
     from totes_dagster.platform import platform_from_environment
     from totes_dagster.terminal import show_status
 

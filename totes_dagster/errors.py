@@ -32,6 +32,13 @@ class SettingsError(TotesError):
     """The platform's settings are missing, contradict one another, or cannot be read."""
 
 
+class NothingHereError(SettingsError):
+    """Nothing is configured, and there is no embedded stack."""
+
+    def __init__(self) -> None:
+        super().__init__("Nothing here yet. Run `totes demo` or `totes dev`.")
+
+
 class SecretError(SettingsError):
     """A secret cannot be read from Secrets Manager."""
 
@@ -167,6 +174,10 @@ class WarehouseAheadError(WarehouseSchemaError):
 
 class LakeError(TotesError):
     """The lake could not be reached, or refused the platform."""
+
+
+class LakeFolderMissingError(LakeError):
+    """There is no such folder."""
 
 
 class BucketMissingError(LakeError):

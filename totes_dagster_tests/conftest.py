@@ -22,7 +22,7 @@ Summaries = dict[str, list[str]]
 
 _SUMMARIES = pytest.StashKey[Summaries]()
 
-_LONG_AND_LAST = ("test_automation.py", "test_cli.py")
+_LONG_AND_LAST = ("test_automation.py", "test_cli.py", "test_dev.py")
 """Files that take more than a minute, and would come last. They come first: else one process is left with them."""
 
 _numbers = itertools.count(1)

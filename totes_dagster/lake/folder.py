@@ -7,11 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from obstore.store import LocalStore, MemoryStore, ObjectStore
 
-from totes_dagster.errors import LakeError, SettingsError, one_line
-
-
-class LakeFolderMissingError(LakeError):
-    """There is no such folder."""
+from totes_dagster.errors import SettingsError, one_line
 
 
 def open_folder(url: str, *, make: bool = False) -> ObjectStore:

@@ -14,6 +14,7 @@ from obstore.store import MemoryStore, ObjectStore
 
 from totes_dagster.errors import (
     LakeError,
+    LakeFolderMissingError,
     LakeUnavailableError,
     PartDamagedError,
     PartEmptyError,
@@ -23,7 +24,7 @@ from totes_dagster.errors import (
 )
 from totes_dagster.lake import s3, s3_errors
 from totes_dagster.lake.credentials import CredentialsNotRenewedError
-from totes_dagster.lake.folder import LakeFolderMissingError, open_folder
+from totes_dagster.lake.folder import open_folder
 from totes_dagster.lake.manifest import Part
 
 T = TypeVar("T")

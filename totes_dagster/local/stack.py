@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 
 from totes_dagster import settings
-from totes_dagster.errors import TotesError
+from totes_dagster.errors import NothingHereError
 from totes_dagster.local.postgres import EmbeddedPostgres
 from totes_dagster.local.seeding import seed
 
@@ -21,13 +21,6 @@ logger = logging.getLogger(__name__)
 DEFAULT_ORDERS = 5_000
 
 _DATABASES = ("totesys", "warehouse")
-
-
-class NothingHereError(TotesError):
-    """Nothing is configured, and there is no embedded stack."""
-
-    def __init__(self) -> None:
-        super().__init__("Nothing here yet. Run `totes demo` or `totes dev`.")
 
 
 class LocalStack:

@@ -16,13 +16,17 @@ class Totesys(ConfigurableResource):  # type: ignore[type-arg]
     url: str = _URL
     secret_id: str = _SECRET
 
-    def database(self) -> Database:
+    def database(self, *, found: bool = True) -> Database:
         """The database to connect to.
+
+        Args:
+            found: whether to make the embedded stack where it is meant and there is none.
 
         Raises:
             SettingsError: the secret cannot be read.
+            NothingHereError: there is no embedded stack, and none was to be made.
         """
-        return source_database(self.url, self.secret_id)
+        return source_database(self.url, self.secret_id, found=found)
 
 
 class Warehouse(ConfigurableResource):  # type: ignore[type-arg]

@@ -102,7 +102,9 @@ class WarehouseTransaction:
             self.execute(sql.SQL("truncate {}").format(name))
             return
         self.execute(
-            sql.SQL("create temporary table {} on commit drop as select {} from {} with no data").format(name, columns, like)
+            sql.SQL("create temporary table {} on commit drop as select {} from {} with no data").format(
+                name, columns, like
+            )
         )
 
     def ingest(self, table: str, rows: RowStream, *, temporary: bool) -> int:

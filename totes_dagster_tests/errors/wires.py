@@ -77,7 +77,7 @@ def wire_to(port: int) -> Serve:
     """A wire to another port of this machine."""
 
     def serve(connection: socket.socket) -> None:
-        _join(connection, socket.create_connection(("127.0.0.1", port)))
+        join(connection, socket.create_connection(("127.0.0.1", port)))
 
     return serve
 
@@ -89,7 +89,7 @@ def tls_to(port: int, certificate: ssl.SSLContext) -> Serve:
         if connection.recv(len(_SSL_REQUEST)) == _SSL_REQUEST:
             connection.sendall(b"S")
             with suppress(OSError):  # the client does not like our certificate
-                _join(
+                join(
                     certificate.wrap_socket(connection, server_side=True), socket.create_connection(("127.0.0.1", port))
                 )
 
@@ -102,7 +102,7 @@ def _serve(serve: Serve, connection: socket.socket) -> None:
     _close(connection)
 
 
-def _join(one: socket.socket, other: socket.socket) -> None:
+def join(one: socket.socket, other: socket.socket) -> None:
     back = threading.Thread(target=_pump, args=(other, one), daemon=True)
     back.start()
     _pump(one, other)

@@ -10,8 +10,8 @@ import alembic.command
 import alembic.config
 import babel.numbers
 import boto3
+import botocore.client
 import botocore.exceptions
-import obstore.auth.boto3
 import pyarrow.parquet
 import sqlalchemy.dialects.postgresql.psycopg
 
@@ -27,7 +27,6 @@ __all__ = [
     "boto3",
     "botocore",
     "matrix",
-    "obstore",
     "pyarrow",
     "sqlalchemy",
 ]

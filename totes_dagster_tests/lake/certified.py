@@ -14,8 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from totes_dagster_tests.errors.wires import _join as join
-from totes_dagster_tests.errors.wires import listening
+from totes_dagster_tests.errors.wires import join, listening
 
 
 @dataclass(frozen=True)

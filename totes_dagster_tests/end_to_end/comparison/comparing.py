@@ -60,10 +60,8 @@ def compared_in(leader: Leader, world: World, *damage: str | sql.Composable) -> 
         connection.execute("select set_config('search_path', quote_ident(%s), true)", [world.platform.schema])
         for statement in damage:
             assert connection.execute(statement).rowcount != 0, statement
-        # What somebody set for the database or the role must not matter.
         connection.execute("set local search_path = pg_catalog")
-        connection.execute("set local datestyle = 'German'")
-        found = compare(leader, world.platform.source, connection, world.platform.schema)
+        found = compare(leader, connection, world.platform.schema)
         connection.rollback()
     return found
 

@@ -47,9 +47,7 @@ def test_a_warehouse_that_followed_every_change_does_not_differ(world: World) ->
 def test_whoever_watches_is_told_of_every_table(world: World) -> None:
     told = []
     with snapshot_of(world.platform.source) as leader, psycopg.connect(world.warehouse_url) as connection:
-        found = compare(
-            leader, world.platform.source, connection, world.platform.schema, lambda *said: told.append(said)
-        )
+        found = compare(leader, connection, world.platform.schema, lambda *said: told.append(said))
     assert told == [("compare", name, found[name].rows) for name in TABLES]
 
 
