@@ -13,7 +13,7 @@ from adbc_driver_postgresql import dbapi as adbc
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from totes_dagster.database_errors import DriverError, named_connect_error, named_error
-from totes_dagster.errors import ServerVersionError, SettingsError, TotesError
+from totes_dagster.errors import PoolerError, ServerVersionError, SettingsError, TotesError
 from totes_dagster.postgres import transactions
 from totes_dagster.postgres.destination import effective_options, is_remote
 from totes_dagster.postgres.refusal import ask_why
@@ -128,7 +128,8 @@ class Database:
         """
         conninfo = self.conninfo()
         try:
-            connection = _bulk_connection(conninfo)
+            # While connecting the driver asks for the names of types, which need not have an equivalent in UTF-8.
+            connection = _bulk_connection(self.name, make_conninfo(conninfo, client_encoding="SQL_ASCII"))
         except adbc_errors.Error as error:
             raise self._cannot_connect(conninfo, error) from None
         try:
@@ -168,7 +169,6 @@ class Database:
         if is_remote(options) and not is_chosen:
             defaults["sslmode"] = "require"
         missing = {key: value for key, value in defaults.items() if key not in given}
-        # ADBC takes what the server sends for UTF-8, whatever the database's own encoding is.
         return make_conninfo(self.url, **missing, client_encoding="UTF8")
 
     def _check_version(self, version: int) -> None:
@@ -201,15 +201,35 @@ class Database:
         )
 
 
-def _bulk_connection(conninfo: str) -> adbc.Connection:
-    """An ADBC connection, in whose first look at the server's types our settings hold already, as far as they may."""
-    if conninfo not in _without_options:
-        given = str(conninfo_to_dict(conninfo).get("options") or "")
-        try:
-            return adbc.connect(make_conninfo(conninfo, options=f"{given} {_BULK_OPTIONS}".strip()))
-        except adbc_errors.Error as error:
-            if not _OPTIONS_REFUSED.search(str(error)):
-                raise
-    connection = adbc.connect(conninfo)
-    _without_options.add(conninfo)
+def _bulk_connection(name: str, conninfo: str) -> adbc.Connection:
+    """An ADBC connection, in whose first look at the server's types our settings hold already.
+
+    Raises:
+        PoolerError: they cannot, and need to.
+    """
+    connection = _with_options(conninfo) if conninfo not in _without_options else None
+    if connection is None:
+        connection = adbc.connect(conninfo)
+        _without_options.add(conninfo)
+    with connection.cursor() as cursor:
+        cursor.execute("select current_setting('quote_all_identifiers')")
+        (quotes,) = cursor.fetchone()
+    connection.rollback()
+    if quotes != "off":  # nor is it a text where the driver has not recognised the types
+        connection.close()
+        raise PoolerError(
+            f"{name} has quote_all_identifiers = on, and the connection pooler in between lets nobody turn it off "
+            f"while connecting, as bulk transfers need. Turn it off by alter role … set for the user of {name}."
+        )
     return connection
+
+
+def _with_options(conninfo: str) -> adbc.Connection | None:
+    """The same with options; None where a pooler refuses them."""
+    given = str(conninfo_to_dict(conninfo).get("options") or "")
+    try:
+        return adbc.connect(make_conninfo(conninfo, options=f"{given} {_BULK_OPTIONS}".strip()))
+    except adbc_errors.Error as error:
+        if not _OPTIONS_REFUSED.search(str(error)):
+            raise
+    return None

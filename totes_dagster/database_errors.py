@@ -80,6 +80,19 @@ _POOLER = _Kind(
     "The connection pooler at {url} lends a session for one statement only, but the platform needs transactions. Use a "
     "pool with pool_mode = transaction or session, or the server's own port.",
 )
+_POOL_SIZE = _Kind(
+    PoolerError,
+    "The connection pool at {url} has too few sessions: the platform holds three at a time, and others need some. Give "
+    "it four at least.",
+)
+_POOL_OPTIONS = _Kind(PoolerError, "The connection pooler at {url} takes no options: remove them from the URL.")
+_LOCKS_FULL = _Kind(
+    DatabaseUnavailableError,
+    "The server of {name} has no room for more locks: raise max_locks_per_transaction there, or partition less finely.",
+)
+_SNAPSHOT_OLD = _Kind(
+    DatabaseUnavailableError, "The server of {name} keeps no old rows for so long: raise old_snapshot_threshold there."
+)
 _UNENCRYPTED = _Kind(
     EncryptionError,
     "Say sslmode=require in {url}; if it does say so, the server has no rule for this user and this host.",
@@ -93,6 +106,7 @@ _BY_SQLSTATE = (  # the beginning of the code; the first that fits counts
     ("42P01", _NO_TABLE),
     ("42703", _NO_COLUMN),
     ("53100", _DISK_FULL),
+    ("53200", _LOCKS_FULL),
     ("53300", _UNAVAILABLE),
     ("57P01", _UNAVAILABLE),
     ("57P02", _UNAVAILABLE),
@@ -107,6 +121,7 @@ _BY_SQLSTATE = (  # the beginning of the code; the first that fits counts
     ("40P01", _BUSY),
     ("55P03", _BUSY),
     ("57014", _BUSY),
+    ("72000", _SNAPSHOT_OLD),
 )
 
 _AT_SOURCE = (
@@ -116,6 +131,11 @@ _AT_SOURCE = (
 
 _BY_POOLER = (  # what PgBouncer says, with the SQLSTATE of a protocol violation for all of it
     (r"not allowed in statement pooling mode", _POOLER),
+    (r"query_wait_timeout", _POOL_SIZE),
+    (r"unsupported startup parameter", _POOL_OPTIONS),
+    (r"bouncer config error", _Kind(PoolerError, "Look at the configuration and the log of the connection pooler.")),
+    (r"no such database", _NO_DATABASE),
+    (r"no such user|\w+\W? authentication failed$", _REFUSED),
 )
 
 _BY_TEXT = (  # the first that is found counts

@@ -4,6 +4,7 @@ A client that asks for UTF-8 gets an error instead of rows as soon as one value 
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 import psycopg
 from psycopg.errors import CharacterNotInRepertoire, UntranslatableCharacter
@@ -24,18 +25,19 @@ def utf8(values: Sequence[bytes]) -> list[str | None]:
     return [_utf8(value) for value in values]
 
 
-def decoder_of(connection: psycopg.Connection) -> Decoder:
+def decoder_of(transaction: Callable[[], AbstractContextManager[psycopg.Connection]]) -> Decoder:
     """A decoder of text in a database's own encoding.
 
     Args:
-        connection: to that database, in autocommit mode. Nobody else may use it at the same time.
+        transaction: begins a transaction on that database, which may fail without harm.
     """
 
     def decode(values: Sequence[bytes]) -> list[str | None]:
         if not values:
             return []
         try:
-            ((texts,),) = connection.execute(_STATEMENT, [list(values)], binary=True).fetchall()
+            with transaction() as connection:
+                ((texts,),) = connection.execute(_STATEMENT, [list(values)], binary=True).fetchall()
         except DatabaseError as error:
             if error.facts.get("sqlstate") not in {UntranslatableCharacter.sqlstate, CharacterNotInRepertoire.sqlstate}:
                 raise

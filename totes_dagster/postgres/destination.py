@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import psycopg
 from psycopg import pq
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 
 def effective_options(conninfo: str) -> dict[str, str]:
@@ -17,8 +17,8 @@ def effective_options(conninfo: str) -> dict[str, str]:
     """
     given = {name: str(value) for name, value in conninfo_to_dict(conninfo).items() if value is not None}
     if given.get("service") or os.environ.get("PGSERVICE"):
-        # Only libpq knows where its service files are. It reads them before it connects, and we go no further.
-        attempt = pq.PGconn.connect_start(conninfo.encode())
+        # Only libpq knows where its service files are. It reads them, and then refuses to connect anywhere.
+        attempt = pq.PGconn.connect_start(make_conninfo(conninfo, target_session_attrs="nonsense").encode())
         try:
             options = attempt.info
         finally:

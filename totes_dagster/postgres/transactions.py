@@ -17,12 +17,15 @@ REPEATABLE_READ = "repeatable read"
 
 _SETTINGS = {
     # How long a statement or a transaction may live; first, for they hold from the next statement on.
-    "statement_timeout": "0",
+    "statement_timeout": "'12h'",
     "idle_in_transaction_session_timeout": "'{idle}'",
     "lock_timeout": "0",
     "exit_on_error": "off",
+    # The bulk driver prints what it is told besides.
+    "client_min_messages": "error",
     # What a value looks like as text, and what a text means as a value.
     "bytea_output": "'hex'",
+    "client_encoding": "'UTF8'",  # the bulk driver takes what it is sent for that
     "datestyle": "ISO, YMD",
     "extra_float_digits": "1",
     "intervalstyle": "'postgres'",
@@ -39,7 +42,7 @@ _SETTINGS = {
     "transform_null_equals": "off",
 }
 
-_SETTINGS_SINCE = {170000: {"transaction_timeout": "0"}}
+_SETTINGS_SINCE = {170000: {"transaction_timeout": "0", "restrict_nonsystem_relation_kind": "''"}}
 """Settings that older servers do not know, by the first version that does."""
 
 IDLE_LIMIT = "15min"

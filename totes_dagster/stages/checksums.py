@@ -15,7 +15,7 @@ from totes_dagster.schema.totesys import TABLES, key_of
 from totes_dagster.schema.warehouse import current_view_of, is_fact, natural_key_of, remodelled_columns
 from totes_dagster.stages.capture import CHECKSUM_MODULUS
 from totes_dagster.stages.source import Leader
-from totes_dagster.stages.source_catalogue import qualified
+from totes_dagster.stages.source_catalogue import as_text, qualified
 
 RANGE_BITS = 14
 """A range is the keys that are equal but for so many of their lowest bits."""
@@ -89,11 +89,16 @@ def source_rows(leader: Leader, star: Table) -> HashedRows:
     """The rows of the source table that a star table has one row each for."""
     pairs = list(_pairs(star))
     source = pairs[0][1].table
+    table = leader.catalogue.tables[source.name]
     return HashedRows(
         leader.connection,
         qualified(leader.catalogue, source.name),
         sql.Identifier(key_of(source)),
-        [_hash_of(number, original.name, column, original) for number, (column, original) in enumerate(pairs)],
+        [
+            _hash_of(number, sql.Identifier(original.name), column, original, text=as_text(found))
+            for number, (column, original) in enumerate(pairs)
+            if (found := table.column(original.name))
+        ],
     )
 
 
@@ -109,7 +114,10 @@ def warehouse_rows(connection: psycopg.Connection, schema: str, star: Table) -> 
         connection,
         shown(schema, star),
         sql.Identifier(natural_key_of(star)),
-        [_hash_of(number, column.name, column, original) for number, (column, original) in enumerate(_pairs(star))],
+        [
+            _hash_of(number, sql.Identifier(column.name), column, original)
+            for number, (column, original) in enumerate(_pairs(star))
+        ],
     )
 
 
@@ -131,16 +139,33 @@ def _pairs(star: Table) -> Iterator[tuple[Column[Any], Column[Any]]]:
         yield column, TABLES[table].columns[name]
 
 
-def _hash_of(number: int, name: str, column: Column[Any], original: Column[Any]) -> sql.Composed:
-    """A 64-bit hash of a value; its place in the row is the seed, so that values cannot change places."""
+def _hash_of(
+    number: int,
+    value: sql.Composable,
+    column: Column[Any],
+    original: Column[Any],
+    *,
+    text: sql.Composable | None = None,
+) -> sql.Composed:
+    """A 64-bit hash of a value; its place in the row is the seed, so that values cannot change places.
+
+    Args:
+        number: the place.
+        value: the value.
+        column: the warehouse's column.
+        original: the source's.
+        text: the value as text; by a cast unless given.
+    """
+    type_ = _common_type(column, original)
+    if type_ == "text":
+        value = text or sql.SQL("{}::text").format(value)
     return sql.SQL("coalesce({}, {})").format(
-        sql.SQL(_HASHES[_common_type(column, original)]).format(sql.Identifier(name), sql.Literal(number)),
-        sql.Literal(number),
+        sql.SQL(_HASHES[type_]).format(value, sql.Literal(number)), sql.Literal(number)
     )
 
 
 _HASHES = {
-    "text": 'hashtextextended({}::text collate "C", {})',
+    "text": 'hashtextextended(({}) collate "C", {})',
     # Days that never come have no distance to others.
     "date": "hashint8extended(case when isfinite({0}::date) then {0}::date - date '2000-01-01' "
     "when {0}::date > date '2000-01-01' then 2147483647 else -2147483648 end, {1})",

@@ -58,7 +58,15 @@ def deviations_of(catalogue: Catalogue) -> list[Deviation]:
     """
     if not catalogue.tables.keys() & TABLES.keys():
         expected = f"its {len(TABLES)} tables"
-        return [Deviation("totesys", None, expected, "none of them; is this the right database?", breaks=True)]
+        return [
+            Deviation(
+                "totesys",
+                None,
+                expected,
+                "none of them; is this the right database, and may the user use the schema?",
+                breaks=True,
+            )
+        ]
     found = [deviation for name in TABLES for deviation in _deviations_of_table(catalogue, name)]
     for name in undeclared(catalogue, readable=None):
         obstacle = catalogue.tables[name].obstacle

@@ -1,11 +1,13 @@
 """The bulk connections that read the source's rows in a batch's snapshot, in exact types."""
 
 import logging
+import re
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from adbc_driver_manager import dbapi as adbc_errors
 from adbc_driver_postgresql import dbapi as adbc
 from psycopg import sql
@@ -21,7 +23,7 @@ from totes_dagster.schema.totesys import TABLES, key_of
 from totes_dagster.stages.capture import TableCapture
 from totes_dagster.stages.fitting import UNFIT, Misfits, decoded, fitted, unfit_column
 from totes_dagster.stages.source import IDENTITY, Leader, identity_of
-from totes_dagster.stages.source_catalogue import is_as_in_snapshot, qualified
+from totes_dagster.stages.source_catalogue import as_text, is_as_in_snapshot, qualified
 
 _TEXT = {"text", "character varying"}
 
@@ -43,8 +45,8 @@ _ARRIVES_EXACTLY = _TEXT | {
 _LOST = {UndefinedObject.sqlstate, InvalidParameterValue.sqlstate}
 """Codes for a snapshot that is not there: from PostgreSQL 18 on, and before."""
 
-_ENGLISH = ("C", "POSIX", "en")
-"""Beginnings of the values of `lc_messages` for which servers speak English."""
+_ENGLISH = re.compile(r"(C|POSIX|en|English)([._].*)?|")
+"""Values of `lc_messages` for which servers speak English."""
 
 logger = logging.getLogger(__name__)
 
@@ -59,12 +61,13 @@ class Follower:
         self._speaks_english = True
         self._decode: Decoder = utf8
 
-    def learn_encoding(self, stack: ExitStack) -> None:
+    def learn_encoding(self) -> None:
         """Find out how the server encodes text, and make ready to decode it; must be done before rows are read."""
         with self.joined([]):
             self._look_around()
         if self._encoding not in {"UTF8", "SQL_ASCII"}:
-            self._decode = decoder_of(stack.enter_context(self._leader.source.connect()))
+            # A connection each time: there are few such chunks, and one that waits for them might be ended.
+            self._decode = decoder_of(lambda: self._leader.source.transaction(read_only=True))
 
     @contextmanager
     def joined(self, tables: Collection[str]) -> Iterator[None]:
@@ -148,7 +151,7 @@ class Follower:
         """Learn what kind of server this is, which must be the leader's."""
         found = self._fetch(f"select {IDENTITY}, current_setting('server_encoding'), current_setting('lc_messages')")
         *identity, self._encoding, messages = found or ()
-        self._speaks_english = messages.startswith(_ENGLISH) or not messages
+        self._speaks_english = _ENGLISH.fullmatch(messages) is not None
         if tuple(identity) != identity_of(self._leader.snapshot):
             raise SeveralServersError(
                 "TOTESYS_URL leads to several servers: two connections for one batch reached two of them, and no "
@@ -179,8 +182,8 @@ class Follower:
         name = sql.Identifier(column.name)
         if self._is_encoded(column):
             # Within one encoding nothing is converted, and so nothing can fail.
-            return sql.SQL("convert_to({0}::text, getdatabaseencoding()) as {0}").format(name)
-        return sql.SQL("{}" if column.type in _ARRIVES_EXACTLY else "{0}::text as {0}").format(name)
+            return sql.SQL("convert_to({}, getdatabaseencoding()) as {}").format(as_text(column), name)
+        return sql.SQL("{} as {}").format(name if column.type in _ARRIVES_EXACTLY else as_text(column), name)
 
     def _is_encoded(self, column: SourceColumn) -> bool:
         """Whether a column's values arrive as bytes in the server's encoding."""
@@ -200,11 +203,10 @@ class Follower:
             type_ = arrow_type(declared[column.name]) if column.name in declared else values.type
             columns[column.name], unfit = fitted(values, type_)
             misfits[column.name] = unfit | undecoded
-        for row, copies in enumerate(
-            chunk.column(len(selected)).to_pylist() if chunk.num_columns > len(selected) else ()
-        ):
-            if copies > 1:
-                misfits[key_of(TABLES[name])][row] = f"is the key of {copies} rows"
+        if chunk.num_columns > len(selected):
+            copies = chunk.column(len(selected))
+            for row in pc.indices_nonzero(pc.greater(copies, 1)).to_pylist():
+                misfits[key_of(TABLES[name])][row] = f"is the key of {copies[row]} rows"
         columns[UNFIT] = unfit_column(misfits, chunk.num_rows)
         return pa.RecordBatch.from_pydict(columns)
 
@@ -217,9 +219,9 @@ def follower_of(leader: Leader) -> Iterator[Follower]:
         DatabaseError: it cannot be reached, or refuses.
         SeveralServersError: another server was reached.
     """
-    with ExitStack() as stack:
-        follower = Follower(stack.enter_context(leader.source.connect_bulk()), leader)
-        follower.learn_encoding(stack)
+    with leader.source.connect_bulk() as connection:
+        follower = Follower(connection, leader)
+        follower.learn_encoding()
         yield follower
 
 

@@ -77,7 +77,7 @@ def reconcile(platform: Platform, progress: Progress = silent) -> Reconciled:
 def _attempt(platform: Platform, so_far: _SoFar, progress: Progress) -> Reconciled | None:
     # Read first: what is committed after the snapshot was taken is not to be followed by an older state.
     previous = newest_batch(BatchLog(platform.ingestion))
-    with snapshot_of(platform.source) as leader:
+    with snapshot_of(platform.source, undeclared=False) as leader:
         return _reconcile(platform, leader, previous, so_far, progress)
 
 

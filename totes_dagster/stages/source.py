@@ -3,25 +3,29 @@
 Its rows are read in `follower.py`, its catalogue in `source_catalogue.py`, and what they count to in `census.py`.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.errors import LockNotAvailable
+from psycopg.errors import CharacterNotInRepertoire, LockNotAvailable, UntranslatableCharacter
 from psycopg.rows import dict_row
 
 from totes_dagster.database import Database
-from totes_dagster.errors import DatabaseBusyError, TableMissingError
+from totes_dagster.errors import DatabaseBusyError, DatabaseError, TableMissingError
 from totes_dagster.lake.catalogue import Catalogue
 from totes_dagster.lake.manifest import Census, Snapshot
+from totes_dagster.lock_waits import described_sessions
 from totes_dagster.postgres.transactions import REPEATABLE_READ, SNAPSHOT_LIMIT, transaction
 from totes_dagster.schema.totesys import TABLES
 from totes_dagster.stages.census import census_statement, censuses
 from totes_dagster.stages.contract import is_table
 from totes_dagster.stages.source_catalogue import catalogue_of, qualified, search_path_of
+
+logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 20
 _LOCK_TIMEOUT = "500ms"
@@ -96,21 +100,38 @@ def snapshot_of(source: Database, *, undeclared: bool = True) -> Iterator[Leader
         for _ in range(_ATTEMPTS):
             with transaction(connection, read_only=True):
                 path = search_path_of(connection)
-                expected = catalogue_of(connection, path, others=False)
+                expected = _catalogue(connection, path)
                 ((replayed,),) = connection.execute(f"select {_REPLAYED}").fetchall()
             tables = tables_read(expected)
             with transaction(connection, isolation=REPEATABLE_READ, read_only=True, idle=SNAPSHOT_LIMIT):
                 if not _locked(connection, expected, tables):
                     continue
-                catalogue = catalogue_of(connection, path, others=undeclared)
+                catalogue = _catalogue_of_all(connection, path) if undeclared else _catalogue(connection, path)
                 if {name: catalogue.tables.get(name) for name in expected.tables} != dict(expected.tables):
                     continue
                 snapshot, exported = _export(connection, replayed)
                 yield Leader(connection, source.at_server_of(connection), snapshot, exported, catalogue)
                 return
         raise DatabaseBusyError(
-            "Somebody is changing the definitions of totesys' tables, and does not come to an end. Refresh later."
+            f"The definitions of totesys' tables are being changed{_who_changes(connection, expected)}. Refresh later."
         )
+
+
+@contextmanager
+def without_locks(leader: Leader) -> Iterator[Leader]:
+    """Hold a leader's snapshot on another connection, which has locked nothing, and end the leader's own transaction.
+
+    Raises:
+        DatabaseUnavailableError: the snapshot is gone, with the leader's connection.
+    """
+    with (
+        leader.source.connect() as connection,
+        transaction(connection, isolation=REPEATABLE_READ, read_only=True, idle=SNAPSHOT_LIMIT),
+    ):
+        connection.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(leader.exported)))
+        ((exported,),) = connection.execute("select pg_export_snapshot()").fetchall()
+        leader.connection.rollback()
+        yield replace(leader, connection=connection, exported=exported)
 
 
 @contextmanager
@@ -164,6 +185,40 @@ def _export(connection: psycopg.Connection[Any], replayed: int | None) -> tuple[
         # Nothing was written to this page yet. A standby counts no header before there is something behind it.
         fields["wal_position"] -= fields["wal_position"] % page
     return Snapshot(**fields), exported
+
+
+def _catalogue(connection: psycopg.Connection[Any], path: list[str]) -> Catalogue:
+    return catalogue_of(connection, path, others=False)
+
+
+def _catalogue_of_all(connection: psycopg.Connection[Any], path: list[str]) -> Catalogue:
+    """The catalogue with undeclared tables, or without where a name among them cannot be read."""
+    try:
+        with connection.transaction():
+            return catalogue_of(connection, path, others=True)
+    except DatabaseError as error:
+        if error.facts["sqlstate"] not in {UntranslatableCharacter.sqlstate, CharacterNotInRepertoire.sqlstate}:
+            raise
+        logger.warning("Undeclared tables are left out, for a name among them has no equivalent in UTF-8: %s", error)
+        return _catalogue(connection, path)
+
+
+def _who_changes(connection: psycopg.Connection[Any], catalogue: Catalogue) -> str:
+    """Which declared tables others have locked against readers, and who, as the end of a sentence."""
+    with transaction(connection, read_only=True):
+        rows = connection.execute(
+            """
+            select relname, coalesce(pid, 0) from pg_locks join pg_class on pg_class.oid = relation
+                 join pg_namespace on pg_namespace.oid = relnamespace
+            where granted and mode = 'AccessExclusiveLock' and relname = any (%s) and nspname = any (%s)
+                  and pg_locks.database = (select oid from pg_database where datname = current_database())
+            """,
+            [list(catalogue.tables), list({table.namespace for table in catalogue.tables.values()})],
+        ).fetchall()
+        if not rows:
+            return ""
+        tables = ", ".join(sorted({name for name, _ in rows}))
+        return f", for {described_sessions(connection, sorted({pid for _, pid in rows}))} a lock on {tables}"
 
 
 def _locked(connection: psycopg.Connection[Any], catalogue: Catalogue, tables: list[str]) -> bool:

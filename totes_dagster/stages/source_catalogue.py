@@ -67,8 +67,9 @@ with recursive
                                where enumtypid in (atttypid, typelem, typbasetype)),
                               (select string_agg(format('%%s %%s %%s', part.attnum, part.attname, part.atttypid), ','
                                                  order by part.attnum)
-                               from pg_attribute as part
-                               where part.attrelid = typrelid and typrelid <> 0 and not part.attisdropped)),
+                               from pg_attribute as part join pg_type as whole on whole.typrelid = part.attrelid
+                               where whole.oid in (atttypid, pg_type.typelem, pg_type.typbasetype)
+                                     and part.attnum > 0 and not part.attisdropped)),
                        ';' order by tree.oid, attnum),
                    0) as digest
         from tree join pg_attribute on attrelid = tree.oid and attnum > 0 and not attisdropped
@@ -162,3 +163,14 @@ def is_as_in_snapshot(catalogue: Catalogue, table: str) -> sql.Composed:
         from tree join pg_class using (oid)
         """
     ).format(sql.Literal(qualified(catalogue, table).as_string(None)))
+
+
+def as_text(column: SourceColumn) -> sql.Composed:
+    """A value as PostgreSQL writes it.
+
+    Of a type that is not PostgreSQL's own a cast may be its owner's, and run what they like as the platform's user.
+    """
+    name = sql.Identifier(column.name)
+    if "." in column.type:  # it comes with its schema
+        return sql.SQL("case when num_nulls({0}) = 0 then format('%s', {0}) end").format(name)
+    return sql.SQL("{}::text").format(name)

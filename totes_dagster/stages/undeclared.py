@@ -44,13 +44,13 @@ def look_at_undeclared(leader: Leader, tables: Iterable[str]) -> tuple[dict[str,
             except DatabaseError as error:
                 if connection.closed:
                     raise
+                connection.rollback()
                 failed[name] = why(error)
             else:
                 if census is None:
                     failed[name] = CHANGED
                 else:
                     counted[name] = census
-            connection.rollback()
     return counted, failed
 
 
@@ -69,6 +69,7 @@ def _census_of(connection: psycopg.Connection, leader: Leader, table: str) -> Ce
         sql.SQL("lock table {} in access share mode nowait").format(qualified(leader.catalogue, table)),
         is_as_in_snapshot(leader.catalogue, table),
         census_statement(leader.catalogue, [table]),
+        sql.SQL("commit"),
     ]
     cursor = connection.execute(sql.SQL("; ").join(statements))
     *_, (is_same,), (row,) = (cursor.fetchall() for _ in cursor.results() if cursor.description)

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from totes_dagster.stages import ingest as ingest_stage
+from totes_dagster.stages import recording as recording_stage
 from totes_dagster_tests.end_to_end.badness import EDIT
 from totes_dagster_tests.end_to_end.witness import Witness
 from totes_dagster_tests.end_to_end.world import of_the_older_source
@@ -68,7 +68,7 @@ def test_a_definition_that_somebody_wants_to_change_in_the_midst_of_a_refresh_ca
     witness: Witness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After the refresh has locked all tables, and before it has begun to read this one."""
-    open_follower, begun = ingest_stage.follower_of, threading.Event()
+    open_follower, begun = recording_stage.follower_of, threading.Event()
 
     def alter() -> None:
         with owner_of(witness) as owner:
@@ -83,7 +83,7 @@ def test_a_definition_that_somebody_wants_to_change_in_the_midst_of_a_refresh_ca
             return open_follower(*arguments)
 
         witness.change(EDIT.format(7), "update payment set paid = not paid where payment_id = 3")
-        monkeypatch.setattr(ingest_stage, "follower_of", open_late)
+        monkeypatch.setattr(recording_stage, "follower_of", open_late)
         witness.refresh()
     assert begun.is_set()
     witness.change("update payment set note = 'there it is' where payment_id = 4")

@@ -116,3 +116,17 @@ def test_what_is_named_in_another_encoding_is_found(platform: Platform, postgres
     assert platform.ingestion.read_part(part.path).column("é").to_pylist() == [1]
     (part,) = manifest.tables["staff"].parts
     assert set(platform.ingestion.read_part(part.path).column("Straße").to_pylist()) == {"Ü"}
+
+
+def test_a_strangers_name_without_a_meaning_stops_nothing(
+    platform: Platform, postgres: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    recode(platform.source.url, postgres.url(), "WIN1252")
+    seed(platform.source.url, orders=60)
+    company = World(platform)
+    with psycopg.connect(platform.source.url) as connection:
+        connection.execute("set client_encoding to WIN1252")
+        connection.execute("do $$ begin execute format('create table %I (a int)', E'A\\x81B'); end $$")
+    company.refresh()
+    assert "Undeclared tables are left out" in caplog.text
+    assert company.ask_one("select count(*) from current_sales_order") == 60

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -48,8 +48,14 @@ def program() -> str:
 
 
 @contextmanager
-def pooled(server: EmbeddedPostgres, *, mode: str = "transaction", pool_size: int = POOL_SIZE) -> Iterator[str]:
-    """A PgBouncer before a server.
+def pooled(
+    server: EmbeddedPostgres,
+    *,
+    mode: str = "transaction",
+    pool_size: int = POOL_SIZE,
+    further: str = "",
+) -> Iterator[str]:
+    """A PgBouncer before the databases of a server, with further lines of configuration.
 
     Yields:
         Its URI, in which `{}` stands for the database.
@@ -62,6 +68,7 @@ def pooled(server: EmbeddedPostgres, *, mode: str = "transaction", pool_size: in
         socket_folder = Path(psycopg.conninfo.conninfo_to_dict(server.url())["host"])  # type: ignore[arg-type]
         file.write_text(
             _CONFIGURATION.format(server=socket_folder, folder=folder, port=port, mode=mode, pool_size=pool_size)
+            + further
         )
         if account:
             os.chown(folder, account.uid, account.gid)
@@ -75,14 +82,9 @@ def pooled(server: EmbeddedPostgres, *, mode: str = "transaction", pool_size: in
             preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - it only makes a system call
         )
         try:
-            yield _answering(process, f"postgresql://postgres@/{{}}?host={quote(str(folder), safe='')}&port={port}")
+            while not (folder / f".s.PGSQL.{port}").exists():
+                assert process.poll() is None, (folder / "pgbouncer.log").read_text()
+            yield f"postgresql://postgres@/{{}}?host={quote(str(folder), safe='')}&port={port}"
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(_PATIENCE)
-
-
-def _answering(process: subprocess.Popen[bytes], url: str) -> str:
-    while process.poll() is None:
-        with suppress(psycopg.OperationalError), psycopg.connect(url.format("postgres")):
-            return url
-    raise AssertionError(f"pgbouncer ended with status {process.returncode}")

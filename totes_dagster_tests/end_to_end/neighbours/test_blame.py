@@ -55,7 +55,7 @@ def test_a_database_without_any_of_the_tables_is_said_once(company: World, datab
         World(platform).refresh()
     assert str(raised.value).startswith(
         "The source is not as declared: totesys: expected its 11 tables, found none of them; is this the right "
-        "database?"
+        "database, and may the user use the schema?"
     )
 
 

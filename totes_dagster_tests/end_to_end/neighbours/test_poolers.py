@@ -120,3 +120,34 @@ def test_a_pool_that_lends_sessions_for_single_statements_is_refused_by_name(
         url = pool.format(conninfo_to_dict(database())["dbname"])
         with pytest.raises(PoolerError, match="pool_mode = transaction"), getattr(Database("totesys", url), connect)():
             pass
+
+
+@pytest.mark.parametrize("options", ["", "ignore_startup_parameters = options"], ids=["refused", "ignored"])
+def test_a_setting_that_no_pooled_session_can_be_without_is_refused_by_name(
+    platform: Platform, postgres: EmbeddedPostgres, options: str
+) -> None:
+    seed(platform.source.url, orders=3)
+    with psycopg.connect(platform.source.url, autocommit=True) as owner:
+        owner.execute(
+            "do $$ begin execute format('alter database %I set quote_all_identifiers = on', current_database()); end $$"
+        )
+    with pooled(postgres, further=options) as pool:
+        url = pool.format(conninfo_to_dict(platform.source.url)["dbname"])
+        with pytest.raises(PoolerError, match="totesys has quote_all_identifiers = on"):
+            World(replace(platform, source=Database("totesys", url))).refresh()
+    World(platform).refresh()
+
+
+def test_options_that_a_pooler_refuses_are_no_outage(postgres: EmbeddedPostgres) -> None:
+    with pooled(postgres) as pool:
+        url = f"{pool.format('postgres')}&options=-c%20statement_timeout%3D9"
+        with pytest.raises(PoolerError, match="takes no options"), Database("totesys", url).connect():
+            pass
+
+
+def test_a_pool_with_too_few_sessions_is_named(platform: Platform, postgres: EmbeddedPostgres) -> None:
+    seed(platform.source.url, orders=3)
+    with pooled(postgres, pool_size=1, further="query_wait_timeout = 2") as pool:
+        url = pool.format(conninfo_to_dict(platform.source.url)["dbname"])
+        with pytest.raises(PoolerError, match="too few sessions"):
+            World(replace(platform, source=Database("totesys", url))).refresh()

@@ -13,8 +13,8 @@ from totes_dagster.lake.store import Lake
 from totes_dagster.local.postgres import EmbeddedPostgres
 from totes_dagster.local.seeding import seed
 from totes_dagster.platform import Platform
-from totes_dagster.stages import ingest as ingest_stage
 from totes_dagster.stages import parts
+from totes_dagster.stages import recording as recording_stage
 from totes_dagster.stages.reconcile import reconcile
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.end_to_end.world import World
@@ -76,14 +76,14 @@ def test_a_strangers_table_that_changes_under_our_eyes_is_never_seen_as_it_never
     company: World, monkeypatch: pytest.MonkeyPatch, statements: tuple[str, ...]
 ) -> None:
     company.change("create table passing as select 1 as a", EDIT)
-    look = ingest_stage.look_at_undeclared
+    look = recording_stage.look_at_undeclared
 
     def look_late(leader, tables):
         company.change(*statements)
         return look(leader, tables)
 
     with monkeypatch.context() as patched:
-        patched.setattr(ingest_stage, "look_at_undeclared", look_late)
+        patched.setattr(recording_stage, "look_at_undeclared", look_late)
         (told,) = deviations(company)
     assert told.startswith("passing: ")
     assert company.wrongs() == []
@@ -155,4 +155,44 @@ def test_a_part_of_a_declared_table_is_bounded_in_bytes_too(
     company.change("update design set design_name = repeat('a', 2000)")
     manifest = company.refresh().ingested.batch
     assert manifest is not None
+    assert company.wrongs() == []
+
+
+def test_a_strangers_cast_is_not_run_as_the_platforms_user(company: World) -> None:
+    company.change(
+        "create type mood as enum ('glad', 'sad')",
+        "create function spy(mood) returns text language plpgsql as "
+        "$$ begin raise exception 'run by %', current_user; end $$",
+        "create cast (mood as text) with function spy(mood)",
+        "create function shout(\"TransactionType\") returns text language sql as $$ select 'LOUD' $$",
+        'create cast ("TransactionType" as text) with function shout("TransactionType") as implicit',
+        "create table feelings (mood mood, moods mood[])",
+        "insert into feelings values ('glad', '{sad,glad}'), (null, null)",
+        EDIT,
+    )
+    manifest = company.refresh(recapture=["transaction"]).ingested.batch
+    assert manifest is not None
+    (part,) = manifest.tables["feelings"].parts
+    assert company.platform.ingestion.read_part(part.path).to_pylist() == [
+        {"mood": "glad", "moods": "{sad,glad}"},
+        {"mood": None, "moods": None},
+    ]
+    assert {kind for (kind,) in company.ask("select transaction_type from dim_transaction")} == {"SALE", "PURCHASE"}
+    assert not any(reconcile(company.platform).found.values())
+
+
+def test_definitions_of_declared_tables_can_be_changed_while_a_strangers_table_is_read(
+    company: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = recording_stage.look_at_undeclared
+
+    def look_while_the_owner_is_at_work(leader, tables):
+        company.change("set local lock_timeout = '5s'", "alter table staff add note text")
+        return look(leader, tables)
+
+    company.change("create table stranger as select 1 as a", EDIT)
+    monkeypatch.setattr(recording_stage, "look_at_undeclared", look_while_the_owner_is_at_work)
+    manifest = company.refresh().ingested.batch
+    assert manifest is not None
+    assert manifest.tables["stranger"].rows == 1
     assert company.wrongs() == []
