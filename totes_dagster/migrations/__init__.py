@@ -119,13 +119,18 @@ def _attempt(connection: psycopg.Connection[Any], database: Database, schema: st
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
     from sqlalchemy import create_engine  # noqa: PLC0415
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError  # noqa: PLC0415
     from sqlalchemy.pool import StaticPool  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool)
-    bound = engine.connect()
+    engine = create_engine(
+        "postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool, use_native_hstore=False
+    )
+    try:
+        bound = engine.connect()
+    except DBAPIError as error:  # SQLAlchemy's wrapping hides what the driver said
+        raise error.orig or error from None
     config.attributes["connection"] = bound
     bound.begin()  # so that Alembic neither begins nor ends a transaction
     try:

@@ -11,7 +11,7 @@ from enum import Enum
 from adbc_driver_manager import dbapi as adbc_errors
 from psycopg import sql
 from psycopg.errors import LockNotAvailable
-from sqlalchemy import Table
+from sqlalchemy import ForeignKey, Table
 
 from totes_dagster.lock_waits import LONG_WAIT, SHORT_WAIT
 from totes_dagster.schema import warehouse
@@ -79,8 +79,7 @@ def add_missing_foreign_keys(transaction: LoadTransaction) -> None:
     """Add every declared foreign key of a fact that is not there. Readers are not locked out by it."""
     for fact in warehouse.FACTS.values():
         present = {foreign_key.column for foreign_key in declared_foreign_keys(transaction, fact)}
-        for constraint in fact.foreign_key_constraints:
-            (element,) = constraint.elements
+        for element in _declared(fact):
             if element.parent.name in present:
                 continue
             # A table with checks that its owner deferred cannot be altered until they are made.
@@ -147,3 +146,8 @@ def has_foreign_keys(transaction: LoadTransaction, fact: Table) -> bool:
         f'"{fact.name}"',
     )
     return bool(exists)
+
+
+def _declared(fact: Table) -> list[ForeignKey]:
+    """The declared foreign keys, in the order of their columns."""
+    return [element for column in fact.columns for element in column.foreign_keys]

@@ -117,16 +117,17 @@ def _counted(schema: str, table: Table) -> sql.Composed:
 
 
 def _record_ids_used(connection: psycopg.Connection, schema: str) -> dict[str, float]:
-    """By fact, how much of its sequence is used up. A sequence that is hidden from the user counts as new."""
+    """By fact, how much of its sequence is used up; nothing for sequences that the user may not look at."""
     used: dict[str, float] = {}
     for name, fact in warehouse.FACTS.items():
         table = sql.Identifier(schema, name).as_string(connection)
-        ((part,),) = connection.execute(
+        for (part,) in connection.execute(
             "select coalesce(pg_sequence_last_value(seqrelid)::numeric / seqmax, 0) from pg_sequence "
-            "where seqrelid = pg_get_serial_sequence(%s, %s)::regclass",
+            "where seqrelid = pg_get_serial_sequence(%s, %s)::regclass "
+            "and has_sequence_privilege(seqrelid, 'usage, select')",
             [table, warehouse.record_id_of(fact)],
-        ).fetchall()
-        used[name] = float(part)
+        ):
+            used[name] = float(part)
     return used
 
 

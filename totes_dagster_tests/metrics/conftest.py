@@ -8,12 +8,12 @@ import pytest
 from totes_dagster import metrics
 from totes_dagster.settings import METRICS_NAMESPACE
 from totes_dagster_tests.alerts.conftest import instance, mailbox, watcher
-from totes_dagster_tests.assets.conftest import graph
+from totes_dagster_tests.assets.conftest import enforced, graph
 from totes_dagster_tests.deploy.test_deployed_dagster import home, server
 from totes_dagster_tests.end_to_end.conftest import bucket, object_store
 from totes_dagster_tests.metrics.printed import NAMESPACE, Printed
 
-__all__ = ["bucket", "graph", "home", "instance", "mailbox", "object_store", "server", "watcher"]
+__all__ = ["bucket", "enforced", "graph", "home", "instance", "mailbox", "object_store", "server", "watcher"]
 
 
 @pytest.fixture(autouse=True)
