@@ -213,6 +213,29 @@ def migrate() -> None:
         click.echo(f"Migrated the warehouse from {f'revision {before}' if before else 'none'} to revision {HEAD}.")
 
 
+@main.command(short_help="Rebuild the warehouse from the lake.")
+@click.option(
+    "--from-another-lake", is_flag=True, help="Also where the warehouse was loaded from another lake than this one."
+)
+@click.option("--yes", is_flag=True, help="Do not ask before replacing a warehouse that is not the embedded one.")
+def rebuild(*, from_another_lake: bool, yes: bool) -> None:
+    """Load every batch of the lake anew, in one transaction; readers see the old state until it is done.
+
+    Facts get their whole history anew. The tables stay the same, with the views and the rights that others put on them.
+    """
+    from totes_dagster.platform import platform_from_environment
+    from totes_dagster.stages.rebuild import rebuild as run
+    from totes_dagster.terminal import shown_progress
+
+    platform = platform_from_environment()
+    if not platform.embedded and not yes:
+        _ask_to_go_on(f"This replaces what the schema {platform.schema} of the warehouse holds by what the lake does.")
+    started = time.perf_counter()
+    with shown_progress() as progress:
+        batches = len(_until_ctrl_c(lambda: run(platform, from_another_lake=from_another_lake, progress=progress)))
+    click.echo(f"Rebuilt the warehouse from {batches:,} batches. {time.perf_counter() - started:.2f} s")
+
+
 @main.command(short_help="Describe the lake's tables for AWS Glue.")
 @click.option("--write", "write_to", type=click.Path(dir_okay=False, path_type=Path), help="Write the JSON there.")
 @click.option(

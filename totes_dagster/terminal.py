@@ -24,6 +24,9 @@ from totes_dagster.stages.refresh import Refreshed
 from totes_dagster.stages.remodel import REMODELS, missing_parts
 from totes_dagster.stages.status import warehouse_status
 
+_RECORD_IDS_RUN_OUT = 0.8
+"""From which part on a warning says that a sequence comes to its end."""
+
 console = Console(highlight=False, markup=False)  # what the source holds is text, and never markup
 
 
@@ -188,6 +191,9 @@ def show_status(platform: Platform) -> None:
     if aside:
         what = ", ".join(f"{rows:,} of {table}" for table, rows in aside.items())
         console.print(f"Rows set aside, for reasons that the warehouse's table quarantine tells: {what}.")
+    for fact, part in (warehouse.record_ids_used if warehouse else {}).items():
+        if part > _RECORD_IDS_RUN_OUT:
+            console.print(f"{fact}: {part:.0%} of its record ids are used up; raise its sequence's maximum.")
     if not changed and head == loaded and head:
         console.print("The warehouse shows the source as it is now.")
     elif shown:

@@ -62,7 +62,7 @@ def drop_foreign_keys_where_it_pays(transaction: LoadTransaction, incoming: dict
             try:
                 transaction.execute(
                     sql.SQL("alter table {} drop constraint {}").format(
-                        sql.Identifier(name), sql.Identifier(foreign_key.name)
+                        transaction.name_of(fact), sql.Identifier(foreign_key.name)
                     )
                 )
             except adbc_errors.Error as error:
@@ -87,10 +87,10 @@ def add_missing_foreign_keys(transaction: LoadTransaction) -> None:
             # Without a name, it gets the declared one, or another if somebody has given that to something else.
             transaction.execute(
                 sql.SQL("alter table {} add foreign key ({}) references {} ({})").format(
-                    *map(
-                        sql.Identifier,
-                        (fact.name, element.parent.name, element.column.table.name, element.column.name),
-                    )
+                    transaction.name_of(fact),
+                    sql.Identifier(element.parent.name),
+                    transaction.name_of(element.column.table),
+                    sql.Identifier(element.column.name),
                 )
             )
 
@@ -119,18 +119,19 @@ def declared_foreign_keys(transaction: LoadTransaction, fact: Table) -> list[Dec
                    coalesce(array_agg(
                        conname = {fact} || '_' || declared.name || '_fkey' and convalidated
                        and pg_get_constraintdef(pg_constraint.oid) = format(
-                           'FOREIGN KEY (%I) REFERENCES %I(%I)', declared.name, dimension, key)
+                           'FOREIGN KEY (%I) REFERENCES %I.%I(%I)', declared.name, {schema}, dimension, key)
                        and obj_description(pg_constraint.oid, 'pg_constraint') is null), '{{}}')
             from unnest({columns}::text[], {dimensions}::text[], {keys}::text[]) as declared (name, dimension, key)
             join pg_attribute as referring on referring.attrelid = {quoted}::regclass and referring.attname = name
             join pg_attribute as referred
-                on referred.attrelid = quote_ident(dimension)::regclass and referred.attname = key
+                on referred.attrelid = format('%I.%I', {schema}, dimension)::regclass and referred.attname = key
             join pg_constraint on contype = 'f' and conrelid = referring.attrelid and conkey = array[referring.attnum]
                 and confrelid = referred.attrelid and confkey = array[referred.attnum]
             """
         ).format(
             fact=sql.Literal(fact.name),
-            quoted=sql.Literal(f'"{fact.name}"'),
+            quoted=sql.Literal(transaction.name_of(fact).as_string(None)),
+            schema=sql.Literal(transaction.schema),
             columns=sql.Literal(columns),
             dimensions=sql.Literal(dimensions),
             keys=sql.Literal(keys),
@@ -143,7 +144,7 @@ def has_foreign_keys(transaction: LoadTransaction, fact: Table) -> bool:
     """Whether a fact has any foreign key, declared or not."""
     (exists,) = transaction.fetch(
         "select exists (select from pg_constraint where contype = 'f' and conrelid = $1::text::regclass)",
-        f'"{fact.name}"',
+        transaction.name_of(fact).as_string(None),
     )
     return bool(exists)
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from adbc_driver_postgresql import dbapi as adbc
+from psycopg import sql
 from sqlalchemy import Table
 
 from totes_dagster.database import Database
@@ -162,8 +163,10 @@ def load_batch(
     for dimension, count in placeholders.items():
         tables[dimension] = replace(tables[dimension], placeholders=count)
     transaction.fetch(
-        "insert into load_history (batch, snapshot_at, manifest_sha256, tables) "
-        "values ($1, $2::text::timestamptz, $3, $4::text::jsonb) returning batch",
+        sql.SQL(
+            "insert into {} (batch, snapshot_at, manifest_sha256, tables) "
+            "values ($1, $2::text::timestamptz, $3, $4::text::jsonb) returning batch"
+        ).format(transaction.name_of(warehouse.load_history)),
         manifest.batch,
         manifest.snapshot.taken_at.isoformat(),
         digest,
@@ -175,7 +178,9 @@ def load_batch(
 def _load_calendar(transaction: LoadTransaction, incoming: Incoming, *, first_load: bool) -> LoadedTable:
     """Let the calendar reach from the earliest to the latest year that it or the batch names, without a gap between."""
     named = [day for _, rows in incoming for day in pc.min_max(rows.column("date_id")).as_py().values()]
-    *present, count = transaction.fetch("select min(date_id), max(date_id), count(*) from dim_date")
+    *present, count = transaction.fetch(
+        sql.SQL("select min(date_id), max(date_id), count(*) from {}").format(transaction.name_of(warehouse.dim_date))
+    )
     if first_load:
         # Rows of an adopted fact need not have had foreign keys.
         named += transaction.named_days()

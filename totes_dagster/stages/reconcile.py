@@ -8,8 +8,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from psycopg import sql
-
 from totes_dagster.errors import BatchConflictError
 from totes_dagster.lake.log import BatchLog
 from totes_dagster.lake.manifest import Manifest
@@ -17,6 +15,7 @@ from totes_dagster.platform import Platform
 from totes_dagster.postgres.transactions import REPEATABLE_READ
 from totes_dagster.schema import warehouse
 from totes_dagster.stages.comparison import TableDifferences, compare
+from totes_dagster.stages.history import newest_load
 from totes_dagster.stages.ingest import ATTEMPTS, ingest_snapshot, newest_batch
 from totes_dagster.stages.load import LoadedBatch, restore_calendar
 from totes_dagster.stages.progress import Progress, silent
@@ -132,7 +131,7 @@ def _mend(platform: Platform, found: Mapping[str, TableDifferences]) -> None:
         return
     with (
         platform.warehouse.connect_bulk() as connection,
-        LoadTransaction.begin(connection, platform.schema) as transaction,
+        LoadTransaction.begin(connection, platform.schema, watched_from=platform.warehouse) as transaction,
     ):
         for name, keys in doubled.items():
             removed = transaction.remove_repeated_versions(warehouse.FACTS[name], keys)
@@ -147,8 +146,6 @@ def _compare(
 ) -> dict[str, TableDifferences] | None:
     """Compare the snapshot with the warehouse, if this shows the batch that was taken in it."""
     with platform.warehouse.transaction(isolation=REPEATABLE_READ, read_only=True) as connection:
-        history = sql.Identifier(platform.schema, warehouse.load_history.name)
-        ((head,),) = connection.execute(sql.SQL("select coalesce(max(batch), 0) from {}").format(history)).fetchall()
-        if head != (batch.batch if batch else 0):
+        if newest_load(connection, platform.schema).batch != (batch.batch if batch else 0):
             return None
         return compare(leader, connection, platform.schema, progress)

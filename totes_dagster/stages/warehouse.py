@@ -56,13 +56,14 @@ class LoadTransaction(WarehouseTransaction):
 
     def is_empty(self, table: Table) -> bool:
         """Whether a table has no row."""
-        return bool(self.fetch(sql.SQL("select not exists (select from {})").format(_name(table)))[0])
+        return bool(self.fetch(sql.SQL("select not exists (select from {})").format(self.name_of(table)))[0])
 
     def estimated_rows(self, table: Table) -> int:
         """The planner's idea of how many rows a table has."""
         return int(
             self.fetch(
-                "select greatest(reltuples, 0)::bigint from pg_class where oid = $1::text::regclass", table.name
+                "select greatest(reltuples, 0)::bigint from pg_class where oid = $1::text::regclass",
+                self.name_of(table).as_string(None),
             )[0]
         )
 
@@ -73,7 +74,7 @@ class LoadTransaction(WarehouseTransaction):
     def stage(self, table: Table, parts: Parts) -> int:
         """Copy parts into the table's staging table, which goes with the transaction. Returns the number of rows."""
         columns = [column.name for column in warehouse.remodelled_columns(table)]
-        self.make_temporary(_staging(table), _name(table), _names(columns))
+        self.make_temporary(_staging(table), self.name_of(table), _names(columns))
         staged = self.ingest(f"staging_{table.name}", star_stream(table, parts), temporary=True)
         self.execute(sql.SQL("analyze {}").format(_staging(table)))
         return staged
@@ -81,7 +82,7 @@ class LoadTransaction(WarehouseTransaction):
     def list_live_keys(self, fact: Table, parts: Parts) -> None:
         """List the keys that the source still has."""
         key = warehouse.natural_key_of(fact)
-        self.make_temporary(_live_keys(fact), _name(fact), sql.Identifier(key))
+        self.make_temporary(_live_keys(fact), self.name_of(fact), sql.Identifier(key))
         schema = pa.schema([pa.field(key, arrow_type(fact.columns[key]), nullable=False)])
         self.ingest(f"live_keys_{fact.name}", checked_stream(fact, schema, parts), temporary=True)
         self.execute(sql.SQL("analyze {}").format(_live_keys(fact)))
@@ -89,8 +90,10 @@ class LoadTransaction(WarehouseTransaction):
     def quarantined_keys(self, source: str) -> set[int]:
         """The keys of a source table's rows that are in quarantine."""
         (keys,) = self.fetch(
-            "select coalesce(array_agg(source_key) filter (where source_key is not null), '{}') from quarantine "
-            "where source_table = $1",
+            sql.SQL(
+                "select coalesce(array_agg(source_key) filter (where source_key is not null), '{{}}') from {} "
+                "where source_table = $1"
+            ).format(self.name_of(warehouse.quarantine)),
             source,
         )
         return set(keys)
@@ -100,7 +103,7 @@ class LoadTransaction(WarehouseTransaction):
         where = sql.SQL("source_table = {}").format(sql.Literal(source))
         if keys is not None:
             where += sql.SQL(" and source_key = any ({}::integer[])").format(sql.Literal(sorted(keys)))
-        self.execute(sql.SQL("delete from quarantine where {}").format(where))
+        self.execute(sql.SQL("delete from {} where {}").format(self.name_of(warehouse.quarantine), where))
 
     def append(self, table: Table, parts: Parts) -> int:
         """Append rows of all of a table's columns as they are. Returns how many."""
@@ -123,7 +126,7 @@ class LoadTransaction(WarehouseTransaction):
                 select count(*) filter (where is_new), count(*) filter (where not is_new) from merged
                 """
             ).format(
-                table=_name(dimension),
+                table=self.name_of(dimension),
                 columns=_names(columns),
                 staging=_staging(dimension),
                 key=sql.Identifier(key),
@@ -158,7 +161,7 @@ class LoadTransaction(WarehouseTransaction):
                 select count(*) filter (where is_new), count(*) filter (where not is_new) from differing
                 """
             ).format(
-                table=_name(fact),
+                table=self.name_of(fact),
                 staging=_staging(fact),
                 key=sql.Identifier(key),
                 newest_first=newest_first(fact),
@@ -189,10 +192,10 @@ class LoadTransaction(WarehouseTransaction):
                 order by {key}
                 """
             ).format(
-                table=_name(fact),
+                table=self.name_of(fact),
                 columns=_names(columns),
                 batch=sql.Literal(batch),
-                current=sql.Identifier(warehouse.current_view_of(fact)),
+                current=sql.Identifier(self.schema, warehouse.current_view_of(fact)),
                 live=_live_keys(fact),
                 key=sql.Identifier(warehouse.natural_key_of(fact)),
             )
@@ -202,11 +205,11 @@ class LoadTransaction(WarehouseTransaction):
         """Remove versions of these keys that repeat another, as `repeats_of` finds them. Returns how many."""
         return self.execute(
             sql.SQL("delete from {table} where {record_id} in (select {record_id} from ({repeats}) as repeats)").format(
-                table=_name(fact),
+                table=self.name_of(fact),
                 record_id=sql.Identifier(warehouse.record_id_of(fact)),
                 repeats=repeats_of(
                     fact,
-                    _name(fact),
+                    self.name_of(fact),
                     sql.SQL("{} = any ({}::integer[])").format(
                         sql.Identifier(warehouse.natural_key_of(fact)), sql.Literal(list(keys))
                     ),
@@ -220,9 +223,9 @@ class LoadTransaction(WarehouseTransaction):
         Readers see it as long as this transaction is not committed. Rows that were adopted with the warehouse stay.
         """
         for fact in warehouse.FACTS.values():
-            self.execute(sql.SQL("delete from {} where batch <> 0").format(_name(fact)))
+            self.execute(sql.SQL("delete from {} where batch <> 0").format(self.name_of(fact)))
         for table in (warehouse.quarantine, warehouse.load_history):
-            self.execute(sql.SQL("delete from {}").format(_name(table)))
+            self.execute(sql.SQL("delete from {}").format(self.name_of(table)))
 
     def put_sequence_past_record_ids(self, fact: Table) -> None:
         """Let the next record id be higher than all that are there.
@@ -232,10 +235,10 @@ class LoadTransaction(WarehouseTransaction):
         record_id = warehouse.record_id_of(fact)
         sequence, highest = self.fetch(
             sql.SQL("select pg_get_serial_sequence({}, {}), max({}) from {}").format(
-                sql.Literal(_name(fact).as_string(None)),
+                sql.Literal(self.name_of(fact).as_string(None)),
                 sql.Literal(record_id),
                 sql.Identifier(record_id),
-                _name(fact),
+                self.name_of(fact),
             )
         )
         if highest is None:
@@ -258,7 +261,7 @@ class LoadTransaction(WarehouseTransaction):
             fact: whose references to look at.
             staged: those of its staged rows, or else those of all its rows.
         """
-        rows = sql.SQL("{} as referring").format(_staging(fact) if staged else _name(fact))
+        rows = sql.SQL("{} as referring").format(_staging(fact) if staged else self.name_of(fact))
         made: dict[str, int] = {}
         for foreign_key in fact.foreign_keys:
             dimension = foreign_key.column.table
@@ -275,7 +278,7 @@ class LoadTransaction(WarehouseTransaction):
                     where not exists (select from {dimension} as member where member.{key} = {reference})
                     """
                 ).format(
-                    dimension=_name(dimension),
+                    dimension=self.name_of(dimension),
                     key=sql.Identifier(foreign_key.column.name),
                     required=_names([column.name for column in required]),
                     reference=sql.Identifier("referring", foreign_key.parent.name),
@@ -288,7 +291,7 @@ class LoadTransaction(WarehouseTransaction):
     def named_days(self) -> list[date]:
         """The earliest and the latest day of the calendar and of the facts; none where there are no rows."""
         bounds = [
-            sql.SQL("select min({0}), max({0}) from {1}").format(sql.Identifier(column), _name(table))
+            sql.SQL("select min({0}), max({0}) from {1}").format(sql.Identifier(column), self.name_of(table))
             for table, column in warehouse.days_named()
         ]
         named = sql.SQL("select min(min), max(max) from ({}) as named").format(sql.SQL(" union all ").join(bounds))
@@ -296,7 +299,7 @@ class LoadTransaction(WarehouseTransaction):
 
     def analyze(self, table: Table) -> None:
         """Let the planner know a table whose contents changed a lot."""
-        self.execute(sql.SQL("analyze {}").format(_name(table)))
+        self.execute(sql.SQL("analyze {}").format(self.name_of(table)))
 
     def _remove_versions_of_the_future(self, fact: Table, batch: int, condition: sql.Composable) -> None:
         """Remove versions that say to be of this batch, which is not loaded yet, or of a later one.
@@ -306,15 +309,11 @@ class LoadTransaction(WarehouseTransaction):
         """
         removed = self.execute(
             sql.SQL("delete from {} as version where batch >= {} and {}").format(
-                _name(fact), sql.Literal(batch), condition
+                self.name_of(fact), sql.Literal(batch), condition
             )
         )
         if removed:
             logger.warning("Removed %d versions of %s of batches that were not loaded.", removed, fact.name)
-
-
-def _name(table: Table) -> sql.Identifier:
-    return sql.Identifier(table.name)
 
 
 def _staging(table: Table) -> sql.Identifier:

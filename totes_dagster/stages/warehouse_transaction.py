@@ -12,6 +12,7 @@ from adbc_driver_manager import dbapi as adbc_errors
 from adbc_driver_postgresql import dbapi as adbc
 from psycopg import sql
 from psycopg.errors import LockNotAvailable, ObjectNotInPrerequisiteState
+from sqlalchemy import Table
 
 from totes_dagster.database import Database
 from totes_dagster.database_errors import named_error
@@ -24,11 +25,14 @@ from totes_dagster.stages.streams import RowStream
 
 
 class WarehouseTransaction:
-    """A transaction on the warehouse that holds the lock of loads."""
+    """A transaction on the warehouse that holds the lock of loads.
+
+    Its search path leads to nothing but PostgreSQL's own functions and operators: tables are named with their schema.
+    """
 
     def __init__(self, connection: adbc.Connection, schema: str) -> None:
         self._connection = connection
-        self._schema = schema
+        self.schema = schema
         self._cursor = connection.cursor()
 
     @classmethod
@@ -53,8 +57,6 @@ class WarehouseTransaction:
                 try:
                     set_up_bulk_transaction(connection)
                     transaction.wait_for_locks(LONG_WAIT)
-                    # Temporary tables last: a pooler may lend a session that has somebody else's.
-                    transaction.fetch("select set_config('search_path', quote_ident($1) || ', pg_temp', true)", schema)
                     (pid,) = transaction.fetch("select pg_backend_pid()")
                     if watched_from is not None:
                         watch = stack.enter_context(watched_locks(watched_from, pid, "Loading the warehouse"))
@@ -77,6 +79,10 @@ class WarehouseTransaction:
         """Let the transaction's further waits for a lock be no longer than this, as PostgreSQL spells it."""
         self.execute(sql.SQL("set local lock_timeout = {}").format(sql.Literal(limit)))
 
+    def name_of(self, table: Table) -> sql.Identifier:
+        """A table of the warehouse, with its schema."""
+        return sql.Identifier(self.schema, table.name)
+
     def fetch(self, statement: str | sql.Composable, *values: Any) -> tuple[Any, ...]:
         """Run a statement that returns one row."""
         self._cursor.execute(_text(statement), values or None)
@@ -92,7 +98,7 @@ class WarehouseTransaction:
 
     def newest_load(self) -> NewestLoad:
         """The newest loaded batch."""
-        self._cursor.execute(_text(newest_load_statement(self._schema)))
+        self._cursor.execute(_text(newest_load_statement(self.schema)))
         row = self._cursor.fetchone()
         return NewestLoad() if row is None else NewestLoad(*row)
 
@@ -109,7 +115,7 @@ class WarehouseTransaction:
 
     def ingest(self, table: str, rows: RowStream, *, temporary: bool) -> int:
         """Copy a stream of rows into a table. Returns how many."""
-        schema = None if temporary else self._schema
+        schema = None if temporary else self.schema
         reader = pa.RecordBatchReader.from_batches(rows.schema, rows)
         try:
             # Named in full where it can be: a name alone might find another schema's table.

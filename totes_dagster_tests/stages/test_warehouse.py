@@ -244,7 +244,8 @@ def test_references_that_point_nowhere_get_one_placeholder_each(warehouse: Wareh
     with warehouse.begin() as transaction:
         if copied:
             for key in warehouse.ask("select conname from pg_constraint where contype = 'f' and conname ~ 'payment_'"):
-                transaction.execute(f"alter table fact_payment drop constraint if exists {key[0]}")
+                fact = transaction.name_of(fact_payment).as_string(None)
+                transaction.execute(f"alter table {fact} drop constraint if exists {key[0]}")
             transaction.copy(fact_payment, parts(rows), batch=1)
             made = transaction.add_placeholders(fact_payment, staged=False)
         else:

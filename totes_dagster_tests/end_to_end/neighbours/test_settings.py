@@ -6,6 +6,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from totes_dagster.errors import ReadOnlyServerError
+from totes_dagster.migrations import migrate
 from totes_dagster.stages.ingest import changed_tables
 from totes_dagster.stages.reconcile import reconcile
 from totes_dagster.stages.source import watching
@@ -84,6 +85,8 @@ def test_odd_settings_of_both_databases_change_nothing(unseen_company: World) ->
 
 
 def test_functions_of_somebody_elses_that_come_first_are_not_called(unseen_company: World) -> None:
+    # Before: a migration works in the warehouse's schema, and there they would be called.
+    migrate(unseen_company.platform.warehouse, unseen_company.platform.schema)
     shadows = (
         "create function hashint8extended(bigint, bigint) returns bigint language sql as 'select 42::bigint'",
         "create function hashint8extended(integer, integer) returns bigint language sql as 'select 42::bigint'",
@@ -91,6 +94,9 @@ def test_functions_of_somebody_elses_that_come_first_are_not_called(unseen_compa
         "create function age(xid) returns integer language sql as 'select 2000000000'",
         "create function never(integer, integer) returns boolean language sql as 'select false'",
         "create operator = (leftarg = integer, rightarg = integer, function = never)",
+        "create function hashtextextended(text, integer) returns bigint language sql as 'select 1 / 0'",
+        "create function differ(varchar, varchar) returns boolean language sql as 'select false'",
+        "create operator = (leftarg = varchar, rightarg = varchar, function = differ)",
         "create domain text as varchar check (value is null)",
     )
     for url in (unseen_company.source_url, unseen_company.warehouse_url):
@@ -99,6 +105,8 @@ def test_functions_of_somebody_elses_that_come_first_are_not_called(unseen_compa
                 connection.execute(shadow)  # type: ignore[call-overload]
         set_all(url, {"search_path": "public, pg_catalog"})
     whole_life(unseen_company)
+    unseen_company.change("update staff set first_name = first_name || '!' where staff_id = 2")
+    assert unseen_company.refresh().loaded[-1].tables["dim_staff"].changed == 1
     for url in (unseen_company.source_url, unseen_company.warehouse_url):
         set_all(url, {"search_path": "pg_catalog, public"})
     assert unseen_company.wrongs() == []
