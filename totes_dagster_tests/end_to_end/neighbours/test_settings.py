@@ -105,7 +105,10 @@ def test_functions_of_somebody_elses_that_come_first_are_not_called(unseen_compa
                 connection.execute(shadow)  # type: ignore[call-overload]
         set_all(url, {"search_path": "public, pg_catalog"})
     whole_life(unseen_company)
-    unseen_company.change("update staff set first_name = first_name || '!' where staff_id = 2")
+    unseen_company.change(
+        "set local search_path to pg_catalog, public",
+        "update staff set first_name = first_name || '!' where staff_id = 2",
+    )
     assert unseen_company.refresh().loaded[-1].tables["dim_staff"].changed == 1
     for url in (unseen_company.source_url, unseen_company.warehouse_url):
         set_all(url, {"search_path": "pg_catalog, public"})
