@@ -10,6 +10,7 @@ from typing import Any, Self
 import psycopg
 from adbc_driver_manager import dbapi as adbc_errors
 from adbc_driver_postgresql import dbapi as adbc
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from totes_dagster.database_errors import DriverError, named_connect_error, named_error
@@ -102,7 +103,7 @@ class Database:
 
     @contextmanager
     def transaction(
-        self, *, isolation: str = transactions.READ_COMMITTED, read_only: bool = False
+        self, *, isolation: sql.SQL = transactions.READ_COMMITTED, read_only: bool = False
     ) -> Iterator[NamedConnection]:
         """One transaction on a connection of its own: committed at the end of the block, rolled back if it raises.
 
@@ -134,7 +135,7 @@ class Database:
             raise self._cannot_connect(conninfo, error) from None
         try:
             with connection:
-                self._check_version(int(connection.adbc_get_info()["vendor_version"]))
+                self._check_version(transactions.version_of(connection))
                 _reached.add(conninfo)
                 yield connection
         except adbc_errors.Error as error:

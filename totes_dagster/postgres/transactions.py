@@ -6,43 +6,45 @@ our commit (PgBouncer, `pool_mode=transaction`), and what we left in the session
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from weakref import WeakKeyDictionary
 
 import psycopg
 from adbc_driver_manager import dbapi as adbc_errors
 from adbc_driver_postgresql import dbapi as adbc
 from psycopg import sql
 
-READ_COMMITTED = "read committed"
-REPEATABLE_READ = "repeatable read"
+READ_COMMITTED = sql.SQL("read committed")
+REPEATABLE_READ = sql.SQL("repeatable read")
 
-_SETTINGS = {
+_SETTINGS: dict[str, tuple[str, ...]] = {
     # How long a statement or a transaction may live; first, for they hold from the next statement on.
-    "statement_timeout": "'12h'",
-    "idle_in_transaction_session_timeout": "'{idle}'",
-    "lock_timeout": "0",
-    "exit_on_error": "off",
+    "statement_timeout": ("12h",),
+    "lock_timeout": ("0",),
+    "exit_on_error": ("off",),
     # The bulk driver prints what it is told besides.
-    "client_min_messages": "error",
+    "client_min_messages": ("error",),
     # What a value looks like as text, and what a text means as a value.
-    "bytea_output": "'hex'",
-    "client_encoding": "'UTF8'",  # the bulk driver takes what it is sent for that
-    "datestyle": "ISO, YMD",
-    "extra_float_digits": "1",
-    "intervalstyle": "'postgres'",
-    "lc_monetary": "'C'",
-    "timezone": "'UTC'",
-    "xmloption": "'content'",
+    "bytea_output": ("hex",),
+    "client_encoding": ("UTF8",),  # the bulk driver takes what it is sent for that
+    "datestyle": ("ISO, YMD",),
+    "extra_float_digits": ("1",),
+    "intervalstyle": ("postgres",),
+    "lc_monetary": ("C",),
+    "timezone": ("UTC",),
+    "xmloption": ("content",),
     # What a statement means.
-    "array_nulls": "on",
-    "quote_all_identifiers": "off",
-    # Ours first, and temporary tables last: a session that a pooler lends may have somebody else's.
-    "search_path": "pg_catalog, pg_temp",
-    "row_security": "off",  # a query that would be shown only some of the rows fails
-    "standard_conforming_strings": "on",
-    "transform_null_equals": "off",
+    "array_nulls": ("on",),
+    "quote_all_identifiers": ("off",),
+    # PostgreSQL's own first, and temporary tables last: a session that a pooler lends may have somebody else's.
+    "search_path": ("pg_catalog", "pg_temp"),
+    "row_security": ("off",),  # a query that would be shown only some of the rows fails
+    "standard_conforming_strings": ("on",),
+    "transform_null_equals": ("off",),
 }
 
-_SETTINGS_SINCE = {170000: {"transaction_timeout": "0", "restrict_nonsystem_relation_kind": "''"}}
+_SETTINGS_SINCE: dict[int, dict[str, tuple[str, ...]]] = {
+    170000: {"transaction_timeout": ("0",), "restrict_nonsystem_relation_kind": ("",)}
+}
 """Settings that older servers do not know, by the first version that does."""
 
 IDLE_LIMIT = "15min"
@@ -52,10 +54,12 @@ has vanished, must not keep its locks and its snapshot for ever."""
 SNAPSHOT_LIMIT = "6h"
 """The same for a transaction that holds a snapshot for others, and does nothing else meanwhile."""
 
+_versions: WeakKeyDictionary[adbc.Connection, int] = WeakKeyDictionary()
+
 
 def begin_statement(
-    version: int, *, isolation: str = READ_COMMITTED, read_only: bool = False, idle: str = IDLE_LIMIT
-) -> str:
+    version: int, *, isolation: sql.SQL = READ_COMMITTED, read_only: bool = False, idle: str = IDLE_LIMIT
+) -> sql.Composed:
     """SQL that begins a transaction with settings of our own; takes no snapshot.
 
     Args:
@@ -64,21 +68,21 @@ def begin_statement(
         read_only: whether the transaction may not write.
         idle: how long it may do nothing, as PostgreSQL spells it.
     """
-    return f"begin {_characteristics(isolation, read_only=read_only)}; {_pins(version, idle)}"
+    return sql.SQL("begin {}; {}").format(_characteristics(isolation, read_only=read_only), _settings(version, idle))
 
 
 @contextmanager
 def transaction(
     connection: psycopg.Connection,
     *,
-    isolation: str = READ_COMMITTED,
+    isolation: sql.SQL = READ_COMMITTED,
     read_only: bool = False,
     idle: str = IDLE_LIMIT,
 ) -> Iterator[psycopg.Connection]:
     """A transaction on a connection in autocommit mode, committed at the end of the block, rolled back if it raises."""
-    connection.execute(
-        begin_statement(connection.info.server_version, isolation=isolation, read_only=read_only, idle=idle)
-    )
+    version = connection.info.server_version
+    begin: sql.Composed = begin_statement(version, isolation=isolation, read_only=read_only, idle=idle)
+    connection.execute(begin)
     try:
         yield connection
     except BaseException:
@@ -91,7 +95,7 @@ def transaction(
 def set_up_bulk_transaction(
     connection: adbc.Connection,
     *,
-    isolation: str = READ_COMMITTED,
+    isolation: sql.SQL = READ_COMMITTED,
     read_only: bool = False,
     snapshot: str | None = None,
 ) -> None:
@@ -106,15 +110,22 @@ def set_up_bulk_transaction(
     Raises:
         adbc_driver_manager.Error: the server refuses, for example because the snapshot is gone.
     """
-    statements = [f"set transaction {_characteristics(isolation, read_only=read_only)}"]
+    statements = [sql.SQL("set transaction {}").format(_characteristics(isolation, read_only=read_only))]
     if snapshot is not None:
-        statements.append(f"set transaction snapshot {sql.Literal(snapshot).as_string(None)}")
-    statements.append(_pins(int(connection.adbc_get_info()["vendor_version"]), IDLE_LIMIT))
+        statements.append(sql.SQL("set transaction snapshot {}").format(sql.Literal(snapshot)))
+    statements.append(_settings(version_of(connection), IDLE_LIMIT))
     with connection.cursor() as cursor:
         # As an update the driver hands over the text as it is. What it executes as a query it prepares, and prepared
         # statements come one at a time.
-        cursor.adbc_statement.set_sql_query("; ".join(statements))
+        cursor.adbc_statement.set_sql_query(sql.SQL("; ").join(statements).as_string(None))
         cursor.adbc_statement.execute_update()
+
+
+def version_of(connection: adbc.Connection) -> int:
+    """The version of the server as a number: 130020, 180004. It is asked once for each connection."""
+    if connection not in _versions:
+        _versions[connection] = int(connection.adbc_get_info()["vendor_version"])
+    return _versions[connection]
 
 
 def end_bulk_transaction(connection: adbc.Connection) -> None:
@@ -123,14 +134,18 @@ def end_bulk_transaction(connection: adbc.Connection) -> None:
         connection.rollback()
 
 
-def _characteristics(isolation: str, *, read_only: bool) -> str:
+def _characteristics(isolation: sql.SQL, *, read_only: bool) -> sql.Composed:
     # Where we write, the server's own default stays: it may be read-only to protect a disk that is nearly full.
-    return f"isolation level {isolation}{' read only' if read_only else ''} not deferrable"
+    access = sql.SQL(" read only" if read_only else "")
+    return sql.SQL("isolation level {}{} not deferrable").format(isolation, access)
 
 
-def _pins(version: int, idle: str) -> str:
-    settings = dict(_SETTINGS)
+def _settings(version: int, idle: str) -> sql.Composed:
+    settings = {"idle_in_transaction_session_timeout": (idle,), **_SETTINGS}
     for since, newer in _SETTINGS_SINCE.items():
         if version >= since:
             settings |= newer
-    return "; ".join(f"set local {name} to {value.format(idle=idle)}" for name, value in settings.items())
+    return sql.SQL("; ").join(
+        sql.SQL("set local {} to {}").format(sql.Identifier(name), sql.SQL(", ").join(map(sql.Literal, values)))
+        for name, values in settings.items()
+    )

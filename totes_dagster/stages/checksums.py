@@ -159,20 +159,20 @@ def _hash_of(
     type_ = _common_type(column, original)
     if type_ == "text":
         value = text or sql.SQL("{}::text").format(value)
-    return sql.SQL("coalesce({}, {})").format(
-        sql.SQL(_HASHES[type_]).format(value, sql.Literal(number)), sql.Literal(number)
-    )
+    return sql.SQL("coalesce({}, {})").format(_HASHES[type_].format(value, sql.Literal(number)), sql.Literal(number))
 
 
 _HASHES = {
-    "text": 'hashtextextended(({}) collate "C", {})',
+    "text": sql.SQL('hashtextextended(({}) collate "C", {})'),
     # Days that never come have no distance to others.
-    "date": "hashint8extended(case when isfinite({0}::date) then {0}::date - date '2000-01-01' "
-    "when {0}::date > date '2000-01-01' then 2147483647 else -2147483648 end, {1})",
-    "time": "time_hash_extended({}::time, {})",
-    "bigint": "hashint8extended({}::bigint, {})",
-    "numeric": "hash_numeric_extended({}::numeric, {})",  # whatever the scale
-    "boolean": "hashint8extended({}::boolean::integer, {})",
+    "date": sql.SQL(
+        "hashint8extended(case when isfinite({0}::date) then {0}::date - date '2000-01-01' "
+        "when {0}::date > date '2000-01-01' then 2147483647 else -2147483648 end, {1})"
+    ),
+    "time": sql.SQL("time_hash_extended({}::time, {})"),
+    "bigint": sql.SQL("hashint8extended({}::bigint, {})"),
+    "numeric": sql.SQL("hash_numeric_extended({}::numeric, {})"),  # whatever the scale
+    "boolean": sql.SQL("hashint8extended({}::boolean::integer, {})"),
 }
 """Hashes by the type that a value is compared in; each of them exists in every supported version of PostgreSQL."""
 

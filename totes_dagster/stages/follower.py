@@ -84,7 +84,7 @@ class Follower:
             # would wait for them, which no server could see.
             if tables:
                 names = sql.SQL(", ").join(qualified(self._leader.catalogue, name) for name in tables)
-                self._fetch(sql.SQL("lock table {} in access share mode nowait").format(names))
+                self.fetch(sql.SQL("lock table {} in access share mode nowait").format(names))
             yield
         finally:
             end_bulk_transaction(self._connection)
@@ -97,7 +97,8 @@ class Follower:
             DatabaseBusyError: its definition is being changed, or was since the snapshot was taken.
         """
         with self.joined([table]):
-            if self._fetch(is_as_in_snapshot(self._leader.catalogue, table)) != (True,):
+            look: sql.Composed = is_as_in_snapshot(self._leader.catalogue, table)
+            if self.fetch(look) != (True,):
                 raise DatabaseBusyError(f"The table {table} was changed since the snapshot was taken.")
             yield
 
@@ -149,7 +150,9 @@ class Follower:
 
     def _look_around(self) -> None:
         """Learn what kind of server this is, which must be the leader's."""
-        found = self._fetch(f"select {IDENTITY}, current_setting('server_encoding'), current_setting('lc_messages')")
+        found = self.fetch(
+            sql.SQL("select {}, current_setting('server_encoding'), current_setting('lc_messages')").format(IDENTITY)
+        )
         *identity, self._encoding, messages = found or ()
         self._speaks_english = _ENGLISH.fullmatch(messages) is not None
         if tuple(identity) != identity_of(self._leader.snapshot):
@@ -158,10 +161,11 @@ class Follower:
                 "snapshot spans both. Name one server, or have the proxy send all connections of a client to one."
             )
 
-    def _fetch(self, statement: str | sql.Composable) -> tuple[Any, ...] | None:
+    def fetch(self, statement: str | sql.Composable) -> tuple[Any, ...] | None:
+        """Run a statement that returns one row, or nothing."""
         try:
             with self._connection.cursor() as cursor:
-                cursor.execute(statement if isinstance(statement, str) else statement.as_string(None))
+                cursor.execute(_text(statement))
                 return cursor.fetchone() if cursor.description else None
         except adbc_errors.Error as error:
             raise named_error("totesys", "a statement", error) from error
@@ -235,3 +239,7 @@ def _has_key(table: SourceTable, key: str, keys: Collection[int]) -> sql.Compose
         "{} = any ({}::bigint[])" if column and column.type == "bigint" else "{}::integer = any ({}::integer[])"
     )
     return sql.SQL(comparison).format(sql.Identifier(key), sql.Literal(list(keys)))
+
+
+def _text(statement: str | sql.Composable) -> str:
+    return statement if isinstance(statement, str) else statement.as_string(None)

@@ -33,14 +33,14 @@ _LOCK_TIMEOUT = "500ms"
 
 _REPLAYED = "(pg_last_wal_replay_lsn() - '0/0')::bigint"
 
-IDENTITY = """
+IDENTITY = sql.SQL("""
     (select system_identifier from pg_control_system()) as system_identifier,
     pg_postmaster_start_time() as server_started_at,
     pg_is_in_recovery() as in_recovery
-"""
+""")
 """What tells one server from all others, its standbys included."""
 
-_SNAPSHOT = f"""
+_SNAPSHOT = sql.SQL("""
     select clock_timestamp() as taken_at,
            pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xmin,
            pg_snapshot_xmax(pg_current_snapshot())::text::bigint as xmax,
@@ -52,9 +52,9 @@ _SNAPSHOT = f"""
            (select oid::bigint from pg_database where datname = current_database()) as database_oid,
            case when not pg_is_in_recovery() then (pg_current_wal_insert_lsn() - '0/0')::bigint end as wal_position,
            current_setting('wal_block_size')::integer as wal_block_size,
-           {IDENTITY},
+           {},
            pg_export_snapshot() as exported
-"""  # of constants  # noqa: S608  # nosec B608
+""").format(IDENTITY)
 
 _PAGE_HEADER = 40
 """The longest header of a page of the write-ahead log, in bytes."""
@@ -159,10 +159,8 @@ def identity_of(snapshot: Snapshot) -> tuple[Any, ...]:
 
 def censuses_of(leader: Leader) -> dict[str, Census]:
     """Count every declared table: one scan each, all in the snapshot."""
-    catalogue = leader.catalogue
-    return censuses(
-        catalogue, leader.connection.execute(census_statement(catalogue, tables_read(catalogue))).fetchall()
-    )
+    statement: sql.Composed = census_statement(leader.catalogue, tables_read(leader.catalogue))
+    return censuses(leader.catalogue, leader.connection.execute(statement).fetchall())
 
 
 def tables_read(catalogue: Catalogue) -> list[str]:

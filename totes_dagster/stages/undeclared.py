@@ -64,7 +64,7 @@ def _census_of(connection: psycopg.Connection, leader: Leader, table: str) -> Ce
     """Count one table; None where it was changed since the snapshot was taken."""
     # In one message, for there may be thousands.
     statements = [
-        sql.SQL(begin_statement(connection.info.server_version, isolation=REPEATABLE_READ, read_only=True)),
+        begin_statement(connection.info.server_version, isolation=REPEATABLE_READ, read_only=True),
         sql.SQL("set transaction snapshot {}").format(sql.Literal(leader.exported)),
         sql.SQL("lock table {} in access share mode nowait").format(qualified(leader.catalogue, table)),
         is_as_in_snapshot(leader.catalogue, table),

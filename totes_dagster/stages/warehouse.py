@@ -233,23 +233,25 @@ class LoadTransaction(WarehouseTransaction):
         A warehouse that was moved by replication, or restored table by table, has its rows, but not its sequences.
         """
         record_id = warehouse.record_id_of(fact)
-        sequence, highest = self.fetch(
-            sql.SQL("select pg_get_serial_sequence({}, {}), max({}) from {}").format(
-                sql.Literal(self.name_of(fact).as_string(None)),
-                sql.Literal(record_id),
-                sql.Identifier(record_id),
-                self.name_of(fact),
-            )
-        )
+        (highest,) = self.fetch(sql.SQL("select max({}) from {}").format(sql.Identifier(record_id), self.name_of(fact)))
         if highest is None:
             return
+        schema, name = self.fetch(
+            sql.SQL(
+                """
+                select nspname::text, relname::text from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+                where pg_class.oid = pg_get_serial_sequence({}, {})::regclass
+                """
+            ).format(sql.Literal(self.name_of(fact).as_string(None)), sql.Literal(record_id))
+        )
+        sequence = sql.Identifier(schema, name)
         (moved,) = self.fetch(
             sql.SQL(
                 """
                 select count(setval({name}::regclass, {highest})) from {sequence}
                 where last_value < {highest} or last_value = {highest} and not is_called
                 """
-            ).format(name=sql.Literal(sequence), sequence=sql.SQL(sequence), highest=sql.Literal(highest))
+            ).format(name=sql.Literal(sequence.as_string(None)), sequence=sequence, highest=sql.Literal(highest))
         )
         if moved:
             logger.warning("The sequence of %s.%s was behind its rows; it is at %d now.", fact.name, record_id, highest)

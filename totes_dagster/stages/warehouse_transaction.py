@@ -98,7 +98,8 @@ class WarehouseTransaction:
 
     def newest_load(self) -> NewestLoad:
         """The newest loaded batch."""
-        self._cursor.execute(_text(newest_load_statement(self.schema)))
+        statement: sql.Composed = newest_load_statement(self.schema)
+        self._cursor.execute(statement.as_string(None))
         row = self._cursor.fetchone()
         return NewestLoad() if row is None else NewestLoad(*row)
 

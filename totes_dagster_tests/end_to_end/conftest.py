@@ -18,7 +18,7 @@ from totes_dagster.local.seeding import create_schema, seed
 from totes_dagster.platform import Platform
 from totes_dagster_tests.end_to_end.dagster_at_work import Dagster
 from totes_dagster_tests.end_to_end.witness import Witness
-from totes_dagster_tests.end_to_end.world import World
+from totes_dagster_tests.end_to_end.world import UNTIL, World
 
 _buckets = itertools.count(1)
 
@@ -57,7 +57,7 @@ def new_company(platform: Platform, enforced: bool) -> World:
 @pytest.fixture
 def unseen_company(platform: Platform, enforced: bool) -> World:
     """A company with a year of history; nothing was refreshed yet."""
-    seed(platform.source.url, orders=60, enforced=enforced)
+    seed(platform.source.url, orders=60, until=UNTIL, enforced=enforced)
     return World(platform)
 
 

@@ -71,7 +71,7 @@ BROKEN = [
     (
         "alter table design rename to pattern; create view design as select * from pattern",
         "drop view design; alter table pattern rename to design",
-        "design: expected a table, found no such table, but pattern, which is not declared",
+        "design: expected a table, found a view",
     ),
 ]
 """What breaks the contract, what mends it, and what the refusal says."""
@@ -95,11 +95,11 @@ def test_what_breaks_the_contract_is_refused_before_anything_is_written_and_mend
         assert witness.world.versions("fact_payment", key) == ["live", "live"]
 
 
-def test_a_database_without_the_tables_is_refused_and_none_is_missing_from_the_message(unseen_company: World) -> None:
+def test_a_database_without_any_of_the_tables_is_refused_in_one_sentence(unseen_company: World) -> None:
     elsewhere = World(replace(unseen_company.platform, source=unseen_company.platform.warehouse))
     with pytest.raises(SourceSchemaError) as refused:
         elsewhere.refresh()
-    assert all(f"{table}: expected a table, found no such table" in str(refused.value) for table in TABLES)
+    assert f"totesys: expected its {len(TABLES)} tables, found none of them" in str(refused.value)
     assert lake_of(elsewhere) == []
 
 

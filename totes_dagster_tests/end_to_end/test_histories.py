@@ -16,7 +16,7 @@ from totes_dagster.local.programs import program, run, server_account
 from totes_dagster.local.seeding import seed
 from totes_dagster.schema.totesys import TABLES, Capture
 from totes_dagster_tests.conftest import FAST_SETTINGS
-from totes_dagster_tests.end_to_end.world import World
+from totes_dagster_tests.end_to_end.world import UNTIL, World
 from totes_dagster_tests.servers import server_folder, wait_until_stopped
 
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = {}"
@@ -47,7 +47,7 @@ def company_of(server: EmbeddedPostgres, world: World) -> World:
 def founded(server: EmbeddedPostgres, world: World) -> World:
     """A company on this server, with the same rows as every other of its size."""
     server.create_database("totesys")
-    seed(server.url("totesys"), orders=60)
+    seed(server.url("totesys"), orders=60, until=UNTIL)
     return company_of(server, world)
 
 

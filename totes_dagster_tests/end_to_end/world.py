@@ -6,6 +6,7 @@ import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -19,6 +20,9 @@ from totes_dagster_tests import oracle
 
 of_the_older_source = pytest.mark.parametrize("enforced", [False], ids=["older source"])
 """Marks a test whose rows point nowhere: the newer form of the source would not take them."""
+
+UNTIL = datetime.now(UTC).replace(microsecond=0, tzinfo=None)
+"""When the history of the tests' companies ends: recently, and for all of one run at the same moment."""
 
 NEW_ORDER = """
     insert into sales_order select 1000, now(), now(), design_id, staff_id, counterparty_id, 123, 4.56, currency_id,

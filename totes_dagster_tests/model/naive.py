@@ -105,7 +105,7 @@ def dim_currency(currency: Rows) -> Rows:
     return [
         {
             **_pick(row, "currency_id currency_code"),
-            "currency_name": _CURRENCIES.get(row["currency_code"].strip().upper(), row["currency_code"]),
+            "currency_name": _CURRENCIES.get((row["currency_code"] or "").strip().upper(), row["currency_code"]),
         }
         for row in currency
     ]

@@ -99,6 +99,10 @@ class Module:
     def _is_passed_on(self, node: ast.expr) -> bool:
         """Whether it is what a method that runs statements was given; then it was looked at where that was called."""
         match node:
+            case ast.Starred(value=ast.Name(id=name)):
+                function = self._function(node)
+                runs = isinstance(function, _Function) and function.name in _RUNNING
+                return runs and function.args.vararg is not None and function.args.vararg.arg == name
             case ast.Name():
                 function = self._function(node)
                 runs = isinstance(function, _Function) and function.name in _RUNNING
@@ -140,6 +144,8 @@ class Module:
             case ast.Assign(value=value) | ast.AugAssign(op=ast.Add(), value=value):
                 mentioned = {each.id for each in ast.walk(value) if isinstance(each, ast.Name)}
                 return ast.Constant(None) if target.id in mentioned else value
+            case ast.AnnAssign(annotation=annotation) if _types(annotation) <= _COMPOSABLE:
+                return ast.Call(ast.Name("SQL"), [], [])
             case ast.AnnAssign(value=ast.expr() as value):
                 return value
         return ast.Constant(None)

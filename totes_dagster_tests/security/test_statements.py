@@ -12,10 +12,14 @@ from totes_dagster_tests.security.made_of_literals import Module
 
 PACKAGE = Path(totes_dagster.__file__).parent
 
+AS_POSTGRESQL_GAVE_IT = {"migrations/views.py": ["statement"]}
+"""Definitions of others' views, which PostgreSQL itself writes out and which are run again."""
+
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_statements_are_made_of_literals(path: Path) -> None:
-    assert list(Module(path.read_text()).unsound()) == []
+    unsound = [text for _, text in Module(path.read_text()).unsound()]
+    assert unsound == AS_POSTGRESQL_GAVE_IT.get(str(path.relative_to(PACKAGE)), [])
 
 
 SOUND = (
@@ -27,6 +31,8 @@ SOUND = (
     "def run(query: sql.Composed):\n    cursor.execute(query.as_string(None))",
     "def run(flag: bool):\n    cursor.execute(sql.SQL('a' if flag else 'b'))",
     "def kind(x): return 'int' if x else 'text'\nq = sql.SQL(kind(name))",
+    "class T:\n    def execute(self, *arguments):\n        super().execute(*arguments)",
+    "def run():\n    query: sql.Composed = made_elsewhere()\n    cursor.execute(query.as_string(None))",
     "class T:\n    def execute(self, query: str | sql.Composable):\n        cursor.execute(query)",
     "connection.execute('select %s', [name])",
     "op.get_bind().exec_driver_sql(Path(__file__).with_suffix('.sql').read_text())",
@@ -35,6 +41,8 @@ SOUND = (
     "from sqlalchemy import delete\nconnection.execute(delete(T).where(T.c.id.in_(ids)))",
 )
 UNSOUND = (
+    "def run(*arguments):\n    cursor.execute(*arguments)",
+    "def run():\n    query: str = made_elsewhere()\n    cursor.execute(query)",
     "cursor.execute(f'select from {name}')",
     "def run(name: str):\n    cursor.execute(f'select from {name}')",
     "def run(name: str):\n    cursor.execute('select from ' + name)",

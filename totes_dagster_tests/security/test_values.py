@@ -15,10 +15,10 @@ from totes_dagster.schema import totesys
 from totes_dagster.stages.reconcile import reconcile
 from totes_dagster.terminal import show_reconciled, show_status
 from totes_dagster_tests import oracle
-from totes_dagster_tests.end_to_end.conftest import company, platform, unseen_company
+from totes_dagster_tests.end_to_end.conftest import company, enforced, platform, unseen_company
 from totes_dagster_tests.end_to_end.world import World
 
-__all__ = ["company", "platform", "unseen_company"]
+__all__ = ["company", "enforced", "platform", "unseen_company"]
 
 VALUES = (
     "[/bold] [red]",

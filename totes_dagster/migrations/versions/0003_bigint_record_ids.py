@@ -38,9 +38,13 @@ def upgrade() -> None:
                 )
             )
     for fact, column in _RECORD_IDS:
-        ((sequence,),) = connection.execute("select pg_get_serial_sequence(%s, %s)", [fact, column]).fetchall()
+        (sequence,) = connection.execute(
+            "select nspname, relname from pg_class join pg_namespace on pg_namespace.oid = relnamespace "
+            "where pg_class.oid = pg_get_serial_sequence(%s, %s)::regclass",
+            [fact, column],
+        ).fetchall()
         # A sequence that starts over would give numbers a second time.
-        connection.execute(sql.SQL("alter sequence {} as bigint no cycle").format(sql.SQL(sequence)))
+        connection.execute(sql.SQL("alter sequence {} as bigint no cycle").format(sql.Identifier(*sequence)))
 
 
 def downgrade() -> None:

@@ -225,7 +225,8 @@ def test_any_damage_is_found_exactly(world: World, damages: list[tuple[Table, in
             hidden = update_of(star, key, star.c.is_deleted, "true") if is_fact(star) else deletion_of(star, key)
             statements.append(hidden)
         else:
-            batch = data.draw(st.integers(0, 9), "batch")
+            # An adopted row (batch 0) comes before all others, and may repeat a version that is not the next one.
+            batch = data.draw(st.integers(0 if way == "copy" else 1, 9), "batch")
             found_key = key + 100_000 if way == "copy" else key
             statements.append(copy_of(star, key, **{natural_key_of(star): found_key, "batch": batch}))
         expected.setdefault((star.name, WAYS[way]), set()).add(key + 100_000 if way == "copy" else key)

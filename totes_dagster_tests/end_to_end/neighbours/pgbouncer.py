@@ -4,6 +4,7 @@ import itertools
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -82,9 +83,14 @@ def pooled(
             preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - it only makes a system call
         )
         try:
-            while not (folder / f".s.PGSQL.{port}").exists():
+            while not _answers(folder / f".s.PGSQL.{port}"):
                 assert process.poll() is None, (folder / "pgbouncer.log").read_text()
             yield f"postgresql://postgres@/{{}}?host={quote(str(folder), safe='')}&port={port}"
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(_PATIENCE)
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
