@@ -73,7 +73,7 @@ def test_column_schemas_tell_types_keys_and_references(specs: dict[str, AssetSpe
         column.name: (column.type, column.constraints.nullable, column.constraints.unique, column.constraints.other)
         for column in schema.columns
     }
-    assert told["payment_record_id"] == ("integer", False, True, [])
+    assert told["payment_record_id"] == ("bigint", False, True, [])
     assert told["payment_amount"] == ("numeric(10,2)", False, False, [])
     assert told["payment_date"] == ("date", False, False, ["references dim_date.date_id"])
     (district,) = [

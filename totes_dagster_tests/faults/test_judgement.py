@@ -67,10 +67,10 @@ def fail_namelessly() -> None:
 @pytest.mark.parametrize(
     ("broken", "asked", "words", "fault", "complaint"),
     [
-        (load_in_two_transactions, "warehouse", "insert into load_history", Fault.KILLED_BEFORE, "never"),
+        (load_in_two_transactions, "warehouse", 'insert into "public"."load_history"', Fault.KILLED_BEFORE, "never"),
         (commit_before_writing, "lake", "PUT ingestion/batches/", Fault.KILLED_AFTER, "next refresh fails"),
-        (ignore_failing_loads, "warehouse", "insert into load_history", Fault.DISK_FULL, "never should"),
-        (fail_namelessly, "warehouse", "insert into load_history", Fault.DEADLOCK, "otherwise than it may"),
+        (ignore_failing_loads, "warehouse", 'insert into "public"."load_history"', Fault.DISK_FULL, "never should"),
+        (fail_namelessly, "warehouse", 'insert into "public"."load_history"', Fault.DEADLOCK, "otherwise than it may"),
     ],
 )
 def test_a_platform_that_is_broken_is_found_out(

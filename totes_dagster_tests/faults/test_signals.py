@@ -16,7 +16,7 @@ from totes_dagster_tests.faults.scenes import Scene
     ("server", "words", "number"),
     [
         ("source", "COPY", signal.SIGTERM),
-        ("warehouse", "insert into load_history", signal.SIGINT),
+        ("warehouse", 'insert into "public"."load_history"', signal.SIGINT),
         ("warehouse", "COMMIT", signal.SIGINT),
         ("warehouse", "COMMIT", signal.SIGKILL),
     ],
