@@ -13,6 +13,10 @@ def manifest_path(batch: int) -> str:
     return f"batches/{batch:010}.json"
 
 
+REMEMBERED = 100
+"""How many manifests are kept after they were read: a rebuild reads all that there ever were, each some 30 kB."""
+
+
 class BatchLog:
     """The committed batches of an ingestion zone."""
 
@@ -73,6 +77,8 @@ class BatchLog:
                     "bucket's versions."
                 )
             self._read[batch] = manifest, hashlib.sha256(content).hexdigest()
+            if len(self._read) > REMEMBERED:
+                del self._read[next(iter(self._read))]
         return self._read[batch]
 
     def _missing(self, batch: int) -> ManifestMissingError:

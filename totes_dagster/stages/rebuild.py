@@ -58,10 +58,10 @@ def rebuild(platform: Platform, *, from_another_lake: bool = False, progress: Pr
 def _rebuild(
     platform: Platform, log: BatchLog, head: int, progress: Progress, *, from_another_lake: bool
 ) -> list[LoadedBatch]:
-    manifests = [log.manifest(batch) for batch in range(1, head + 1)]
+    batches = range(1, head + 1)
     incoming: Counter[str] = Counter()
-    for manifest in manifests:
-        incoming.update(rows_of_facts(manifest))
+    for batch in batches:
+        incoming.update(rows_of_facts(log.manifest(batch)))
     warehouse, schema = platform.warehouse, platform.schema
     with warehouse.connect_bulk() as connection:
         with LoadTransaction.begin(connection, schema, watched_from=warehouse) as transaction:
@@ -74,8 +74,8 @@ def _rebuild(
                 _refuse_another_lake(transaction, log, schema)
             transaction.clear()
             loaded = []
-            for manifest in manifests:
-                digest = log.digest(manifest.batch)
+            for batch in batches:
+                manifest, digest = log.manifest(batch), log.digest(batch)
                 loaded.append(
                     load_batch(transaction, manifest, digest, platform.ingestion, platform.processed, progress)
                 )
