@@ -65,11 +65,13 @@ with recursive
                               case when attgenerated <> '' then pg_get_expr(adbin, adrelid) end,
                               (select string_agg(quote_literal(enumlabel), ',' order by enumsortorder) from pg_enum
                                where enumtypid in (atttypid, typelem, typbasetype)),
-                              (select string_agg(format('%%s %%s %%s', part.attnum, part.attname, part.atttypid), ','
-                                                 order by part.attnum)
-                               from pg_attribute as part join pg_type as whole on whole.typrelid = part.attrelid
-                               where whole.oid in (atttypid, pg_type.typelem, pg_type.typbasetype)
-                                     and part.attnum > 0 and not part.attisdropped)),
+                              -- Attributes, where the type is composite, or made of one: most are not.
+                              case when typtype in ('c', 'd') or typelem <> 0 then
+                                  (select string_agg(format('%%s %%s %%s', part.attnum, part.attname, part.atttypid),
+                                                     ',' order by part.attnum)
+                                   from pg_attribute as part join pg_type as whole on whole.typrelid = part.attrelid
+                                   where whole.oid in (atttypid, pg_type.typelem, pg_type.typbasetype)
+                                         and part.attnum > 0 and not part.attisdropped) end),
                        ';' order by tree.oid, attnum),
                    0) as digest
         from tree join pg_attribute on attrelid = tree.oid and attnum > 0 and not attisdropped
