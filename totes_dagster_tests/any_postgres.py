@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from totes_dagster.local.processes import die_with_parent
-from totes_dagster.local.programs import make_private, server_account
+from totes_dagster.local.programs import make_private, run, server_account
 from totes_dagster_tests.conftest import FAST_SETTINGS
 
 _PORT = 5432  # of a socket, a part of its name
@@ -109,18 +109,8 @@ class Server:
 
     def run(self, program: str, *arguments: str) -> None:
         """Run a program as the server's user to its end, which must be a good one."""
-        account = server_account()
-        done = subprocess.run(
-            [str(self._programs / program), *arguments],
-            user=account and account.uid,
-            group=account and account.gid,
-            extra_groups=account and [],
-            cwd="/",
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+        done = run([str(self._programs / program), *arguments], server_account())
+        assert done.returncode == 0, done.stdout
 
     def _wait_until_it_answers(self) -> None:
         assert self.process

@@ -31,8 +31,6 @@ _ATTEMPTS = 20
 _LOCK_TIMEOUT = "500ms"
 """Below PostgreSQL's own deadlock_timeout of 1 s, after which it might be the others who are cancelled."""
 
-_REPLAYED = "(pg_last_wal_replay_lsn() - '0/0')::bigint"
-
 IDENTITY = sql.SQL("""
     (select system_identifier from pg_control_system()) as system_identifier,
     pg_postmaster_start_time() as server_started_at,
@@ -101,7 +99,7 @@ def snapshot_of(source: Database, *, undeclared: bool = True) -> Iterator[Leader
             with transaction(connection, read_only=True):
                 path = search_path_of(connection)
                 expected = _catalogue(connection, path)
-                ((replayed,),) = connection.execute(f"select {_REPLAYED}").fetchall()
+                ((replayed,),) = connection.execute("select (pg_last_wal_replay_lsn() - '0/0')::bigint").fetchall()
             tables = tables_read(expected)
             with transaction(connection, isolation=REPEATABLE_READ, read_only=True, idle=SNAPSHOT_LIMIT):
                 if not _locked(connection, expected, tables):

@@ -41,6 +41,18 @@ CHANGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
         ("alter table sales_order attach partition aside for values from (30) to (maxvalue)",),
     ),
+    "a partition is replaced by one with the same keys that the same transaction filled": (
+        (
+            *PARTITIONED,
+            "create table twin (like high including all)",
+            "insert into twin select * from high",
+            "update twin set units_sold = units_sold + 1",
+        ),
+        (
+            "alter table sales_order detach partition high",
+            "alter table sales_order attach partition twin for values from (30) to (maxvalue)",
+        ),
+    ),
     "a partition is detached": (PARTITIONED, ("alter table sales_order detach partition high",)),
     "a table comes to inherit": (
         (
