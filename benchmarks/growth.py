@@ -26,9 +26,9 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import TickData, TickStatus
 from rich.table import Table
 
-from totes_dagster.local.postgres import EmbeddedPostgres
-from totes_dagster.retention import PruneConfig
-from totes_dagster.terminal import console
+from totes_dagster.cli.output import console
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.orchestration.retention import PruneConfig
 from totes_dagster_tests.assets.graph import Graph, new_graph
 
 PER = 10_000

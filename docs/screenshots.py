@@ -13,7 +13,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, expect
 
-from totes_dagster.local.simulator import Simulator
+from totes_dagster.simulator.simulator import Simulator
 from totes_dagster_tests.ui.chromium import HOW_TO_INSTALL, chromium, find_chromium
 from totes_dagster_tests.ui.dagster_ui import DagsterUI
 from totes_dagster_tests.ui.development import Development, development

@@ -6,17 +6,18 @@ from typing import Any
 
 from dagster import Definitions, EnvVar, in_process_executor
 
-from totes_dagster import automation, retention, settings
-from totes_dagster.alerts.sensor import alerts_sensor
-from totes_dagster.assets.ingestion import ingest
-from totes_dagster.assets.processed import processed_assets
-from totes_dagster.assets.totesys import totesys_assets
-from totes_dagster.assets.warehouse import load
-from totes_dagster.checks.reconciliation import matches_source
-from totes_dagster.checks.star import sound_before_load
-from totes_dagster.resources.alerts import DEFAULT_UI_URL, Alerts
-from totes_dagster.resources.databases import Totesys, Warehouse
-from totes_dagster.resources.zones import Zone
+from totes_dagster.config import settings
+from totes_dagster.orchestration import automation, retention
+from totes_dagster.orchestration.alerts.sensor import alerts_sensor
+from totes_dagster.orchestration.assets.ingestion import ingest
+from totes_dagster.orchestration.assets.processed import processed_assets
+from totes_dagster.orchestration.assets.totesys import totesys_assets
+from totes_dagster.orchestration.assets.warehouse import load
+from totes_dagster.orchestration.checks.reconciliation import matches_source
+from totes_dagster.orchestration.checks.star import sound_before_load
+from totes_dagster.orchestration.io_manager import Zone
+from totes_dagster.orchestration.resources.alerts import DEFAULT_UI_URL, Alerts
+from totes_dagster.orchestration.resources.databases import Totesys, Warehouse
 
 
 def build_defs(resources: Mapping[str, Any] | None = None) -> Definitions:

@@ -1,6 +1,6 @@
 """The platform's errors: a small family, each saying what happened, to which thing, and what to do next.
 
-An error is *transient* where the same call may succeed in a moment; those are repeated (see `stages/retry.py`), all
+An error is *transient* where the same call may succeed in a moment; those are repeated (see `runtime/retry.py`), all
 others fail at once.
 """
 

@@ -14,7 +14,7 @@ import psutil
 
 def start(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.Popen[str]:
     """Start `totes` with nothing configured but what is given."""
-    return start_python("-m", "totes_dagster.cli", *arguments, cwd=cwd, **environment)
+    return start_python("-m", "totes_dagster.cli.commands", *arguments, cwd=cwd, **environment)
 
 
 def start_python(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.Popen[str]:

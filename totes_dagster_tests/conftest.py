@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from totes_dagster.local.postgres import EmbeddedPostgres
+from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster_tests.servers import server_folder
 
 FAST_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}

@@ -20,8 +20,8 @@ from dagster import (
     build_sensor_context,
 )
 
-from totes_dagster import automation
-from totes_dagster.automation import (
+from totes_dagster.orchestration import automation
+from totes_dagster.orchestration.automation import (
     PastRefresh,
     next_try,
     past_refreshes,
@@ -29,12 +29,12 @@ from totes_dagster.automation import (
     refresh_every_15_minutes,
     totesys_changes,
 )
-from totes_dagster.database import Database
-from totes_dagster.freshness import FAIL_AFTER, WARN_AFTER
-from totes_dagster.resources.databases import Totesys
-from totes_dagster.resources.zones import Zone
+from totes_dagster.orchestration.freshness import FAIL_AFTER, WARN_AFTER
+from totes_dagster.orchestration.io_manager import Zone
+from totes_dagster.orchestration.resources.databases import Totesys
+from totes_dagster.pipeline import refresh
+from totes_dagster.postgres.database import Database
 from totes_dagster.schema.totesys import TABLES
-from totes_dagster.stages.refresh import refresh
 from totes_dagster_tests.assets.graph import Graph, new_graph
 
 NOTHING_NEW = "Nothing changed in totesys since the refresh at "

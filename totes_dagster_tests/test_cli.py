@@ -12,9 +12,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from totes_dagster.cli import main
-from totes_dagster.local.postgres import EmbeddedPostgres
-from totes_dagster.migrations import HEAD
+from totes_dagster.cli.commands import main
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.warehouse.migrations import HEAD
 from totes_dagster_tests.commands import refusal, start, totes, wait_for, wait_until_gone
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.test_settings import ALL
@@ -33,7 +33,7 @@ def test_totes_is_a_command() -> None:
 
 def test_help_is_there_for_every_command_and_waits_for_no_heavy_import() -> None:
     script = (
-        "import sys; from totes_dagster.cli import main; "
+        "import sys; from totes_dagster.cli.commands import main; "
         "run = lambda *words: main([*words, '--help'], 'totes', standalone_mode=False); "
         "run(); [run(name) for name in main.commands]; "
         "print('loaded', *{name.split('.')[0] for name in sys.modules})"

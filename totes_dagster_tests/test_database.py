@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from totes_dagster.database import Database
 from totes_dagster.errors import SettingsError, TotesError
+from totes_dagster.postgres.database import Database
 
 BOTH = pytest.mark.parametrize("connect", ["connect", "connect_bulk"])
 

@@ -10,8 +10,8 @@ from dagster import AssetKey, AssetSpec, DefaultScheduleStatus, DefaultSensorSta
 
 from totes_dagster.definitions import build_defs, resources_from_environment
 from totes_dagster.errors import SettingsError
+from totes_dagster.remodel.run import REMODELS
 from totes_dagster.schema import totesys, warehouse
-from totes_dagster.stages.remodel import REMODELS
 from totes_dagster_tests.test_settings import ALL, SECRETS
 
 GROUPS = {

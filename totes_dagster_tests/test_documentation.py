@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from totes_dagster.cli import main
-from totes_dagster.migrations import HEAD
+from totes_dagster.cli.commands import main
+from totes_dagster.warehouse.migrations import HEAD
 
 ROOT = Path(__file__).parents[1]
 TESTS = Path(__file__).parent

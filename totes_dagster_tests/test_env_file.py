@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from dagster._cli.utils import get_possibly_temporary_instance_for_cli
 
-from totes_dagster.env_file import read_env_file
+from totes_dagster.config.env_file import read_env_file
 from totes_dagster.errors import SettingsError
 from totes_dagster_tests.commands import refusal, start, totes
 from totes_dagster_tests.test_settings import ALL

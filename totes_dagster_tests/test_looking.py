@@ -12,12 +12,12 @@ import psutil
 import psycopg
 import pytest
 
+from totes_dagster.config.platform import source_database, warehouse_database
 from totes_dagster.errors import LakeFolderMissingError, NothingHereError, SettingsError
 from totes_dagster.lake.store import Lake
-from totes_dagster.local.postgres import EmbeddedPostgres
-from totes_dagster.local.seeding import seed
+from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.local.stack import LocalStack, existing_stack
-from totes_dagster.platform import source_database, warehouse_database
+from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.commands import refusal, totes, wait_until_gone
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.servers import server_folder

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from moto import mock_aws
 from psycopg.conninfo import conninfo_to_dict
 
+from totes_dagster.config.platform import platform_from_environment, source_database, warehouse_database
+from totes_dagster.config.settings import is_configured, retry_seconds, url_from_secret
 from totes_dagster.errors import SettingsError
-from totes_dagster.platform import platform_from_environment, source_database, warehouse_database
-from totes_dagster.settings import is_configured, retry_seconds, url_from_secret
 
 ALL = {
     "TOTESYS_URL": "postgresql://reader:s3cret-t@source.example.com/totesys",

@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from rich.console import Console
 
-from totes_dagster import terminal
-from totes_dagster.stages.load import LoadedBatch
-from totes_dagster.stages.refresh import Refreshed
-from totes_dagster.stages.warehouse import LoadedTable
-from totes_dagster.terminal import show_table, shown_progress, summary
+from totes_dagster.cli import output as terminal
+from totes_dagster.cli.output import show_table, shown_progress, summary
+from totes_dagster.pipeline import Refreshed
+from totes_dagster.warehouse.load import LoadedBatch
+from totes_dagster.warehouse.load_transaction import LoadedTable
 
 
 @pytest.fixture

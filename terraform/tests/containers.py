@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from totes_dagster.local.processes import die_with_parent
 from totes_dagster.local.programs import program
+from totes_dagster.orchestration.development.processes import die_with_parent
 
 PROJECT = Path(__file__).parents[2]
 

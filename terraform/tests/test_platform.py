@@ -22,7 +22,7 @@ from terraform.tests.conftest import Deployed
 from terraform.tests.containers import Image
 from terraform.tests.emulator import Emulator
 from terraform.tests.metadata import told
-from totes_dagster.local.seeding import seed
+from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.errors.tcp_postgres import TcpPostgres
 from totes_dagster_tests.servers import server_folder

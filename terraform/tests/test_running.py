@@ -117,7 +117,7 @@ class TestObservability:
     def test_the_dashboard_and_the_alarms_show_metrics_that_the_platform_emits(
         self, deployed: Deployed, ask: Any
     ) -> None:
-        from totes_dagster.metrics import Metric
+        from totes_dagster.aws.metrics import Metric
 
         emitted = {metric.value for metric in Metric}
         body = json.loads(ask("cloudwatch").get_dashboard(DashboardName="totes-dev")["DashboardBody"])

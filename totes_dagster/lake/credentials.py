@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from totes_dagster import aws
+from totes_dagster.aws import sessions as aws
 from totes_dagster.errors import CredentialsMissingError
 
 if TYPE_CHECKING:

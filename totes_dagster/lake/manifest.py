@@ -109,7 +109,7 @@ class TableEntry(_Record):
 class Manifest(_Record):
     """A committed batch: for every source table, where its newest content lies.
 
-    `contract` names the source's catalogue as it was, which lies beside the manifests (see `lake/catalogue.py`).
+    `contract` names the source's catalogue as it was, which lies beside the manifests (see `lake/source_catalogue.py`).
     """
 
     format: Literal[1] = 1

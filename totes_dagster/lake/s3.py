@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from totes_dagster import aws
+from totes_dagster.aws import sessions as aws
 from totes_dagster.errors import CredentialsMissingError, LakeError, SettingsError, one_line
 from totes_dagster.lake import s3_errors
 from totes_dagster.lake.credentials import Signer
@@ -27,7 +27,7 @@ _RETRIES: "RetryConfig" = {
     "retry_timeout": timedelta(seconds=30),
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
 }
-"""obstore repeats what S3 could not do at the moment; `stages/retry.py` goes on where this ends."""
+"""obstore repeats what S3 could not do at the moment; `runtime/retry.py` goes on where this ends."""
 
 _answered: set[str] = set()
 """Endpoints that have answered this process: when one does not any more, that is an outage, and no wrong setting."""

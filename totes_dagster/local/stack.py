@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psycopg
 
-from totes_dagster import settings
+from totes_dagster.config import settings
 from totes_dagster.errors import NothingHereError
-from totes_dagster.local.postgres import EmbeddedPostgres
-from totes_dagster.local.seeding import seed
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.simulator.seeding import seed
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from dagster import (
     DagsterRunStatus,
 )
 
-from totes_dagster.alerts import sensor
-from totes_dagster.alerts.incidents import Watch
-from totes_dagster.assets.specs import key_of_loaded
+from totes_dagster.orchestration.alerts import sensor
+from totes_dagster.orchestration.alerts.incidents import Watch
+from totes_dagster.orchestration.specs import key_of_loaded
 from totes_dagster.schema.warehouse import TABLES
 from totes_dagster_tests.alerts.mailbox import Mailbox
 from totes_dagster_tests.alerts.watcher import UI, Watcher, create, fail

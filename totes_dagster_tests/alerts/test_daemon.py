@@ -9,7 +9,7 @@ from dagster._core.test_utils import create_test_daemon_workspace_context
 from dagster._core.workspace.load_target import ModuleTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 
-from totes_dagster.alerts.incidents import Watch
+from totes_dagster.orchestration.alerts.incidents import Watch
 from totes_dagster_tests.alerts.mailbox import Mailbox
 from totes_dagster_tests.alerts.watcher import fail
 

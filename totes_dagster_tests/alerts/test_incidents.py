@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from totes_dagster.alerts.incidents import (
+from totes_dagster.orchestration.alerts.incidents import (
     BY_HAND,
     LOOK_BACK,
     MOST_PENDING,

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 import pytest
 from dagster import DagsterInstance
 
-from totes_dagster.alerts import sensor
 from totes_dagster.errors import AlertError, SettingsError, TopicMissingError
-from totes_dagster.resources.alerts import Alerts, Message
+from totes_dagster.orchestration.alerts import sensor
+from totes_dagster.orchestration.resources.alerts import Alerts, Message
 from totes_dagster_tests.alerts.mailbox import Mailbox
 from totes_dagster_tests.alerts.watcher import UI, Watcher, fail, run
 from totes_dagster_tests.errors.s3_front import Answer, PassOn, Request, in_front_of

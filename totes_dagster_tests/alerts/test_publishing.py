@@ -12,7 +12,7 @@ from totes_dagster.errors import (
     TopicMissingError,
     TotesError,
 )
-from totes_dagster.resources.alerts import SUBJECT_LIMIT, Alerts, Message
+from totes_dagster.orchestration.resources.alerts import SUBJECT_LIMIT, Alerts, Message
 from totes_dagster_tests.alerts.mailbox import Arrived, Mailbox
 from totes_dagster_tests.errors.exposure import assert_clear
 from totes_dagster_tests.errors.s3_front import Answer, Request, in_front_of

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 from dagster import Definitions
 
-from totes_dagster.alerts import sensor
 from totes_dagster.definitions import build_defs
-from totes_dagster.resources.databases import Totesys
+from totes_dagster.orchestration.alerts import sensor
+from totes_dagster.orchestration.resources.databases import Totesys
 from totes_dagster_tests.alerts.mailbox import Mailbox
 from totes_dagster_tests.alerts.watcher import UI, Watcher
 from totes_dagster_tests.assets.graph import Graph, new_graph

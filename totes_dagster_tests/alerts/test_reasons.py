@@ -9,7 +9,7 @@ from dagster._utils import get_run_crash_explanation
 from hypothesis import given
 from hypothesis import strategies as st
 
-from totes_dagster.alerts.reasons import LONGEST, reason_of, why_failed
+from totes_dagster.orchestration.alerts.reasons import LONGEST, reason_of, why_failed
 from totes_dagster_tests.alerts.watcher import create
 
 PASSWORD = "p@ss/w0rd?&#%"

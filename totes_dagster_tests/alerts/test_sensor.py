@@ -3,7 +3,7 @@
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 
-from totes_dagster.alerts import incidents, observing
+from totes_dagster.orchestration.alerts import incidents, observing
 from totes_dagster_tests.alerts.mailbox import Mailbox
 from totes_dagster_tests.alerts.watcher import UI, Watcher, create, fail, run
 

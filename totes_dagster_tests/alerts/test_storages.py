@@ -8,7 +8,7 @@ import pytest
 import yaml
 from dagster import AssetMaterialization, DagsterInstance
 
-from totes_dagster.assets.specs import key_of_loaded
+from totes_dagster.orchestration.specs import key_of_loaded
 from totes_dagster.schema.warehouse import TABLES
 from totes_dagster_tests.alerts.mailbox import Mailbox
 from totes_dagster_tests.alerts.watcher import Watcher, fail, run

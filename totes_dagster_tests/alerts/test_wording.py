@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from totes_dagster.alerts.incidents import BY_HAND, Alert, Incident, Kind
-from totes_dagster.alerts.wording import duration, message_of, moment, summary
-from totes_dagster.resources.alerts import SUBJECT_LIMIT
+from totes_dagster.orchestration.alerts.incidents import BY_HAND, Alert, Incident, Kind
+from totes_dagster.orchestration.alerts.wording import duration, message_of, moment, summary
+from totes_dagster.orchestration.resources.alerts import SUBJECT_LIMIT
 
 AT = datetime(2026, 11, 26, 2, 23, 11, tzinfo=UTC).timestamp()
 UI = "https://dagster.example.com"

@@ -15,9 +15,9 @@ from dagster import (
     op,
 )
 
-from totes_dagster.alerts.incidents import Watch
-from totes_dagster.alerts.sensor import alerts_sensor
-from totes_dagster.resources.alerts import Alerts
+from totes_dagster.orchestration.alerts.incidents import Watch
+from totes_dagster.orchestration.alerts.sensor import alerts_sensor
+from totes_dagster.orchestration.resources.alerts import Alerts
 
 UI = "https://dagster.example.com"
 

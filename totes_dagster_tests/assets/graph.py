@@ -8,13 +8,13 @@ from typing import Any
 import psycopg
 from dagster import AssetKey, DagsterInstance, Definitions, ExecuteInProcessResult
 
-from totes_dagster.database import Database
+from totes_dagster.config.platform import Platform
 from totes_dagster.definitions import build_defs
 from totes_dagster.lake.store import Lake
-from totes_dagster.local.seeding import seed
-from totes_dagster.platform import Platform
-from totes_dagster.resources.databases import Totesys, Warehouse
-from totes_dagster.resources.zones import Zone
+from totes_dagster.orchestration.io_manager import Zone
+from totes_dagster.orchestration.resources.databases import Totesys, Warehouse
+from totes_dagster.postgres.database import Database
+from totes_dagster.simulator.seeding import seed
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from dagster import AssetKey, DagsterEventType, DagsterInstance
 
-from totes_dagster.lake.log import BatchLog
+from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.schema import totesys, warehouse
 from totes_dagster_tests.assets.graph import Graph, metadata_of
 

@@ -13,13 +13,13 @@ import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from totes_dagster.database import Database
-from totes_dagster.lake.log import BatchLog
+from totes_dagster.config.platform import Platform
+from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.store import Lake
-from totes_dagster.local.postgres import EmbeddedPostgres
-from totes_dagster.local.seeding import seed
-from totes_dagster.platform import Platform
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.postgres.database import Database
 from totes_dagster.schema.totesys import TABLES, key_of
+from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.catalogue.lake_in_athena import Athena, folder_of
 from totes_dagster_tests.end_to_end.world import NEW_DEAL, World
 

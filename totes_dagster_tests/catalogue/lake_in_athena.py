@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 import duckdb
 import sqlglot
 
+from totes_dagster.config.platform import Platform
 from totes_dagster.lake.store import Lake
-from totes_dagster.platform import Platform
 
 MODULE = Path(__file__).parents[2] / "terraform" / "modules" / "catalogue"
 TABLES = json.loads((MODULE / "tables.json").read_text())

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import Column, LargeBinary
 
-from totes_dagster.cli import main
-from totes_dagster.glue import hive_type, json_type
+from totes_dagster.aws.glue import hive_type, json_type
+from totes_dagster.cli.commands import main
 from totes_dagster.schema import totesys, warehouse
 from totes_dagster_tests.catalogue.conftest import Past
 from totes_dagster_tests.catalogue.lake_in_athena import MODULE, TABLES, folder_of

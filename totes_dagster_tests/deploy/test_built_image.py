@@ -21,7 +21,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from totes_dagster.local.seeding import seed
+from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.conftest import Summaries
 from totes_dagster_tests.deploy.image_build import Image, ImageBuild, what_is_missing
 from totes_dagster_tests.deploy.test_deployed_dagster import PASSWORD, home, server

@@ -21,8 +21,8 @@ import pytest
 import yaml
 from dagster import DagsterInstance, DagsterRunStatus
 
-from totes_dagster.local.processes import die_with_parent
-from totes_dagster.local.seeding import seed
+from totes_dagster.orchestration.development.processes import die_with_parent
+from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.end_to_end.conftest import bucket, object_store
 from totes_dagster_tests.end_to_end.dagster_at_work import kill_all, until

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from dagster import DagsterInstance
 from psycopg import sql
 
-from totes_dagster import provisioning
-from totes_dagster.cli import main
+from totes_dagster.cli.commands import main
 from totes_dagster.local.programs import program
+from totes_dagster.orchestration import provisioning
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.end_to_end.conftest import bucket, object_store
 from totes_dagster_tests.errors.tcp_postgres import TcpPostgres

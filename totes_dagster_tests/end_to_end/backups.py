@@ -9,8 +9,8 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from totes_dagster.local.postgres import EmbeddedPostgres
 from totes_dagster.local.programs import program
+from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.servers import wait_until_stopped
 

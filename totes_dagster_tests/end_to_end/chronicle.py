@@ -11,7 +11,7 @@ from datetime import datetime
 
 import psycopg
 
-from totes_dagster.lake.log import BatchLog
+from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster_tests import oracle
 from totes_dagster_tests.end_to_end.world import World

@@ -10,12 +10,12 @@ import pytest
 from dagster import DagsterInstance
 from moto.server import ThreadedMotoServer
 
-from totes_dagster import automation
-from totes_dagster.database import Database
+from totes_dagster.config.platform import Platform
 from totes_dagster.lake.store import Lake
-from totes_dagster.local.dev import WORKSPACE, _prepare_storage, configure
-from totes_dagster.local.seeding import create_schema, seed
-from totes_dagster.platform import Platform
+from totes_dagster.orchestration import automation
+from totes_dagster.orchestration.development.dev import WORKSPACE, _prepare_storage, configure
+from totes_dagster.postgres.database import Database
+from totes_dagster.simulator.seeding import create_schema, seed
 from totes_dagster_tests.end_to_end.dagster_at_work import Dagster
 from totes_dagster_tests.end_to_end.witness import Witness
 from totes_dagster_tests.end_to_end.world import UNTIL, World

@@ -15,11 +15,11 @@ import psutil
 import psycopg
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunRequest, SkipReason, build_sensor_context
 
-from totes_dagster.automation import totesys_changes
 from totes_dagster.definitions import build_defs
-from totes_dagster.local.processes import die_with_parent
-from totes_dagster.resources.databases import Totesys, Warehouse
-from totes_dagster.resources.zones import Zone
+from totes_dagster.orchestration.automation import totesys_changes
+from totes_dagster.orchestration.development.processes import die_with_parent
+from totes_dagster.orchestration.io_manager import Zone
+from totes_dagster.orchestration.resources.databases import Totesys, Warehouse
 from totes_dagster_tests.end_to_end.world import World
 
 PATIENCE = 120.0  # seconds

@@ -16,13 +16,13 @@ from unittest.mock import patch
 import psycopg
 import pyarrow as pa
 
+from totes_dagster.config.platform import Platform
+from totes_dagster.config.settings import RETRY_SECONDS
 from totes_dagster.errors import DatabaseUnavailableError, LakeUnavailableError
 from totes_dagster.lake.store import Lake
-from totes_dagster.platform import Platform
-from totes_dagster.settings import RETRY_SECONDS
-from totes_dagster.stages.progress import Progress
-from totes_dagster.stages.refresh import refresh
-from totes_dagster.stages.warehouse import LoadTransaction
+from totes_dagster.pipeline import refresh
+from totes_dagster.runtime.progress import Progress
+from totes_dagster.warehouse.load_transaction import LoadTransaction
 from totes_dagster_tests.faults.refreshing import End, RefreshProcess, Settings
 
 PATIENCE = 60.0  # seconds

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
 from psycopg import sql
 
-from totes_dagster.database import Database
-from totes_dagster.lake.log import BatchLog
+from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.store import Lake
-from totes_dagster.local.simulator import Action, NothingToActOnError, Simulator
-from totes_dagster.stages.refresh import refresh
+from totes_dagster.pipeline import refresh
+from totes_dagster.postgres.database import Database
+from totes_dagster.simulator.simulator import Action, NothingToActOnError, Simulator
 from totes_dagster_tests import oracle
 from totes_dagster_tests.end_to_end.chronicle import SOURCES, Chronicle, ExpectedWarehouse
 from totes_dagster_tests.end_to_end.edits import EDITS_OF_TABLES, Editor

@@ -10,15 +10,15 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from totes_dagster.database import Database
-from totes_dagster.lake.log import BatchLog
+from totes_dagster.config.platform import Platform
+from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.store import Lake
-from totes_dagster.local.postgres import EmbeddedPostgres
-from totes_dagster.local.seeding import seed
-from totes_dagster.platform import Platform
-from totes_dagster.stages.comparison import TableDifferences
-from totes_dagster.stages.progress import Progress, silent
-from totes_dagster.stages.reconcile import Reconciled, reconcile
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.postgres.database import Database
+from totes_dagster.reconcile.compare import TableDifferences
+from totes_dagster.reconcile.run import Reconciled, reconcile
+from totes_dagster.runtime.progress import Progress, silent
+from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests import oracle
 from totes_dagster_tests.end_to_end.chronicle import Chronicle, ExpectedWarehouse
 from totes_dagster_tests.end_to_end.world import NEW_DEAL, World

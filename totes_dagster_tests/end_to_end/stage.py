@@ -12,12 +12,12 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from totes_dagster.database import Database
+from totes_dagster.config.platform import Platform
 from totes_dagster.lake.store import Lake
-from totes_dagster.local.postgres import EmbeddedPostgres
-from totes_dagster.local.seeding import seed
-from totes_dagster.platform import Platform
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.postgres.database import Database
 from totes_dagster.schema.totesys import TABLES
+from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.end_to_end.chronicle import SOUND
 from totes_dagster_tests.end_to_end.world import World
 

@@ -8,9 +8,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from totes_dagster.config.platform import Platform
 from totes_dagster.errors import WarehouseSchemaError
 from totes_dagster.lake.store import Lake
-from totes_dagster.platform import Platform
 from totes_dagster_tests import oracle
 from totes_dagster_tests.end_to_end.world import World
 

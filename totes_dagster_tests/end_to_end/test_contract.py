@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from totes_dagster.errors import SourceSchemaError
-from totes_dagster.lake.catalogue import Catalogue, contract_path
 from totes_dagster.lake.manifest import Manifest
+from totes_dagster.lake.source_catalogue import Catalogue, contract_path
 from totes_dagster.schema.totesys import TABLES
 from totes_dagster_tests.end_to_end.witness import Witness
 from totes_dagster_tests.end_to_end.world import World

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from totes_dagster.stages import recording as recording_stage
+from totes_dagster.ingest import recorder as recording_stage
 from totes_dagster_tests.end_to_end.badness import EDIT
 from totes_dagster_tests.end_to_end.witness import Witness
 from totes_dagster_tests.end_to_end.world import of_the_older_source

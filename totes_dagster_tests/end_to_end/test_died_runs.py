@@ -4,8 +4,8 @@ import pytest
 import yaml
 from dagster import DagsterRunStatus, RunRequest, SkipReason
 
-from totes_dagster import automation
-from totes_dagster.local.dev import _prepare_storage
+from totes_dagster.orchestration import automation
+from totes_dagster.orchestration.development.dev import _prepare_storage
 from totes_dagster_tests.end_to_end.dagster_at_work import DAEMON, Dagster, kill_all, load_locked, until
 
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = {}"

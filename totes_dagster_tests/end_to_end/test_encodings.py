@@ -5,10 +5,10 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from totes_dagster.local.postgres import EmbeddedPostgres
-from totes_dagster.local.seeding import create_schema, seed
-from totes_dagster.platform import Platform
-from totes_dagster.stages.reconcile import reconcile
+from totes_dagster.config.platform import Platform
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.reconcile.run import reconcile
+from totes_dagster.simulator.seeding import create_schema, seed
 from totes_dagster_tests.end_to_end.badness import MENDED
 from totes_dagster_tests.end_to_end.witness import Witness
 from totes_dagster_tests.end_to_end.world import World

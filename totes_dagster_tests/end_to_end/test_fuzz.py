@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from totes_dagster.database import Database
+from totes_dagster.config.platform import Platform
 from totes_dagster.lake.store import Lake
-from totes_dagster.local.seeding import seed
-from totes_dagster.platform import Platform
+from totes_dagster.postgres.database import Database
 from totes_dagster.schema.totesys import TABLES
+from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.end_to_end.oddities import mend, odd_values, set_free
 from totes_dagster_tests.end_to_end.witness import Witness
 from totes_dagster_tests.end_to_end.world import World

@@ -10,11 +10,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from totes_dagster.database import Database
-from totes_dagster.local.postgres import EmbeddedPostgres
 from totes_dagster.local.programs import program, run, server_account
-from totes_dagster.local.seeding import seed
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.postgres.database import Database
 from totes_dagster.schema.totesys import TABLES, Capture
+from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.end_to_end.world import UNTIL, World
 from totes_dagster_tests.servers import server_folder, wait_until_stopped

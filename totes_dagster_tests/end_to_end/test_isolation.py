@@ -10,11 +10,11 @@ from random import Random
 import psycopg
 import pytest
 
-from totes_dagster.local.seeding import seed
-from totes_dagster.local.simulator import Action, NothingToActOnError, Simulator
-from totes_dagster.platform import Platform
+from totes_dagster.config.platform import Platform
+from totes_dagster.pipeline import refresh
 from totes_dagster.schema.totesys import TABLES
-from totes_dagster.stages.refresh import refresh
+from totes_dagster.simulator.seeding import seed
+from totes_dagster.simulator.simulator import Action, NothingToActOnError, Simulator
 from totes_dagster_tests import oracle
 from totes_dagster_tests.end_to_end.world import World
 

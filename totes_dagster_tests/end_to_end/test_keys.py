@@ -2,7 +2,7 @@
 
 import pytest
 
-from totes_dagster.stages import parts as parts_stage
+from totes_dagster.ingest import parts as parts_stage
 from totes_dagster_tests.end_to_end.badness import EDIT, KEYED, KEYLESS, MENDED, SOON, TWIN, nullable
 from totes_dagster_tests.end_to_end.witness import Witness
 from totes_dagster_tests.end_to_end.world import NEW_ORDER, of_the_older_source

@@ -12,20 +12,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from totes_dagster.database import Database
+from totes_dagster.config.platform import Platform
 from totes_dagster.errors import ForeignLakeError, PartError, PartMissingError
-from totes_dagster.lake.log import BatchLog
+from totes_dagster.ingest import parts as parts_stage
+from totes_dagster.ingest.run import ingest
+from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.store import Lake
-from totes_dagster.local.seeding import seed
-from totes_dagster.local.simulator import Simulator
-from totes_dagster.platform import Platform
-from totes_dagster.stages import parts as parts_stage
-from totes_dagster.stages.ingest import ingest
-from totes_dagster.stages.load import load
-from totes_dagster.stages.reconcile import reconcile
-from totes_dagster.stages.refresh import remodel
-from totes_dagster.stages.remodel import REMODELS, remodelled, write_star
+from totes_dagster.pipeline import remodel
+from totes_dagster.postgres.database import Database
+from totes_dagster.reconcile.run import reconcile
+from totes_dagster.remodel.run import REMODELS, remodelled, write_star
+from totes_dagster.simulator.seeding import seed
+from totes_dagster.simulator.simulator import Simulator
+from totes_dagster.warehouse.load import load
 from totes_dagster_tests import oracle
 from totes_dagster_tests.end_to_end.world import World
 

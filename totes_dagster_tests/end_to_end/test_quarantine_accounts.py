@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from totes_dagster.database import Database
 from totes_dagster.errors import RowsUnaccountedError
+from totes_dagster.ingest import run as ingest_stage
 from totes_dagster.lake.store import Lake
-from totes_dagster.migrations import migrate
-from totes_dagster.stages import ingest as ingest_stage
-from totes_dagster.stages.load import load
-from totes_dagster.stages.refresh import remodel
-from totes_dagster.stages.remodel import REMODELS
+from totes_dagster.pipeline import remodel
+from totes_dagster.postgres.database import Database
+from totes_dagster.remodel.run import REMODELS
+from totes_dagster.warehouse.load import load
+from totes_dagster.warehouse.migrations import migrate
 from totes_dagster_tests.end_to_end.badness import EDIT, KEYLESS, LIST, MENDED, SOON, TWIN, nullable
 from totes_dagster_tests.end_to_end.witness import Witness
 from totes_dagster_tests.end_to_end.world import World, of_the_older_source

@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from totes_dagster.lake.log import BatchLog
+from totes_dagster.ingest.run import ingest
+from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest
-from totes_dagster.stages.ingest import ingest
-from totes_dagster.stages.refresh import refresh
+from totes_dagster.pipeline import refresh
 from totes_dagster_tests.end_to_end.world import World, start_totes
 
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = {}"

@@ -10,8 +10,8 @@ import pytest
 
 from totes_dagster.errors import DatabaseError, ForeignLakeError, ManifestMissingError
 from totes_dagster.lake.store import Lake
-from totes_dagster.stages import constraints
-from totes_dagster.stages.rebuild import rebuild
+from totes_dagster.warehouse import foreign_keys as constraints
+from totes_dagster.warehouse.rebuild import rebuild
 from totes_dagster_tests import oracle
 from totes_dagster_tests.end_to_end.test_adoption import PREDEFINED, ROWS, prepare
 from totes_dagster_tests.end_to_end.world import NEW_DEAL, World

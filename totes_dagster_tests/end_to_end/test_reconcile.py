@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Table
 
-from totes_dagster.lake.log import BatchLog
+from totes_dagster.ingest import capture
+from totes_dagster.ingest.snapshot import Leader, censuses_of, snapshot_of
+from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest
-from totes_dagster.local.postgres import EmbeddedPostgres
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.reconcile.run import reconcile
 from totes_dagster.schema.warehouse import DIMENSIONS, FACTS, dim_date, natural_key_of, record_id_of
-from totes_dagster.stages import capture
-from totes_dagster.stages.reconcile import reconcile
-from totes_dagster.stages.source import Leader, censuses_of, snapshot_of
 from totes_dagster_tests import oracle
 from totes_dagster_tests.end_to_end.reconciliation import Original, Reconciliation, found_in
 from totes_dagster_tests.end_to_end.world import NEW_DEAL, World, run_totes, start_totes

@@ -7,15 +7,15 @@ from random import Random
 
 import pytest
 
-from totes_dagster.database import Database
+from totes_dagster.config.platform import Platform
 from totes_dagster.lake.store import Lake
-from totes_dagster.local.seeding import seed
-from totes_dagster.local.simulator import Action, Event, NothingToActOnError, Simulator
-from totes_dagster.migrations import migrate
-from totes_dagster.platform import Platform
-from totes_dagster.stages.load import load
-from totes_dagster.stages.refresh import remodel
-from totes_dagster.stages.remodel import REMODELS
+from totes_dagster.pipeline import remodel
+from totes_dagster.postgres.database import Database
+from totes_dagster.remodel.run import REMODELS
+from totes_dagster.simulator.seeding import seed
+from totes_dagster.simulator.simulator import Action, Event, NothingToActOnError, Simulator
+from totes_dagster.warehouse.load import load
+from totes_dagster.warehouse.migrations import migrate
 from totes_dagster_tests import oracle
 from totes_dagster_tests.end_to_end.world import World
 

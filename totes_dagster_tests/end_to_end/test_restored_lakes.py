@@ -9,9 +9,9 @@ import pytest
 
 from totes_dagster.errors import ForeignLakeError, TotesError
 from totes_dagster.lake.store import Lake
-from totes_dagster.stages.load import load
-from totes_dagster.stages.reconcile import reconcile
-from totes_dagster.stages.refresh import refresh
+from totes_dagster.pipeline import refresh
+from totes_dagster.reconcile.run import reconcile
+from totes_dagster.warehouse.load import load
 from totes_dagster_tests.end_to_end.chronicle import History
 from totes_dagster_tests.end_to_end.life import folder_of
 from totes_dagster_tests.end_to_end.world import World

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from totes_dagster.database import Database
-from totes_dagster.lake.log import BatchLog
-from totes_dagster.local.postgres import EmbeddedPostgres
-from totes_dagster.local.seeding import seed
-from totes_dagster.platform import Platform
+from totes_dagster.config.platform import Platform
+from totes_dagster.ingest.run import ingest
+from totes_dagster.lake.batch_log import BatchLog
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.pipeline import refresh
+from totes_dagster.postgres.database import Database
+from totes_dagster.reconcile.run import reconcile
+from totes_dagster.remodel.run import Written
 from totes_dagster.schema.totesys import TABLES, Capture
-from totes_dagster.stages.ingest import ingest
-from totes_dagster.stages.reconcile import reconcile
-from totes_dagster.stages.refresh import refresh
-from totes_dagster.stages.remodel import Written
+from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests import oracle
 from totes_dagster_tests.end_to_end.backups import Backups, running
 from totes_dagster_tests.end_to_end.chronicle import History

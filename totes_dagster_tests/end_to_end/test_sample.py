@@ -12,9 +12,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from totes_dagster.database import Database
+from totes_dagster.config.platform import Platform
 from totes_dagster.lake.store import Lake
-from totes_dagster.platform import Platform
+from totes_dagster.postgres.database import Database
 from totes_dagster_tests import oracle
 from totes_dagster_tests.end_to_end.world import run_totes
 

@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
+from totes_dagster.config.platform import Platform
+from totes_dagster.ingest import parts as parts_stage
+from totes_dagster.ingest.run import ingest
 from totes_dagster.lake.store import Lake
-from totes_dagster.local.postgres import EmbeddedPostgres
-from totes_dagster.platform import Platform
-from totes_dagster.stages import parts as parts_stage
-from totes_dagster.stages.ingest import ingest
-from totes_dagster.stages.reconcile import reconcile
-from totes_dagster.stages.refresh import bring_up, refresh
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.pipeline import bring_up, refresh
+from totes_dagster.reconcile.run import reconcile
 from totes_dagster_tests import oracle
 from totes_dagster_tests.end_to_end.chronicle import ExpectedWarehouse
 from totes_dagster_tests.end_to_end.edits import EDITS

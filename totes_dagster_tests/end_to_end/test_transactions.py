@@ -2,7 +2,7 @@
 
 import pytest
 
-from totes_dagster.stages.reconcile import reconcile
+from totes_dagster.reconcile.run import reconcile
 from totes_dagster_tests.end_to_end.reconciliation import Reconciliation, found_in
 from totes_dagster_tests.end_to_end.world import NEW_DEAL, World
 

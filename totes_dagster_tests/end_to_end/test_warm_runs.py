@@ -27,7 +27,7 @@ def test_every_run_is_a_process_of_its_own_forked_from_one_that_has_imported_eve
                 worker = dagster.worker(run.run_id)
                 parent = worker.parent()
                 assert parent is not None
-                assert "totes_dagster.preloaded" in " ".join(parent.cmdline())
+                assert "totes_dagster.orchestration.internals.preloaded" in " ".join(parent.cmdline())
                 seen[run.run_id] = parent
             until(lambda run=run: dagster.status(run.run_id) is DagsterRunStatus.SUCCESS, "the run to succeed")
             until(lambda worker=worker: not worker.is_running(), "its process to end")

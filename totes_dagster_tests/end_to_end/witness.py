@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from totes_dagster.lake.log import BatchLog
+from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest
-from totes_dagster.stages.refresh import Refreshed
-from totes_dagster.stages.remodel import driving_table
+from totes_dagster.pipeline import Refreshed
+from totes_dagster.remodel.run import driving_table
 from totes_dagster_tests.end_to_end.judge import Expectation, disagreements
 from totes_dagster_tests.end_to_end.world import World
 

@@ -13,9 +13,9 @@ import psycopg
 import pytest
 from psycopg.rows import scalar_row
 
-from totes_dagster.lake.log import BatchLog
-from totes_dagster.platform import Platform
-from totes_dagster.stages.refresh import Refreshed, refresh
+from totes_dagster.config.platform import Platform
+from totes_dagster.lake.batch_log import BatchLog
+from totes_dagster.pipeline import Refreshed, refresh
 from totes_dagster_tests import oracle
 
 of_the_older_source = pytest.mark.parametrize("enforced", [False], ids=["older source"])
@@ -125,7 +125,7 @@ def start_totes(platform: Platform, *arguments: str) -> subprocess.Popen[str]:
         name: value for name, value in os.environ.items() if not name.startswith(("TOTES", "WAREHOUSE", "DAGSTER"))
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "totes_dagster.cli", *arguments],
+        [sys.executable, "-m", "totes_dagster.cli.commands", *arguments],
         env={
             **others,
             "TOTESYS_URL": platform.source.url,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 
-from totes_dagster.local.postgres import EmbeddedPostgres
+from totes_dagster.local.server import EmbeddedPostgres
 
 PASSWORD = "p@ss/w0rd?&#%"
 """Full of what has to be percent-encoded in a URI."""

@@ -11,11 +11,11 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from totes_dagster.database import Database
-from totes_dagster.lake.log import manifest_path
-from totes_dagster.local.postgres import EmbeddedPostgres
-from totes_dagster.local.seeding import create_schema
-from totes_dagster.migrations import VERSION_TABLE, migrate
+from totes_dagster.lake.batch_log import manifest_path
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.postgres.database import Database
+from totes_dagster.simulator.seeding import create_schema
+from totes_dagster.warehouse.migrations import VERSION_TABLE, migrate
 from totes_dagster_tests.errors.s3_front import Answer, in_front_of, refusal
 from totes_dagster_tests.errors.tcp_postgres import PASSWORD, TcpPostgres
 
@@ -45,7 +45,7 @@ def settings(databases: dict[str, str], tmp_path: Path) -> dict[str, str]:
 
 def refresh(settings: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     others = {name: value for name, value in os.environ.items() if not name.startswith(("TOTES", "WAREHOUSE"))}
-    command = [sys.executable, "-m", "totes_dagster.cli", "refresh"]
+    command = [sys.executable, "-m", "totes_dagster.cli.commands", "refresh"]
     return subprocess.run(command, env={**others, **settings}, capture_output=True, text=True, check=False, timeout=120)
 
 

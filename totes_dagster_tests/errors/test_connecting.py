@@ -8,7 +8,6 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-from totes_dagster.database import Database
 from totes_dagster.errors import (
     AccessDeniedError,
     ConnectTimeoutError,
@@ -22,6 +21,7 @@ from totes_dagster.errors import (
     SettingsError,
     TotesError,
 )
+from totes_dagster.postgres.database import Database
 from totes_dagster_tests.errors.certificates import Certificate, self_signed
 from totes_dagster_tests.errors.exposure import assert_clear
 from totes_dagster_tests.errors.tcp_postgres import PASSWORD, TcpPostgres

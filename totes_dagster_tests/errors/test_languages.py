@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from totes_dagster.database import Database
 from totes_dagster.errors import (
     DatabaseMissingError,
     DatabaseUnavailableError,
@@ -15,6 +14,7 @@ from totes_dagster.errors import (
     LoginRefusedError,
     TotesError,
 )
+from totes_dagster.postgres.database import Database
 from totes_dagster_tests.errors.tcp_postgres import TcpPostgres
 from totes_dagster_tests.errors.wires import Serve, listening
 from totes_dagster_tests.faults.wire import Message, read_message, reported_as

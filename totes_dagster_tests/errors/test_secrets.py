@@ -7,6 +7,7 @@ from urllib.parse import quote
 import boto3
 import pytest
 
+from totes_dagster.config.settings import url_from_secret
 from totes_dagster.errors import (
     CredentialsMissingError,
     SecretAccessDeniedError,
@@ -16,7 +17,6 @@ from totes_dagster.errors import (
     SecretMissingError,
     TotesError,
 )
-from totes_dagster.settings import url_from_secret
 from totes_dagster_tests.errors.exposure import assert_clear
 from totes_dagster_tests.errors.s3_front import Answer, in_front_of
 

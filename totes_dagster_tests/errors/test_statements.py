@@ -11,8 +11,6 @@ import pyarrow as pa
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from totes_dagster.database import Database
-from totes_dagster.database_errors import named_error
 from totes_dagster.errors import (
     AccessDeniedError,
     ColumnMissingError,
@@ -25,7 +23,9 @@ from totes_dagster.errors import (
     TableMissingError,
     TotesError,
 )
-from totes_dagster.local.postgres import EmbeddedPostgres
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.postgres.database import Database
+from totes_dagster.postgres.named_errors import named_error
 from totes_dagster_tests.errors.exposure import assert_clear
 from totes_dagster_tests.errors.tcp_postgres import TcpPostgres
 from totes_dagster_tests.errors.wires import listening, wire_to

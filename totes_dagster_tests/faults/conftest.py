@@ -7,7 +7,7 @@ from multiprocessing import forkserver
 import boto3
 import pytest
 
-from totes_dagster.local.postgres import EmbeddedPostgres
+from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster_tests.conftest import FAST_SETTINGS, Summaries
 from totes_dagster_tests.end_to_end.conftest import object_store
 from totes_dagster_tests.faults.matrix import Matrix

@@ -9,7 +9,7 @@ from itertools import cycle, product, repeat
 from pathlib import Path
 
 from totes_dagster.errors import TotesError
-from totes_dagster.stages.refresh import refresh
+from totes_dagster.pipeline import refresh
 from totes_dagster_tests.faults.points import Fault, Journal, Point, everything, sample
 from totes_dagster_tests.faults.proxied import ObjectStore, proxied
 from totes_dagster_tests.faults.refreshing import PROCESSES, End, Outcome, RefreshProcess, Settings

@@ -15,9 +15,9 @@ import botocore.exceptions
 import pyarrow.parquet
 import sqlalchemy.dialects.postgresql.psycopg
 
+from totes_dagster.remodel.run import REMODELS, remodel_rows
 from totes_dagster.schema.arrow import arrow_schema
 from totes_dagster.schema.totesys import TABLES
-from totes_dagster.stages.remodel import REMODELS, remodel_rows
 from totes_dagster_tests.faults import matrix
 
 __all__ = [

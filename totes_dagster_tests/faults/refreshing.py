@@ -15,11 +15,11 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from threading import Event
 
-from totes_dagster.database import Database
+from totes_dagster.config.platform import Platform
 from totes_dagster.errors import TotesError
 from totes_dagster.lake.store import Lake
-from totes_dagster.platform import Platform
-from totes_dagster.stages.refresh import refresh
+from totes_dagster.pipeline import refresh
+from totes_dagster.postgres.database import Database
 
 PROCESSES = get_context("forkserver")
 PROCESSES.set_forkserver_preload(["totes_dagster_tests.faults.preloaded"])

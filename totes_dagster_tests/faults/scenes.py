@@ -15,15 +15,16 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from totes_dagster.lake.log import BatchLog
+from totes_dagster.config.platform import Platform
+from totes_dagster.ingest import parts
+from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.store import Lake
-from totes_dagster.local.postgres import EmbeddedPostgres
-from totes_dagster.local.seeding import seed
-from totes_dagster.migrations import migrate
-from totes_dagster.platform import Platform
-from totes_dagster.stages import constraints, parts
-from totes_dagster.stages.refresh import refresh
-from totes_dagster.stages.remodel import REMODELS, star_parts
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.pipeline import refresh
+from totes_dagster.remodel.run import REMODELS, star_parts
+from totes_dagster.simulator.seeding import seed
+from totes_dagster.warehouse import foreign_keys as constraints
+from totes_dagster.warehouse.migrations import migrate
 from totes_dagster_tests import oracle
 from totes_dagster_tests.end_to_end.world import NEW_DEAL, World
 from totes_dagster_tests.faults.refreshing import Settings

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from totes_dagster.platform import Platform
+from totes_dagster.config.platform import Platform
 from totes_dagster_tests.faults.matrix import wrongs_after
 from totes_dagster_tests.faults.refreshing import End, RefreshProcess
 from totes_dagster_tests.faults.scenes import Scene

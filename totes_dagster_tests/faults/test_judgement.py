@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 from psycopg import sql
 
+from totes_dagster import pipeline as refreshing
 from totes_dagster.errors import TotesError
-from totes_dagster.lake.log import BatchLog
+from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.store import Lake
-from totes_dagster.stages import refresh as refreshing
-from totes_dagster.stages.warehouse import LoadTransaction
+from totes_dagster.warehouse.load_transaction import LoadTransaction
 from totes_dagster_tests.faults.matrix import Case, Matrix
 from totes_dagster_tests.faults.points import Fault, last
 from totes_dagster_tests.faults.scenes import Scene

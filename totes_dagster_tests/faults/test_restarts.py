@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from totes_dagster.local.postgres import EmbeddedPostgres
 from totes_dagster.local.programs import program, run, server_account
+from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster_tests.faults.matrix import Matrix, wrongs_after
 from totes_dagster_tests.faults.points import Fault, Journal, Point, last
 from totes_dagster_tests.faults.proxied import ObjectStore, Way, proxied

@@ -11,7 +11,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from totes_dagster import aws
+from totes_dagster.aws import sessions as aws
 from totes_dagster.errors import CredentialsMissingError, LakeCertificateError, LakeError, SettingsError
 from totes_dagster.lake.endpoint import endpoint_of
 from totes_dagster.lake.store import Lake

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from totes_dagster.errors import ManifestDamagedError, ManifestMissingError
-from totes_dagster.lake.log import BatchLog, last_where, manifest_path
+from totes_dagster.lake.batch_log import BatchLog, last_where, manifest_path
 from totes_dagster.lake.store import Lake
 from totes_dagster_tests.lake.conftest import Damage
 from totes_dagster_tests.lake.test_manifest import MANIFEST

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from totes_dagster.local.seeding import seed
-from totes_dagster.local.simulator import Simulator
+from totes_dagster.simulator.seeding import seed
+from totes_dagster.simulator.simulator import Simulator
 from totes_dagster_tests.local.source import Database
 from totes_dagster_tests.servers import server_folder
 

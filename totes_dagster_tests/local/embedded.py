@@ -5,7 +5,7 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from totes_dagster.local.postgres import EmbeddedPostgres
+from totes_dagster.local.server import EmbeddedPostgres
 
 
 def server_process(directory: Path) -> psutil.Process:

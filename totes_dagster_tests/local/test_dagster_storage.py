@@ -9,8 +9,8 @@ import pytest
 from dagster import DagsterInstance, job, op
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
-from totes_dagster.local.dagster_storage import _KEPT, QuickSqliteEventLogStorage
-from totes_dagster.local.dev import configure
+from totes_dagster.orchestration.development.dev import configure
+from totes_dagster.orchestration.internals.sqlite_storage import _KEPT, QuickSqliteEventLogStorage
 
 
 @op

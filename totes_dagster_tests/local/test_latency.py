@@ -19,17 +19,17 @@ from dagster import AssetKey, DagsterInstance
 from psycopg.conninfo import make_conninfo
 from rich.console import Console
 
-from totes_dagster import terminal
-from totes_dagster.database import Database
+from totes_dagster.cli import output as terminal
+from totes_dagster.config.platform import Platform
 from totes_dagster.errors import DatabaseUnavailableError
-from totes_dagster.local import latency
-from totes_dagster.local.latency import NotSeenError, View, clock_offset, measure, report, with_runs
-from totes_dagster.local.mark import SourceNotWritableError, marking
-from totes_dagster.local.pauses import exponential_pauses
-from totes_dagster.local.runs import with_run
-from totes_dagster.local.timings import Change, steps_of
-from totes_dagster.platform import Platform
-from totes_dagster.stages.refresh import refresh
+from totes_dagster.latency import measurement as latency
+from totes_dagster.latency.mark import SourceNotWritableError, marking
+from totes_dagster.latency.measurement import NotSeenError, View, clock_offset, measure, report, with_runs
+from totes_dagster.latency.runs import with_run
+from totes_dagster.latency.timings import Change, steps_of
+from totes_dagster.pipeline import refresh
+from totes_dagster.postgres.database import Database
+from totes_dagster.simulator.pauses import exponential_pauses
 from totes_dagster_tests.assets.graph import Graph, new_graph
 
 AT_ONCE = repeat(0.0)

@@ -7,17 +7,17 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from totes_dagster.database import Database
 from totes_dagster.errors import ColumnMissingError, DatabaseBusyError, DatabaseUnavailableError
-from totes_dagster.local import mark as module
-from totes_dagster.local.mark import (
+from totes_dagster.latency import mark as module
+from totes_dagster.latency.mark import (
     MarkLeftError,
     MeasurementInProgressError,
     SourceEmptyError,
     SourceNotWritableError,
     marking,
 )
-from totes_dagster.local.seeding import create_schema
+from totes_dagster.postgres.database import Database
+from totes_dagster.simulator.seeding import create_schema
 from totes_dagster_tests.local.source import contents
 
 

@@ -7,10 +7,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from totes_dagster.database import Database
-from totes_dagster.local.mark import MeasurementInProgressError, marking
-from totes_dagster.local.postgres import EmbeddedPostgres
-from totes_dagster.local.simulator import Action, Simulator
+from totes_dagster.latency.mark import MeasurementInProgressError, marking
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.postgres.database import Database
+from totes_dagster.simulator.simulator import Action, Simulator
 from totes_dagster_tests.end_to_end.neighbours.pgbouncer import pooled
 from totes_dagster_tests.local.source import RULES, broken, contents
 

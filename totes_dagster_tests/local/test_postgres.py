@@ -11,8 +11,8 @@ import psycopg
 import pytest
 import sqlalchemy
 
-from totes_dagster.local import postgres
-from totes_dagster.local.postgres import EmbeddedPostgres, EmbeddedServerError
+from totes_dagster.local import server as postgres
+from totes_dagster.local.server import EmbeddedPostgres, EmbeddedServerError
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.local.embedded import query, server_process
 from totes_dagster_tests.servers import wait_until_stopped

@@ -13,7 +13,7 @@ import psutil
 import psycopg
 import pytest
 
-from totes_dagster.local.postgres import EmbeddedPostgres
+from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.local.embedded import query, server_process
 from totes_dagster_tests.servers import wait_until_stopped

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 from sqlalchemy import create_engine
 
-from totes_dagster.local import company
-from totes_dagster.local.seeding import SeedingError, create_schema, seed
 from totes_dagster.schema import totesys
+from totes_dagster.simulator import company
+from totes_dagster.simulator.seeding import SeedingError, create_schema, seed
 from totes_dagster_tests.local.source import (
     CATALOGUE,
     EVENT_TABLES,

@@ -3,8 +3,8 @@
 import pytest
 from click.testing import CliRunner
 
-from totes_dagster.cli import main
-from totes_dagster.local.simulator import described
+from totes_dagster.cli.commands import main
+from totes_dagster.simulator.simulator import described
 
 
 @pytest.mark.parametrize(

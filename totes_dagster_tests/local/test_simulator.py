@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from totes_dagster.errors import DatabaseError
-from totes_dagster.local.seeding import create_schema, seed
-from totes_dagster.local.simulator import Action, Event, NothingToActOnError, Simulator
+from totes_dagster.simulator.seeding import create_schema, seed
+from totes_dagster.simulator.simulator import Action, Event, NothingToActOnError, Simulator
 from totes_dagster_tests.local.source import (
     EDITED_COLUMNS,
     RULES,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from totes_dagster.local.timings import (
+from totes_dagster.latency.timings import (
     MOMENTS,
     Change,
     Reading,

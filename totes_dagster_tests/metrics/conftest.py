@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from totes_dagster import metrics
-from totes_dagster.settings import METRICS_NAMESPACE
+from totes_dagster.aws import metrics
+from totes_dagster.config.settings import METRICS_NAMESPACE
 from totes_dagster_tests.alerts.conftest import instance, mailbox, watcher
 from totes_dagster_tests.assets.conftest import enforced, graph
 from totes_dagster_tests.deploy.test_deployed_dagster import home, server

@@ -3,7 +3,7 @@
 import pytest
 from dagster import DagsterInstance
 
-from totes_dagster.resources.alerts import Alerts, Message
+from totes_dagster.orchestration.resources.alerts import Alerts, Message
 from totes_dagster_tests.alerts.mailbox import Mailbox
 from totes_dagster_tests.alerts.watcher import Watcher, fail, run
 from totes_dagster_tests.metrics.printed import Printed, values

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from totes_dagster import metrics
-from totes_dagster.metrics import Metric, Stage, emit, emit_stage
-from totes_dagster.settings import METRICS_NAMESPACE
+from totes_dagster.aws import metrics
+from totes_dagster.aws.metrics import Metric, Stage, emit, emit_stage
+from totes_dagster.config.settings import METRICS_NAMESPACE
 from totes_dagster_tests.metrics.embedded_format import LARGEST, UNITS, points_of
 from totes_dagster_tests.metrics.printed import NAMESPACE, Printed, values
 
@@ -136,7 +136,7 @@ def test_a_standard_output_that_fails_is_no_reason_to_fail(
 
 def program(code: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """A program that prints metrics, and how it ended."""
-    head = "from totes_dagster.metrics import Metric, emit\n"
+    head = "from totes_dagster.aws.metrics import Metric, emit\n"
     environment = {**os.environ, METRICS_NAMESPACE: NAMESPACE}
     return subprocess.run(
         [sys.executable, "-c", head + code], env=environment, text=True, stderr=subprocess.PIPE, check=True, **options

@@ -16,10 +16,10 @@ from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 from dagster._grpc.types import ExecuteRunArgs
 
+from totes_dagster.config.settings import METRICS_NAMESPACE
 from totes_dagster.definitions import defs
-from totes_dagster.local.seeding import seed
 from totes_dagster.schema import warehouse
-from totes_dagster.settings import METRICS_NAMESPACE
+from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.end_to_end.dagster_at_work import kill_all, until
 from totes_dagster_tests.errors.tcp_postgres import TcpPostgres
 from totes_dagster_tests.metrics.embedded_format import Point

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from totes_dagster import metrics
+from totes_dagster.aws import metrics
+from totes_dagster.aws.metrics import Metric
+from totes_dagster.config.settings import METRICS_NAMESPACE
 from totes_dagster.errors import LakeUnavailableError
 from totes_dagster.lake.store import Lake
-from totes_dagster.metrics import Metric
 from totes_dagster.schema import warehouse
-from totes_dagster.settings import METRICS_NAMESPACE
 from totes_dagster_tests.assets.graph import Graph, metadata_of
 from totes_dagster_tests.metrics.printed import NAMESPACE, Printed, values
 
@@ -164,7 +164,7 @@ def test_a_refresh_whose_standard_output_is_closed_does_its_work_and_says_so_onc
     monkeypatch.setattr(metrics, "_STDOUT", None)
     assert graph.run().success
     assert rows_of_warehouse(graph) > 0
-    warned = [record for record in caplog.records if record.name == "totes_dagster.metrics"]
+    warned = [record for record in caplog.records if record.name == "totes_dagster.aws.metrics"]
     assert [record.levelno for record in warned] == [logging.WARNING]
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from totes_dagster import migrations
-from totes_dagster.database import Database
+from totes_dagster.postgres.database import Database
+from totes_dagster.warehouse import migrations
 
 VERSIONS = Path(migrations.__file__).parent / "versions"
 

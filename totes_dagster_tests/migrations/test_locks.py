@@ -7,10 +7,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from totes_dagster import migrations
-from totes_dagster.database import Database
 from totes_dagster.errors import DatabaseBusyError
-from totes_dagster.migrations import HEAD, migrate
+from totes_dagster.postgres.database import Database
+from totes_dagster.warehouse import migrations
+from totes_dagster.warehouse.migrations import HEAD, migrate
 from totes_dagster_tests.migrations.test_migrations import catalogue
 
 LOCK = "select pg_advisory_xact_lock(hashtextextended('totes_dagster.migrate.' || 'public', 0))"

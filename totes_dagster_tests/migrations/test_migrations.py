@@ -16,8 +16,6 @@ from alembic.script import ScriptDirectory
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import create_engine
 
-from totes_dagster import migrations
-from totes_dagster.database import Database
 from totes_dagster.errors import (
     DatabaseUnavailableError,
     TotesError,
@@ -25,9 +23,11 @@ from totes_dagster.errors import (
     WarehouseBehindError,
     WarehouseSchemaError,
 )
-from totes_dagster.local.postgres import EmbeddedPostgres
-from totes_dagster.migrations import HEAD, VERSION_TABLE, migrate
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.postgres.database import Database
 from totes_dagster.schema import warehouse
+from totes_dagster.warehouse import migrations
+from totes_dagster.warehouse.migrations import HEAD, VERSION_TABLE, migrate
 
 CATALOGUE = """
     select relnamespace::regnamespace::text, relname, relkind, pg_class.xmin::text from pg_class

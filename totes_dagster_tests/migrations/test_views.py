@@ -6,9 +6,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from totes_dagster.database import Database
 from totes_dagster.errors import WarehouseSchemaError
-from totes_dagster.migrations import HEAD, migrate
+from totes_dagster.postgres.database import Database
+from totes_dagster.warehouse.migrations import HEAD, migrate
 from totes_dagster_tests.end_to_end.test_adoption import PREDEFINED
 from totes_dagster_tests.migrations.test_migrations import catalogue, run
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Boolean, Column, Enum, Integer, Numeric, String, Table
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
+from totes_dagster.ingest.exact_types import UNFIT
 from totes_dagster.schema.arrow import arrow_schema
 from totes_dagster.schema.totesys import TABLES
-from totes_dagster.stages.fitting import UNFIT
 
 Row = dict[str, Any]
 

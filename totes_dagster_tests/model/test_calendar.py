@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from totes_dagster.model.calendar import day_of, dim_date, named_days
-from totes_dagster.model.frames import to_frame, to_table
-from totes_dagster.stages.remodel import remodel_rows, star_schema
+from totes_dagster.remodel.frames import to_frame, to_table
+from totes_dagster.remodel.run import remodel_rows, star_schema
+from totes_dagster.remodel.tables.calendar import day_of, dim_date, named_days
 from totes_dagster_tests.model import naive
 from totes_dagster_tests.model.rows import MOMENTS, ingested, rows_of
 

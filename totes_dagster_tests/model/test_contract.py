@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import Table
 
-from totes_dagster.model.contract import breaches_of
-from totes_dagster.model.frames import to_frame
+from totes_dagster.remodel.contract import breaches_of
+from totes_dagster.remodel.frames import to_frame
+from totes_dagster.remodel.run import star_schema
 from totes_dagster.schema.arrow import arrow_type
 from totes_dagster.schema.warehouse import TABLES, natural_key_of, remodelled_columns
-from totes_dagster.stages.remodel import star_schema
 from totes_dagster_tests.model.naive import NULLABLE
 from totes_dagster_tests.stages.manifests import star_rows
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from totes_dagster.model.calendar import date_from_text
+from totes_dagster.remodel.tables.calendar import date_from_text
 from totes_dagster_tests.model.rows import TEXTS
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from totes_dagster.model.frames import to_frame, to_table
+from totes_dagster.remodel.frames import to_frame, to_table
 
 SCHEMA = pa.schema(
     [

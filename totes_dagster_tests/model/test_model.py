@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from totes_dagster.stages.remodel import REMODELS, remodel_rows, star_schema
+from totes_dagster.remodel.run import REMODELS, remodel_rows, star_schema
 from totes_dagster_tests.model import naive
 from totes_dagster_tests.model.rows import CODES, SMALL, Row, ingested, rows_of
 

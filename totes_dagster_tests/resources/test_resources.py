@@ -13,9 +13,9 @@ from moto import mock_aws
 from psycopg.conninfo import conninfo_to_dict
 
 from totes_dagster.errors import LakeError, SettingsError
-from totes_dagster.resources.databases import Totesys, Warehouse
-from totes_dagster.resources.zones import Zone
-from totes_dagster.stages.remodel import Remodelled, StarPart
+from totes_dagster.orchestration.io_manager import Zone
+from totes_dagster.orchestration.resources.databases import Totesys, Warehouse
+from totes_dagster.remodel.run import Remodelled, StarPart
 
 Parts = Iterator[tuple[StarPart, Remodelled]]
 

@@ -30,9 +30,9 @@ from dagster import (
     in_process_executor,
 )
 
-from totes_dagster.automation import refresh
 from totes_dagster.definitions import build_defs
-from totes_dagster.retention import PruneConfig
+from totes_dagster.orchestration.automation import refresh
+from totes_dagster.orchestration.retention import PruneConfig
 
 BREAK = "break"
 """A run with this tag fails before anything is done."""

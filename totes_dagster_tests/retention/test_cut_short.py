@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from totes_dagster.history import History
-from totes_dagster.retention import PruneConfig, to_remove
+from totes_dagster.orchestration.internals.run_history import History
+from totes_dagster.orchestration.retention import PruneConfig, to_remove
 from totes_dagster_tests.retention.memory import Memory
 
 KEEP_ONE = PruneConfig(refreshes=1)

@@ -7,8 +7,8 @@ from dagster import DagsterRunStatus
 from hypothesis import given
 from hypothesis import strategies as some
 
-from totes_dagster.history import Run
-from totes_dagster.retention import PruneConfig, due
+from totes_dagster.orchestration.internals.run_history import Run
+from totes_dagster.orchestration.retention import PruneConfig, due
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 

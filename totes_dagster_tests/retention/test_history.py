@@ -13,7 +13,7 @@ from dagster import (
     DagsterRunStatus,
 )
 
-from totes_dagster.history import History, HistoryStorageError
+from totes_dagster.orchestration.internals.run_history import History, HistoryStorageError
 from totes_dagster_tests.retention.memory import BREAK, OWN_CHECK, Memory
 
 

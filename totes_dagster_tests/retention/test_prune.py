@@ -15,9 +15,9 @@ from dagster import (
     build_schedule_context,
 )
 
-from totes_dagster import retention
 from totes_dagster.definitions import build_defs
-from totes_dagster.retention import prune_hourly
+from totes_dagster.orchestration import retention
+from totes_dagster.orchestration.retention import prune_hourly
 from totes_dagster_tests.assets.graph import new_graph
 from totes_dagster_tests.retention.memory import Memory
 

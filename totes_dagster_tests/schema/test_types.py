@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import Column, Integer, LargeBinary
 from sqlalchemy.schema import CreateTable
 
+from totes_dagster.postgres.types import ddl, sql_type
 from totes_dagster.schema import totesys, warehouse
 from totes_dagster.schema.arrow import arrow_schema, arrow_type
-from totes_dagster.schema.sql import ddl, sql_type
 
 
 def test_arrow_types_hold_what_the_columns_hold_exactly() -> None:

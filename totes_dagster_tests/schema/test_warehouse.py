@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import Column, String, Table
 
+from totes_dagster.remodel.run import REMODELS
 from totes_dagster.schema import totesys, warehouse
-from totes_dagster.stages.remodel import REMODELS
 from totes_dagster_tests.schema.notation import declared, written
 
 _STAMPS = (

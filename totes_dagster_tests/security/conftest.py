@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from totes_dagster.database import Database
+from totes_dagster.config.platform import Platform
 from totes_dagster.lake.store import Lake
-from totes_dagster.local.seeding import seed
-from totes_dagster.platform import Platform
+from totes_dagster.postgres.database import Database
+from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.end_to_end.conftest import bucket, lakes, object_store
 from totes_dagster_tests.security.secured_postgres import SecuredPostgres

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from totes_dagster.database import Database
+from totes_dagster.config.platform import Platform
 from totes_dagster.errors import AccessDeniedError, SourceSchemaError, TotesError, WarehouseBehindError
+from totes_dagster.ingest.run import ingest
 from totes_dagster.lake.store import Lake
-from totes_dagster.migrations import VERSION_TABLE, migrate
-from totes_dagster.platform import Platform
+from totes_dagster.pipeline import bring_up
+from totes_dagster.postgres.database import Database
 from totes_dagster.schema import totesys, warehouse
-from totes_dagster.stages.ingest import ingest
-from totes_dagster.stages.refresh import bring_up
+from totes_dagster.warehouse.migrations import VERSION_TABLE, migrate
 from totes_dagster_tests.security.conftest import PASSWORD
 from totes_dagster_tests.security.secured_postgres import SCRIPTS, SecuredPostgres, numbers
 

@@ -7,13 +7,13 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from totes_dagster.database import Database
-from totes_dagster.lake.log import BatchLog
+from totes_dagster.cli.output import show_reconciled, show_status
+from totes_dagster.config.platform import Platform
+from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.store import Lake
-from totes_dagster.platform import Platform
-from totes_dagster.stages.reconcile import reconcile
-from totes_dagster.stages.refresh import refresh
-from totes_dagster.terminal import show_reconciled, show_status
+from totes_dagster.pipeline import refresh
+from totes_dagster.postgres.database import Database
+from totes_dagster.reconcile.run import reconcile
 from totes_dagster_tests import oracle
 from totes_dagster_tests.security.conftest import PASSWORD, analyst_of
 from totes_dagster_tests.security.secured_postgres import SecuredPostgres

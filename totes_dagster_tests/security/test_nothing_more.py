@@ -6,8 +6,8 @@ import psycopg
 import pytest
 from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
 
-from totes_dagster.database import Database
-from totes_dagster.migrations import migrate
+from totes_dagster.postgres.database import Database
+from totes_dagster.warehouse.migrations import migrate
 from totes_dagster_tests.security.conftest import PASSWORD
 from totes_dagster_tests.security.secured_postgres import ADMINISTRATOR, SCRIPTS, SecuredPostgres, numbers
 

@@ -9,17 +9,17 @@ import pytest
 from dagster import DagsterInstance, RunRequest, SkipReason, build_sensor_context
 from psycopg import sql
 
-from totes_dagster import automation
-from totes_dagster.automation import totesys_changes
-from totes_dagster.database import Database
+from totes_dagster.cli.output import show_status
+from totes_dagster.config.platform import Platform
 from totes_dagster.lake.store import Lake
-from totes_dagster.platform import Platform
-from totes_dagster.resources.databases import Totesys
-from totes_dagster.resources.zones import Zone
+from totes_dagster.orchestration import automation
+from totes_dagster.orchestration.automation import totesys_changes
+from totes_dagster.orchestration.io_manager import Zone
+from totes_dagster.orchestration.resources.databases import Totesys
+from totes_dagster.pipeline import refresh
+from totes_dagster.postgres.database import Database
+from totes_dagster.reconcile.run import reconcile
 from totes_dagster.schema.totesys import metadata
-from totes_dagster.stages.reconcile import reconcile
-from totes_dagster.stages.refresh import refresh
-from totes_dagster.terminal import show_status
 from totes_dagster_tests.security.secured_postgres import SecuredPostgres
 from totes_dagster_tests.security.statement_log import could_have_written, logged
 

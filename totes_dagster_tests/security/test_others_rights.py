@@ -5,9 +5,9 @@ import re
 import psycopg
 import pytest
 
-from totes_dagster.database import Database
-from totes_dagster.migrations import VERSION_TABLE, migrate
+from totes_dagster.postgres.database import Database
 from totes_dagster.schema import warehouse
+from totes_dagster.warehouse.migrations import VERSION_TABLE, migrate
 from totes_dagster_tests.security.conftest import PASSWORD
 from totes_dagster_tests.security.secured_postgres import ADMINISTRATOR, SCRIPTS, SecuredPostgres, numbers
 

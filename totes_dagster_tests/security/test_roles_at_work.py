@@ -6,16 +6,16 @@ import psycopg
 import pytest
 from dagster import DagsterInstance, RunRequest, build_sensor_context
 
-from totes_dagster import automation
-from totes_dagster.automation import totesys_changes
+from totes_dagster.cli.output import show_status
+from totes_dagster.config.platform import Platform
 from totes_dagster.definitions import build_defs
-from totes_dagster.migrations import HEAD, migrate
-from totes_dagster.platform import Platform
-from totes_dagster.resources.databases import Totesys, Warehouse
-from totes_dagster.resources.zones import Zone
-from totes_dagster.stages.reconcile import reconcile
-from totes_dagster.stages.refresh import refresh
-from totes_dagster.terminal import show_status
+from totes_dagster.orchestration import automation
+from totes_dagster.orchestration.automation import totesys_changes
+from totes_dagster.orchestration.io_manager import Zone
+from totes_dagster.orchestration.resources.databases import Totesys, Warehouse
+from totes_dagster.pipeline import refresh
+from totes_dagster.reconcile.run import reconcile
+from totes_dagster.warehouse.migrations import HEAD, migrate
 from totes_dagster_tests import oracle
 
 Change = Callable[..., None]

@@ -9,9 +9,9 @@ from dagster._utils.error import serializable_error_info_from_exc_info
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from totes_dagster.database import Database
 from totes_dagster.errors import TotesError
 from totes_dagster.lake.store import Lake
+from totes_dagster.postgres.database import Database
 from totes_dagster_tests.security.planted_secrets import Planted, found
 from totes_dagster_tests.security.secured_postgres import SecuredPostgres
 

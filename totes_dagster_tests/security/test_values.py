@@ -7,13 +7,13 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from sqlalchemy import Text
 
+from totes_dagster.cli.output import show_reconciled, show_status
 from totes_dagster.definitions import build_defs
-from totes_dagster.lake.log import BatchLog
-from totes_dagster.resources.databases import Totesys, Warehouse
-from totes_dagster.resources.zones import Zone
+from totes_dagster.lake.batch_log import BatchLog
+from totes_dagster.orchestration.io_manager import Zone
+from totes_dagster.orchestration.resources.databases import Totesys, Warehouse
+from totes_dagster.reconcile.run import reconcile
 from totes_dagster.schema import totesys
-from totes_dagster.stages.reconcile import reconcile
-from totes_dagster.terminal import show_reconciled, show_status
 from totes_dagster_tests import oracle
 from totes_dagster_tests.end_to_end.conftest import company, enforced, platform, unseen_company
 from totes_dagster_tests.end_to_end.world import World

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-TOTES = ("-m", "totes_dagster.cli", "-v")
+TOTES = ("-m", "totes_dagster.cli.commands", "-v")
 DAGSTER = ("-m", "dagster", "job", "execute", "-m", "totes_dagster.definitions", "-j")
 
 

@@ -13,14 +13,14 @@ import pyarrow as pa
 import pytest
 from psycopg import sql
 
-from totes_dagster.database import Database
 from totes_dagster.lake.store import Lake
-from totes_dagster.migrations import migrate
-from totes_dagster.model import calendar
-from totes_dagster.model.frames import to_table
+from totes_dagster.postgres.database import Database
+from totes_dagster.remodel.frames import to_table
+from totes_dagster.remodel.run import star_schema
+from totes_dagster.remodel.tables import calendar
 from totes_dagster.schema.warehouse import dim_date
-from totes_dagster.stages.remodel import star_schema
-from totes_dagster.stages.warehouse import LoadTransaction
+from totes_dagster.warehouse.load_transaction import LoadTransaction
+from totes_dagster.warehouse.migrations import migrate
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from totes_dagster.lake.manifest import Census, Manifest, Part, Snapshot, TableEntry
+from totes_dagster.remodel.run import star_schema
 from totes_dagster.schema.totesys import TABLES, capture_of
-from totes_dagster.stages.remodel import star_schema
 
 SNAPSHOT = Snapshot(
     taken_at=datetime(2024, 2, 29, 12, tzinfo=UTC),

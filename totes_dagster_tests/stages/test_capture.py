@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from totes_dagster.ingest.capture import CHECKSUM_MODULUS, TableCapture, capture_of_table, horizon_of, none_gone
 from totes_dagster.lake.manifest import Census
 from totes_dagster.schema.totesys import Capture
-from totes_dagster.stages.capture import CHECKSUM_MODULUS, TableCapture, capture_of_table, horizon_of, none_gone
 from totes_dagster_tests.stages.manifests import CENSUS, SNAPSHOT, manifest
 
 PREVIOUS = manifest({})

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from totes_dagster.errors import DatabaseError
-from totes_dagster.lock_waits import LONG_WAIT
+from totes_dagster.postgres.lock_waits import LONG_WAIT
 from totes_dagster.schema.warehouse import FACTS
-from totes_dagster.stages.constraints import (
+from totes_dagster.warehouse.foreign_keys import (
     Dropped,
     add_missing_foreign_keys,
     drop_foreign_keys_where_it_pays,

@@ -6,16 +6,10 @@ from typing import Any
 import pytest
 
 from totes_dagster.errors import SourceSchemaError
-from totes_dagster.lake.catalogue import Catalogue, SourceColumn, SourceTable
-from totes_dagster.schema.sql import sql_type
+from totes_dagster.ingest.contract import Deviation, deviations_of, has_unique_keys, see_that_it_holds, undeclared
+from totes_dagster.lake.source_catalogue import Catalogue, SourceColumn, SourceTable
+from totes_dagster.postgres.types import sql_type
 from totes_dagster.schema.totesys import TABLES, key_of
-from totes_dagster.stages.contract import (
-    Deviation,
-    deviations_of,
-    has_unique_keys,
-    see_that_it_holds,
-    undeclared,
-)
 
 LABELS = {"payment_type_name": ("SALES_RECEIPT", "SALES_REFUND"), "transaction_type": ("SALE", "PURCHASE")}
 

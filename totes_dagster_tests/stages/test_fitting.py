@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from totes_dagster.stages.fitting import UNFIT, as_declared_since, fitted, unfit_column
+from totes_dagster.ingest.exact_types import UNFIT, as_declared_since, fitted, unfit_column
 
 MONEY = pa.decimal128(10, 2)
 STAMP = pa.timestamp("us")

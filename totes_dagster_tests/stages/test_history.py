@@ -7,9 +7,9 @@ import pytest
 
 from totes_dagster.errors import AccessDeniedError
 from totes_dagster.schema.warehouse import fact_sales_order
-from totes_dagster.stages.history import NewestLoad, newest_load
-from totes_dagster.stages.status import loaded_batch, warehouse_status
-from totes_dagster.stages.warehouse import LoadTransaction
+from totes_dagster.warehouse.load_transaction import LoadTransaction
+from totes_dagster.warehouse.queries import NewestLoad, newest_load
+from totes_dagster.warehouse.status import loaded_batch, warehouse_status
 from totes_dagster_tests.stages.conftest import Warehouse
 from totes_dagster_tests.stages.test_warehouse import load_orders, order
 

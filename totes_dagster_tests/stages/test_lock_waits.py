@@ -9,11 +9,11 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from totes_dagster import lock_waits
 from totes_dagster.errors import DatabaseBusyError
+from totes_dagster.postgres import lock_waits
 from totes_dagster.schema.warehouse import dim_staff
-from totes_dagster.stages import warehouse_transaction
-from totes_dagster.stages.warehouse import LoadTransaction
+from totes_dagster.warehouse import transaction as warehouse_transaction
+from totes_dagster.warehouse.load_transaction import LoadTransaction
 from totes_dagster_tests.stages.conftest import Warehouse
 from totes_dagster_tests.stages.manifests import star_rows
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from totes_dagster.ingest.exact_types import UNFIT
+from totes_dagster.remodel.quarantine import REASON, quarantine_schema
+from totes_dagster.remodel.run import REMODELS, Remodelled, remodel_rows, star_schema
 from totes_dagster.schema.totesys import TABLES, key_of
-from totes_dagster.stages.fitting import UNFIT
-from totes_dagster.stages.quarantine import REASON, quarantine_schema
-from totes_dagster.stages.remodel import REMODELS, Remodelled, remodel_rows, star_schema
 from totes_dagster_tests.model import naive
 from totes_dagster_tests.model.rows import Row, any_rows_of, ingested
 

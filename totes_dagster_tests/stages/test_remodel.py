@@ -13,13 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from totes_dagster.errors import PartDamagedError, PartMissingError, PartSchemaError
-from totes_dagster.lake.log import BatchLog
+from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.store import Lake
-from totes_dagster.schema import warehouse
-from totes_dagster.schema.totesys import TABLES
-from totes_dagster.stages.quarantine import quarantine_schema
-from totes_dagster.stages.remodel import (
+from totes_dagster.remodel.quarantine import quarantine_schema
+from totes_dagster.remodel.run import (
     REMODELS,
     StarPart,
     Written,
@@ -29,6 +27,8 @@ from totes_dagster.stages.remodel import (
     star_schema,
     write_star,
 )
+from totes_dagster.schema import warehouse
+from totes_dagster.schema.totesys import TABLES
 from totes_dagster_tests.model.rows import ingested
 from totes_dagster_tests.stages.manifests import history, manifest
 

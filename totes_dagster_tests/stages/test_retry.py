@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from totes_dagster.errors import DatabaseBusyError, DatabaseUnavailableError, LakeError, TotesError
-from totes_dagster.stages.retry import Backoff, retried
+from totes_dagster.runtime.retry import Backoff, retried
 
 SOON = Backoff(first=0.001, longest=0.008, patience=5)
 

@@ -10,11 +10,11 @@ import pytest
 from totes_dagster.errors import PartSchemaError, RowsUnaccountedError
 from totes_dagster.lake.manifest import Manifest, Part, TableEntry
 from totes_dagster.lake.store import Lake
+from totes_dagster.remodel.run import remodel_part, star_parts, write_star
+from totes_dagster.runtime.progress import silent
 from totes_dagster.schema.totesys import Capture
-from totes_dagster.stages.incoming import Incoming
-from totes_dagster.stages.progress import silent
-from totes_dagster.stages.remodel import remodel_part, star_parts, write_star
-from totes_dagster.stages.settling import live_keys, settle_quarantine
+from totes_dagster.warehouse.batch_rows import Incoming
+from totes_dagster.warehouse.settling import live_keys, settle_quarantine
 from totes_dagster_tests.model.rows import Row, ingested
 from totes_dagster_tests.stages.conftest import Warehouse
 from totes_dagster_tests.stages.manifests import CENSUS, SNAPSHOT

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pytest
 
 from totes_dagster.errors import DatabaseError, PartError
-from totes_dagster.migrations import migrate
+from totes_dagster.remodel.run import star_schema
 from totes_dagster.schema.warehouse import dim_design, dim_staff, dim_transaction, fact_payment, fact_sales_order
-from totes_dagster.stages.remodel import star_schema
-from totes_dagster.stages.warehouse import LoadedTable, LoadTransaction, Parts
+from totes_dagster.warehouse.load_transaction import LoadedTable, LoadTransaction, Parts
+from totes_dagster.warehouse.migrations import migrate
 from totes_dagster_tests.stages.conftest import Warehouse
 from totes_dagster_tests.stages.manifests import star_rows
 

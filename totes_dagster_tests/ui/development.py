@@ -14,8 +14,8 @@ from typing import Any
 
 import psycopg
 
-from totes_dagster.local.postgres import EmbeddedPostgres
-from totes_dagster.local.processes import die_with_parent
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.orchestration.development.processes import die_with_parent
 from totes_dagster_tests.servers import wait_until_stopped
 
 _READY = "Press Ctrl-C to stop."
@@ -38,7 +38,7 @@ class Development:
         self._ready = threading.Event()
         others = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "totes_dagster.cli", "dev", "--port", str(port), *arguments],
+            [sys.executable, "-m", "totes_dagster.cli.commands", "dev", "--port", str(port), *arguments],
             env={**others, "TOTES_HOME": str(home), "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,5 +1,5 @@
 # Alarms. Each says in its description what to do, for that is what the mail says. Names of metrics are those that the
-# platform emits (totes_dagster/metrics.py), and AWS's own.
+# platform emits (totes_dagster/aws/metrics.py), and AWS's own.
 
 locals {
   tell = [aws_sns_topic.alerts.arn]

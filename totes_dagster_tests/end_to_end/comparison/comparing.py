@@ -8,6 +8,10 @@ import pytest
 from psycopg import IsolationLevel, sql
 from sqlalchemy import Boolean, Column, Date, Integer, Numeric, String, Table, Time
 
+from totes_dagster.ingest.snapshot import Leader, snapshot_of
+from totes_dagster.reconcile.checksums import RANGE_BITS
+from totes_dagster.reconcile.compare import TableDifferences, compare
+from totes_dagster.remodel.run import driving_table
 from totes_dagster.schema import totesys
 from totes_dagster.schema.warehouse import (
     FACTS,
@@ -19,10 +23,6 @@ from totes_dagster.schema.warehouse import (
     record_id_of,
     remodelled_columns,
 )
-from totes_dagster.stages.checksums import RANGE_BITS
-from totes_dagster.stages.comparison import TableDifferences, compare
-from totes_dagster.stages.remodel import driving_table
-from totes_dagster.stages.source import Leader, snapshot_of
 from totes_dagster_tests.end_to_end.world import World
 
 RANGE = 2**RANGE_BITS

@@ -6,12 +6,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from totes_dagster.database import Database
+from totes_dagster.config.platform import Platform
 from totes_dagster.lake.store import Lake
-from totes_dagster.local.postgres import EmbeddedPostgres
-from totes_dagster.local.seeding import seed
-from totes_dagster.local.simulator import Simulator
-from totes_dagster.platform import Platform
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.postgres.database import Database
+from totes_dagster.simulator.seeding import seed
+from totes_dagster.simulator.simulator import Simulator
 from totes_dagster_tests.end_to_end.comparison.comparing import OUTERMOST_KEYS, RANGE, orders
 from totes_dagster_tests.end_to_end.world import World
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from psycopg import sql
 from sqlalchemy import Column, String, Table
 
+from totes_dagster.ingest.snapshot import snapshot_of
+from totes_dagster.reconcile.compare import compare
 from totes_dagster.schema.warehouse import FACTS, TABLES, dim_date, is_fact, natural_key_of
-from totes_dagster.stages.comparison import compare
-from totes_dagster.stages.source import snapshot_of
 from totes_dagster_tests.end_to_end.comparison.comparing import (
     DIMENSION,
     FACT,

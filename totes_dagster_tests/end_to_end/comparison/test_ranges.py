@@ -2,8 +2,8 @@
 
 import pytest
 
+from totes_dagster.reconcile import compare as comparison
 from totes_dagster.schema.warehouse import FACTS
-from totes_dagster.stages import comparison
 from totes_dagster_tests.end_to_end.comparison.comparing import (
     OUTERMOST_KEYS,
     RANGE,

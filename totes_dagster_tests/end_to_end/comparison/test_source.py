@@ -3,7 +3,7 @@
 import pytest
 
 from totes_dagster.errors import SourceSchemaError
-from totes_dagster.stages.source import snapshot_of
+from totes_dagster.ingest.snapshot import snapshot_of
 from totes_dagster_tests.end_to_end.comparison.comparing import compared, compared_in, only, wrong
 from totes_dagster_tests.end_to_end.world import NEW_DEAL, World, of_the_older_source
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from totes_dagster.database import Database
 from totes_dagster.errors import AccessDeniedError, DatabaseError, SourceSchemaError
-from totes_dagster.stages import comparison
-from totes_dagster.stages.reconcile import reconcile
+from totes_dagster.postgres.database import Database
+from totes_dagster.reconcile import compare as comparison
+from totes_dagster.reconcile.run import reconcile
 from totes_dagster_tests.end_to_end.world import World
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from totes_dagster.errors import SourceSchemaError
+from totes_dagster.reconcile.run import reconcile
 from totes_dagster.schema.totesys import TABLES
-from totes_dagster.stages.reconcile import reconcile
 from totes_dagster_tests.end_to_end.world import World
 
 NOTHING_REFERS = (

@@ -7,7 +7,7 @@ from math import log2
 import psycopg
 import pytest
 
-from totes_dagster.lake.log import REMEMBERED, BatchLog, manifest_path
+from totes_dagster.lake.batch_log import REMEMBERED, BatchLog, manifest_path
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.store import Lake
 from totes_dagster_tests.end_to_end.world import World

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from totes_dagster.errors import ReplicaIdentityError
-from totes_dagster.stages import constraints
+from totes_dagster.warehouse import foreign_keys as constraints
 from totes_dagster_tests.end_to_end.world import NEW_DEAL, World
 
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = 7"

@@ -8,15 +8,15 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from totes_dagster.database import Database
+from totes_dagster.config.platform import Platform
 from totes_dagster.errors import PoolerError
-from totes_dagster.local.postgres import EmbeddedPostgres
-from totes_dagster.local.seeding import seed
-from totes_dagster.platform import Platform
-from totes_dagster.stages.ingest import changed_tables
-from totes_dagster.stages.reconcile import reconcile
-from totes_dagster.stages.source import watching
-from totes_dagster.stages.status import warehouse_status
+from totes_dagster.ingest.run import changed_tables
+from totes_dagster.ingest.snapshot import watching
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.postgres.database import Database
+from totes_dagster.reconcile.run import reconcile
+from totes_dagster.simulator.seeding import seed
+from totes_dagster.warehouse.status import warehouse_status
 from totes_dagster_tests.end_to_end.neighbours.pgbouncer import POOL_SIZE, pooled
 from totes_dagster_tests.end_to_end.world import NEW_DEAL, World
 

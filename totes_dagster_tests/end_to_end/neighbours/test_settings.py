@@ -6,11 +6,11 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from totes_dagster.errors import ReadOnlyServerError
-from totes_dagster.migrations import migrate
-from totes_dagster.stages.ingest import changed_tables
-from totes_dagster.stages.reconcile import reconcile
-from totes_dagster.stages.source import watching
-from totes_dagster.stages.status import newest_rows, warehouse_status
+from totes_dagster.ingest.run import changed_tables
+from totes_dagster.ingest.snapshot import watching
+from totes_dagster.reconcile.run import reconcile
+from totes_dagster.warehouse.migrations import migrate
+from totes_dagster.warehouse.status import newest_rows, warehouse_status
 from totes_dagster_tests.end_to_end.world import NEW_DEAL, World
 
 ODD_VALUES = {

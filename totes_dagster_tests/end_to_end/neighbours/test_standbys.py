@@ -9,14 +9,14 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from totes_dagster.config.platform import Platform
 from totes_dagster.errors import RecoveryConflictError, SeveralServersError, SourceBehindError
+from totes_dagster.ingest.run import changed_tables, ingest
+from totes_dagster.ingest.snapshot import watching
 from totes_dagster.local.programs import program
-from totes_dagster.local.seeding import seed
-from totes_dagster.platform import Platform
 from totes_dagster.postgres.transactions import REPEATABLE_READ
-from totes_dagster.stages.ingest import changed_tables, ingest
-from totes_dagster.stages.reconcile import reconcile
-from totes_dagster.stages.source import watching
+from totes_dagster.reconcile.run import reconcile
+from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.any_postgres import Server
 from totes_dagster_tests.end_to_end.neighbours.alternating import alternating
 from totes_dagster_tests.end_to_end.world import NEW_DEAL, World

@@ -9,13 +9,13 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from totes_dagster.config.platform import Platform
+from totes_dagster.ingest import parts
+from totes_dagster.ingest import recorder as recording_stage
 from totes_dagster.lake.store import Lake
-from totes_dagster.local.postgres import EmbeddedPostgres
-from totes_dagster.local.seeding import seed
-from totes_dagster.platform import Platform
-from totes_dagster.stages import parts
-from totes_dagster.stages import recording as recording_stage
-from totes_dagster.stages.reconcile import reconcile
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.reconcile.run import reconcile
+from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.end_to_end.world import World
 from totes_dagster_tests.servers import server_folder

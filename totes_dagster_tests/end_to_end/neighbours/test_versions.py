@@ -8,10 +8,10 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from totes_dagster.local.seeding import seed
-from totes_dagster.local.simulator import Simulator
-from totes_dagster.platform import Platform
-from totes_dagster.stages.reconcile import reconcile
+from totes_dagster.config.platform import Platform
+from totes_dagster.reconcile.run import reconcile
+from totes_dagster.simulator.seeding import seed
+from totes_dagster.simulator.simulator import Simulator
 from totes_dagster_tests.any_postgres import Server
 from totes_dagster_tests.end_to_end.neighbours.test_definitions import PARTITIONED
 from totes_dagster_tests.end_to_end.world import NEW_DEAL, World

@@ -1,0 +1,132 @@
+"""What the platform measures of itself, for CloudWatch: lines in its Embedded Metric Format on standard output.
+
+CloudWatch Logs makes metrics of them. Only with `TOTES_METRICS_NAMESPACE` set; and never a reason for a run to fail.
+
+No library fits a plain batch process: aws-embedded-metrics is asynchronous, brings an HTTP client and looks for agents
+and EC2, Powertools' Metrics raises errors and is made for Lambda, and both print to what Dagster captures (see below).
+"""
+
+import json
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from enum import StrEnum
+from functools import cache
+from typing import Self
+
+from totes_dagster.config.settings import METRICS_NAMESPACE
+
+STAGE = "Stage"
+"""The dimension of what is measured of each stage."""
+
+
+class Stage(StrEnum):
+    """The stages, as the values of their dimension."""
+
+    INGEST = "ingest"
+    REMODEL = "remodel"
+    LOAD = "load"
+
+
+class Metric(StrEnum):
+    """What is measured: each metric by its name in CloudWatch, with its unit and the names of its dimensions."""
+
+    unit: str
+    dimensions: tuple[str, ...]
+
+    def __new__(cls, name: str, unit: str, *dimensions: str) -> Self:
+        """A metric whose value is its name."""
+        metric = str.__new__(cls, name)
+        metric._value_, metric.unit, metric.dimensions = name, unit, dimensions
+        return metric
+
+    ROWS = "Rows", "Count", STAGE
+    SECONDS = "Seconds", "Seconds", STAGE
+    QUARANTINED_ROWS = "QuarantinedRows", "Count"
+    FRESHNESS_LAG = "FreshnessLag", "Seconds"
+    REFRESHES = "Refreshes", "Count"
+    FAILED_RUNS = "FailedRuns", "Count"
+    OPEN_INCIDENTS = "OpenIncidents", "Count"
+
+
+_LARGEST = 2.0**360
+"""CloudWatch takes no larger values."""
+
+_NAMESPACE = re.compile(r"[A-Za-z0-9._/#-][A-Za-z0-9._/#:-]{0,254}")
+
+logger = logging.getLogger(__name__)
+
+
+def _own_stdout() -> int | None:
+    """A descriptor of this process's standard output; None if it has none."""
+    with suppress(OSError):
+        # Where it was closed at the start, descriptor 1 may be anything by now.
+        return os.dup(1) if sys.__stdout__ else None
+    return None
+
+
+# Kept from when this was imported. While steps run, Dagster turns descriptor 1 to a file, and has `tail` copy that to
+# where it led before: in pieces that may end within a line, and without the last ones if `tail` is slow.
+_STDOUT = _own_stdout()
+
+
+def emit_stage(stage: Stage, *, rows: int, seconds: float) -> None:
+    """Print how many rows a stage has moved, and how long it took."""
+    _emit({Metric.ROWS: rows, Metric.SECONDS: seconds}, {STAGE: stage.value})
+
+
+def emit(measured: Mapping[Metric, float]) -> None:
+    """Print metrics that have no dimensions.
+
+    Negative values, as of a lag by clocks that differ, count as 0. What is no number that CloudWatch takes is left out.
+    """
+    _emit(measured, {})
+
+
+def _emit(measured: Mapping[Metric, float], dimensions: Mapping[str, str]) -> None:
+    namespace = os.environ.get(METRICS_NAMESPACE)
+    if not namespace:
+        return
+    try:
+        fit = {metric: max(0.0, float(value)) for metric, value in measured.items() if abs(value) <= _LARGEST}
+        if unfit := measured.keys() - fit.keys():
+            _warn(f"Not a number that CloudWatch takes: {', '.join(sorted(unfit))}.")
+        if fit:
+            _print(_line(namespace, fit, dimensions))
+    except Exception as error:  # whatever it is: the work that was measured is done
+        _warn(f"{type(error).__name__}: {error}")
+
+
+def _line(namespace: str, measured: Mapping[Metric, float], dimensions: Mapping[str, str]) -> str:
+    """One document of the format, which applies the same dimensions to all its metrics."""
+    if not _NAMESPACE.fullmatch(namespace):
+        raise ValueError(
+            f"{METRICS_NAMESPACE} is {namespace!a}: give up to 255 of the characters A-Z a-z 0-9 . - _ / #"
+        )
+    if any(metric.dimensions != tuple(dimensions) for metric in measured):
+        raise ValueError(f"{', '.join(measured)} cannot have the dimensions {', '.join(dimensions) or '(none)'}")
+    directive = {
+        "Namespace": namespace,
+        "Dimensions": [list(dimensions)],
+        "Metrics": [{"Name": metric.value, "Unit": metric.unit} for metric in measured],
+    }
+    about = {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]}
+    return json.dumps({"_aws": about, **dimensions, **measured}, allow_nan=False, separators=(",", ":"))
+
+
+def _print(line: str) -> None:
+    if _STDOUT is None:
+        raise OSError("The process has no standard output")
+    whole = f"{line}\n".encode("ascii")
+    # In one system call, and short: lines of other threads, and of other processes with the same pipe, stay whole too.
+    if os.write(_STDOUT, whole) < len(whole):
+        raise OSError("Standard output took no more than a part of a line")
+
+
+@cache  # so that each reason is logged once, and not with every line
+def _warn(reason: str) -> None:
+    logger.warning("Metrics are missing. %s", reason)

@@ -1,0 +1,121 @@
+"""`totes demo`: the whole platform in one minute, told in the terminal, on the embedded stack."""
+
+import time
+from itertools import pairwise
+
+import psycopg
+from psycopg import sql
+from rich.rule import Rule
+from rich.text import Text
+
+from totes_dagster.cli.output import console, seed_with_progress, show_table, shown_progress, summary, tell
+from totes_dagster.config.platform import Platform, platform_from_environment
+from totes_dagster.config.settings import is_configured
+from totes_dagster.errors import SettingsError
+from totes_dagster.ingest.run import ingest
+from totes_dagster.local.stack import LocalStack, stack_home
+from totes_dagster.pipeline import refresh, remodel
+from totes_dagster.remodel.run import REMODELS
+from totes_dagster.schema.warehouse import fact_sales_order, record_id_of
+from totes_dagster.simulator.simulator import Action, Simulator
+from totes_dagster.warehouse.load import load
+from totes_dagster.warehouse.migrations import migrate
+
+
+def show(orders: int) -> None:
+    """Seed a company unless there is one, refresh, change the source, refresh, and show what became of it.
+
+    Raises:
+        SettingsError: the environment names real databases, which a demonstration must not change.
+    """
+    if is_configured():
+        raise SettingsError("The demo changes its source. Unset TOTESYS_URL and the other settings, and try again.")
+    stack = LocalStack(stack_home())
+    _heading("1. A source")
+    with console.status("Starting PostgreSQL …"):
+        stack.start()
+    seed_with_progress(stack, orders)
+    platform = platform_from_environment()
+
+    _heading("2. From the source to the warehouse")
+    _refresh_in_stages(platform)
+
+    _heading("3. A change in the source, in the warehouse a moment later")
+    with Simulator(stack.database_url("totesys"), seed=time.time_ns()) as simulator:
+        sold = simulator.perform(Action.NEW_SALES_ORDER)
+    (order,) = sold.ids["sales_order"]
+    tell("totesys", sold.description)
+    _refresh(platform)
+    _show_history(platform, order)
+
+    _heading("4. An edit that does not move last_updated, then a deletion")
+    with psycopg.connect(stack.database_url("totesys")) as connection:
+        # Whoever it was, the first or second member of staff is another.
+        connection.execute("update sales_order set staff_id = 1 + staff_id %% 2 where sales_order_id = %s", [order])
+    tell("totesys", f"sales order {order:,}: another member of staff, last_updated as it was")
+    _refresh(platform)
+    with psycopg.connect(stack.database_url("totesys")) as connection:
+        for table in ("payment", "transaction"):
+            connection.execute(
+                sql.SQL("delete from {} where transaction_id = any(%s)").format(sql.Identifier(table)),
+                [list(sold.ids["transaction"])],
+            )
+        connection.execute("delete from sales_order where sales_order_id = %s", [order])
+    tell("totesys", f"sales order {order:,}: deleted, with its transaction and payment")
+    _refresh(platform)
+    _show_history(platform, order)
+
+    _heading("Where to look next")
+    psql = stack.server.psql_command("warehouse")
+    for what, where in (
+        ("Dagster's UI, with the company living on", "make dev"),
+        ("The warehouse, while `make dev` runs", psql),
+        ("The lake: Parquet, and a manifest per batch", str(stack.home / "lake")),
+        ("How it works, and where to change what", "README.md"),
+    ):
+        console.print(f"{what:<46}{where}", soft_wrap=True)
+
+
+def _refresh_in_stages(platform: Platform) -> None:
+    marks = [time.perf_counter()]
+    with shown_progress() as progress:
+        batch = ingest(platform.source, platform.ingestion, progress=progress).batch
+        marks.append(time.perf_counter())
+        written = [remodel(platform, star, progress) for star in REMODELS]
+        marks.append(time.perf_counter())
+        migrate(platform.warehouse, platform.schema)
+        loaded = load(platform.warehouse, platform.schema, platform.ingestion, platform.processed, progress)
+        marks.append(time.perf_counter())
+    rows = (
+        batch.rows if batch else 0,
+        sum(star.rows for star in written),
+        sum(table.staged for batch in loaded for table in batch.tables.values()),
+    )
+    seconds = [f"{end - start:.2f}" for start, end in pairwise(marks)]
+    stages = ("ingest     totesys → ingestion zone", "remodel    → processed zone", "load       → warehouse")
+    show_table("", ("stage", "rows", "seconds"), zip(stages, rows, seconds, strict=True))
+
+
+def _refresh(platform: Platform) -> None:
+    started = time.perf_counter()
+    refreshed = refresh(platform)
+    tell("warehouse", f"{summary(refreshed)} {time.perf_counter() - started:.2f} s")
+
+
+def _show_history(platform: Platform, order: int) -> None:
+    columns = (record_id_of(fact_sales_order), "sales_staff_id", "last_updated_time", "is_deleted", "batch")
+    with platform.warehouse.connect() as connection:
+        versions = connection.execute(
+            sql.SQL("select {columns} from {fact} where sales_order_id = %s order by {record_id}").format(
+                columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+                fact=sql.Identifier(platform.schema, fact_sales_order.name),
+                record_id=sql.Identifier(columns[0]),
+            ),
+            [order],
+        ).fetchall()
+    show_table(f"fact_sales_order, sales_order_id {order:,}", columns, versions)
+
+
+def _heading(text: str) -> None:
+    console.print()
+    console.print(Rule(Text(text, "bold"), align="left"))

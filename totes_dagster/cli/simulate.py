@@ -1,0 +1,59 @@
+"""`totes simulate`: seeding and changing a source from the command line."""
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from rich.text import Text
+
+from totes_dagster.cli.output import console, seed_with_progress, shown_progress
+from totes_dagster.config import settings
+from totes_dagster.config.platform import source_database
+from totes_dagster.local.stack import LocalStack, stack_home
+from totes_dagster.simulator.seeding import seed as seed_source
+from totes_dagster.simulator.simulator import Event, Simulator, described
+
+
+def seed(orders: int, random_seed: int) -> None:
+    """Make a company in the source that the environment names, which must be empty, or in the embedded one."""
+    if not settings.is_configured():
+        seed_with_progress(LocalStack(stack_home()).start(), orders, random_seed)
+        return
+    with shown_progress() as progress:
+        rows = seed_source(_url(), orders=orders, seed=random_seed, progress=lambda *done: progress("seed", *done))
+    console.print(f"Made a company of {sum(rows.values()):,} rows, {orders:,} of them sales orders.")
+
+
+def live(rate: float, random_seed: int, *, harsh: bool) -> None:
+    """Change the source at a rate until Ctrl-C, printing each change."""
+    begin, stop = threading.Event(), threading.Event()
+    with Simulator(_url(), seed=random_seed, harsh=harsh) as simulator:
+
+        def work() -> None:
+            begin.wait()
+            simulator.run(rate, stop, _show)
+
+        # In a thread, so that Ctrl-C ends it between two changes and not within one.
+        with ThreadPoolExecutor(1) as pool, suppress(KeyboardInterrupt):
+            try:
+                life = pool.submit(work)
+                console.print(described(rate, harsh=harsh), soft_wrap=True)
+                begin.set()
+                life.result()
+            finally:
+                stop.set()
+                begin.set()
+        console.print("Stopped.")
+
+
+def _show(event: Event) -> None:
+    console.print(Text(event.description), soft_wrap=True)
+
+
+def _url() -> str:
+    settings.is_configured()
+    environment = os.environ
+    return source_database(
+        environment.get(settings.TOTESYS_URL), environment.get(settings.TOTESYS_SECRET_ID)
+    ).conninfo()

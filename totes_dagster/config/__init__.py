@@ -1,0 +1,1 @@
+"""The settings, and the databases and lake zones that they name."""

@@ -1,0 +1,172 @@
+"""The contract with the source: how its catalogue may differ from the declaration, and how it may not.
+
+Decisions over plain values. The declaration is `schema/totesys.py`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Boolean, Column, Integer, Numeric, String, Table
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+
+from totes_dagster.errors import SourceSchemaError
+from totes_dagster.lake.source_catalogue import Catalogue, SourceColumn, SourceTable
+from totes_dagster.postgres.types import sql_type
+from totes_dagster.schema.totesys import TABLES, key_of, metadata
+
+UNDECLARED = "undeclared"
+"""Folder of the ingestion zone in which tables lie that nobody declared."""
+
+_TEXT = {"text", "character varying", "character", "citext"}
+_INTEGERS = {"smallint", "integer", "bigint"}
+
+_NAMED = 5
+"""New tables that a message names."""
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """One way in which the source is not as declared.
+
+    Attributes:
+        table: a table's name.
+        column: a column's; None where it is about the whole table.
+        expected: what the declaration says.
+        found: what the catalogue says.
+        breaks: whether nothing may be read for it. What does not break the contract is kept, and reported.
+    """
+
+    table: str
+    column: str | None
+    expected: str
+    found: str
+    breaks: bool
+
+    def __str__(self) -> str:
+        what = self.table if self.column is None else f"{self.table}.{self.column}"
+        return f"{what}: expected {self.expected}, found {self.found}"
+
+
+def deviations_of(catalogue: Catalogue) -> list[Deviation]:
+    """Every way in which the source is not as declared, in the declaration's order; new tables last.
+
+    Integers of any width, numerics of any precision, texts of any kind and length, enums with other labels, and
+    timestamps of any precision are as good as declared: values that do not fit are set aside row by row. So are domains
+    over such types, and citext. Constraints that were dropped are reported, and so are new columns and tables, which
+    the lake keeps.
+    """
+    if not catalogue.tables.keys() & TABLES.keys():
+        expected = f"its {len(TABLES)} tables"
+        return [
+            Deviation(
+                "totesys",
+                None,
+                expected,
+                "none of them; is this the right database, and may the user use the schema?",
+                breaks=True,
+            )
+        ]
+    found = [deviation for name in TABLES for deviation in _deviations_of_table(catalogue, name)]
+    for name in undeclared(catalogue, readable=None):
+        obstacle = catalogue.tables[name].obstacle
+        what = f"a new table, set aside: {obstacle}" if obstacle else "a new table, kept in the lake"
+        found.append(Deviation(name, None, "no such table", what, breaks=False))
+    return found
+
+
+def _deviations_of_table(catalogue: Catalogue, name: str) -> Iterator[Deviation]:
+    table, declared = catalogue.tables.get(name), TABLES[name]
+    if table is None:
+        yield Deviation(name, None, "a table", _instead(catalogue), breaks=True)
+        return
+    if not is_table(table):
+        yield Deviation(name, None, "a table", f"a {table.kind}", breaks=True)
+        return
+    if table.obstacle:
+        yield Deviation(name, None, "all of its rows", f"that {table.obstacle}", breaks=True)
+    yield from _deviations_of_columns(table, declared)
+    if table.key != (key_of(declared),):
+        key = ", ".join(table.key)
+        yield Deviation(name, None, f"primary key {key_of(declared)}", key or "none", breaks=False)
+    for new_column in table.columns:
+        if new_column.name not in declared.columns:
+            yield Deviation(name, new_column.name, "no such column", new_column.full_type, breaks=False)
+
+
+def _deviations_of_columns(table: SourceTable, declared: Table) -> Iterator[Deviation]:
+    """How the declared columns differ in the source."""
+    for column in declared.columns:
+        actual = table.column(column.name)
+        if actual is None:
+            new = [other.name for other in table.columns if other.name not in declared.columns]
+            instead = f"no such column, but {', '.join(new)}, which is not declared" if new else "no such column"
+            yield Deviation(declared.name, column.name, sql_type(column), instead, breaks=True)
+        elif not _holds(column, actual):
+            yield Deviation(declared.name, column.name, sql_type(column), actual.full_type, breaks=True)
+        elif actual.nullable and not column.nullable:
+            yield Deviation(declared.name, column.name, "not null", "nulls allowed", breaks=False)
+
+
+def set_aside(table: str, reason: str) -> Deviation:
+    """A table that nobody declared and that could not be captured this time."""
+    return Deviation(table, None, "no such table", f"a new table, set aside this time: {reason}", breaks=False)
+
+
+def is_table(table: SourceTable) -> bool:
+    """Whether this holds rows of its own, or its partitions do, in whose versions changes can be seen."""
+    return table.kind in {"table", "partitioned table"}
+
+
+def undeclared(catalogue: Catalogue, *, readable: bool | None = True) -> list[str]:
+    """Tables of the source that nobody declared: those that the platform may read, may not, or both (None)."""
+    return [
+        name
+        for name, table in catalogue.tables.items()
+        if name not in metadata.tables and (readable is None or readable is not bool(table.obstacle))
+    ]
+
+
+def has_unique_keys(catalogue: Catalogue, table: str) -> bool:
+    """Whether the source sees to it that each row of a declared table has a key of its own."""
+    return catalogue.tables[table].key == (key_of(TABLES[table]),) and not catalogue.tables[table].inherited
+
+
+def see_that_it_holds(deviations: list[Deviation]) -> None:
+    """Refuse to go on where the contract is broken.
+
+    Raises:
+        SourceSchemaError: it is; the message names every table and column, what was expected and what was found.
+    """
+    breaking = [str(deviation) for deviation in deviations if deviation.breaks]
+    if breaking:
+        raise SourceSchemaError(
+            f"The source is not as declared: {'; '.join(breaking)}. Nothing was read. Check the database, the user's "
+            "search path and rights; if its owner changed the table, adapt totes_dagster/schema/totesys.py to it.",
+            deviations="; ".join(breaking),
+        )
+
+
+def _holds(declared: Column[Any], found: SourceColumn) -> bool:
+    match declared.type:
+        case Integer():
+            return found.type in _INTEGERS
+        case Boolean():
+            return found.type == "boolean"
+        case Numeric():
+            return found.type == "numeric"
+        case TIMESTAMP(timezone=False):
+            return found.type == "timestamp without time zone"
+        case String():  # also Text and Enum
+            # An extension's type comes with its schema.
+            return found.type.rpartition(".")[2] in _TEXT or bool(found.labels)
+        case other:
+            raise TypeError(f"The contract does not know {other!r} of {declared}: add it to _holds.")
+
+
+def _instead(catalogue: Catalogue) -> str:
+    new = undeclared(catalogue, readable=None)
+    if not new:
+        return "no such table"
+    more = f" and {len(new) - _NAMED:,} more" if len(new) > _NAMED else ""
+    return f"no such table, but {', '.join(new[:_NAMED])}{more}, which {'are' if len(new) > 1 else 'is'} not declared"

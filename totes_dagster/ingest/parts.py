@@ -1,0 +1,52 @@
+"""Writing a stream of rows as the parts of a batch, each of bounded size."""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from totes_dagster.errors import LakeError
+from totes_dagster.ingest.exact_types import UNFIT
+from totes_dagster.lake.manifest import Part
+from totes_dagster.lake.store import Lake
+
+ROWS_PER_PART = 2**18
+BYTES_PER_PART = 2**26
+"""What ends a part, whichever comes first. They bound the memory of a part in every stage: some 30 MB of an event
+table."""
+
+
+def write_parts(lake: Lake, folder: str, attempt: str, chunks: Iterator[pa.RecordBatch]) -> tuple[Part, ...]:
+    """Write a stream as parts of bounded size, holding one part in memory at a time."""
+    parts = []
+    for number, rows in enumerate(_tables(chunks)):
+        path = f"{folder}/part-{number:05}-{attempt}.parquet"
+        part = lake.create_part(path, rows)
+        if part is None:
+            raise LakeError(f"{path} exists already in {lake.url}, though its name was made up a moment ago.")
+        parts.append(part)
+    return tuple(parts)
+
+
+def _tables(chunks: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+    waiting: list[pa.RecordBatch] = []
+    rows = size = 0
+    for chunk in chunks:
+        offset = 0
+        while offset < chunk.num_rows:
+            piece = chunk.slice(offset, ROWS_PER_PART - rows)
+            waiting.append(piece)
+            rows += piece.num_rows
+            size += piece.nbytes
+            offset += piece.num_rows
+            if rows == ROWS_PER_PART or size >= BYTES_PER_PART:
+                yield _part(waiting)
+                waiting, rows, size = [], 0, 0
+    if rows:
+        yield _part(waiting)
+
+
+def _part(chunks: list[pa.RecordBatch]) -> pa.Table:
+    """Chunks as one table, without the column `UNFIT` where it says nothing."""
+    rows = pa.Table.from_batches(chunks)
+    says_nothing = UNFIT in rows.column_names and rows.column(UNFIT).null_count == rows.num_rows
+    return rows.drop_columns(UNFIT) if says_nothing else rows

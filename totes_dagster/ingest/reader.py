@@ -1,0 +1,245 @@
+"""The bulk connections that read the source's rows in a batch's snapshot, in exact types."""
+
+import logging
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from adbc_driver_manager import dbapi as adbc_errors
+from adbc_driver_postgresql import dbapi as adbc
+from psycopg import sql
+from psycopg.errors import InvalidParameterValue, UndefinedObject
+
+from totes_dagster.errors import DatabaseBusyError, DatabaseError, DatabaseUnavailableError, SeveralServersError
+from totes_dagster.ingest.capture import TableCapture
+from totes_dagster.ingest.catalogue import as_text, is_as_in_snapshot, qualified
+from totes_dagster.ingest.exact_types import UNFIT, Misfits, decoded, fitted, unfit_column
+from totes_dagster.ingest.snapshot import IDENTITY, Leader, identity_of
+from totes_dagster.lake.source_catalogue import SourceColumn, SourceTable
+from totes_dagster.postgres.decoding import Decoder, decoder_of, utf8
+from totes_dagster.postgres.named_errors import named_error, sqlstate_of
+from totes_dagster.postgres.transactions import REPEATABLE_READ, end_bulk_transaction, set_up_bulk_transaction
+from totes_dagster.schema.arrow import arrow_type
+from totes_dagster.schema.totesys import TABLES, key_of
+
+_TEXT = {"text", "character varying"}
+
+_ARRIVES_EXACTLY = _TEXT | {
+    "bigint",
+    "boolean",
+    "date",
+    "double precision",
+    "integer",
+    "numeric",
+    "real",
+    "smallint",
+    "timestamp with time zone",
+    "timestamp without time zone",
+    "bytea",
+}
+"""Types that ADBC delivers as they are. All others are read as text: enums, for one, would arrive as opaque bytes."""
+
+_LOST = {UndefinedObject.sqlstate, InvalidParameterValue.sqlstate}
+"""Codes for a snapshot that is not there: from PostgreSQL 18 on, and before."""
+
+_ENGLISH = re.compile(r"(C|POSIX|en|English)([._].*)?|")
+"""Values of `lc_messages` for which servers speak English."""
+
+logger = logging.getLogger(__name__)
+
+
+class Follower:
+    """A bulk connection that reads in the leader's snapshot, in one transaction after the other."""
+
+    def __init__(self, connection: adbc.Connection, leader: Leader) -> None:
+        self._connection = connection
+        self._leader = leader
+        self._encoding = ""
+        self._speaks_english = True
+        self._decode: Decoder = utf8
+
+    def learn_encoding(self) -> None:
+        """Find out how the server encodes text, and make ready to decode it; must be done before rows are read."""
+        with self.joined([]):
+            self._look_around()
+        if self._encoding not in {"UTF8", "SQL_ASCII"}:
+            # A connection each time: there are few such chunks, and one that waits for them might be ended.
+            self._decode = decoder_of(lambda: self._leader.source.transaction(read_only=True))
+
+    @contextmanager
+    def joined(self, tables: Collection[str]) -> Iterator[None]:
+        """A transaction in the leader's snapshot, in which these tables' definitions stay as they are.
+
+        Raises:
+            DatabaseUnavailableError: the snapshot is gone, with the leader's connection.
+            SeveralServersError: the connection is to another server than the leader's.
+            DatabaseBusyError: somebody waits to change a table's definition.
+        """
+        try:
+            self._join()
+            # At once, or not at all: whoever waits to change a table waits for the leader, the leader for us, and we
+            # would wait for them, which no server could see.
+            if tables:
+                names = sql.SQL(", ").join(qualified(self._leader.catalogue, name) for name in tables)
+                self.fetch(sql.SQL("lock table {} in access share mode nowait").format(names))
+            yield
+        finally:
+            end_bulk_transaction(self._connection)
+
+    @contextmanager
+    def visiting(self, table: str) -> Iterator[None]:
+        """The same for a table that the leader has not locked.
+
+        Raises:
+            DatabaseBusyError: its definition is being changed, or was since the snapshot was taken.
+        """
+        with self.joined([table]):
+            look: sql.Composed = is_as_in_snapshot(self._leader.catalogue, table)
+            if self.fetch(look) != (True,):
+                raise DatabaseBusyError(f"The table {table} was changed since the snapshot was taken.")
+            yield
+
+    def rows(self, name: str, table: SourceTable, capture: TableCapture) -> Iterator[pa.RecordBatch]:
+        """Stream what a batch takes from a table, in exact types: declared columns as declared, others as they come.
+
+        The last column, `UNFIT`, tells in words of values that the type before them cannot hold (see `fitting.py`).
+        """
+        columns = [self._selected(column) for column in table.columns]
+        if name in TABLES and not capture.unique_keys:
+            # Nobody else sees to it that they are unique. Rows of a shared key are told apart by nothing.
+            columns.append(sql.SQL("count(*) over (partition by {})").format(sql.Identifier(key_of(TABLES[name]))))
+        statement = sql.SQL("select {} from {}").format(
+            sql.SQL(", ").join(columns), sql.Identifier(table.namespace, name)
+        )
+        conditions = []
+        if capture.horizon is not None:
+            # age() knows about wraparound; ids of 32 bits are compared by their distance from now.
+            conditions.append(sql.SQL("age(xmin) <= age({}::xid)").format(sql.Literal(str(capture.horizon % 2**32))))
+        if capture.keys:
+            conditions.append(_has_key(table, key_of(TABLES[name]), capture.keys))
+        if conditions:
+            statement += sql.SQL(" where ") + sql.SQL(" or ").join(conditions)
+        for chunk in self._stream(name, statement):
+            yield self._exactly(name, table.columns, chunk)
+
+    def keys(self, name: str, table: SourceTable) -> Iterator[pa.RecordBatch]:
+        """Stream all primary keys of a declared table that can be keys in the warehouse, in order."""
+        statement = sql.SQL(
+            "select {0}::integer as {0} from {1} where {0} between -2147483648 and 2147483647 order by {0}"
+        ).format(sql.Identifier(key_of(TABLES[name])), sql.Identifier(table.namespace, name))
+        return self._stream(name, statement)
+
+    def _join(self) -> None:
+        leader = self._leader
+        try:
+            set_up_bulk_transaction(
+                self._connection, isolation=REPEATABLE_READ, read_only=True, snapshot=leader.exported
+            )
+        except adbc_errors.Error as error:
+            if sqlstate_of(error) not in _LOST:
+                raise named_error("totesys", "joining the snapshot of totesys", error) from error
+            end_bulk_transaction(self._connection)
+            set_up_bulk_transaction(self._connection, read_only=True)
+            self._look_around()  # perhaps it was never here
+            raise DatabaseUnavailableError(
+                "The snapshot of totesys was lost with the connection that held it. Refresh again."
+            ) from error
+
+    def _look_around(self) -> None:
+        """Learn what kind of server this is, which must be the leader's."""
+        found = self.fetch(
+            sql.SQL("select {}, current_setting('server_encoding'), current_setting('lc_messages')").format(IDENTITY)
+        )
+        *identity, self._encoding, messages = found or ()
+        self._speaks_english = _ENGLISH.fullmatch(messages) is not None
+        if tuple(identity) != identity_of(self._leader.snapshot):
+            raise SeveralServersError(
+                "TOTESYS_URL leads to several servers: two connections for one batch reached two of them, and no "
+                "snapshot spans both. Name one server, or have the proxy send all connections of a client to one."
+            )
+
+    def fetch(self, statement: str | sql.Composable) -> tuple[Any, ...] | None:
+        """Run a statement that returns one row, or nothing."""
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(_text(statement))
+                return cursor.fetchone() if cursor.description else None
+        except adbc_errors.Error as error:
+            raise named_error("totesys", "a statement", error) from error
+
+    def _stream(self, name: str, statement: sql.Composed) -> Iterator[pa.RecordBatch]:
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(statement.as_string(None))
+                yield from cursor.fetch_record_batch()
+        except (adbc_errors.Error, OSError) as error:  # the latter of a stream that breaks off between its rows
+            named = named_error("totesys", f"reading {name} from totesys", error)
+            if type(named) is DatabaseError and isinstance(error, OSError) and not self._speaks_english:
+                # It comes without a code, in words that are not understood. It may pass.
+                raise DatabaseBusyError(str(named)) from error
+            raise named from error
+
+    def _selected(self, column: SourceColumn) -> sql.Composed:
+        name = sql.Identifier(column.name)
+        if self._is_encoded(column):
+            # Within one encoding nothing is converted, and so nothing can fail.
+            return sql.SQL("convert_to({}, getdatabaseencoding()) as {}").format(as_text(column), name)
+        return sql.SQL("{} as {}").format(name if column.type in _ARRIVES_EXACTLY else as_text(column), name)
+
+    def _is_encoded(self, column: SourceColumn) -> bool:
+        """Whether a column's values arrive as bytes in the server's encoding."""
+        return self._encoding != "UTF8" and column.type not in _ARRIVES_EXACTLY - _TEXT
+
+    def _exactly(self, name: str, selected: tuple[SourceColumn, ...], chunk: pa.RecordBatch) -> pa.RecordBatch:
+        """A chunk's columns in exact types, and `UNFIT`; a column after them counts rows of the same key."""
+        declared: Mapping[str, Any] = dict(TABLES[name].columns) if name in TABLES else {}
+        columns: dict[str, pa.Array] = {}
+        misfits: dict[str, Misfits] = {}
+        for column, arrived in zip(selected, chunk.columns, strict=False):
+            # numeric arrives as an opaque string, which casts to decimal exactly.
+            values = arrived.storage if isinstance(arrived.type, pa.BaseExtensionType) else arrived
+            undecoded: Misfits = {}
+            if self._is_encoded(column):
+                values, undecoded = decoded(values, self._decode)
+            type_ = arrow_type(declared[column.name]) if column.name in declared else values.type
+            columns[column.name], unfit = fitted(values, type_)
+            misfits[column.name] = unfit | undecoded
+        if chunk.num_columns > len(selected):
+            copies = chunk.column(len(selected))
+            for row in pc.indices_nonzero(pc.greater(copies, 1)).to_pylist():
+                misfits[key_of(TABLES[name])][row] = f"is the key of {copies[row]} rows"
+        columns[UNFIT] = unfit_column(misfits, chunk.num_rows)
+        return pa.RecordBatch.from_pydict(columns)
+
+
+@contextmanager
+def follower_of(leader: Leader) -> Iterator[Follower]:
+    """Open one more connection to the leader's server, to read in its snapshot.
+
+    Raises:
+        DatabaseError: it cannot be reached, or refuses.
+        SeveralServersError: another server was reached.
+    """
+    with leader.source.connect_bulk() as connection:
+        follower = Follower(connection, leader)
+        follower.learn_encoding()
+        yield follower
+
+
+def _has_key(table: SourceTable, key: str, keys: Collection[int]) -> sql.Composed:
+    """Whether a row has one of these keys, in a comparison that can use an index, or hash the keys.
+
+    PostgreSQL looks through a list of another type than the column's one by one, for every row.
+    """
+    column = table.column(key)
+    comparison = (
+        "{} = any ({}::bigint[])" if column and column.type == "bigint" else "{}::integer = any ({}::integer[])"
+    )
+    return sql.SQL(comparison).format(sql.Identifier(key), sql.Literal(list(keys)))
+
+
+def _text(statement: str | sql.Composable) -> str:
+    return statement if isinstance(statement, str) else statement.as_string(None)

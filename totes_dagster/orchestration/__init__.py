@@ -1,0 +1,1 @@
+"""The platform in Dagster. No other package imports Dagster."""

@@ -1,0 +1,125 @@
+"""The ingestion zone's eleven tables: one multi-asset, because a batch is one snapshot of all of them."""
+
+from collections.abc import Iterator
+from time import perf_counter
+from typing import Any
+
+from dagster import (
+    AssetCheckResult,
+    AssetObservation,
+    AssetSpec,
+    Config,
+    MaterializeResult,
+    ResourceParam,
+    TableMetadataValue,
+    multi_asset,
+)
+from pydantic import Field
+from sqlalchemy import Table
+
+from totes_dagster.aws.metrics import Stage, emit_stage
+from totes_dagster.ingest.run import Ingested
+from totes_dagster.ingest.run import ingest as ingest_batch
+from totes_dagster.lake.batch_log import BatchLog
+from totes_dagster.lake.manifest import Manifest, TableEntry
+from totes_dagster.lake.store import Lake
+from totes_dagster.orchestration.checks.source import contract_results, contract_specs
+from totes_dagster.orchestration.failures import clearly
+from totes_dagster.orchestration.io_manager import Zone
+from totes_dagster.orchestration.metadata import as_of, preview_of
+from totes_dagster.orchestration.resources.databases import Totesys
+from totes_dagster.orchestration.specs import OWNERS, column_schema, copied_lineage, key_of_ingested, key_of_source
+from totes_dagster.runtime.retry import retried
+from totes_dagster.schema.totesys import TABLES, Capture, capture_of, is_personal
+
+_CAPTURED = {
+    Capture.CHANGES: "Each batch holds the rows that may have changed since the one before, as immutable Parquet.",
+    Capture.WHOLE: "Each batch in which a row changed holds the whole table, as immutable Parquet.",
+}
+
+
+class IngestConfig(Config):
+    """How to ingest."""
+
+    recapture: bool = Field(default=False, description="Capture all tables whole, whether they changed or not.")
+
+
+@multi_asset(
+    name="ingest",
+    description="One snapshot of totesys becomes the next batch: what changed, as Parquet, committed by one manifest.",
+    specs=[
+        AssetSpec(
+            key_of_ingested(name),
+            deps=[key_of_source(name)],
+            group_name="ingestion",
+            description=f"{table.comment} {_CAPTURED[capture_of(table)]}",
+            kinds={"s3", "parquet"},
+            owners=OWNERS,
+            metadata={
+                "dagster/column_schema": column_schema(table),
+                "dagster/column_lineage": copied_lineage(key_of_source(name), table.columns),
+            },
+        )
+        for name, table in TABLES.items()
+    ],
+    check_specs=contract_specs,
+    can_subset=False,
+)
+def ingest(
+    config: IngestConfig, totesys: Totesys, ingestion_zone: ResourceParam[Zone]
+) -> Iterator[MaterializeResult | AssetCheckResult | AssetObservation]:  # type: ignore[type-arg]
+    """Commit what changed in the source since the newest batch."""
+    lake = ingestion_zone.lake
+    log = BatchLog(lake)
+    recapture = tuple(TABLES) if config.recapture else ()
+    started = perf_counter()
+
+    def ingest_next() -> Ingested:
+        source = totesys.database()
+        return retried("Ingest", lambda: ingest_batch(source, lake, recapture=recapture))
+
+    ingested = clearly(ingest_next)
+    seconds = round(perf_counter() - started, 3)
+    emit_stage(Stage.INGEST, rows=_rows_of(ingested.batch), seconds=seconds)
+    manifest = ingested.batch or log.manifest(log.head())
+    for name, table in TABLES.items():
+        entry = manifest.tables[name]
+        captured = ingested.batch is not None and manifest.brings(name)
+        seen: dict[str, Any] = {
+            "dagster/row_count": entry.census.rows,
+            **as_of(manifest.snapshot.taken_at),
+        }
+        if captured:
+            yield AssetObservation(key_of_source(name), metadata=seen)
+        yield MaterializeResult(
+            asset_key=key_of_ingested(name),
+            metadata={
+                **seen,
+                "batch": entry.batch,
+                "content": _content(entry, captured=captured),
+                "rows": entry.rows if captured else 0,
+                "parts": len(entry.parts) if captured else 0,
+                "bytes": sum(part.bytes for part in entry.parts) if captured else 0,
+                "seconds": seconds,
+                **(_preview(lake, table, entry) if captured else {}),
+            },
+        )
+    yield from contract_results(ingested.deviations)
+
+
+def _rows_of(batch: Manifest | None) -> int:
+    """How many rows a batch brought."""
+    return sum(entry.rows for name, entry in batch.tables.items() if batch.brings(name)) if batch else 0
+
+
+def _content(entry: TableEntry, *, captured: bool) -> str:
+    if not captured:
+        return f"nothing new since batch {entry.batch}"
+    return "the whole table" if entry.content is Capture.WHOLE else "rows that may have changed"
+
+
+def _preview(lake: Lake, table: Table, entry: TableEntry) -> dict[str, TableMetadataValue]:
+    if not entry.parts:
+        return {}
+    columns = [column.name for column in table.columns if not is_personal(column)]
+    return {"preview": preview_of(lake.read_part(entry.parts[-1].path, columns), columns)}

@@ -1,0 +1,18 @@
+"""The source's eleven tables, as external assets: Dagster knows of them, but others write them."""
+
+from dagster import AssetSpec
+
+from totes_dagster.orchestration.specs import column_schema, key_of_source
+from totes_dagster.schema.totesys import TABLES
+
+totesys_assets = [
+    AssetSpec(
+        key_of_source(name),
+        group_name="totesys",
+        description=table.comment,
+        kinds={"postgres", "table"},
+        owners=["team:operations"],
+        metadata={"dagster/column_schema": column_schema(table)},
+    )
+    for name, table in TABLES.items()
+]

@@ -1,0 +1,98 @@
+"""The warehouse's eleven star tables: one multi-asset, because a batch is one transaction over all of them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from time import perf_counter
+
+from dagster import AssetCheckResult, AssetExecutionContext, AssetSpec, MaterializeResult, ResourceParam, multi_asset
+
+from totes_dagster.aws.metrics import Metric, Stage, emit, emit_stage
+from totes_dagster.orchestration.checks.loading import load_results, load_specs
+from totes_dagster.orchestration.failures import clearly
+from totes_dagster.orchestration.freshness import FRESHNESS
+from totes_dagster.orchestration.io_manager import Zone
+from totes_dagster.orchestration.metadata import PREVIEW, as_of, table_of
+from totes_dagster.orchestration.resources.databases import Warehouse
+from totes_dagster.orchestration.specs import OWNERS, column_schema, copied_lineage, key_of_loaded, key_of_processed
+from totes_dagster.runtime.retry import retried
+from totes_dagster.schema.warehouse import TABLES, is_fact, remodelled_columns
+from totes_dagster.warehouse.load import LoadedBatch
+from totes_dagster.warehouse.load import load as load_batches
+from totes_dagster.warehouse.load_transaction import LoadedTable
+from totes_dagster.warehouse.migrations import migrate
+from totes_dagster.warehouse.status import WarehouseStatus, newest_rows, warehouse_status
+
+
+@multi_asset(
+    name="load",
+    description="Batches that the warehouse lacks are loaded in order, each in one transaction.",
+    specs=[
+        AssetSpec(
+            key_of_loaded(name),
+            deps=[key_of_processed(name)],
+            group_name="warehouse",
+            description=star.comment,
+            kinds={"postgres", "table"},
+            owners=OWNERS,
+            freshness_policy=FRESHNESS,
+            tags={"star": "fact" if is_fact(star) else "dimension"},
+            metadata={
+                "dagster/column_schema": column_schema(star),
+                "dagster/column_lineage": copied_lineage(key_of_processed(name), remodelled_columns(star)),
+            },
+        )
+        for name, star in TABLES.items()
+    ],
+    check_specs=load_specs,
+    can_subset=False,
+)
+def load(
+    context: AssetExecutionContext,
+    warehouse: Warehouse,
+    ingestion_zone: ResourceParam[Zone],
+    processed_zone: ResourceParam[Zone],
+) -> Iterator[MaterializeResult | AssetCheckResult]:  # type: ignore[type-arg]
+    """Load what the warehouse lacks."""
+
+    def load_waiting() -> tuple[list[LoadedBatch], WarehouseStatus, dict[str, Sequence[Mapping[str, str]]]]:
+        database, schema = warehouse.database(), warehouse.warehouse_schema
+        retried("Migrate", lambda: migrate(database, schema))
+        loaded = load_batches(database, schema, ingestion_zone.lake, processed_zone.lake)
+        return retried(
+            "Look", lambda: (loaded, warehouse_status(database, schema), newest_rows(database, schema, PREVIEW))
+        )
+
+    started = perf_counter()
+    loaded, status, newest = clearly(load_waiting)
+    seconds = perf_counter() - started
+    done = {name: sum((batch.tables[name] for batch in loaded), LoadedTable()) for name in TABLES}
+    _emit(done.values(), status, seconds, loaded=bool(loaded))
+    context.log.info(f"The warehouse shows batch {status.batch}, the source as of {status.snapshot_at}.")
+    for name in TABLES:
+        yield MaterializeResult(
+            asset_key=key_of_loaded(name),
+            metadata={
+                "dagster/row_count": status.rows[name],
+                "batch": status.batch,
+                "batches_loaded": len(loaded),
+                **done[name].counts(),
+                "seconds": round(sum(batch.seconds[name] for batch in loaded), 3),
+                **(as_of(status.snapshot_at) if status.snapshot_at else {}),
+                "preview": table_of(newest[name]),
+            },
+        )
+    yield from load_results(done, status)
+
+
+def _emit(done: Iterable[LoadedTable], status: WarehouseStatus, seconds: float, *, loaded: bool) -> None:
+    """Print what the load did, and how the warehouse is now."""
+    total = sum(done, LoadedTable())
+    emit_stage(Stage.LOAD, rows=total.new + total.changed + total.deleted + total.placeholders, seconds=seconds)
+    measured: dict[Metric, float] = {
+        Metric.REFRESHES: 1,
+        Metric.QUARANTINED_ROWS: sum(table.rows for table in status.quarantined.values()),
+    }
+    # On a quiet night the warehouse is current however old the last change is.
+    if loaded and status.snapshot_at:
+        measured[Metric.FRESHNESS_LAG] = (datetime.now(UTC) - status.snapshot_at).total_seconds()
+    emit(measured)

@@ -1,0 +1,141 @@
+"""Checks of the warehouse that a load answers: rows accounted for, quarantine, placeholders, and the newest stamps."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+
+from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, MetadataValue
+
+from totes_dagster.orchestration.metadata import table_of
+from totes_dagster.orchestration.specs import key_of_loaded
+from totes_dagster.remodel.run import driving_table
+from totes_dagster.schema.warehouse import DIMENSIONS, FACTS, TABLES, UNKNOWN, dim_date
+from totes_dagster.warehouse.load_transaction import LoadedTable
+from totes_dagster.warehouse.status import Quarantined, WarehouseStatus
+
+ACCOUNTED = "rows_accounted_for"
+QUARANTINE = "nothing_in_quarantine"
+RESOLVED = "references_resolved"
+RECENT = "stamps_recent"
+
+REMODELLED = [name for name in TABLES if name != dim_date.name]
+"""The star tables whose rows come from source rows, one for one."""
+
+REFERRED_TO = [name for name in DIMENSIONS if name != dim_date.name]
+"""The dimensions that may have placeholder members; a day is made up whenever a fact names it."""
+
+OLDEST = timedelta(days=3)
+"""How old the newest stamp of an event may be before it looks as if the source, or its clock, had stopped."""
+
+_CLOCKS_DIFFER = timedelta(minutes=5)
+
+load_specs = [
+    *(
+        AssetCheckSpec(
+            ACCOUNTED,
+            asset=key_of_loaded(name),
+            description=f"Every ingested row of {driving_table(name)} was loaded, unchanged, or set aside.",
+        )
+        for name in REMODELLED
+    ),
+    *(
+        AssetCheckSpec(
+            QUARANTINE,
+            asset=key_of_loaded(name),
+            description=f"Every row of {driving_table(name)} can become a row of {name}.",
+        )
+        for name in REMODELLED
+    ),
+    *(
+        AssetCheckSpec(
+            RESOLVED,
+            asset=key_of_loaded(name),
+            description=f"Every member of {name} that a fact refers to came from the source's {driving_table(name)}; "
+            f"none is a placeholder, named {UNKNOWN}.",
+        )
+        for name in REFERRED_TO
+    ),
+    *(
+        AssetCheckSpec(
+            RECENT,
+            asset=key_of_loaded(name),
+            description=f"The newest last_updated of {driving_table(name)} is not older than {OLDEST.days} days, and "
+            "not in the future.",
+        )
+        for name in FACTS
+    ),
+]
+
+
+def load_results(loaded: Mapping[str, LoadedTable], status: WarehouseStatus) -> Iterator[AssetCheckResult]:
+    """What a load says of the rows that it brought, and of the warehouse after it.
+
+    Rows that do not add up, or references that point nowhere, fail the load instead.
+    """
+    for name in REMODELLED:
+        yield _accounted(name, loaded[name])
+        yield _quarantine(name, status.quarantined.get(driving_table(name), Quarantined()))
+    for name in REFERRED_TO:
+        yield _resolved(name, status.placeholders[name])
+    for name in FACTS:
+        yield _recent(name, status.newest_stamps[name], datetime.now(UTC))
+
+
+def _accounted(name: str, done: LoadedTable) -> AssetCheckResult:
+    return AssetCheckResult(
+        check_name=ACCOUNTED,
+        asset_key=key_of_loaded(name),
+        passed=done.ingested == done.quarantined + done.new + done.changed + done.unchanged,
+        description=f"{done.ingested:,} ingested = {done.new:,} new + {done.changed:,} changed + "
+        f"{done.unchanged:,} unchanged + {done.quarantined:,} quarantined.",
+        metadata=done.counts(),
+    )
+
+
+def _quarantine(name: str, aside: Quarantined) -> AssetCheckResult:
+    source = driving_table(name)
+    columns = ("key", "reason", "batch", "part")
+    sample = [dict(zip(columns, row, strict=True)) for row in aside.sample]
+    return AssetCheckResult(
+        check_name=QUARANTINE,
+        asset_key=key_of_loaded(name),
+        passed=not aside.rows,
+        severity=AssetCheckSeverity.WARN,
+        description=f"{aside.rows:,} rows of {source} are set aside. Correct them in the source, and they flow."
+        if aside.rows
+        else f"No row of {source} is set aside.",
+        metadata={"rows": aside.rows, **({"sample": table_of(sample)} if sample else {})},
+    )
+
+
+def _resolved(name: str, placeholders: int) -> AssetCheckResult:
+    source = driving_table(name)
+    return AssetCheckResult(
+        check_name=RESOLVED,
+        asset_key=key_of_loaded(name),
+        passed=not placeholders,
+        severity=AssetCheckSeverity.WARN,
+        description=f"Facts refer to {placeholders:,} rows that {source} lacks; each is {UNKNOWN} until it is there."
+        if placeholders
+        else f"Whatever facts refer to is there in {source}.",
+        metadata={"placeholders": placeholders},
+    )
+
+
+def _recent(name: str, newest: datetime | None, now: datetime) -> AssetCheckResult:
+    source = driving_table(name)
+    if newest is None:
+        said, passed = f"There are no rows of {source} yet.", True
+    elif newest > now + _CLOCKS_DIFFER:
+        said, passed = f"The newest stamp of {source} is {newest:%Y-%m-%d %H:%M} UTC, which is in the future.", False
+    elif newest < now - OLDEST:
+        said, passed = f"Nothing in {source} is stamped later than {newest:%Y-%m-%d %H:%M} UTC.", False
+    else:
+        said, passed = f"{source} was last stamped {newest:%Y-%m-%d %H:%M} UTC.", True
+    return AssetCheckResult(
+        check_name=RECENT,
+        asset_key=key_of_loaded(name),
+        passed=passed,
+        severity=AssetCheckSeverity.WARN,
+        description=said,
+        metadata={"newest_stamp": MetadataValue.timestamp(newest)} if newest else {},
+    )

@@ -1,0 +1,103 @@
+"""Checks of the warehouse beside the source: what a reconciliation found, and whether it could repair it."""
+
+from collections.abc import Iterator
+
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    ResourceParam,
+    multi_asset_check,
+)
+
+from totes_dagster.config.platform import Platform
+from totes_dagster.orchestration.failures import clearly
+from totes_dagster.orchestration.io_manager import Zone
+from totes_dagster.orchestration.metadata import table_of
+from totes_dagster.orchestration.resources.databases import Totesys, Warehouse
+from totes_dagster.orchestration.specs import key_of_loaded
+from totes_dagster.reconcile.compare import TableDifferences
+from totes_dagster.reconcile.run import Reconciled
+from totes_dagster.reconcile.run import reconcile as run_reconcile
+from totes_dagster.schema.warehouse import TABLES
+
+MATCHES = "matches_source"
+
+
+@multi_asset_check(
+    name="compare_with_source",
+    description="Compares the warehouse with the source in one snapshot, and repairs what differs by a new batch.",
+    specs=[
+        AssetCheckSpec(
+            MATCHES,
+            asset=key_of_loaded(name),
+            description="Every row is what the source says now: compared by checksums of key ranges, and row by row "
+            "where they differ.",
+        )
+        for name in TABLES
+    ],
+    can_subset=True,
+)
+def matches_source(
+    context: AssetCheckExecutionContext,
+    totesys: Totesys,
+    warehouse: Warehouse,
+    ingestion_zone: ResourceParam[Zone],
+    processed_zone: ResourceParam[Zone],
+) -> Iterator[AssetCheckResult]:
+    """Compare, repair, and say what was found."""
+
+    def compare() -> Reconciled:
+        platform = Platform(
+            source=totesys.database(),
+            warehouse=warehouse.database(),
+            schema=warehouse.warehouse_schema,
+            ingestion=ingestion_zone.lake,
+            processed=processed_zone.lake,
+        )
+        return run_reconcile(platform)
+
+    reconciled = clearly(compare)
+    rows = sum(found.rows for found in reconciled.found.values())
+    differing = sum(found.count for found in reconciled.found.values())
+    context.log.info(f"Compared {rows:,} rows with the source: {differing:,} differed.")
+    # One snapshot was compared, of all tables, whichever were asked for.
+    asked_for = {key.asset_key for key in context.selected_asset_check_keys}
+    yield from (result for result in reconcile_results(reconciled) if result.asset_key in asked_for)
+
+
+def reconcile_results(reconciled: Reconciled) -> Iterator[AssetCheckResult]:
+    """What a reconciliation says of each table: a warning where it repaired something, an error where it could not."""
+    for name, found in reconciled.found.items():
+        left = reconciled.left[name]
+        broken = bool(left) or bool(left.unaccounted)
+        yield AssetCheckResult(
+            check_name=MATCHES,
+            asset_key=key_of_loaded(name),
+            passed=not found and not broken,
+            severity=AssetCheckSeverity.ERROR if broken else AssetCheckSeverity.WARN,
+            description=_compared(found, left, reconciled),
+            metadata={
+                "rows": found.rows,
+                "missing": len(found.missing),
+                "extra": len(found.extra),
+                "different": len(found.different),
+                "doubled": len(found.doubled),
+                "still_differing": left.count,
+                "key_ranges": found.ranges,
+                "key_ranges_descended": found.ranges_descended,
+                **({"sample": table_of([{"difference": text} for text in found.discreet])} if found.discreet else {}),
+            },
+        )
+
+
+def _compared(found: TableDifferences, left: TableDifferences, reconciled: Reconciled) -> str:
+    if not found:
+        said = f"{found.rows:,} rows equal the source."
+    elif left:
+        said = f"{found.count:,} of {found.rows:,} rows differed from the source, and {left.count:,} still do."
+    else:
+        by = f" by batch {reconciled.repair.batch}" if reconciled.repair else ""
+        said = f"{found.count:,} of {found.rows:,} rows differed from the source, and were repaired{by}."
+    return " ".join([said, *(f"History cannot be repaired from the source: {line}." for line in left.unaccounted)])

@@ -1,0 +1,82 @@
+"""Checks of the processed zone: what remodels wrote is read back, and goes no further if it is not sound."""
+
+from collections.abc import Iterator
+
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetCheckSpec,
+    ResourceParam,
+    multi_asset_check,
+)
+
+from totes_dagster.orchestration.failures import clearly
+from totes_dagster.orchestration.io_manager import Zone
+from totes_dagster.orchestration.resources.databases import Warehouse
+from totes_dagster.orchestration.specs import key_of_processed
+from totes_dagster.remodel.verification import Soundness, soundness_of_waiting, waiting
+from totes_dagster.runtime.retry import retried
+from totes_dagster.schema.warehouse import TABLES, natural_key_of, remodelled_columns
+from totes_dagster.warehouse.status import loaded_batch
+
+SOUND = "unique_and_not_null"
+
+
+@multi_asset_check(
+    name="check_before_load",
+    description="Reads back what was remodelled and is not loaded yet. Nothing is loaded if it is not sound.",
+    specs=[
+        AssetCheckSpec(
+            SOUND,
+            asset=key_of_processed(name),
+            blocking=True,
+            description=f"No two rows of a batch have the same {natural_key_of(star)}, and every row has a value for "
+            + ", ".join(column.name for column in remodelled_columns(star) if not column.nullable)
+            + ".",
+        )
+        for name, star in TABLES.items()
+    ],
+    can_subset=True,
+)
+def sound_before_load(
+    context: AssetCheckExecutionContext,
+    warehouse: Warehouse,
+    ingestion_zone: ResourceParam[Zone],
+    processed_zone: ResourceParam[Zone],
+) -> Iterator[AssetCheckResult]:
+    """Look at all that waits to be loaded."""
+    asked_for = {key.asset_key for key in context.selected_asset_check_keys}
+
+    def look() -> dict[str, Soundness]:
+        loaded = loaded_batch(warehouse.database(), warehouse.warehouse_schema)
+        manifests, processed = waiting(loaded, ingestion_zone.lake), processed_zone.lake
+        return {
+            name: soundness_of_waiting(star, manifests, processed)
+            for name, star in TABLES.items()
+            if key_of_processed(name) in asked_for
+        }
+
+    found = clearly(lambda: retried("Check", look))
+    context.log.info(f"Read back {sum(each.rows for each in found.values()):,} rows that wait to be loaded.")
+    yield from (star_result(name, each) for name, each in found.items())
+
+
+def star_result(name: str, found: Soundness) -> AssetCheckResult:
+    """What was found of one star table."""
+    wrongs = [f"{column} has no value in {rows:,} rows" for column, rows in found.nulls.items()]
+    if found.repeated:
+        keys = ", ".join(found.repeated_keys)
+        wrongs.append(f"{found.repeated:,} rows share their key with another, such as {keys}")
+    if wrongs:
+        said = f"{'; '.join(wrongs)}."
+    elif found.batches:
+        said = f"{found.rows:,} rows of {found.batches:,} batches wait to be loaded, and all are sound."
+    else:
+        said = "Nothing waits to be loaded."
+    return AssetCheckResult(
+        check_name=SOUND,
+        asset_key=key_of_processed(name),
+        passed=not wrongs,
+        description=said,
+        metadata={"rows": found.rows, "repeated": found.repeated, "nulls": found.nulls.total()},
+    )

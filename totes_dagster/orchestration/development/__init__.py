@@ -1,0 +1,1 @@
+"""`totes dev`: Dagster on this machine, with the simulator beside it."""

@@ -1,0 +1,283 @@
+"""`totes dev`: Dagster's UI and daemon, and the simulator beside them, until Ctrl-C."""
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import sys
+import sysconfig
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from totes_dagster.cli.output import console, seed_with_progress, tell, waiting_for
+from totes_dagster.config import env_file, settings
+from totes_dagster.errors import TotesError
+from totes_dagster.local.stack import LocalStack, stack_home
+from totes_dagster.orchestration.development.processes import ProcessGroup
+from totes_dagster.orchestration.development.webserver import HOST, why_not_loaded
+from totes_dagster.simulator.simulator import Simulator, described
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance, DagsterRun
+
+_LOOK_EVERY = 0.2
+
+_CODE_SERVER = Path(sysconfig.get_path("scripts"), "totes-code-server")
+
+WORKSPACE = {
+    "load_from": [
+        {
+            "python_module": {
+                "module_name": "totes_dagster.definitions",
+                "location_name": "totes_dagster",
+                "executable_path": str(_CODE_SERVER),
+            }
+        }
+    ]
+}
+"""Of the project's `workspace.yaml` it differs by the code server, which is a warm one."""
+
+
+_CONFIGURATION = """\
+# However slow the machine: `totes dev` says for how long it has waited, and can be stopped.
+code_servers:
+  local_startup_timeout: 86400
+
+storage:
+  custom:
+    module: totes_dagster.orchestration.internals.sqlite_storage
+    class: QuickSqliteStorage
+    config:
+      base_dir: {}
+"""
+
+
+class DevelopmentServerError(TotesError):
+    """Dagster did not start, could not load the platform, or ended by itself."""
+
+
+def run(*, orders: int, rate: float, harsh: bool = False, port: int) -> None:
+    """Run until Ctrl-C or SIGTERM, and until all that was started has ended; a second one kills what is left.
+
+    Args:
+        orders: sales orders of the simulated company, if it is new.
+        rate: its changes per second, on average; 0 for none.
+        harsh: whether these are also of such kinds as are hard to capture.
+        port: where the UI listens, on this machine only.
+
+    Raises:
+        SettingsError: some settings are given, but not all.
+        DevelopmentServerError: Dagster did not start, could not load the platform, or ended by itself.
+    """
+    # Either way, everything that was started is stopped on the way out; also where a shell had SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    local = None if settings.is_configured() else LocalStack(stack_home())
+    home = stack_home()
+    with _alone(home, port):
+        dagster = _Dagster(home, port)
+        try:
+            _live(dagster, local, orders=orders, rate=rate, harsh=harsh)
+        except KeyboardInterrupt:
+            killed = dagster.processes.kill()
+            console.print("Killed what had not ended yet." if killed else "Stopped waiting.")
+            if local:
+                console.print("PostgreSQL stops by itself.")
+            sys.exit(130)
+    console.print("Stopped.")
+
+
+def _live(dagster: "_Dagster", local: LocalStack | None, *, orders: int, rate: float, harsh: bool) -> None:
+    """Start all, and stop it all when interrupted, or when something fails; the next interrupt is the caller's."""
+    living = ExitStack()
+    try:
+        if local:
+            with console.status("Starting PostgreSQL …"):
+                local.start()
+            seed_with_progress(local, orders)
+        dagster.start()
+        tell("Dagster's UI", f"  http://{HOST}:{dagster.port}")
+        if local and rate > 0:
+            living.enter_context(_simulator(local, rate, harsh=harsh))
+            console.print(described(rate, harsh=harsh))
+        console.print("Press Ctrl-C to stop.")
+        dagster.wait()
+    except KeyboardInterrupt:
+        console.print("\nStopping. Press Ctrl-C again to kill what has not ended yet.")
+        _stop(living, dagster, local)
+    except BaseException:
+        _stop(living, dagster, local)
+        raise
+
+
+def _stop(living: ExitStack, dagster: "_Dagster", local: LocalStack | None) -> None:
+    """Stop all that was started, and wait until it has ended."""
+    living.close()
+    dagster.stop()
+    if local:
+        with waiting_for("Waiting for PostgreSQL to stop"):
+            stopped = local.stop()
+        if not stopped:
+            console.print("PostgreSQL runs on, for another process that uses it.")
+
+
+@contextmanager
+def _alone(home: Path, port: int) -> Iterator[None]:
+    """Make sure that nobody else is at work in this folder or on this port."""
+    if not _CODE_SERVER.exists():
+        raise DevelopmentServerError(f"{_CODE_SERVER} is missing. Install the project anew: `make install`.")
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (home / "dev.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DevelopmentServerError(f"`totes dev` is running already in {home}.") from error
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind((HOST, port))
+            except OSError as error:
+                raise DevelopmentServerError(f"Port {port} is taken. Choose another with --port.") from error
+        yield
+
+
+class _Dagster:
+    """`dagster dev` with a home in the stack's folder: its processes, and what it says of itself.
+
+    Args:
+        home: the stack's folder.
+        port: where the UI listens.
+    """
+
+    def __init__(self, home: Path, port: int) -> None:
+        self.home = home
+        self.port = port
+        self.processes = ProcessGroup(home / "dagster.log")
+        self._is_ready = False
+
+    def start(self) -> None:
+        """Start it, and wait until it answers and has loaded the platform, however long that takes.
+
+        Raises:
+            DevelopmentServerError: it has ended, or could not load the platform.
+        """
+        records = self.home / "dagster"
+        records.mkdir(mode=0o700, parents=True, exist_ok=True)
+        given = os.environ.get("DAGSTER_HOME")
+        if given and Path(given).resolve() != records:
+            console.print(
+                f"DAGSTER_HOME={given} is left alone: `totes dev` keeps Dagster's records in {records}. "
+                "To use yours, run `dagster dev`.",
+                soft_wrap=True,
+            )
+        if self.processes.is_log_in_use():
+            with waiting_for("Waiting for the processes of an earlier `totes dev` to end"):
+                self.processes.wait()
+        configure(records)
+        _prepare_storage(records)
+        workspace = records / "workspace.yaml"
+        workspace.write_text(json.dumps(WORKSPACE))  # JSON is YAML
+        command = [str(_CODE_SERVER), "dev", "-w", str(workspace), "-h", HOST, "-p", str(self.port)]
+        environment = {
+            settings.UI_URL: f"http://{HOST}:{self.port}",
+            **os.environ,
+            "DAGSTER_HOME": str(records),
+            settings.HOME: str(self.home),
+            env_file.ALREADY_READ: "yes",
+        }
+        self.processes.start(command, environment)
+        log = self.processes.log
+        with waiting_for(f"Waiting for Dagster to start and to load the platform; it writes to {log}"):
+            while (reason := why_not_loaded(self.port)) is None:
+                if self.processes.status is not None:
+                    raise DevelopmentServerError(f"Dagster did not start: {_last_line(log)} See {log}.")
+                time.sleep(_LOOK_EVERY)
+        if reason:
+            raise DevelopmentServerError(f"Dagster could not load the platform: {reason} See {log}.")
+        self._is_ready = True
+
+    def wait(self) -> NoReturn:
+        """Wait until it ends, which it is not meant to do by itself.
+
+        Raises:
+            DevelopmentServerError: it has ended.
+        """
+        status = self.processes.wait_for_program()
+        raise DevelopmentServerError(f"Dagster ended by itself, with status {status}. See {self.processes.log}.")
+
+    def stop(self) -> None:
+        """Stop it, and wait until its last process has ended; runs in progress are finished first."""
+        if not self.processes.is_running():
+            return
+        in_order = self._is_ready and self.processes.status is None
+        runs = _runs_in_progress(self.home / "dagster") if in_order else []
+        # Before all of it has started, the rest would notice only after half a minute that the program has ended.
+        self.processes.interrupt(all_at_once=not in_order)
+        with waiting_for(f"Waiting for Dagster to end: {', '.join([*runs, 'the webserver, daemon and code server'])}"):
+            self.processes.wait()
+
+
+def configure(dagster_home: Path) -> None:
+    """Write `dagster.yaml`: the one beside this module, with the storage, whose place no file can know beforehand."""
+    common = files("totes_dagster.orchestration.development").joinpath("dagster.yaml").read_text()
+    ours = _CONFIGURATION.format(json.dumps(str(dagster_home.resolve())))
+    (dagster_home / "dagster.yaml").write_text(f"{common}\n{ours}")
+
+
+def _prepare_storage(dagster_home: Path) -> None:
+    """Create Dagster's storage before two processes do: both at once, on a new SQLite home, fail.
+
+    And mark runs as failed that are still in progress there: the processes of an earlier `totes dev` have ended, and
+    nobody else would notice for an hour.
+    """
+    from dagster import DagsterInstance  # noqa: PLC0415 - slow to import
+
+    with DagsterInstance.from_config(str(dagster_home)) as instance:
+        instance.get_daemon_statuses()
+        for run in _unfinished_runs(instance):
+            instance.report_run_failed(run, "Its process ended with the `totes dev` that started it.")
+
+
+def _runs_in_progress(dagster_home: Path) -> list[str]:
+    """The runs in progress, each with its job and the beginning of its number, as Dagster's UI shows it."""
+    from dagster import DagsterInstance  # noqa: PLC0415
+
+    with DagsterInstance.from_config(str(dagster_home)) as instance:
+        return [f"the {run.job_name} in progress (run {run.run_id[:8]})" for run in _unfinished_runs(instance)]
+
+
+def _unfinished_runs(instance: "DagsterInstance") -> Sequence["DagsterRun"]:
+    from dagster import DagsterRunStatus, RunsFilter  # noqa: PLC0415
+
+    ended = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
+    return instance.get_runs(RunsFilter(statuses=[status for status in DagsterRunStatus if status not in ended]))
+
+
+@contextmanager
+def _simulator(stack: LocalStack, rate: float, *, harsh: bool) -> Iterator[None]:
+    """The company living on, in a thread."""
+    stop = threading.Event()
+
+    def live() -> None:
+        with Simulator(stack.database_url("totesys"), seed=time.time_ns(), harsh=harsh) as simulator:
+            simulator.run(rate, stop)
+
+    # A daemon, for a second Ctrl-C is not to wait for what it waits for.
+    thread = threading.Thread(target=live, name="simulator", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing.")

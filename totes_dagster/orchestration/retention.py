@@ -1,0 +1,169 @@
+"""For how long Dagster remembers its runs: the job that removes old ones, and the schedule that runs it.
+
+How a run is removed is in `history.py`. Ticks of the sensor and the schedules are not ours to remove: Dagster does it
+itself, as `retention` in `dagster.yaml` says.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from dagster import (
+    Config,
+    DagsterRunStatus,
+    DefaultScheduleStatus,
+    OpExecutionContext,
+    RunConfig,
+    RunRequest,
+    RunsFilter,
+    ScheduleEvaluationContext,
+    SkipReason,
+    job,
+    op,
+    schedule,
+)
+from pydantic import Field
+
+from totes_dagster.orchestration.automation import refresh
+from totes_dagster.orchestration.failures import clearly
+from totes_dagster.orchestration.internals.run_history import History, Run
+
+_ENDED = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
+
+_BATCH = 100
+"""Runs that are removed between two looks at the clock; a second or a few."""
+
+_PATIENCE = timedelta(hours=1)
+"""After this, a prune that is still in progress counts as dead."""
+
+_MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How much is kept of one kind of runs: the newest ones, and of those none that ended too long ago."""
+
+    runs: int
+    days: int
+
+
+class PruneConfig(Config):
+    """How many runs to keep, of each job by itself, and for how long. The newest of each kind is always kept."""
+
+    refreshes: int = Field(default=1_000, ge=1, description="Successful refreshes (and prunes) to keep.")
+    refresh_days: int = Field(default=7, ge=0, description="Days to keep them for.")
+    failures: int = Field(default=1_000, ge=1, description="Failed and cancelled runs of each job to keep.")
+    failure_days: int = Field(default=30, ge=0, description="Days to keep them for.")
+    others: int = Field(default=1_000, ge=1, description="Successful runs of each other job to keep.")
+    other_days: int = Field(default=90, ge=0, description="Days to keep them for; events without a run, too.")
+    minutes: float = Field(default=10, ge=0, description="Minutes after which to leave the rest to the next prune.")
+
+    def limit(self, job: str, *, success: bool) -> Limit:
+        """The limit of one job's runs that ended in one way."""
+        if not success:
+            return Limit(self.failures, self.failure_days)
+        if job in {refresh.name, prune.name}:
+            return Limit(self.refreshes, self.refresh_days)
+        return Limit(self.others, self.other_days)
+
+
+def due(runs: Iterable[Run], held: Collection[str], config: PruneConfig, now: datetime) -> list[str]:
+    """Runs that are to be removed.
+
+    Args:
+        runs: all that there are.
+        held: those that Dagster needs, whatever their age.
+        config: what to keep of the others.
+        now: with a time zone.
+
+    Returns:
+        Their ids, the oldest first. Runs in progress are not among them.
+    """
+    newer: Counter[tuple[str, bool]] = Counter()
+    remove = []
+    ended = [run for run in runs if run.status in _ENDED]
+    for run in sorted(ended, key=lambda run: run.updated_at, reverse=True):
+        kind = run.job, run.status is DagsterRunStatus.SUCCESS
+        limit = config.limit(run.job, success=kind[1])
+        old = newer[kind] and now - run.updated_at > timedelta(days=limit.days)
+        if (old or newer[kind] >= limit.runs) and run.run_id not in held:
+            remove.append(run.run_id)
+        newer[kind] += 1
+    return remove[::-1]
+
+
+def to_remove(history: History, config: PruneConfig, now: datetime) -> list[str]:
+    """Runs of which something is to be removed: what others left of theirs, and those that are due."""
+    held = history.held()
+    return [*sorted(history.leftovers() - held), *due(history.runs(), held, config, now)]
+
+
+@op(description="Removes runs that are too many or too old, oldest first, with their events, check results and logs.")
+def prune_history(context: OpExecutionContext, config: PruneConfig) -> None:
+    """Remove what is due, batch by batch, until nothing is left or the time is up."""
+    pruned = clearly(lambda: _prune(History(context.instance), config, context.log.info))
+    context.log.info(
+        f"Removed {pruned.removed:,} runs and {pruned.runless:,} events of none, {pruned.freed / _MEGABYTE:,.1f} MB of "
+        f"files; {pruned.left:,} runs are left to the next prune."
+    )
+    context.add_output_metadata(
+        {
+            "runs_removed": pruned.removed,
+            "runs_left": pruned.left,
+            "runless_events_removed": pruned.runless,
+            "bytes_of_files_removed": pruned.freed,
+        }
+    )
+
+
+@dataclass(frozen=True)
+class _Pruned:
+    removed: int
+    left: int
+    runless: int
+    freed: int
+
+
+def _prune(history: History, config: PruneConfig, say: Callable[[str], None]) -> _Pruned:
+    end = time.monotonic() + 60 * config.minutes
+    now = datetime.now(UTC)
+    removed = freed = 0
+    runless = history.remove_runless(now - timedelta(days=config.other_days))
+    remove = to_remove(history, config, now)
+    while removed < len(remove):
+        batch = remove[removed : removed + _BATCH]
+        freed += history.remove(batch)
+        removed += len(batch)
+        say(f"Removed {removed:,} of {len(remove):,} runs.")
+        if time.monotonic() >= end:
+            break
+    return _Pruned(removed, len(remove) - removed, runless, freed)
+
+
+@job(
+    # Shown in the launchpad, to be changed for one run.
+    config=RunConfig(ops={prune_history.name: PruneConfig()}),
+    description="Remove old runs from Dagster's storage, with all that belongs to them, so that it does not grow.",
+)
+def prune() -> None:
+    """Remove old runs."""
+    prune_history()
+
+
+@schedule(
+    job=prune,
+    cron_schedule="7 * * * *",  # when no other schedule is due
+    default_status=DefaultScheduleStatus.RUNNING,
+    description="Hourly: removes old runs from Dagster's storage.",
+)
+def prune_hourly(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
+    """Request a prune unless one is in progress."""
+    in_progress = RunsFilter(
+        job_name=prune.name,
+        statuses=[status for status in DagsterRunStatus if status not in _ENDED],
+        created_after=datetime.now(UTC) - _PATIENCE,
+    )
+    runs = context.instance.get_runs(in_progress, limit=1)
+    return SkipReason(f"A prune is in progress (run {runs[0].run_id[:8]}).") if runs else RunRequest()

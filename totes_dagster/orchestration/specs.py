@@ -1,0 +1,83 @@
+"""What Dagster is told about a table, derived from its declaration: description, columns, lineage."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from dagster import (
+    AssetKey,
+    TableColumn,
+    TableColumnConstraints,
+    TableColumnDep,
+    TableColumnLineage,
+    TableSchema,
+)
+from sqlalchemy import Column, Table
+
+from totes_dagster.postgres.types import sql_type
+from totes_dagster.schema.warehouse import remodelled_columns
+
+OWNERS = ["team:data"]
+
+
+def key_of_source(table: str) -> AssetKey:
+    """Key of a table in the source."""
+    return AssetKey(["totesys", table])
+
+
+def key_of_ingested(table: str) -> AssetKey:
+    """Key of a source table in the ingestion zone."""
+    return AssetKey(["ingestion", table])
+
+
+def key_of_processed(star: str) -> AssetKey:
+    """Key of a star table in the processed zone."""
+    return AssetKey(["processed", star])
+
+
+def key_of_loaded(star: str) -> AssetKey:
+    """Key of a star table in the warehouse."""
+    return AssetKey(["warehouse", star])
+
+
+def column_schema(table: Table, columns: Iterable[Column[Any]] | None = None) -> TableSchema:
+    """A table's columns with types, descriptions and constraints, for Dagster's column view."""
+    return TableSchema(
+        columns=[
+            TableColumn(
+                name=column.name,
+                type=sql_type(column),
+                description=_described(column),
+                constraints=TableColumnConstraints(
+                    nullable=bool(column.nullable),
+                    unique=bool(column.primary_key or column.unique),
+                    other=[f"references {key.target_fullname}" for key in column.foreign_keys],
+                ),
+            )
+            for column in (table.columns if columns is None else columns)
+        ]
+    )
+
+
+def _described(column: Column[Any]) -> str:
+    """A column's description, with its sources: Dagster keeps the lineage of columns, but its UI does not show it."""
+    sources = column.info.get("sources", ())
+    return f"{column.comment} From {', '.join(sources)}." if sources else str(column.comment)
+
+
+def copied_lineage(upstream: AssetKey, columns: Iterable[Column[Any]]) -> TableColumnLineage:
+    """Column lineage of a table that holds columns of another as they are."""
+    return TableColumnLineage({column.name: [TableColumnDep(upstream, column.name)] for column in columns})
+
+
+def remodelled_lineage(star: Table) -> TableColumnLineage:
+    """Column lineage of a star table in the processed zone, from the ingestion zone."""
+    return TableColumnLineage(
+        {
+            column.name: [
+                TableColumnDep(key_of_ingested(table), source)
+                for table, source in (source.split(".") for source in column.info["sources"])
+            ]
+            for column in remodelled_columns(star)
+            if column.info["sources"]
+        }
+    )

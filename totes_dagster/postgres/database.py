@@ -1,0 +1,236 @@
+"""Connections to PostgreSQL: psycopg for statements, ADBC for bulk. What fails is named in `database_errors.py`."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import psycopg
+from adbc_driver_manager import dbapi as adbc_errors
+from adbc_driver_postgresql import dbapi as adbc
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from totes_dagster.errors import PoolerError, ServerVersionError, SettingsError, TotesError
+from totes_dagster.postgres import transactions
+from totes_dagster.postgres.destination import effective_options, is_remote
+from totes_dagster.postgres.named_errors import DriverError, named_connect_error, named_error
+from totes_dagster.postgres.refusal import ask_why
+
+OLDEST_VERSION = 130000
+"""The first version of PostgreSQL that has all that the platform asks for: `pg_current_snapshot()`, for one."""
+
+_URI = re.compile(r"([^@/]*@)?+[^@?]*(\?.*)?")
+"""What follows the `//`. With an @ or / too many, libpq would take the end of a password for a host or a port."""
+
+_BULK_OPTIONS = "-c search_path=pg_catalog -c quote_all_identifiers=off -c statement_timeout=0"
+"""ADBC asks for the server's types while it connects, before there is a transaction of ours."""
+
+_OPTIONS_REFUSED = re.compile(r"unsupported startup parameter|command-line options")
+"""What PgBouncer and RDS Proxy say of options that they would have to set in a session of others."""
+
+_without_options: set[str] = set()
+"""Connection strings that lead to such a pooler; like those below, not to be shown."""
+
+_reached: set[str] = set()
+"""Connection strings with which this process has connected; they hold passwords, so this is not to be shown."""
+
+
+class NamedConnection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection whose statements fail with errors that name its database.
+
+    A block that works on two databases at once cannot tell from outside which of them an error comes from.
+    """
+
+    database_name = ""
+
+
+class _Cursor(psycopg.Cursor[tuple[Any, ...]]):
+    """A cursor that names the failures of what it executes."""
+
+    def execute(self, *arguments: Any, **options: Any) -> Self:
+        try:
+            return super().execute(*arguments, **options)
+        except psycopg.Error as error:
+            connection = self.connection
+            name = connection.database_name if isinstance(connection, NamedConnection) else "PostgreSQL"
+            raise named_error(name, "a statement", error) from error
+
+
+@dataclass(frozen=True)
+class Database:
+    """A PostgreSQL database that the platform connects to.
+
+    Attributes:
+        name: what the platform calls it: `totesys` or `warehouse`.
+        url: libpq URI or connection string. It may hold a password, so it is left out of the repr and never printed.
+    """
+
+    name: str
+    url: str = field(repr=False)
+
+    @contextmanager
+    def connect(self) -> Iterator[NamedConnection]:
+        """A psycopg connection in autocommit mode, closed at the end of the block.
+
+        The server, the database or the role may have settings that change what a statement means, and a pooler may hand
+        the session to others after each transaction. So statements belong into `postgres.transactions.transaction`, and
+        nothing is prepared.
+
+        Raises:
+            DatabaseError: the server cannot be reached, refuses, or fails in the block.
+            ServerVersionError: it is older than the platform can work with.
+            SettingsError: the URL is not a connection string.
+        """
+        conninfo = self.conninfo()
+        try:
+            connection = NamedConnection.connect(
+                conninfo, autocommit=True, prepare_threshold=None, cursor_factory=_Cursor
+            )
+        except (psycopg.Error, UnicodeError) as error:
+            raise self._cannot_connect(conninfo, error) from None
+        connection.database_name = self.name
+        try:
+            self._check_version(connection.info.server_version)
+            _reached.add(conninfo)
+            yield connection
+        except psycopg.Error as error:
+            raise named_error(self.name, "a statement", error) from error
+        finally:
+            connection.close()
+
+    @contextmanager
+    def transaction(
+        self, *, isolation: sql.SQL = transactions.READ_COMMITTED, read_only: bool = False
+    ) -> Iterator[NamedConnection]:
+        """One transaction on a connection of its own: committed at the end of the block, rolled back if it raises.
+
+        Raises:
+            DatabaseError, ServerVersionError, SettingsError: see `connect`.
+        """
+        with (
+            self.connect() as connection,
+            transactions.transaction(connection, isolation=isolation, read_only=read_only),
+        ):
+            yield connection
+
+    @contextmanager
+    def connect_bulk(self) -> Iterator[adbc.Connection]:
+        """An ADBC connection in a transaction, rolled back at the end of the block unless committed, and closed.
+
+        Each transaction needs `postgres.transactions.set_up_bulk_transaction` first.
+
+        Raises:
+            DatabaseError: the server cannot be reached, refuses, or fails in the block.
+            ServerVersionError: it is older than the platform can work with.
+            SettingsError: the URL is not a connection string.
+        """
+        conninfo = self.conninfo()
+        try:
+            # While connecting the driver asks for the names of types, which need not have an equivalent in UTF-8.
+            connection = _bulk_connection(self.name, make_conninfo(conninfo, client_encoding="SQL_ASCII"))
+        except adbc_errors.Error as error:
+            raise self._cannot_connect(conninfo, error) from None
+        try:
+            with connection:
+                self._check_version(transactions.version_of(connection))
+                _reached.add(conninfo)
+                yield connection
+        except adbc_errors.Error as error:
+            raise named_error(self.name, "a statement", error) from error
+
+    def at_server_of(self, connection: psycopg.Connection[Any]) -> "Database":
+        """The database at the one server that a connection has reached.
+
+        The URL may name several servers, and one name may stand for the addresses of several.
+        """
+        info = connection.info
+        return Database(
+            self.name,
+            make_conninfo(self.conninfo(), host=info.host, hostaddr=info.hostaddr or None, port=info.port),
+        )
+
+    def conninfo(self) -> str:
+        """The URL as a connection string with our defaults: a time limit, and encryption to hosts other than this one.
+
+        Raises:
+            SettingsError: the URL is not a connection string. The message does not show it.
+        """
+        given = self._options()
+        if given is None:
+            raise SettingsError(
+                f"The URL of {self.name} is no libpq URI: give postgresql://user:password@host:port/database, and "
+                "percent-encode what is special in it (%40 for @, %2F for /)."
+            )
+        defaults = {"application_name": "totes_dagster", "connect_timeout": "10"}
+        options = effective_options(self.url)
+        is_chosen = "sslmode" in given or "PGSSLMODE" in os.environ or options.get("sslmode", "prefer") != "prefer"
+        if is_remote(options) and not is_chosen:
+            defaults["sslmode"] = "require"
+        missing = {key: value for key, value in defaults.items() if key not in given}
+        return make_conninfo(self.url, **missing, client_encoding="UTF8")
+
+    def _check_version(self, version: int) -> None:
+        if version < OLDEST_VERSION:
+            raise ServerVersionError(
+                f"The server of {self.name} is PostgreSQL {version // 10000}; the platform needs "
+                f"{OLDEST_VERSION // 10000} or newer. Upgrade the server, or set {self.name.upper()}_URL to another."
+            )
+
+    def _options(self) -> dict[str, object] | None:
+        """The URL as libpq reads it; None where it cannot, or would take a piece of the password for something else."""
+        given: dict[str, object] | None = None
+        # The cause would show the URL, and with it the password.
+        with suppress(psycopg.ProgrammingError, UnicodeError):
+            self.url.encode()
+            given = None if "\0" in self.url else dict(conninfo_to_dict(self.url))
+        scheme, is_uri, rest = self.url.partition("://")
+        if given is None or not is_uri or scheme not in {"postgresql", "postgres"}:
+            return given
+        has_port_of_digits = all(port.isdecimal() or not port for port in str(given.get("port", "")).split(","))
+        return given if _URI.fullmatch(rest) and has_port_of_digits else None
+
+    def _cannot_connect(self, conninfo: str, error: DriverError) -> TotesError:
+        return named_connect_error(
+            self.name,
+            dict(conninfo_to_dict(conninfo)),
+            error,
+            was_reached=conninfo in _reached,
+            ask_why=lambda: ask_why(conninfo),
+        )
+
+
+def _bulk_connection(name: str, conninfo: str) -> adbc.Connection:
+    """An ADBC connection, in whose first look at the server's types our settings hold already.
+
+    Raises:
+        PoolerError: they cannot, and need to.
+    """
+    connection = _with_options(conninfo) if conninfo not in _without_options else None
+    if connection is None:
+        connection = adbc.connect(conninfo)
+        _without_options.add(conninfo)
+    with connection.cursor() as cursor:
+        cursor.execute("select current_setting('quote_all_identifiers')")
+        (quotes,) = cursor.fetchone()
+    connection.rollback()
+    if quotes != "off":  # nor is it a text where the driver has not recognised the types
+        connection.close()
+        raise PoolerError(
+            f"{name} has quote_all_identifiers = on, and the connection pooler in between lets nobody turn it off "
+            f"while connecting, as bulk transfers need. Turn it off by alter role … set for the user of {name}."
+        )
+    return connection
+
+
+def _with_options(conninfo: str) -> adbc.Connection | None:
+    """The same with options; None where a pooler refuses them."""
+    given = str(conninfo_to_dict(conninfo).get("options") or "")
+    try:
+        return adbc.connect(make_conninfo(conninfo, options=f"{given} {_BULK_OPTIONS}".strip()))
+    except adbc_errors.Error as error:
+        if not _OPTIONS_REFUSED.search(str(error)):
+            raise
+    return None

@@ -1,0 +1,1 @@
+"""The star tables computed from source tables: pure functions over frames, without I/O."""

@@ -1,0 +1,87 @@
+"""Reading back what waits in the processed zone to be loaded: whether its rows keep the star tables' contract."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import Table
+
+from totes_dagster.errors import PartMissingError
+from totes_dagster.lake.batch_log import BatchLog
+from totes_dagster.lake.manifest import Manifest
+from totes_dagster.lake.store import Lake
+from totes_dagster.remodel.contract import breaches_of
+from totes_dagster.remodel.frames import to_frame
+from totes_dagster.remodel.run import star_parts
+from totes_dagster.schema.warehouse import natural_key_of
+
+_SAMPLE = 5
+
+
+@dataclass
+class Soundness:
+    """What the batches that wait to be loaded bring to one star table.
+
+    Attributes:
+        batches: how many of them bring rows.
+        rows: how many rows they bring.
+        nulls: by column that must have a value, how many rows have none.
+        repeated: how many rows share their key with another row of their batch.
+        repeated_keys: the first few such keys.
+    """
+
+    batches: int = 0
+    rows: int = 0
+    nulls: Counter[str] = field(default_factory=Counter)
+    repeated: int = 0
+    repeated_keys: list[str] = field(default_factory=list)
+
+
+def waiting(loaded: int, ingestion: Lake) -> list[Manifest]:
+    """The batches that are committed and not loaded yet.
+
+    Args:
+        loaded: the newest batch that the warehouse has loaded.
+        ingestion: the zone with the manifests.
+    """
+    log = BatchLog(ingestion)
+    return [log.manifest(batch) for batch in range(loaded + 1, log.head() + 1)]
+
+
+def soundness_of_waiting(star: Table, manifests: Iterable[Manifest], processed: Lake) -> Soundness:
+    """Look at every part of a star table that was remodelled and is not loaded yet.
+
+    Args:
+        star: the star table.
+        manifests: of the batches that are not loaded, see `waiting`.
+        processed: the zone with the parts. Those that are missing there are remodelled by the load.
+
+    Raises:
+        PartError: a part is empty or damaged.
+    """
+    found = Soundness()
+    for manifest in manifests:
+        keys = []
+        for part in star_parts(star.name, manifest):
+            try:
+                rows = processed.read_part(part.path)
+            except PartMissingError:
+                continue
+            found.rows += rows.num_rows
+            keys.append(rows.column(natural_key_of(star)))
+            breaches = breaches_of(star, to_frame(rows))
+            found.nulls.update(column for told in breaches.values() for column, kind in told if kind == "null")
+        found.batches += bool(keys)
+        _count_repeated(found, keys)
+    return found
+
+
+def _count_repeated(found: Soundness, keys: list[pa.ChunkedArray]) -> None:
+    if not keys:
+        return
+    counts = pc.value_counts(pa.chunked_array([chunk for column in keys for chunk in column.chunks], keys[0].type))
+    repeated = counts.filter(pc.greater(counts.field("counts"), 1))
+    found.repeated += pc.sum(repeated.field("counts")).as_py() or 0
+    found.repeated_keys += [str(key) for key in repeated.field("values")[: _SAMPLE - len(found.repeated_keys)]]

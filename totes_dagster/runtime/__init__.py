@@ -1,0 +1,1 @@
+"""How work is done, whatever it is: repeated, reported, interrupted, and shown in a terminal."""

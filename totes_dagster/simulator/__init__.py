@@ -1,0 +1,1 @@
+"""The made-up company: its rows, and how it lives on."""

@@ -1,0 +1,137 @@
+"""Making a simulated source: the totesys schema in an empty database, and a company's rows in bulk.
+
+What the rows are belongs to `company`.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import chain
+
+from adbc_driver_postgresql import dbapi
+from psycopg import sql
+from sqlalchemy import Constraint, Enum, ForeignKeyConstraint, UniqueConstraint
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import AddConstraint, CreateTable, DropConstraint, ExecutableDDLElement
+
+from totes_dagster.errors import DatabaseError
+from totes_dagster.schema import totesys
+from totes_dagster.simulator.company import Company
+
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves this one untyped
+
+
+class SeedingError(DatabaseError):
+    """A database cannot be made into a simulated source."""
+
+
+def seed(
+    url: str,
+    *,
+    orders: int = 5000,
+    seed: int = 0,
+    until: datetime | None = None,
+    enforced: bool = True,
+    progress: Callable[[str, int], None] | None = None,
+) -> dict[str, int]:
+    """Create the totesys schema in an empty database and fill it with a company's year, in one transaction.
+
+    The same orders, seed and end give the same rows. A seeding that fails leaves the database as empty as it was.
+
+    Args:
+        url: libpq URI of a database without totesys tables.
+        orders: number of sales orders; all else grows with it.
+        seed: what every random choice follows from.
+        until: end of the history, UTC without a zone; now, unless given.
+        enforced: whether the source is of the newer form, which enforces all references; see `schema/totesys.py`.
+        progress: called with a table's name and the number of rows just added to it.
+
+    Returns:
+        Rows per table, of all eleven.
+
+    Raises:
+        SeedingError: the database cannot be reached, or has tables of the same names.
+    """
+    company = Company(orders, seed, until or datetime.now(UTC).replace(tzinfo=None))
+    rows = Counter(dict.fromkeys(totesys.TABLES, 0))
+    with _empty_source(url, enforced=enforced) as cursor:
+        for name, table in chain.from_iterable(
+            tables.items() for tables in chain([company.reference_tables], company.order_tables())
+        ):
+            # Its Arrow types are the declared ones: ADBC would store others of the same width unchecked.
+            cursor.adbc_ingest(name, table, mode="append")
+            rows[name] += table.num_rows
+            if progress:
+                progress(name, table.num_rows)
+    return dict(rows)
+
+
+def create_schema(url: str, *, enforced: bool = True) -> None:
+    """Create the totesys schema, without rows, in an empty database.
+
+    Args:
+        url: libpq URI of a database without totesys tables.
+        enforced: whether the source is of the newer form, which enforces all references; see `schema/totesys.py`.
+
+    Raises:
+        SeedingError: the database cannot be reached, or has tables of the same names.
+    """
+    with _empty_source(url, enforced=enforced):
+        pass
+
+
+@contextmanager
+def _empty_source(url: str, *, enforced: bool) -> Iterator[dbapi.Cursor]:
+    """Tables to fill, which get their constraints afterwards: set by set is many times faster than row by row."""
+    try:
+        with dbapi.connect(url) as connection, connection.cursor() as cursor:
+            for statement in _create_tables():
+                cursor.execute(str(statement.compile(dialect=_DIALECT)))
+            yield cursor
+            for statement in _add_constraints(enforced=enforced):
+                cursor.execute(str(statement.compile(dialect=_DIALECT)))
+            for name in totesys.TABLES:
+                cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(name)).as_string(None))
+            connection.commit()
+    except dbapi.Error as error:
+        raise SeedingError(
+            f"The simulated company was not put into the database, which is as before: {_reason(error)}. "
+            "Name one that can be reached, is empty, and lets this user create tables."
+        ) from error
+
+
+def _create_tables() -> Iterator[ExecutableDDLElement]:
+    for table in totesys.metadata.sorted_tables:
+        for column in table.columns:
+            if isinstance(column.type, Enum):
+                yield postgresql.CreateEnumType(column.type.dialect_impl(_DIALECT))
+        yield CreateTable(table, include_foreign_key_constraints=[])
+    for constraint in _deferred(UniqueConstraint):
+        yield DropConstraint(constraint, isolate_from_table=False)
+
+
+def _add_constraints(*, enforced: bool) -> Iterator[ExecutableDDLElement]:
+    for constraint in _deferred(UniqueConstraint, ForeignKeyConstraint):
+        if not enforced and isinstance(constraint, ForeignKeyConstraint) and totesys.is_newer(constraint):
+            continue
+        # Not isolated from its table: that would leave the constraint out of every later CREATE TABLE of this process.
+        yield AddConstraint(constraint, isolate_from_table=False)
+
+
+def _deferred(*kinds: type[Constraint]) -> list[Constraint]:
+    tables = totesys.metadata.sorted_tables
+    return [
+        constraint
+        for kind in kinds
+        for table in tables
+        for constraint in table.constraints
+        if isinstance(constraint, kind)
+    ]
+
+
+def _reason(error: dbapi.Error) -> str:
+    """The server's own words, out of a message of the driver's that also quotes the statement."""
+    said = re.search(r".*(?:ERROR|FATAL|failed): +([^\n]+)", str(error))
+    return said[1].rstrip(".") if said else str(error).strip()

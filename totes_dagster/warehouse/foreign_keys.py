@@ -1,0 +1,154 @@
+"""The foreign keys of the facts, out of the way of a bulk load and back.
+
+PostgreSQL checks a foreign key row by row as rows come in, but set by set when the constraint is added: for a million
+rows with nine references that is half a minute against one second.
+"""
+
+import logging
+from dataclasses import dataclass
+from enum import Enum
+
+from adbc_driver_manager import dbapi as adbc_errors
+from psycopg import sql
+from psycopg.errors import LockNotAvailable
+from sqlalchemy import ForeignKey, Table
+
+from totes_dagster.postgres.lock_waits import LONG_WAIT, SHORT_WAIT
+from totes_dagster.schema import warehouse
+from totes_dagster.warehouse.load_transaction import LoadTransaction
+
+logger = logging.getLogger(__name__)
+
+_MANY_ROWS = 10_000
+_ROW_CHECK_COST = 32
+"""What one row-wise check costs, in rows of a set-wise check."""
+
+
+def pays_off(incoming: int, present: int) -> bool:
+    """Whether checking the references set by set is cheaper for this many incoming rows."""
+    return incoming >= _MANY_ROWS and incoming * _ROW_CHECK_COST > present
+
+
+class Dropped(Enum):
+    """What came of an attempt to drop foreign keys."""
+
+    NONE = "none, for it does not pay"
+    SOME = "some; commit now"
+    BUSY = "none, for readers were in the way; roll back"
+
+
+def drop_foreign_keys_where_it_pays(transaction: LoadTransaction, incoming: dict[str, int]) -> Dropped:
+    """Drop the foreign keys of facts into which so many rows come that adding them back is cheaper.
+
+    Only those go that are to the letter what the platform makes, so that nothing is lost by making them again. Those of
+    others, and ours with a name, a property or a comment that somebody gave them, stay, and are checked row by row.
+
+    Dropping waits for those who are reading the tables, and those who come after wait behind it. So it gives up soon.
+
+    Args:
+        transaction: one in which nothing was done yet.
+        incoming: rows to come, by fact.
+    """
+    dropped = Dropped.NONE
+    transaction.wait_for_locks(SHORT_WAIT)
+    for name, rows in incoming.items():
+        fact = warehouse.FACTS[name]
+        if not pays_off(rows, transaction.estimated_rows(fact)):
+            continue
+        for foreign_key in declared_foreign_keys(transaction, fact):
+            if not foreign_key.is_as_declared:
+                logger.info("The foreign key %s of %s was altered; it stays.", foreign_key.name, name)
+                continue
+            try:
+                transaction.execute(
+                    sql.SQL("alter table {} drop constraint {}").format(
+                        transaction.name_of(fact), sql.Identifier(foreign_key.name)
+                    )
+                )
+            except adbc_errors.Error as error:
+                if error.sqlstate != LockNotAvailable.sqlstate:
+                    raise
+                logger.info("Readers keep %s busy; its foreign keys stay, and are checked row by row.", name)
+                return Dropped.BUSY
+            dropped = Dropped.SOME
+    transaction.wait_for_locks(LONG_WAIT)
+    return dropped
+
+
+def add_missing_foreign_keys(transaction: LoadTransaction) -> None:
+    """Add every declared foreign key of a fact that is not there. Readers are not locked out by it."""
+    for fact in warehouse.FACTS.values():
+        present = {foreign_key.column for foreign_key in declared_foreign_keys(transaction, fact)}
+        for element in _declared(fact):
+            if element.parent.name in present:
+                continue
+            # A table with checks that its owner deferred cannot be altered until they are made.
+            transaction.execute("set constraints all immediate")
+            # Without a name, it gets the declared one, or another if somebody has given that to something else.
+            transaction.execute(
+                sql.SQL("alter table {} add foreign key ({}) references {} ({})").format(
+                    transaction.name_of(fact),
+                    sql.Identifier(element.parent.name),
+                    transaction.name_of(element.column.table),
+                    sql.Identifier(element.column.name),
+                )
+            )
+
+
+@dataclass(frozen=True)
+class DeclaredForeignKey:
+    """A foreign key of a fact that is declared: from this column to the key of its dimension.
+
+    Attributes:
+        is_as_declared: whether it is all that the platform would make again, its name included.
+    """
+
+    name: str
+    column: str
+    is_as_declared: bool
+
+
+def declared_foreign_keys(transaction: LoadTransaction, fact: Table) -> list[DeclaredForeignKey]:
+    """The foreign keys of a fact that are there and are declared, by their columns; not those that others added."""
+    declared = [(element.parent.name, element.column.table.name, element.column.name) for element in fact.foreign_keys]
+    columns, dimensions, keys = (list(names) for names in zip(*declared, strict=True))
+    found = transaction.fetch(
+        sql.SQL(
+            """
+            select coalesce(array_agg(conname::text), '{{}}'), coalesce(array_agg(declared.name), '{{}}'),
+                   coalesce(array_agg(
+                       conname = {fact} || '_' || declared.name || '_fkey' and convalidated
+                       and pg_get_constraintdef(pg_constraint.oid) = format(
+                           'FOREIGN KEY (%I) REFERENCES %I.%I(%I)', declared.name, {schema}, dimension, key)
+                       and obj_description(pg_constraint.oid, 'pg_constraint') is null), '{{}}')
+            from unnest({columns}::text[], {dimensions}::text[], {keys}::text[]) as declared (name, dimension, key)
+            join pg_attribute as referring on referring.attrelid = {quoted}::regclass and referring.attname = name
+            join pg_attribute as referred
+                on referred.attrelid = format('%I.%I', {schema}, dimension)::regclass and referred.attname = key
+            join pg_constraint on contype = 'f' and conrelid = referring.attrelid and conkey = array[referring.attnum]
+                and confrelid = referred.attrelid and confkey = array[referred.attnum]
+            """
+        ).format(
+            fact=sql.Literal(fact.name),
+            quoted=sql.Literal(transaction.name_of(fact).as_string(None)),
+            schema=sql.Literal(transaction.schema),
+            columns=sql.Literal(columns),
+            dimensions=sql.Literal(dimensions),
+            keys=sql.Literal(keys),
+        )
+    )
+    return [DeclaredForeignKey(*values) for values in zip(*found, strict=True)]
+
+
+def has_foreign_keys(transaction: LoadTransaction, fact: Table) -> bool:
+    """Whether a fact has any foreign key, declared or not."""
+    (exists,) = transaction.fetch(
+        "select exists (select from pg_constraint where contype = 'f' and conrelid = $1::text::regclass)",
+        transaction.name_of(fact).as_string(None),
+    )
+    return bool(exists)
+
+
+def _declared(fact: Table) -> list[ForeignKey]:
+    """The declared foreign keys, in the order of their columns."""
+    return [element for column in fact.columns for element in column.foreign_keys]

@@ -1,0 +1,330 @@
+"""One open load transaction of the warehouse: staging by ADBC, then set-based SQL.
+
+Each method is one step of a load, for any star table; which steps a batch needs is decided in `load.py`.
+"""
+
+import logging
+from collections.abc import Collection
+from dataclasses import asdict, astuple, dataclass
+from datetime import date
+
+import pyarrow as pa
+from psycopg import sql
+from sqlalchemy import String, Table
+
+from totes_dagster.schema import warehouse
+from totes_dagster.schema.arrow import arrow_schema, arrow_type
+from totes_dagster.warehouse.queries import newest_first, repeats_of
+from totes_dagster.warehouse.streams import Parts, checked_stream, star_stream
+from totes_dagster.warehouse.transaction import WarehouseTransaction
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LoadedTable:
+    """What a load did to one star table, in rows.
+
+    Of the rows `ingested`, some were `quarantined`, all others `staged`. Of these, `unchanged` equal what the warehouse
+    shows already. `deleted` are versions that record that a row is gone from the source. `placeholders`
+    are members made up for references that point nowhere. The calendar is not made of ingested rows.
+    """
+
+    ingested: int = 0
+    quarantined: int = 0
+    staged: int = 0
+    new: int = 0
+    changed: int = 0
+    deleted: int = 0
+    placeholders: int = 0
+
+    @property
+    def unchanged(self) -> int:
+        """Rows that were staged and made no difference."""
+        return self.staged - self.new - self.changed
+
+    def __add__(self, other: "LoadedTable") -> "LoadedTable":
+        return LoadedTable(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+    def counts(self) -> dict[str, int]:
+        """All of it by name."""
+        return {**asdict(self), "unchanged": self.unchanged}
+
+
+class LoadTransaction(WarehouseTransaction):
+    """The steps of a load."""
+
+    def is_empty(self, table: Table) -> bool:
+        """Whether a table has no row."""
+        return bool(self.fetch(sql.SQL("select not exists (select from {})").format(self.name_of(table)))[0])
+
+    def estimated_rows(self, table: Table) -> int:
+        """The planner's idea of how many rows a table has."""
+        return int(
+            self.fetch(
+                "select greatest(reltuples, 0)::bigint from pg_class where oid = $1::text::regclass",
+                self.name_of(table).as_string(None),
+            )[0]
+        )
+
+    def copy(self, table: Table, parts: Parts, *, batch: int | None = None) -> int:
+        """Copy parts straight into a table; into a fact with the batch's number. Returns the number of rows."""
+        return self.ingest(table.name, star_stream(table, parts, batch), temporary=False)
+
+    def stage(self, table: Table, parts: Parts) -> int:
+        """Copy parts into the table's staging table, which goes with the transaction. Returns the number of rows."""
+        columns = [column.name for column in warehouse.remodelled_columns(table)]
+        self.make_temporary(_staging(table), self.name_of(table), _names(columns))
+        staged = self.ingest(f"staging_{table.name}", star_stream(table, parts), temporary=True)
+        self.execute(sql.SQL("analyze {}").format(_staging(table)))
+        return staged
+
+    def list_live_keys(self, fact: Table, parts: Parts) -> None:
+        """List the keys that the source still has."""
+        key = warehouse.natural_key_of(fact)
+        self.make_temporary(_live_keys(fact), self.name_of(fact), sql.Identifier(key))
+        schema = pa.schema([pa.field(key, arrow_type(fact.columns[key]), nullable=False)])
+        self.ingest(f"live_keys_{fact.name}", checked_stream(fact, schema, parts), temporary=True)
+        self.execute(sql.SQL("analyze {}").format(_live_keys(fact)))
+
+    def quarantined_keys(self, source: str) -> set[int]:
+        """The keys of a source table's rows that are in quarantine."""
+        (keys,) = self.fetch(
+            sql.SQL(
+                "select coalesce(array_agg(source_key) filter (where source_key is not null), '{{}}') from {} "
+                "where source_table = $1"
+            ).format(self.name_of(warehouse.quarantine)),
+            source,
+        )
+        return set(keys)
+
+    def release_quarantined(self, source: str, keys: set[int] | None) -> None:
+        """Take rows of these keys off the list of quarantined rows; without keys, all of the source table."""
+        where = sql.SQL("source_table = {}").format(sql.Literal(source))
+        if keys is not None:
+            where += sql.SQL(" and source_key = any ({}::integer[])").format(sql.Literal(sorted(keys)))
+        self.execute(sql.SQL("delete from {} where {}").format(self.name_of(warehouse.quarantine), where))
+
+    def append(self, table: Table, parts: Parts) -> int:
+        """Append rows of all of a table's columns as they are. Returns how many."""
+        return self.ingest(table.name, checked_stream(table, arrow_schema(table.columns), parts), temporary=False)
+
+    def merge_dimension(self, dimension: Table) -> tuple[int, int]:
+        """Give the dimension the staged values; rows that do not differ are not touched. Returns new and changed."""
+        key = warehouse.natural_key_of(dimension)
+        columns = [column.name for column in dimension.columns]
+        values = [name for name in columns if name != key]
+        new, changed = self.fetch(
+            sql.SQL(
+                """
+                with merged as (
+                    insert into {table} as target ({columns})
+                    select {columns} from {staging}
+                    on conflict ({key}) do update set ({values}) = row({excluded})
+                    where ({target}) is distinct from ({excluded})
+                    returning xmax = 0 as is_new)
+                select count(*) filter (where is_new), count(*) filter (where not is_new) from merged
+                """
+            ).format(
+                table=self.name_of(dimension),
+                columns=_names(columns),
+                staging=_staging(dimension),
+                key=sql.Identifier(key),
+                values=_names(values),
+                excluded=_names(values, of="excluded"),
+                target=_names(values, of="target"),
+            )
+        )
+        return new, changed
+
+    def append_versions(self, fact: Table, batch: int) -> tuple[int, int]:
+        """Append staged rows where they differ from the newest version. Returns how many keys are new, and changed."""
+        key = warehouse.natural_key_of(fact)
+        self._remove_versions_of_the_future(
+            fact,
+            batch,
+            sql.SQL("{key} in (select {key} from {staging})").format(key=sql.Identifier(key), staging=_staging(fact)),
+        )
+        columns = [column.name for column in warehouse.remodelled_columns(fact)]
+        new, changed = self.fetch(
+            sql.SQL(
+                """
+                with differing as materialized (
+                    select {staged}, newest.{key} is null as is_new
+                    from {staging} as staged left join lateral (
+                        select * from {table} as version where version.{key} = staged.{key}
+                        order by {newest_first} limit 1) as newest on true
+                    where newest.{key} is null or newest.is_deleted or ({newest}) is distinct from ({staged})),
+                appended as (
+                    insert into {table} ({columns}, batch)
+                    select {columns}, {batch} from differing order by {key})
+                select count(*) filter (where is_new), count(*) filter (where not is_new) from differing
+                """
+            ).format(
+                table=self.name_of(fact),
+                staging=_staging(fact),
+                key=sql.Identifier(key),
+                newest_first=newest_first(fact),
+                columns=_names(columns),
+                staged=_names(columns, of="staged"),
+                newest=_names(columns, of="newest"),
+                batch=sql.Literal(batch),
+            )
+        )
+        return new, changed
+
+    def append_deletions(self, fact: Table, batch: int) -> int:
+        """Append a deleted version for every live row whose key the source no longer has. Returns how many."""
+        self._remove_versions_of_the_future(
+            fact,
+            batch,
+            sql.SQL("not exists (select from {live} as live where live.{key} = version.{key})").format(
+                live=_live_keys(fact), key=sql.Identifier(warehouse.natural_key_of(fact))
+            ),
+        )
+        columns = [column.name for column in warehouse.remodelled_columns(fact)]
+        return self.execute(
+            sql.SQL(
+                """
+                insert into {table} ({columns}, is_deleted, batch)
+                select {columns}, true, {batch} from {current} as shown
+                where not exists (select from {live} as live where live.{key} = shown.{key})
+                order by {key}
+                """
+            ).format(
+                table=self.name_of(fact),
+                columns=_names(columns),
+                batch=sql.Literal(batch),
+                current=sql.Identifier(self.schema, warehouse.current_view_of(fact)),
+                live=_live_keys(fact),
+                key=sql.Identifier(warehouse.natural_key_of(fact)),
+            )
+        )
+
+    def remove_repeated_versions(self, fact: Table, keys: Collection[int]) -> int:
+        """Remove versions of these keys that repeat another, as `repeats_of` finds them. Returns how many."""
+        return self.execute(
+            sql.SQL("delete from {table} where {record_id} in (select {record_id} from ({repeats}) as repeats)").format(
+                table=self.name_of(fact),
+                record_id=sql.Identifier(warehouse.record_id_of(fact)),
+                repeats=repeats_of(
+                    fact,
+                    self.name_of(fact),
+                    sql.SQL("{} = any ({}::integer[])").format(
+                        sql.Identifier(warehouse.natural_key_of(fact)), sql.Literal(list(keys))
+                    ),
+                ),
+            )
+        )
+
+    def clear(self) -> None:
+        """Remove all that loads have brought, but for members of dimensions, which the same batches bring again.
+
+        Readers see it as long as this transaction is not committed. Rows that were adopted with the warehouse stay.
+        """
+        for fact in warehouse.FACTS.values():
+            self.execute(sql.SQL("delete from {} where batch <> 0").format(self.name_of(fact)))
+        for table in (warehouse.quarantine, warehouse.load_history):
+            self.execute(sql.SQL("delete from {}").format(self.name_of(table)))
+
+    def put_sequence_past_record_ids(self, fact: Table) -> None:
+        """Let the next record id be higher than all that are there.
+
+        A warehouse that was moved by replication, or restored table by table, has its rows, but not its sequences.
+        """
+        record_id = warehouse.record_id_of(fact)
+        (highest,) = self.fetch(sql.SQL("select max({}) from {}").format(sql.Identifier(record_id), self.name_of(fact)))
+        if highest is None:
+            return
+        schema, name = self.fetch(
+            sql.SQL(
+                """
+                select nspname::text, relname::text from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+                where pg_class.oid = pg_get_serial_sequence({}, {})::regclass
+                """
+            ).format(sql.Literal(self.name_of(fact).as_string(None)), sql.Literal(record_id))
+        )
+        sequence = sql.Identifier(schema, name)
+        (moved,) = self.fetch(
+            sql.SQL(
+                """
+                select count(setval({name}::regclass, {highest})) from {sequence}
+                where last_value < {highest} or last_value = {highest} and not is_called
+                """
+            ).format(name=sql.Literal(sequence.as_string(None)), sequence=sequence, highest=sql.Literal(highest))
+        )
+        if moved:
+            logger.warning("The sequence of %s.%s was behind its rows; it is at %d now.", fact.name, record_id, highest)
+
+    def add_placeholders(self, fact: Table, *, staged: bool = True) -> dict[str, int]:
+        """Make up a member for every reference that points nowhere; returns how many, by dimension.
+
+        Args:
+            fact: whose references to look at.
+            staged: those of its staged rows, or else those of all its rows.
+        """
+        rows = sql.SQL("{} as referring").format(_staging(fact) if staged else self.name_of(fact))
+        made: dict[str, int] = {}
+        for foreign_key in fact.foreign_keys:
+            dimension = foreign_key.column.table
+            if dimension is warehouse.dim_date:
+                continue
+            required = [
+                column for column in dimension.columns if isinstance(column.type, String) and not column.nullable
+            ]
+            made[dimension.name] = made.get(dimension.name, 0) + self.execute(
+                sql.SQL(
+                    """
+                    insert into {dimension} ({key}, {required})
+                    select distinct {reference}, {unknown} from {rows}
+                    where not exists (select from {dimension} as member where member.{key} = {reference})
+                    """
+                ).format(
+                    dimension=self.name_of(dimension),
+                    key=sql.Identifier(foreign_key.column.name),
+                    required=_names([column.name for column in required]),
+                    reference=sql.Identifier("referring", foreign_key.parent.name),
+                    unknown=sql.SQL(", ").join([sql.Literal(warehouse.UNKNOWN)] * len(required)),
+                    rows=rows,
+                )
+            )
+        return made
+
+    def named_days(self) -> list[date]:
+        """The earliest and the latest day of the calendar and of the facts; none where there are no rows."""
+        bounds = [
+            sql.SQL("select min({0}), max({0}) from {1}").format(sql.Identifier(column), self.name_of(table))
+            for table, column in warehouse.days_named()
+        ]
+        named = sql.SQL("select min(min), max(max) from ({}) as named").format(sql.SQL(" union all ").join(bounds))
+        return [day for day in self.fetch(named) if day is not None]
+
+    def analyze(self, table: Table) -> None:
+        """Let the planner know a table whose contents changed a lot."""
+        self.execute(sql.SQL("analyze {}").format(self.name_of(table)))
+
+    def _remove_versions_of_the_future(self, fact: Table, batch: int, condition: sql.Composable) -> None:
+        """Remove versions that say to be of this batch, which is not loaded yet, or of a later one.
+
+        They would outrank what the batch brings. Somebody made them, or restored the fact from a later day than
+        `load_history`, and then the batches bring them again.
+        """
+        removed = self.execute(
+            sql.SQL("delete from {} as version where batch >= {} and {}").format(
+                self.name_of(fact), sql.Literal(batch), condition
+            )
+        )
+        if removed:
+            logger.warning("Removed %d versions of %s of batches that were not loaded.", removed, fact.name)
+
+
+def _staging(table: Table) -> sql.Identifier:
+    return sql.Identifier("pg_temp", f"staging_{table.name}")
+
+
+def _live_keys(fact: Table) -> sql.Identifier:
+    return sql.Identifier("pg_temp", f"live_keys_{fact.name}")
+
+
+def _names(columns: list[str], *, of: str | None = None) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(of, name) if of else sql.Identifier(name) for name in columns)

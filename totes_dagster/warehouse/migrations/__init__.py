@@ -1,0 +1,223 @@
+"""Migrations of the warehouse, by Alembic; applied by `totes migrate`, and by a load that finds an older warehouse."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.errors import LockNotAvailable
+
+from totes_dagster.errors import (
+    DatabaseBusyError,
+    DatabaseError,
+    DiskFullError,
+    WarehouseAheadError,
+    WarehouseBehindError,
+    WarehouseSchemaError,
+)
+from totes_dagster.postgres.database import Database
+from totes_dagster.postgres.lock_waits import LONG_WAIT, SHORT_WAIT, holders_of_tables, watched_locks
+from totes_dagster.postgres.named_errors import named_error, reason_of
+from totes_dagster.postgres.transactions import transaction
+from totes_dagster.schema import warehouse
+from totes_dagster.warehouse.migrations.adoption import check, describe, let_hold_any_text, refuse_foreign_names
+
+logger = logging.getLogger(__name__)
+
+_REVISIONS = sorted(path.stem.split("_")[0] for path in (Path(__file__).parent / "versions").glob("[0-9]*.py"))
+
+HEAD = _REVISIONS[-1]
+"""The newest revision, by its file's name: Alembic would have to be imported to say so."""
+
+VERSION_TABLE = "totes_warehouse_version"
+"""A name of our own: Dagster's storage, which also uses Alembic, may live in the same database."""
+
+_ALEMBIC = threading.Lock()
+"""Alembic keeps what it is working on in its module, where another thread's migration would find it."""
+
+_PATIENCE = 30.0
+"""For how many seconds to try again while others hold locks on the tables."""
+
+_PAUSE = 1.0
+"""How many seconds to leave to readers between two attempts."""
+
+
+def migrate(database: Database, schema: str) -> str | None:
+    """Bring the warehouse's schema up to date: create it, adopt plain tables that are already there, or upgrade.
+
+    Args:
+        database: the warehouse.
+        schema: the schema that holds its tables; created if it does not exist.
+
+    Returns:
+        The revision that it was at before, or None when it had none.
+
+    Raises:
+        WarehouseAheadError: the schema is at a revision that this version of the platform does not know.
+        WarehouseBehindError: it cannot be brought up to date, as when the user lacks a right.
+        WarehouseSchemaError: tables that are already there are not the warehouse's.
+        DatabaseBusyError: others held locks on the tables for too long; transient.
+        DatabaseError: the server broke off.
+    """
+    with database.connect() as connection:
+        try:
+            return _migrate(connection, database, schema)
+        except DatabaseError as error:
+            cause = error.__cause__
+            if not isinstance(cause, psycopg.Error) or isinstance(error, DatabaseBusyError):
+                raise
+            if error.transient or isinstance(error, DiskFullError):
+                raise named_error(database.name, f"migrating the schema {schema}", cause) from cause
+            raise WarehouseBehindError(
+                f"The warehouse's schema {schema} cannot be brought up to date: {reason_of(cause)} Nothing was "
+                "changed. Check that the user may create in it, and that what is there already is the warehouse's."
+            ) from cause
+
+
+def is_migrated(database: Database, schema: str) -> bool:
+    """Whether the warehouse's schema is there and up to date."""
+    with database.transaction(read_only=True) as connection:
+        return _revision(connection, schema) == HEAD
+
+
+def _migrate(connection: psycopg.Connection[Any], database: Database, schema: str) -> str | None:
+    """Try to migrate until nobody else holds a lock on the tables.
+
+    Readers queue behind a wait for the strong locks of a migration, so each wait is short.
+    """
+    give_up_at = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return _attempt(connection, database, schema)
+        except DatabaseBusyError as error:
+            if not isinstance(error.__cause__, LockNotAvailable):
+                raise
+            with transaction(connection, read_only=True):
+                holders = holders_of_tables(connection, schema)
+            if time.monotonic() > give_up_at:
+                raise DatabaseBusyError(
+                    f"Migrating the schema {schema} of the warehouse failed, and nothing was changed: "
+                    f"{holders or 'others held'} a lock on its tables. Try again when they have finished, or end them "
+                    "with pg_terminate_backend.",
+                    sqlstate=LockNotAvailable.sqlstate,
+                ) from error.__cause__
+            logger.info("Cannot migrate yet, for %s a lock; trying again.", holders or "others held")
+            time.sleep(_PAUSE)
+
+
+def _attempt(connection: psycopg.Connection[Any], database: Database, schema: str) -> str | None:
+    with transaction(connection, read_only=True):
+        before = _revision(connection, schema)
+    if before == HEAD:
+        return before
+    # Slow to import, and needed on few days.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+    from sqlalchemy import create_engine  # noqa: PLC0415
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError  # noqa: PLC0415
+    from sqlalchemy.pool import StaticPool  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    engine = create_engine(
+        "postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool, use_native_hstore=False
+    )
+    try:
+        bound = engine.connect()
+    except DBAPIError as error:  # SQLAlchemy's wrapping hides what the driver said
+        raise error.orig or error from None
+    config.attributes["connection"] = bound
+    bound.begin()  # so that Alembic neither begins nor ends a transaction
+    try:
+        # One transaction for everything: a migration that fails leaves the warehouse as it was.
+        with transaction(connection):
+            return _upgrade(connection, database, schema, lambda: command.upgrade(config, "head"))
+    finally:
+        with suppress(SQLAlchemyError):  # of a connection that was lost
+            bound.close()
+
+
+def _upgrade(
+    connection: psycopg.Connection[Any], database: Database, schema: str, upgrade: Callable[[], None]
+) -> str | None:
+    _wait_for_other_migrations(connection, database, schema)
+    _prepare(connection, schema)
+    # Asked again under the lock, for another process may have migrated meanwhile.
+    before = _revision(connection, schema)
+    if before is None:
+        refuse_foreign_names(connection, schema)
+    elif before not in _REVISIONS:
+        raise WarehouseAheadError(
+            f"The warehouse's schema {schema} is at revision {before}, which this version of the platform does not "
+            f"know; it knows {', '.join(_REVISIONS)}. Upgrade the platform."
+        )
+    check(connection, schema, migrated=False)
+    if before != HEAD:
+        _lock_tables(connection, adopting=before is None)
+    if before is None:
+        let_hold_any_text(connection, schema)
+    with _ALEMBIC:
+        upgrade()
+    check(connection, schema, migrated=True)
+    describe(connection)
+    return before
+
+
+def _revision(connection: psycopg.Connection[Any], schema: str) -> str | None:
+    table = sql.Identifier(schema, VERSION_TABLE)
+    history = sql.Identifier(schema, warehouse.load_history.name)
+    ((exists, has_history),) = connection.execute(
+        "select to_regclass(%s) is not null, to_regclass(%s) is not null",
+        [table.as_string(connection), history.as_string(connection)],
+    ).fetchall()
+    if not exists:
+        return None
+    ((revision,),) = connection.execute(sql.SQL("select version_num from {}").format(table)).fetchall()
+    if revision in _REVISIONS and not has_history:
+        raise WarehouseSchemaError(
+            f"The warehouse's schema {schema} has a {VERSION_TABLE} but no {warehouse.load_history.name}. Drop "
+            "the former too, to have the warehouse made anew."
+        )
+    return str(revision)
+
+
+def _wait_for_other_migrations(connection: psycopg.Connection[Any], database: Database, schema: str) -> None:
+    """Take the lock of migrations. Nobody else queues behind it, so the wait may be long."""
+    ((pid,),) = connection.execute("select pg_backend_pid()").fetchall()
+    connection.execute(sql.SQL("set local lock_timeout = {}").format(LONG_WAIT))
+    with watched_locks(database, pid, f"Migrating the schema {schema}") as watch:
+        try:
+            connection.execute(
+                "select pg_advisory_xact_lock(hashtextextended('totes_dagster.migrate.' || %s, 0))", [schema]
+            )
+        except DatabaseBusyError as error:
+            if not isinstance(error.__cause__, LockNotAvailable):
+                raise
+            raise DatabaseBusyError(
+                f"Migrating the schema {schema} of the warehouse failed: {watch.blockers or 'another session holds'} "
+                f"the lock of migrations for more than {LONG_WAIT}. Try again when that migration has ended."
+            ) from None
+    connection.execute(sql.SQL("set local lock_timeout = {}").format(SHORT_WAIT))
+
+
+def _prepare(connection: psycopg.Connection[Any], schema: str) -> None:
+    # Creating it "if not exists" would need the right to create schemas even where it exists.
+    if not connection.execute("select from pg_namespace where nspname = %s", [schema]).rowcount:
+        connection.execute(sql.SQL("create schema {}").format(sql.Identifier(schema)))
+    connection.execute("select set_config('search_path', quote_ident(%s) || ', pg_temp', true)", [schema])
+
+
+def _lock_tables(connection: psycopg.Connection[Any], *, adopting: bool) -> None:
+    """Take the strong locks that migrations need, before any work is done that would be lost without them."""
+    tables = [*warehouse.FACTS, warehouse.quarantine.name, *(warehouse.DIMENSIONS if adopting else ())]
+    for (name,) in connection.execute(
+        "select relname from unnest(%s::text[]) as ours join pg_class on pg_class.oid = to_regclass(quote_ident(ours)) "
+        "where relkind in ('r', 'p') and pg_has_role(relowner, 'usage') order by relname",
+        [tables],
+    ).fetchall():
+        connection.execute(sql.SQL("lock table {} in access exclusive mode").format(sql.Identifier(name)))

@@ -1,0 +1,140 @@
+"""Warehouses that are already there: what they may look like before a migration, and must look like after it."""
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from totes_dagster.errors import WarehouseSchemaError
+from totes_dagster.postgres.types import sql_type
+from totes_dagster.schema import warehouse
+from totes_dagster.warehouse.migrations.views import views_put_aside
+
+_TEXT_TYPES = {"character varying", "text"}
+
+
+def refuse_foreign_names(connection: psycopg.Connection[Any], schema: str) -> None:
+    """Refuse a schema in which a name that only the platform adds is taken: adopting is for the plain tables.
+
+    Raises:
+        WarehouseSchemaError: such a name is taken.
+    """
+    ours = [
+        warehouse.load_history.name,
+        warehouse.quarantine.name,
+        *map(warehouse.current_view_of, warehouse.FACTS.values()),
+    ]
+    for (name,) in connection.execute(
+        "select relname from pg_class where relnamespace = %s::regnamespace and relname = any(%s)",
+        [sql.Identifier(schema).as_string(connection), ours],
+    ):
+        raise WarehouseSchemaError(
+            f"The warehouse's schema {schema} has a {name} that is not the platform's. Rename it, or set "
+            "WAREHOUSE_SCHEMA to a schema of the platform's own."
+        )
+
+
+def let_hold_any_text(connection: psycopg.Connection[Any], schema: str) -> None:
+    """Let every text of the source fit: into the database's encoding, and into columns of adopted tables.
+
+    Raises:
+        WarehouseSchemaError: the database's encoding cannot hold every text, or a view that reads such a column cannot
+            be created again.
+    """
+    ((encoding,),) = connection.execute("select current_setting('server_encoding')").fetchall()
+    if encoding != "UTF8":
+        raise WarehouseSchemaError(
+            f"The warehouse's database is of encoding {encoding}, which cannot hold every text of the source. Create "
+            "one with encoding UTF8."
+        )
+    limited = connection.execute(
+        """
+        select relname, attname from pg_class join pg_attribute on attrelid = pg_class.oid
+        where relnamespace = %s::regnamespace and relkind in ('r', 'p') and relname = any (%s)
+          and atttypid = 'varchar'::regtype and atttypmod >= 0 and attnum > 0 and not attisdropped
+        """,
+        [sql.Identifier(schema).as_string(connection), list(warehouse.TABLES)],
+    ).fetchall()
+    with views_put_aside(connection, limited):
+        for table, column in limited:
+            connection.execute(
+                sql.SQL("alter table {} alter column {} type varchar").format(
+                    sql.Identifier(table), sql.Identifier(column)
+                )
+            )
+
+
+def check(connection: psycopg.Connection[Any], schema: str, *, migrated: bool) -> None:
+    """Compare the warehouse with the declaration; before migrating, what a migration changes may still be as it was.
+
+    Raises:
+        WarehouseSchemaError: a column is missing, or of another type, or a record id is not generated.
+    """
+    rows = connection.execute(
+        """
+        select relname, attname, format_type(atttypid, null), format_type(atttypid, atttypmod),
+               (atthasdef or attidentity <> '')
+               and pg_get_serial_sequence(quote_ident(nspname) || '.' || quote_ident(relname), attname) is not null
+        from pg_class join pg_attribute on attrelid = pg_class.oid
+        join pg_namespace on relnamespace = pg_namespace.oid
+        where nspname = %s and relkind in ('r', 'p') and attnum > 0 and not attisdropped
+        """,
+        [schema],
+    ).fetchall()
+    found: dict[str, dict[str, tuple[str, str, bool]]] = {}
+    for table, column, *type_ in rows:
+        found.setdefault(table, {})[column] = (type_[0], type_[1], type_[2])
+    for name, table in warehouse.TABLES.items():
+        if name not in found and not migrated:
+            continue
+        for column in table.columns:
+            if column.name not in found.get(name, {}):
+                if not migrated:
+                    continue
+                raise WarehouseSchemaError(
+                    f"The warehouse's {name} has no column {column.name}. Rename what is in the way of it, or set "
+                    "WAREHOUSE_SCHEMA to a schema of the platform's own."
+                )
+            base, full, generated = found[name][column.name]
+            expected = sql_type(column)
+            is_record_id = name in warehouse.FACTS and column.primary_key
+            is_to_be_widened = is_record_id and full == "integer" and not migrated
+            # A text column may be of any kind or length; all other types must be the declared ones to the letter.
+            if full != expected and not {base, expected} <= _TEXT_TYPES and not is_to_be_widened:
+                raise WarehouseSchemaError(f"The warehouse's {name}.{column.name} is {full}, but must be {expected}.")
+            if is_record_id and not generated:
+                raise WarehouseSchemaError(
+                    f"The warehouse's {name}.{column.name} is not generated by a sequence of its own: make it "
+                    "serial, or an identity, or let the sequence be owned by the column."
+                )
+
+
+def describe(connection: psycopg.Connection[Any]) -> None:
+    """Give the declaration's descriptions to the database, for those who look at it with other tools.
+
+    A comment that is there stays: it may be the owner's. A migration that changes a description removes the old one.
+    """
+    for table in (*warehouse.TABLES.values(), warehouse.load_history, warehouse.quarantine):
+        present = dict(
+            connection.execute(
+                "select objsubid, description from pg_description "
+                "where classoid = 'pg_class'::regclass and objoid = %s::regclass",
+                [sql.Identifier(table.name).as_string(connection)],
+            ).fetchall()
+        )
+        identifier = sql.Identifier(table.name)
+        if 0 not in present:
+            connection.execute(sql.SQL("comment on table {} is {}").format(identifier, sql.Literal(table.comment)))
+        numbers = dict(
+            connection.execute(
+                "select attname, attnum from pg_attribute where attrelid = %s::regclass and attnum > 0",
+                [identifier.as_string(connection)],
+            ).fetchall()
+        )
+        for column in table.columns:
+            if numbers[column.name] not in present:
+                connection.execute(
+                    sql.SQL("comment on column {} is {}").format(
+                        sql.Identifier(table.name, column.name), sql.Literal(column.comment)
+                    )
+                )

@@ -1,0 +1,172 @@
+"""A transaction on the warehouse that holds the lock of loads, and what its failures are named.
+
+Its steps are in `warehouse.py`.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, Self
+
+import pyarrow as pa
+from adbc_driver_manager import dbapi as adbc_errors
+from adbc_driver_postgresql import dbapi as adbc
+from psycopg import sql
+from psycopg.errors import LockNotAvailable, ObjectNotInPrerequisiteState
+from sqlalchemy import Table
+
+from totes_dagster.errors import DatabaseBusyError, DatabaseError, ReplicaIdentityError
+from totes_dagster.postgres.database import Database
+from totes_dagster.postgres.lock_waits import LONG_WAIT, LockWatch, watched_locks
+from totes_dagster.postgres.named_errors import named_error
+from totes_dagster.postgres.transactions import end_bulk_transaction, set_up_bulk_transaction
+from totes_dagster.schema import warehouse
+from totes_dagster.warehouse.queries import NewestLoad, newest_load_statement
+from totes_dagster.warehouse.streams import RowStream
+
+
+class WarehouseTransaction:
+    """A transaction on the warehouse that holds the lock of loads.
+
+    Its search path leads to nothing but PostgreSQL's own functions and operators: tables are named with their schema.
+    """
+
+    def __init__(self, connection: adbc.Connection, schema: str) -> None:
+        self._connection = connection
+        self.schema = schema
+        self._cursor = connection.cursor()
+
+    @classmethod
+    @contextmanager
+    def begin(cls, connection: adbc.Connection, schema: str, *, watched_from: Database | None = None) -> Iterator[Self]:
+        """Begin a transaction and wait until no other load is at work; roll back at the end unless committed.
+
+        Args:
+            connection: to the warehouse.
+            schema: the warehouse's schema.
+            watched_from: the warehouse, to look from another connection who holds a lock that this one waits for.
+
+        Raises:
+            DatabaseBusyError: others held a lock for too long; transient.
+            ReplicaIdentityError: a table is published that cannot name its rows to a subscriber.
+            DatabaseError: the warehouse refuses, or breaks off.
+        """
+        with ExitStack() as stack:
+            watch: LockWatch | None = None
+            try:
+                transaction = cls(connection, schema)
+                try:
+                    set_up_bulk_transaction(connection)
+                    transaction.wait_for_locks(LONG_WAIT)
+                    (pid,) = transaction.fetch("select pg_backend_pid()")
+                    if watched_from is not None:
+                        watch = stack.enter_context(watched_locks(watched_from, pid, "Loading the warehouse"))
+                    transaction.fetch(
+                        "select pg_advisory_xact_lock(hashtextextended('totes_dagster.load.' || $1, 0))", schema
+                    )
+                    yield transaction
+                finally:
+                    with suppress(adbc_errors.Error):  # of a connection that was lost; what went before counts
+                        transaction._cursor.close()
+                    end_bulk_transaction(connection)
+            except adbc_errors.Error as error:
+                raise _named(connection, schema, error, watch.blockers if watch else "") from error
+
+    def commit(self) -> None:
+        """Make the transaction's work visible, all of it at once."""
+        self._connection.commit()
+
+    def wait_for_locks(self, limit: str) -> None:
+        """Let the transaction's further waits for a lock be no longer than this, as PostgreSQL spells it."""
+        self.execute(sql.SQL("set local lock_timeout = {}").format(sql.Literal(limit)))
+
+    def name_of(self, table: Table) -> sql.Identifier:
+        """A table of the warehouse, with its schema."""
+        return sql.Identifier(self.schema, table.name)
+
+    def fetch(self, statement: str | sql.Composable, *values: Any) -> tuple[Any, ...]:
+        """Run a statement that returns one row."""
+        self._cursor.execute(_text(statement), values or None)
+        row = self._cursor.fetchone()
+        if row is None:
+            raise LookupError(f"No row from {_text(statement)}")
+        return tuple(row)
+
+    def execute(self, statement: str | sql.Composable, *values: Any) -> int:
+        """Run a statement that returns nothing; return the number of rows it touched."""
+        self._cursor.execute(_text(statement), values or None)
+        return int(self._cursor.rowcount)
+
+    def newest_load(self) -> NewestLoad:
+        """The newest loaded batch."""
+        statement: sql.Composed = newest_load_statement(self.schema)
+        self._cursor.execute(statement.as_string(None))
+        row = self._cursor.fetchone()
+        return NewestLoad() if row is None else NewestLoad(*row)
+
+    def make_temporary(self, name: sql.Identifier, like: sql.Composable, columns: sql.Composable) -> None:
+        """Make an empty temporary table of columns of another, or empty it where the transaction has it already."""
+        if self.fetch("select to_regclass($1) is not null", name.as_string(None))[0]:
+            self.execute(sql.SQL("truncate {}").format(name))
+            return
+        self.execute(
+            sql.SQL("create temporary table {} on commit drop as select {} from {} with no data").format(
+                name, columns, like
+            )
+        )
+
+    def ingest(self, table: str, rows: RowStream, *, temporary: bool) -> int:
+        """Copy a stream of rows into a table. Returns how many."""
+        schema = None if temporary else self.schema
+        reader = pa.RecordBatchReader.from_batches(rows.schema, rows)
+        try:
+            # Named in full where it can be: a name alone might find another schema's table.
+            return int(
+                self._cursor.adbc_ingest(table, reader, mode="append", temporary=temporary, db_schema_name=schema)
+            )
+        except adbc_errors.Error:
+            if rows.failure is not None:  # the driver reports no more than that the stream broke off
+                raise rows.failure from None
+            raise
+
+
+def _named(connection: adbc.Connection, schema: str, error: adbc_errors.Error, blockers: str) -> DatabaseError:
+    """Name what a load failed of, after it was rolled back."""
+    if error.sqlstate == LockNotAvailable.sqlstate:
+        return DatabaseBusyError(
+            f"Loading the warehouse failed: {blockers or 'another session holds'} a lock that it needs, and it waited "
+            f"for {LONG_WAIT}. Try again when that session has ended, or end it with pg_terminate_backend.",
+            sqlstate=error.sqlstate,
+        )
+    if error.sqlstate == ObjectNotInPrerequisiteState.sqlstate and (nameless := _without_identity(connection, schema)):
+        return ReplicaIdentityError(
+            f"Loading the warehouse failed: its rows cannot be changed in {', '.join(nameless)}, which a publication "
+            "includes, though nothing identifies their rows to a subscriber. Say alter table … replica identity "
+            "default, or full where the table has no primary key; or take it out of the publication.",
+            sqlstate=error.sqlstate,
+        )
+    return named_error("warehouse", "loading the warehouse", error)
+
+
+def _without_identity(connection: adbc.Connection, schema: str) -> list[str]:
+    """The warehouse's tables that PostgreSQL has no replica identity for."""
+    statement = sql.SQL(
+        """
+        select relname::text from pg_class
+        where relnamespace = to_regnamespace({}) and relname = any ({}) and relkind in ('r', 'p')
+          and case relreplident when 'f' then false when 'n' then true
+              else not exists (select from pg_index where indrelid = pg_class.oid and indisvalid
+                               and case relreplident when 'd' then indisprimary else indisreplident end) end
+        order by relname
+        """
+    ).format(sql.Literal(sql.Identifier(schema).as_string(None)), sql.Literal(list(warehouse.metadata.tables)))
+    with suppress(adbc_errors.Error), connection.cursor() as cursor:
+        set_up_bulk_transaction(connection, read_only=True)
+        cursor.execute(statement.as_string(None))
+        names = [name for (name,) in cursor.fetchall()]
+        end_bulk_transaction(connection)
+        return names
+    return []
+
+
+def _text(statement: str | sql.Composable) -> str:
+    return statement if isinstance(statement, str) else statement.as_string(None)
