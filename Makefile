@@ -73,9 +73,10 @@ test-ui: install ## Look at Dagster's UI in a browser: see, click, change, break
 snapshot: install ## Accept the graph of assets, checks and automation as it is now
 	$(BIN)/python -m pytest --quiet totes_dagster_tests/test_snapshot.py --snapshot-update
 
-lint: install ## Check style and types
+lint: install ## Check style, types, and which way imports run
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
 format: install ## Put the code in the project's style

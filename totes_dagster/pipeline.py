@@ -1,15 +1,40 @@
-"""All three stages in one go, for whoever runs them without Dagster."""
+"""The stages in their order: what the command line, Dagster's assets and the demo all run.
 
-from collections.abc import Collection
-from dataclasses import dataclass
+Each stage is repeated here while it fails of something that may pass (see `runtime/retry.py`), and only here. What was
+done before a failure stays done; the next run carries on from there.
+"""
 
-from totes_dagster.config.platform import Platform
-from totes_dagster.ingest.run import Ingested, ingest
-from totes_dagster.remodel.run import REMODELS, Written, remodelled, write_star
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from totes_dagster.config.platform import Platform, Warehouse
+from totes_dagster.errors import BatchConflictError, ManifestMissingError
+from totes_dagster.ingest.capture import Demand
+from totes_dagster.ingest.run import ATTEMPTS, Ingested, ingest_changes, ingest_snapshot, newest_batch
+from totes_dagster.ingest.snapshot import SourceSnapshot, open_snapshot
+from totes_dagster.lake.batch_log import BatchLog
+from totes_dagster.lake.manifest import Manifest
+from totes_dagster.lake.zone import Lake, Zone
+from totes_dagster.postgres.database import Database
+from totes_dagster.postgres.transactions import REPEATABLE_READ
+from totes_dagster.reconcile.compare import TableDifferences, compare
+from totes_dagster.reconcile.repair import repair_history, repairs_of
+from totes_dagster.remodel.run import RemodelledPart, Written, missing_parts, remodel_part, restore_batch, write_part
 from totes_dagster.runtime.progress import Progress, silent
 from totes_dagster.runtime.retry import retried
-from totes_dagster.warehouse.load import LoadedBatch, load
-from totes_dagster.warehouse.migrations import migrate
+from totes_dagster.schema.registry import STAR_TABLES
+from totes_dagster.warehouse.batch_rows import NotRemodelledError
+from totes_dagster.warehouse.load import LoadedBatch, load_batches
+from totes_dagster.warehouse.migrations import migrate as migrate_once
+from totes_dagster.warehouse.queries import newest_load
+from totes_dagster.warehouse.rebuild import reload_all
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,6 +52,23 @@ class Refreshed:
     loaded: list[LoadedBatch]
 
 
+@dataclass(frozen=True)
+class Reconciled:
+    """What a reconciliation found and did, by star table.
+
+    Attributes:
+        found: how the warehouse differed from the source.
+        left: how it still does after the repair.
+        repair: the batch that repaired it; None where none was needed.
+        loaded: the batches that were loaded, also those that had nothing to do with it.
+    """
+
+    found: dict[str, TableDifferences]
+    left: dict[str, TableDifferences]
+    repair: Manifest | None
+    loaded: list[LoadedBatch]
+
+
 def refresh(platform: Platform, *, recapture: Collection[str] = (), progress: Progress = silent) -> Refreshed:
     """Bring the warehouse up to date.
 
@@ -36,22 +78,219 @@ def refresh(platform: Platform, *, recapture: Collection[str] = (), progress: Pr
         progress: notified of rows as they move.
 
     Raises:
-        TotesError: see the stages. What was done before it stays done; the next refresh carries on from there.
+        TotesError: see the stages.
     """
-    source, lake = platform.source, platform.ingestion
-    ingested = retried("Ingest", lambda: ingest(source, lake, recapture=recapture, progress=progress))
-    return Refreshed(ingested, *bring_up(platform, progress))
+    ingested = ingest(platform.source, platform.lake.ingestion, recapture=recapture, progress=progress)
+    return Refreshed(ingested, *catch_up(platform.warehouse, platform.lake, progress))
 
 
-def bring_up(platform: Platform, progress: Progress = silent) -> tuple[dict[str, Written], list[LoadedBatch]]:
+def ingest(
+    source: Database, ingestion: Zone, *, recapture: Collection[str] = (), progress: Progress = silent
+) -> Ingested:
+    """Commit everything that changed in the source since the newest batch as the next batch.
+
+    Args:
+        source: totesys.
+        ingestion: the zone of batches.
+        recapture: source tables to capture whole, changed or not.
+        progress: notified of rows as they are written.
+
+    Raises:
+        TotesError: see `ingest_changes`.
+    """
+    return retried("Ingest", lambda: ingest_changes(source, ingestion, recapture=recapture, progress=progress))
+
+
+def catch_up(
+    warehouse: Warehouse, lake: Lake, progress: Progress = silent
+) -> tuple[dict[str, Written], list[LoadedBatch]]:
     """Remodel and load every committed batch that is not loaded yet."""
-    written = {star: remodel(platform, star, progress) for star in REMODELS}
-    retried("Migrate", lambda: migrate(platform.warehouse, platform.schema))
-    loaded = load(platform.warehouse, platform.schema, platform.ingestion, platform.processed, progress)
-    return written, loaded
+    written = {star: remodel(star, lake, progress) for star in STAR_TABLES}
+    return written, load(warehouse, lake, progress)
 
 
-def remodel(platform: Platform, star: str, progress: Progress = silent) -> Written:
-    """Fill the gaps of one star table in the processed zone."""
-    ingestion, processed = platform.ingestion, platform.processed
-    return retried("Remodel", lambda: write_star(processed, remodelled(star, ingestion, processed, progress)))
+def remodel(star: str, lake: Lake, progress: Progress = silent) -> Written:
+    """Write the parts of one star table that the processed zone lacks."""
+    return write_parts(MissingParts(star, lake, progress), lake.processed)
+
+
+@dataclass(frozen=True)
+class MissingParts:
+    """What the processed zone lacks of a star table; iterating over it computes part by part, oldest first.
+
+    Raises:
+        PartError: a part of the ingestion zone is missing, damaged, or of another schema.
+    """
+
+    star: str
+    lake: Lake
+    progress: Progress = silent
+
+    def __iter__(self) -> Iterator[RemodelledPart]:
+        log = BatchLog(self.lake.ingestion)
+        for part in retried("Remodel", lambda: missing_parts(self.star, log, self.lake.processed)):
+            computed = retried("Remodel", partial(remodel_part, part, self.lake.ingestion))
+            yield computed
+            self.progress("remodel", self.star, computed.contents.rows.num_rows)
+
+
+def write_parts(parts: Iterable[RemodelledPart], processed: Zone) -> Written:
+    """Write parts of a star table, one after the other; what another remodel wrote first is left as it is."""
+    written = Written()
+    for computed in parts:
+        written += retried("Remodel", partial(write_part, computed, processed))
+    return written
+
+
+def migrate(warehouse: Warehouse) -> str | None:
+    """Create the warehouse's tables, or bring them up to date; see `warehouse.migrations`."""
+    return retried("Migrate", lambda: migrate_once(warehouse))
+
+
+def load(warehouse: Warehouse, lake: Lake, progress: Progress = silent) -> list[LoadedBatch]:
+    """Migrate the warehouse, and load every batch that it has not loaded yet.
+
+    A part that was not remodelled yet, because another refresh committed its batch a moment ago, or that was lost, is
+    remodelled first.
+
+    Raises:
+        PartError: a batch is not remodelled yet, and cannot be.
+        TotesError: see `load_batches`.
+    """
+    migrate(warehouse)
+    loaded: list[LoadedBatch] = []
+
+    def load_rest() -> None:
+        for batch in load_batches(warehouse, lake, progress):
+            loaded.append(batch)  # noqa: PERF402 - those before one that fails count
+
+    _with_missing_parts(lake, lambda: retried("Load", load_rest))
+    return loaded
+
+
+def rebuild(platform: Platform, *, from_another_lake: bool = False, progress: Progress = silent) -> list[LoadedBatch]:
+    """Replace all that loads have brought by what the lake's batches bring now; see `reload_all`.
+
+    Args:
+        platform: what to work on; its source is not read.
+        from_another_lake: whether the warehouse may have been loaded from another lake than this one. What only that
+            one has is lost.
+        progress: notified of rows as they move.
+
+    Raises:
+        ManifestMissingError: the lake has no batch.
+        ForeignLakeError: the warehouse was loaded from another lake.
+        TotesError: see `load`. The warehouse is as it was.
+    """
+    lake, warehouse = platform.lake, platform.warehouse
+    log = BatchLog(lake.ingestion)
+    head = log.head()
+    if not head:
+        raise ManifestMissingError(
+            f"There is no batch in {lake.ingestion.url} to rebuild the warehouse from. Check TOTES_INGESTION_LAKE."
+        )
+    log.check_head_is_last(head)
+    for star in STAR_TABLES:
+        remodel(star, lake, progress)
+    migrate(warehouse)
+
+    def reload() -> list[LoadedBatch]:
+        return reload_all(warehouse, lake, head, from_another_lake=from_another_lake, progress=progress)
+
+    return _with_missing_parts(lake, lambda: retried("Rebuild", reload))
+
+
+def reconcile(platform: Platform, progress: Progress = silent) -> Reconciled:
+    """Bring the warehouse up to date, compare it with the source in one snapshot, and repair what differs.
+
+    Whatever the cause, a change that capture missed or a warehouse that somebody changed by hand, the repair is a batch
+    like any other: it brings the rows that differ, as they are in the source.
+
+    Raises:
+        TotesError: see the stages.
+        BatchConflictError: other refreshes kept coming in between.
+    """
+    reconciliation = _Reconciliation(platform, progress)
+    for _ in range(ATTEMPTS):
+        # The snapshot goes with its connection: after a transient failure all of it begins anew.
+        done = retried("Reconcile", reconciliation.attempt)
+        if done is not None:
+            return done
+        logger.info("Another refresh came in between; comparing again.")
+    raise BatchConflictError(
+        f"Other refreshes came in between, {ATTEMPTS} times in a row. Nothing is lost; reconcile when there are fewer."
+    )
+
+
+@dataclass
+class _Reconciliation:
+    """A reconciliation, and what it found and did in attempts that did not get to their end."""
+
+    platform: Platform
+    progress: Progress
+    found: dict[str, TableDifferences] | None = None
+    repair: Manifest | None = None
+    loaded: list[LoadedBatch] = field(default_factory=list)
+
+    def attempt(self) -> Reconciled | None:
+        """Do all of it in one snapshot; None where another refresh came in between."""
+        # Read first: what is committed after the snapshot was taken must not be followed by an older state.
+        previous = newest_batch(BatchLog(self.platform.lake.ingestion))
+        with open_snapshot(self.platform.source, undeclared=False) as snapshot:
+            ingested = self._ingest(snapshot, previous)
+            if ingested is None:
+                return None
+            batch = ingested.batch or previous
+            found = self._catch_up_and_compare(snapshot, batch)
+            if found is None:
+                return None
+            if not any(found.values()):
+                return Reconciled(self.found or found, found, self.repair, self.loaded)
+            return self._repair(snapshot, batch, found)
+
+    def _repair(
+        self, snapshot: SourceSnapshot, batch: Manifest | None, found: dict[str, TableDifferences]
+    ) -> Reconciled | None:
+        for star, differences in found.items():
+            if differences:
+                logger.info("%d rows of %s differ from the source; repairing them.", differences.count, star)
+        self.found = self.found or found
+        repair_history(self.platform.warehouse, found)
+        repaired = self._ingest(snapshot, batch, Demand(repair=repairs_of(found)))
+        if repaired is None:
+            return None
+        self.repair = repaired.batch or self.repair
+        left = self._catch_up_and_compare(snapshot, repaired.batch or batch)
+        return None if left is None else Reconciled(self.found, left, self.repair, self.loaded)
+
+    def _ingest(
+        self, snapshot: SourceSnapshot, previous: Manifest | None, demand: Demand | None = None
+    ) -> Ingested | None:
+        return ingest_snapshot(snapshot, self.platform.lake.ingestion, previous, demand, progress=self.progress)
+
+    def _catch_up_and_compare(
+        self, snapshot: SourceSnapshot, batch: Manifest | None
+    ) -> dict[str, TableDifferences] | None:
+        """Compare the snapshot with the warehouse, if this shows the batch that was taken in it."""
+        warehouse = self.platform.warehouse
+        self.loaded += catch_up(warehouse, self.platform.lake, self.progress)[1]
+        with warehouse.database.transaction(isolation=REPEATABLE_READ, read_only=True) as connection:
+            if newest_load(connection, warehouse.schema).batch != (batch.batch if batch else 0):
+                return None
+            return compare(snapshot, connection, warehouse.schema, self.progress)
+
+
+def _with_missing_parts(lake: Lake, work: Callable[[], T]) -> T:
+    """Do work that reads the processed zone; write the parts that it misses, and do it again."""
+    restored: set[str] = set()
+    while True:
+        try:
+            return work()
+        except NotRemodelledError as error:
+            lost = error.part
+            if lost.path in restored:
+                raise
+            restored.add(lost.path)
+            logger.info("Batch %d of %s is not remodelled yet; doing it now.", lost.batch, lost.star)
+            manifest = BatchLog(lake.ingestion).manifest(lost.batch)
+            retried("Remodel", partial(restore_batch, manifest, lake, lost))

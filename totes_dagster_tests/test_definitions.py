@@ -11,14 +11,16 @@ from dagster import AssetKey, AssetSpec, DefaultScheduleStatus, DefaultSensorSta
 from totes_dagster.definitions import build_defs, resources_from_environment
 from totes_dagster.errors import SettingsError
 from totes_dagster.remodel.run import REMODELS
-from totes_dagster.schema import totesys, warehouse
+from totes_dagster.schema import totesys
+from totes_dagster.schema.registry import STAR_TABLES
+from totes_dagster.schema.star import remodelled_columns
 from totes_dagster_tests.test_settings import ALL, SECRETS
 
 GROUPS = {
-    "totesys": list(totesys.TABLES),
-    "ingestion": list(totesys.TABLES),
-    "processed": list(warehouse.TABLES),
-    "warehouse": list(warehouse.TABLES),
+    "totesys": list(totesys.SOURCE_TABLES),
+    "ingestion": list(totesys.SOURCE_TABLES),
+    "processed": list(STAR_TABLES),
+    "warehouse": list(STAR_TABLES),
 }
 KINDS = {
     "totesys": {"postgres", "table"},
@@ -49,20 +51,20 @@ def test_every_table_of_every_stage_is_an_asset(definitions: Definitions, specs:
     assert {name: spec.group_name for name, spec in specs.items()} == expected
     assert len(specs) == 44
     external = {key.to_user_string() for key in definitions.resolve_asset_graph().external_asset_keys}
-    assert external == {f"totesys/{table}" for table in totesys.TABLES}
+    assert external == {f"totesys/{table}" for table in totesys.SOURCE_TABLES}
 
 
 def test_every_asset_says_what_it_is(specs: dict[str, AssetSpec]) -> None:
     for name, spec in specs.items():
         group, table = name.split("/")
-        declared = (totesys if group in {"totesys", "ingestion"} else warehouse).TABLES[table]
+        declared = (totesys.SOURCE_TABLES if group in {"totesys", "ingestion"} else STAR_TABLES)[table]
         assert spec.kinds == KINDS[group]
         assert spec.owners
         assert spec.description
         assert spec.description.startswith(str(declared.comment))
         schema = spec.metadata["dagster/column_schema"]
         assert isinstance(schema, TableSchema)
-        expected = warehouse.remodelled_columns(declared) if group == "processed" else list(declared.columns)
+        expected = remodelled_columns(declared) if group == "processed" else list(declared.columns)
         assert [column.name for column in schema.columns] == [column.name for column in expected]
         assert all(column.description for column in schema.columns)
 
@@ -91,10 +93,10 @@ def test_every_asset_depends_on_its_tables_of_the_stage_before(definitions: Defi
         for key in graph.get_all_asset_keys()
     }
     assert upstream == {
-        **{f"totesys/{table}": set() for table in totesys.TABLES},
-        **{f"ingestion/{table}": {f"totesys/{table}"} for table in totesys.TABLES},
+        **{f"totesys/{table}": set() for table in totesys.SOURCE_TABLES},
+        **{f"ingestion/{table}": {f"totesys/{table}"} for table in totesys.SOURCE_TABLES},
         **{f"processed/{star}": {f"ingestion/{table}" for table in REMODELS[star].inputs} for star in REMODELS},
-        **{f"warehouse/{star}": {f"processed/{star}"} for star in warehouse.TABLES},
+        **{f"warehouse/{star}": {f"processed/{star}"} for star in STAR_TABLES},
     }
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from totes_dagster.config.platform import source_database, warehouse_database
 from totes_dagster.errors import LakeFolderMissingError, NothingHereError, SettingsError
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.local.stack import LocalStack, existing_stack
 from totes_dagster.simulator.seeding import seed
@@ -107,7 +107,7 @@ def test_the_status_of_a_configured_platform_makes_neither_lake_nor_tables(
 
 
 def test_reading_a_folder_that_does_not_exist_finds_nothing_and_does_not_make_it(tmp_path: Path) -> None:
-    lake = Lake((tmp_path / "lakes" / "ingestion").as_uri())
+    lake = Zone((tmp_path / "lakes" / "ingestion").as_uri())
     assert not lake.exists("batches/1")
     assert lake.read("batches/1") is None
     assert lake.paths("batches") == []
@@ -118,7 +118,7 @@ def test_reading_a_folder_that_does_not_exist_finds_nothing_and_does_not_make_it
 
 def test_the_first_object_makes_the_folder_and_all_who_looked_before_see_it(tmp_path: Path) -> None:
     folder = tmp_path / "ingestion"
-    writer, reader = Lake(folder.as_uri()), Lake(folder.as_uri())
+    writer, reader = Zone(folder.as_uri()), Zone(folder.as_uri())
     assert reader.read("batches/1") is None
     assert writer.create("batches/1", b"x")
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -131,7 +131,7 @@ def test_a_folder_that_was_opened_to_all_since_is_refused_by_those_who_looked_be
     with tempfile.TemporaryDirectory(prefix="totes-tests-") as name:
         Path(name).chmod(0o755)
         folder = Path(name) / "ingestion"
-        lake = Lake(folder.as_uri())
+        lake = Zone(folder.as_uri())
         folder.mkdir()
         folder.chmod(0o755)
         with pytest.raises(SettingsError, match="open to every user of this machine"):

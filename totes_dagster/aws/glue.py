@@ -16,8 +16,10 @@ from sqlalchemy import Column
 
 from totes_dagster.errors import TotesError
 from totes_dagster.lake.manifest import Manifest
-from totes_dagster.schema import totesys, warehouse
+from totes_dagster.schema import totesys
 from totes_dagster.schema.arrow import arrow_type
+from totes_dagster.schema.registry import STAR_TABLES
+from totes_dagster.schema.star import remodel_version_of, remodelled_columns
 
 LIVE_KEYS = "_live_keys"
 """How the tables end that hold the keys which event tables still had."""
@@ -74,11 +76,11 @@ _BATCHES = {
 
 def glue_catalogue() -> GlueCatalogue:
     """Every table of the lake that Athena can read, as declared."""
-    events = [table for table in totesys.TABLES.values() if totesys.capture_of(table) is totesys.Capture.CHANGES]
+    events = [table for table in totesys.SOURCE_TABLES.values() if totesys.capture_of(table) is totesys.Capture.CHANGES]
     return {
         "ingestion": {
             table.name: _table(f"{table.comment} As captured, batch by batch.", table.name, table.columns)
-            for table in totesys.TABLES.values()
+            for table in totesys.SOURCE_TABLES.values()
         },
         "live_keys": {
             table.name + LIVE_KEYS: _table(
@@ -91,10 +93,10 @@ def glue_catalogue() -> GlueCatalogue:
         "processed": {
             table.name: _table(
                 f"{table.comment} As remodelled, batch by batch.",
-                f"{table.name}/v{warehouse.remodel_version_of(table)}",
-                warehouse.remodelled_columns(table),
+                f"{table.name}/v{remodel_version_of(table)}",
+                remodelled_columns(table),
             )
-            for table in warehouse.TABLES.values()
+            for table in STAR_TABLES.values()
         },
         "batches": {
             "description": "The log of batches. One row per committed batch, which is its manifest.",

@@ -86,14 +86,15 @@ def dev(*, orders: int, rate: float, harsh: bool, port: int) -> None:
 @main.command(short_help="Bring the warehouse up to date, once.")
 def refresh() -> None:
     """Bring the warehouse up to date, once."""
-    from totes_dagster.cli.output import shown_progress, summary
+    from totes_dagster import pipeline
+    from totes_dagster.cli.output import summary
     from totes_dagster.config.platform import platform_from_environment
-    from totes_dagster.pipeline import refresh as run
+    from totes_dagster.runtime.terminal import shown_progress
 
     started = time.perf_counter()
-    platform = platform_from_environment(found=True)
+    platform = platform_from_environment(create=True)
     with shown_progress() as progress:
-        refreshed = _until_ctrl_c(lambda: run(platform, progress=progress))
+        refreshed = _until_ctrl_c(lambda: pipeline.refresh(platform, progress=progress))
     click.echo(f"{summary(refreshed)} {time.perf_counter() - started:.2f} s")
 
 
@@ -103,14 +104,15 @@ def reconcile() -> None:
 
     The exit status is 1 where something could not be repaired.
     """
-    from totes_dagster.cli.output import show_reconciled, shown_progress
+    from totes_dagster import pipeline
+    from totes_dagster.cli.output import show_reconciled
     from totes_dagster.config.platform import platform_from_environment
-    from totes_dagster.reconcile.run import reconcile as run
+    from totes_dagster.runtime.terminal import shown_progress
 
     started = time.perf_counter()
     platform = platform_from_environment()
     with shown_progress() as progress:
-        reconciled = _until_ctrl_c(lambda: run(platform, progress))
+        reconciled = _until_ctrl_c(lambda: pipeline.reconcile(platform, progress))
     show_reconciled(reconciled)
     click.echo(f"{time.perf_counter() - started:.2f} s")
     sys.exit(1 if any(reconciled.left.values()) else 0)
@@ -122,13 +124,14 @@ def status() -> None:
     from totes_dagster.cli.output import show_status
     from totes_dagster.config.platform import platform_from_environment
     from totes_dagster.errors import NothingHereError
+    from totes_dagster.status import platform_status
 
     try:
         platform = platform_from_environment()
     except NothingHereError as nothing:
         click.echo(nothing)  # an answer, and no failure: where the stages stand before there are any
     else:
-        show_status(platform)
+        show_status(platform_status(platform))
 
 
 @main.command(short_help="Seed or change a source.")
@@ -201,12 +204,11 @@ def latency(
 @main.command(short_help="Create or update the warehouse's tables.")
 def migrate() -> None:
     """Create the warehouse's schema, or bring it up to date."""
+    from totes_dagster import pipeline
     from totes_dagster.config.platform import platform_from_environment
     from totes_dagster.warehouse.migrations import HEAD
-    from totes_dagster.warehouse.migrations import migrate as run
 
-    platform = platform_from_environment()
-    before = run(platform.warehouse, platform.schema)
+    before = pipeline.migrate(platform_from_environment().warehouse)
     if before == HEAD:
         click.echo(f"The warehouse is at revision {HEAD} already.")
     else:
@@ -223,16 +225,20 @@ def rebuild(*, from_another_lake: bool, yes: bool) -> None:
 
     Facts get their whole history anew. The tables stay the same, with the views and the rights that others put on them.
     """
-    from totes_dagster.cli.output import shown_progress
+    from totes_dagster import pipeline
     from totes_dagster.config.platform import platform_from_environment
-    from totes_dagster.warehouse.rebuild import rebuild as run
+    from totes_dagster.runtime.terminal import shown_progress
 
     platform = platform_from_environment()
     if not platform.embedded and not yes:
-        _ask_to_go_on(f"This replaces what the schema {platform.schema} of the warehouse holds by what the lake does.")
+        _ask_to_go_on(
+            f"This replaces what the schema {platform.warehouse.schema} of the warehouse holds by what the lake does."
+        )
     started = time.perf_counter()
     with shown_progress() as progress:
-        batches = len(_until_ctrl_c(lambda: run(platform, from_another_lake=from_another_lake, progress=progress)))
+        batches = len(
+            _until_ctrl_c(lambda: pipeline.rebuild(platform, from_another_lake=from_another_lake, progress=progress))
+        )
     click.echo(f"Rebuilt the warehouse from {batches:,} batches. {time.perf_counter() - started:.2f} s")
 
 

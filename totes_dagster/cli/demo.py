@@ -1,4 +1,4 @@
-"""`totes demo`: the whole platform in one minute, told in the terminal, on the embedded stack."""
+"""`totes demo`: the whole platform in one minute, shown in the terminal, on the embedded stack."""
 
 import time
 from itertools import pairwise
@@ -8,18 +8,18 @@ from psycopg import sql
 from rich.rule import Rule
 from rich.text import Text
 
-from totes_dagster.cli.output import console, seed_with_progress, show_table, shown_progress, summary, tell
+from totes_dagster import pipeline
+from totes_dagster.cli.output import summary
 from totes_dagster.config.platform import Platform, platform_from_environment
 from totes_dagster.config.settings import is_configured
 from totes_dagster.errors import SettingsError
-from totes_dagster.ingest.run import ingest
+from totes_dagster.local.seeding import seed_with_progress
 from totes_dagster.local.stack import LocalStack, stack_home
-from totes_dagster.pipeline import refresh, remodel
-from totes_dagster.remodel.run import REMODELS
-from totes_dagster.schema.warehouse import fact_sales_order, record_id_of
+from totes_dagster.runtime.terminal import console, print_labelled, show_table, shown_progress
+from totes_dagster.schema.facts import fact_sales_order
+from totes_dagster.schema.registry import STAR_TABLES
+from totes_dagster.schema.star import record_id_of
 from totes_dagster.simulator.simulator import Action, Simulator
-from totes_dagster.warehouse.load import load
-from totes_dagster.warehouse.migrations import migrate
 
 
 def show(orders: int) -> None:
@@ -44,15 +44,15 @@ def show(orders: int) -> None:
     with Simulator(stack.database_url("totesys"), seed=time.time_ns()) as simulator:
         sold = simulator.perform(Action.NEW_SALES_ORDER)
     (order,) = sold.ids["sales_order"]
-    tell("totesys", sold.description)
+    print_labelled("totesys", sold.description)
     _refresh(platform)
     _show_history(platform, order)
 
     _heading("4. An edit that does not move last_updated, then a deletion")
     with psycopg.connect(stack.database_url("totesys")) as connection:
-        # Whoever it was, the first or second member of staff is another.
+        # The first or the second member of staff, whichever it is not now.
         connection.execute("update sales_order set staff_id = 1 + staff_id %% 2 where sales_order_id = %s", [order])
-    tell("totesys", f"sales order {order:,}: another member of staff, last_updated as it was")
+    print_labelled("totesys", f"sales order {order:,}: another member of staff, last_updated as it was")
     _refresh(platform)
     with psycopg.connect(stack.database_url("totesys")) as connection:
         for table in ("payment", "transaction"):
@@ -61,7 +61,7 @@ def show(orders: int) -> None:
                 [list(sold.ids["transaction"])],
             )
         connection.execute("delete from sales_order where sales_order_id = %s", [order])
-    tell("totesys", f"sales order {order:,}: deleted, with its transaction and payment")
+    print_labelled("totesys", f"sales order {order:,}: deleted, with its transaction and payment")
     _refresh(platform)
     _show_history(platform, order)
 
@@ -79,12 +79,11 @@ def show(orders: int) -> None:
 def _refresh_in_stages(platform: Platform) -> None:
     marks = [time.perf_counter()]
     with shown_progress() as progress:
-        batch = ingest(platform.source, platform.ingestion, progress=progress).batch
+        batch = pipeline.ingest(platform.source, platform.lake.ingestion, progress=progress).batch
         marks.append(time.perf_counter())
-        written = [remodel(platform, star, progress) for star in REMODELS]
+        written = [pipeline.remodel(star, platform.lake, progress) for star in STAR_TABLES]
         marks.append(time.perf_counter())
-        migrate(platform.warehouse, platform.schema)
-        loaded = load(platform.warehouse, platform.schema, platform.ingestion, platform.processed, progress)
+        loaded = pipeline.load(platform.warehouse, platform.lake, progress)
         marks.append(time.perf_counter())
     rows = (
         batch.rows if batch else 0,
@@ -98,17 +97,17 @@ def _refresh_in_stages(platform: Platform) -> None:
 
 def _refresh(platform: Platform) -> None:
     started = time.perf_counter()
-    refreshed = refresh(platform)
-    tell("warehouse", f"{summary(refreshed)} {time.perf_counter() - started:.2f} s")
+    refreshed = pipeline.refresh(platform)
+    print_labelled("warehouse", f"{summary(refreshed)} {time.perf_counter() - started:.2f} s")
 
 
 def _show_history(platform: Platform, order: int) -> None:
     columns = (record_id_of(fact_sales_order), "sales_staff_id", "last_updated_time", "is_deleted", "batch")
-    with platform.warehouse.connect() as connection:
+    with platform.warehouse.database.connect() as connection:
         versions = connection.execute(
             sql.SQL("select {columns} from {fact} where sales_order_id = %s order by {record_id}").format(
                 columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
-                fact=sql.Identifier(platform.schema, fact_sales_order.name),
+                fact=sql.Identifier(platform.warehouse.schema, fact_sales_order.name),
                 record_id=sql.Identifier(columns[0]),
             ),
             [order],

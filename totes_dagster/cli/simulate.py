@@ -1,16 +1,16 @@
 """`totes simulate`: seeding and changing a source from the command line."""
 
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from rich.text import Text
 
-from totes_dagster.cli.output import console, seed_with_progress, shown_progress
 from totes_dagster.config import settings
-from totes_dagster.config.platform import source_database
+from totes_dagster.config.platform import source_from_environment
+from totes_dagster.local.seeding import seed_with_progress
 from totes_dagster.local.stack import LocalStack, stack_home
+from totes_dagster.runtime.terminal import console, shown_progress
 from totes_dagster.simulator.seeding import seed as seed_source
 from totes_dagster.simulator.simulator import Event, Simulator, described
 
@@ -52,8 +52,4 @@ def _show(event: Event) -> None:
 
 
 def _url() -> str:
-    settings.is_configured()
-    environment = os.environ
-    return source_database(
-        environment.get(settings.TOTESYS_URL), environment.get(settings.TOTESYS_SECRET_ID)
-    ).conninfo()
+    return source_from_environment().conninfo()

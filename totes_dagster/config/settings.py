@@ -1,26 +1,14 @@
 """Where the platform finds its databases and its lake: the environment, or the embedded stack where it says nothing."""
 
-import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
-from psycopg.conninfo import make_conninfo
-
-from totes_dagster.aws import sessions as aws
-from totes_dagster.errors import (
-    CredentialsMissingError,
-    SecretAccessDeniedError,
-    SecretError,
-    SecretFormatError,
-    SecretIncompleteError,
-    SecretMissingError,
-    SettingsError,
-    one_line,
-)
+from totes_dagster.errors import SettingsError, one_line
 
 TOTESYS_URL = "TOTESYS_URL"
 TOTESYS_SECRET_ID = "TOTESYS_SECRET_ID"  # a name, no secret  # noqa: S105  # nosec B105
@@ -38,6 +26,11 @@ ALERT_TOPIC = "TOTES_ALERT_TOPIC"
 UI_URL = "TOTES_UI_URL"
 METRICS_NAMESPACE = "TOTES_METRICS_NAMESPACE"
 
+DEFAULT_SCHEMA = "public"
+"""The warehouse's schema unless `WAREHOUSE_SCHEMA` names another."""
+
+T = TypeVar("T")
+
 _REQUIRED = (
     (TOTESYS_URL, TOTESYS_SECRET_ID),
     (WAREHOUSE_URL, WAREHOUSE_SECRET_ID),
@@ -45,19 +38,33 @@ _REQUIRED = (
     (PROCESSED_LAKE,),
 )
 
-_SPELLINGS = {
-    "host": ("host", "hostname"),
-    "port": ("port",),
-    "user": ("user", "username"),
-    "password": ("password",),
-    "dbname": ("database", "dbname"),
-}
-"""Keys of a secret, by the names libpq has for them: ours, and those of secrets that RDS manages."""
-
-_DENIED = aws.DENIED | {"DecryptionFailure"}
-
-
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:([a-z0-9-]+):\d{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?")
+
+
+@dataclass(frozen=True)
+class PlatformSettings(Generic[T]):
+    """What the settings say of the databases and the lake: values, or whatever else stands for the variables."""
+
+    totesys_url: T
+    totesys_secret_id: T
+    warehouse_url: T
+    warehouse_secret_id: T
+    warehouse_schema: T
+    ingestion_lake: T
+    processed_lake: T
+
+    @classmethod
+    def read(cls, look_up: Callable[[str], T]) -> "PlatformSettings[T]":
+        """The settings, each variable looked up by its name."""
+        return cls(
+            totesys_url=look_up(TOTESYS_URL),
+            totesys_secret_id=look_up(TOTESYS_SECRET_ID),
+            warehouse_url=look_up(WAREHOUSE_URL),
+            warehouse_secret_id=look_up(WAREHOUSE_SECRET_ID),
+            warehouse_schema=look_up(WAREHOUSE_SCHEMA),
+            ingestion_lake=look_up(INGESTION_LAKE),
+            processed_lake=look_up(PROCESSED_LAKE),
+        )
 
 
 def is_configured(environment: Mapping[str, str] = os.environ) -> bool:
@@ -125,99 +132,3 @@ def ui_address(url: str) -> str:
         f"{UI_URL} is {one_line(repr(url))} Give the address of Dagster's UI without credentials, "
         "like https://dagster.example.com."
     )
-
-
-def url_from_secret(secret_id: str) -> str:
-    """The connection string that a secret in AWS Secrets Manager describes.
-
-    The secret is a JSON object with host, port, user (or username), password and database (or dbname).
-
-    Raises:
-        SecretError: the secret cannot be read, or lacks something. The message never shows what is in it.
-        CredentialsMissingError: there are no AWS credentials to read it with.
-    """
-    options = _options_from_secret(secret_id, _SPELLINGS)
-    if not options["port"].isdecimal():
-        raise SecretFormatError(f"The secret {secret_id} has a port that is not a number.")
-    return make_conninfo(**options)
-
-
-def administrator_from_secret(secret_id: str) -> tuple[str, str]:
-    """The name and the password that a secret in AWS Secrets Manager holds, such as those that RDS makes and rotates.
-
-    Raises:
-        SecretError: the secret cannot be read, or lacks something. The message never shows what is in it.
-        CredentialsMissingError: there are no AWS credentials to read it with.
-    """
-    options = _options_from_secret(secret_id, ("user", "password"))
-    return options["user"], options["password"]
-
-
-def _options_from_secret(secret_id: str, names: Iterable[str]) -> dict[str, str]:
-    """What a secret says, by the names that libpq has for it."""
-    text = _secret_string(secret_id)
-    secret: Any = None
-    # What json raises would quote the secret.
-    with suppress(json.JSONDecodeError):
-        secret = json.loads(text)
-    if not isinstance(secret, dict):
-        raise SecretFormatError(f"The secret {secret_id} is not a JSON object. Store it as a key/value secret.")
-    options = {name: _value(secret, name, secret_id) for name in names}
-    # libpq would take a NUL for the end, and connect to whatever is named before it.
-    if any("\0" in value or not can_be_encoded(value) for value in options.values()):
-        raise SecretFormatError(f"The secret {secret_id} holds a character that no connection string can.")
-    return options
-
-
-def can_be_encoded(text: str) -> bool:
-    """Whether a text is Unicode: bytes of the environment that are no UTF-8 arrive as lone surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _secret_string(secret_id: str) -> str:
-    # Slow to import, and needed only where secrets are kept there.
-    from botocore.config import Config  # noqa: PLC0415
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError  # noqa: PLC0415
-
-    # The SDK's own idea is to wait for a minute, five times over.
-    config = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
-    try:
-        answer = aws.new_session().client("secretsmanager", config=config).get_secret_value(SecretId=secret_id)
-    except ClientError as error:
-        raise _refusal(secret_id, *aws.refusal(error)) from None
-    except NoCredentialsError as error:
-        raise CredentialsMissingError(
-            f"The secret {secret_id} cannot be read without AWS credentials. Set AWS_PROFILE or AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, or give the task a role."
-        ) from error
-    except (BotoCoreError, ValueError) as error:  # the latter of an endpoint that is none
-        raise SecretError(
-            f"The secret {secret_id} cannot be read from Secrets Manager: {aws.failure(error)} Check the region, "
-            "AWS_ENDPOINT_URL and the network."
-        ) from None
-    return str(answer.get("SecretString", ""))
-
-
-def _refusal(secret_id: str, code: str, reason: str) -> SecretError:
-    """Name a refusal by Secrets Manager."""
-    could_not = f"The secret {secret_id} cannot be read from Secrets Manager: {reason}"
-    if code == "ResourceNotFoundException":
-        return SecretMissingError(f"{could_not} Check its name, the region and the account, or create it.")
-    if code in _DENIED:
-        return SecretAccessDeniedError(
-            f"{could_not} Allow secretsmanager:GetSecretValue, and kms:Decrypt with its key."
-        )
-    if code in aws.BAD_CREDENTIALS:
-        return SecretAccessDeniedError(f"{could_not} Renew the AWS credentials, or choose others by AWS_PROFILE.")
-    return SecretError(could_not)
-
-
-def _value(secret: dict[str, Any], name: str, secret_id: str) -> str:
-    for spelling in _SPELLINGS[name]:
-        if secret.get(spelling) not in (None, ""):
-            return str(secret[spelling])
-    raise SecretIncompleteError(f"The secret {secret_id} has no {' or '.join(_SPELLINGS[name])}. Add it to the object.")

@@ -5,8 +5,8 @@ Every row that the previous snapshot may not have shown was written by a transac
 its *horizon*. `pg_visible_in_snapshot` would be narrower, and wrong: a snapshot does not list ids of subtransactions.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 from totes_dagster.lake.manifest import Census, Manifest, Snapshot, TableEntry
 from totes_dagster.schema.totesys import Capture
@@ -29,7 +29,7 @@ class TableCapture:
         content: the whole table, or the rows at or past `horizon`, and those with `keys`.
         horizon: 64-bit transaction id; None where no row is taken for who wrote it.
         keys: of rows to take whatever wrote them.
-        unique_keys: whether the source sees to it that no two rows share a key.
+        unique_keys: whether the source guarantees that no two rows share a key.
     """
 
     content: Capture
@@ -38,69 +38,105 @@ class TableCapture:
     unique_keys: bool = True
 
 
-def horizon_of(previous: Manifest | None, snapshot: Snapshot) -> tuple[int | None, str]:
-    """The transaction id from which on rows may be new since the previous batch; None if every row may be, and why."""
+@dataclass(frozen=True)
+class Demand:
+    """What a batch must take besides what changed.
+
+    Attributes:
+        recapture: source tables to take whole, changed or not.
+        repair: keys of rows to take, changed or not, by source table. The batch also holds the live keys of these
+            tables.
+    """
+
+    recapture: Collection[str] = ()
+    repair: Mapping[str, Collection[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Progression:
+    """How a snapshot of the source follows the one of the previous batch.
+
+    Attributes:
+        horizon: the transaction id from which on rows may be new since then; None if every row may be.
+        why_everything: why every row may be new; empty where there is a horizon.
+        restarted: whether the source's server was started in between.
+    """
+
+    horizon: int | None
+    why_everything: str = ""
+    restarted: bool = False
+
+
+def progression_of(previous: Manifest | None, snapshot: Snapshot) -> Progression:
+    """How a snapshot follows the one of the previous batch."""
     if previous is None:
-        return None, "This is the first batch."
+        return Progression(None, "This is the first batch.")
     before = previous.snapshot
     if not snapshot.same_history(before):
-        return None, (
+        return Progression(
+            None,
             f"The source is not the one that batch {previous.batch} was taken from, but another database, a restored "
-            "backup, or a promoted replica."
+            "backup, or a promoted replica.",
         )
     if snapshot.xmax < before.xmin:
-        return None, f"The source is older than batch {previous.batch}: it was restored from a backup."
+        return Progression(None, f"The source is older than batch {previous.batch}: it was restored from a backup.")
     if snapshot.xmax >= before.xmin + _XID_DISTANCE:
-        return None, f"Batch {previous.batch} is too many transactions ago to tell older rows from newer ones."
-    return before.xmin, ""
+        return Progression(
+            None, f"Batch {previous.batch} is too many transactions ago to tell older rows from newer ones."
+        )
+    restarted = before.server_started_at is not None and before.server_started_at != snapshot.server_started_at
+    return Progression(before.xmin, restarted=restarted)
 
 
-def was_restarted(before: Snapshot, now: Snapshot) -> bool:
-    """Whether the source's server was started between two snapshots."""
-    return before.server_started_at is not None and before.server_started_at != now.server_started_at
+@dataclass(frozen=True)
+class TableState:
+    """A source table in a snapshot, beside what the previous batch said of it.
+
+    Attributes:
+        capture: how batches hold the table.
+        census: its counts in the snapshot.
+        entry: the table in the previous manifest; None where it was not there.
+        unique_keys: whether the source guarantees that no two rows share a key.
+    """
+
+    capture: Capture
+    census: Census
+    entry: TableEntry | None
+    unique_keys: bool = True
 
 
 def capture_of_table(
-    capture: Capture,
-    entry: TableEntry | None,
-    census: Census,
-    horizon: int | None,
-    *,
-    recapture: bool = False,
-    restarted: bool = False,
-    repair: Collection[int] = (),
-    unique_keys: bool = True,
+    state: TableState, progression: Progression, *, recapture: bool = False, repair: Collection[int] = ()
 ) -> TableCapture | None:
     """What a batch takes from a table; None where the table is as the previous batch left it.
 
+    A table of which old rows may be new to us is taken whole: another table under the same name, one whose definition
+    changed, and one whose keys do not tell its rows apart, or did not, so that its rows have to be judged together.
+    After a restart, what changed is taken whole: the server's files may have been restored meanwhile, and have gone
+    another way since.
+
     Args:
-        capture: how batches hold this table.
-        entry: the table in the previous manifest.
-        census: the table's counts now. Another table under the name, or one whose columns changed, is taken whole: its
-            rows may be old ones. So is one whose keys do not tell its rows apart, or did not: its rows are judged
-            together.
-        horizon: see `horizon_of`.
+        state: the table.
+        progression: how the snapshot follows the previous batch.
         recapture: take the whole table, changed or not.
-        restarted: whether the source's server was started since. Its files may have been put back meanwhile, and gone
-            another way, so what changed is taken whole.
         repair: keys of rows to take, changed or not.
-        unique_keys: whether the source sees to it that no two rows share a key.
     """
-    whole = TableCapture(Capture.WHOLE, unique_keys=unique_keys)
-    if entry is None or horizon is None or recapture:
+    whole = TableCapture(Capture.WHOLE, unique_keys=state.unique_keys)
+    entry, census = state.entry, state.census
+    if entry is None or progression.horizon is None or recapture:
         return whole
     if (census.table_oid, census.columns) != (entry.census.table_oid, entry.census.columns):
         return whole
     if census == entry.census and not repair:
         return None
-    if restarted or not (census.keyed and entry.census.keyed):
+    if progression.restarted or not (census.keyed and entry.census.keyed):
         return whole
-    if capture is Capture.WHOLE or len(repair) > _MANY_KEYS:
+    if state.capture is Capture.WHOLE or len(repair) > _MANY_KEYS:
         return whole
-    return TableCapture(Capture.CHANGES, horizon, tuple(repair))
+    return TableCapture(Capture.CHANGES, progression.horizon, tuple(repair))
 
 
-def none_gone(before: Census, now: Census, newest_keys: int) -> bool:
+def all_keys_remain(before: Census, now: Census, newest_keys: int) -> bool:
     """Whether checksums prove that every key of before is still there.
 
     If there are n keys more than before, and all but the n highest have the checksum that all keys had before, then

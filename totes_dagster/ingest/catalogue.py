@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from totes_dagster.lake.source_catalogue import Catalogue, SourceColumn, SourceTable
-from totes_dagster.schema.totesys import TABLES, metadata
+from totes_dagster.schema.totesys import SOURCE_TABLES, metadata
 
 _KINDS = {
     "r": "table",
@@ -122,8 +122,8 @@ def catalogue_of(connection: psycopg.Connection, search_path: list[str], *, othe
         _TABLES,
         {
             "path": search_path,
-            "declared": list(TABLES),
-            "ignored": [name for name in metadata.tables if name not in TABLES],
+            "declared": list(SOURCE_TABLES),
+            "ignored": [name for name in metadata.tables if name not in SOURCE_TABLES],
             "others": others,
         },
     ).fetchall()

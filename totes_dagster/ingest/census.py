@@ -12,7 +12,7 @@ from totes_dagster.ingest.catalogue import qualified
 from totes_dagster.ingest.contract import has_unique_keys
 from totes_dagster.lake.manifest import Census
 from totes_dagster.lake.source_catalogue import Catalogue
-from totes_dagster.schema.totesys import TABLES, key_of
+from totes_dagster.schema.totesys import SOURCE_TABLES, key_of
 
 
 def census_statement(catalogue: Catalogue, tables: list[str]) -> sql.Composed:
@@ -47,7 +47,7 @@ def censuses(catalogue: Catalogue, rows: list[tuple[str, int, int, int, int, boo
 
 def checksum_of_newest_keys(connection: psycopg.Connection, catalogue: Catalogue, table: str, count: int) -> int:
     """Checksum of the `count` highest keys of a declared table, as in `Census.keys`; 0 for none."""
-    key = sql.Identifier(key_of(TABLES[table]))
+    key = sql.Identifier(key_of(SOURCE_TABLES[table]))
     statement = sql.SQL("select {} from (select {} from {} order by {} desc limit {}) as newest").format(
         _sum_of(sql.SQL("hashint8extended({}, 0)").format(key)),
         key,
@@ -61,8 +61,8 @@ def checksum_of_newest_keys(connection: psycopg.Connection, catalogue: Catalogue
 
 def _aggregates(catalogue: Catalogue, table: str) -> dict[str, sql.Composable]:
     """Aggregates over a table: checksums of keys and of row versions, and whether each row has a key of its own."""
-    if table in TABLES and has_unique_keys(catalogue, table):
-        key = sql.Identifier(key_of(TABLES[table]))
+    if table in SOURCE_TABLES and has_unique_keys(catalogue, table):
+        key = sql.Identifier(key_of(SOURCE_TABLES[table]))
         return {
             "keys": _sum_of(sql.SQL("hashint8extended({}, 0)").format(key)),
             "versions": _sum_of(sql.SQL("hashint8extended({}, xmin::text::bigint)").format(key)),
@@ -73,7 +73,7 @@ def _aggregates(catalogue: Catalogue, table: str) -> dict[str, sql.Composable]:
     return {
         "keys": _sum_of(place),
         "versions": _sum_of(sql.SQL("hashint8extended({}, xmin::text::bigint)").format(place)),
-        "keyed": sql.Literal(table not in TABLES),
+        "keyed": sql.Literal(table not in SOURCE_TABLES),
     }
 
 

@@ -11,12 +11,10 @@ from sqlalchemy import Boolean, Column, Integer, Numeric, String, Table
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from totes_dagster.errors import SourceSchemaError
+from totes_dagster.lake.ingested import UNFIT_VALUES
 from totes_dagster.lake.source_catalogue import Catalogue, SourceColumn, SourceTable
 from totes_dagster.postgres.types import sql_type
-from totes_dagster.schema.totesys import TABLES, key_of, metadata
-
-UNDECLARED = "undeclared"
-"""Folder of the ingestion zone in which tables lie that nobody declared."""
+from totes_dagster.schema.totesys import SOURCE_TABLES, key_of, metadata
 
 _TEXT = {"text", "character varying", "character", "citext"}
 _INTEGERS = {"smallint", "integer", "bigint"}
@@ -56,8 +54,8 @@ def deviations_of(catalogue: Catalogue) -> list[Deviation]:
     over such types, and citext. Constraints that were dropped are reported, and so are new columns and tables, which
     the lake keeps.
     """
-    if not catalogue.tables.keys() & TABLES.keys():
-        expected = f"its {len(TABLES)} tables"
+    if not catalogue.tables.keys() & SOURCE_TABLES.keys():
+        expected = f"its {len(SOURCE_TABLES)} tables"
         return [
             Deviation(
                 "totesys",
@@ -67,7 +65,7 @@ def deviations_of(catalogue: Catalogue) -> list[Deviation]:
                 breaks=True,
             )
         ]
-    found = [deviation for name in TABLES for deviation in _deviations_of_table(catalogue, name)]
+    found = [deviation for name in SOURCE_TABLES for deviation in _deviations_of_table(catalogue, name)]
     for name in undeclared(catalogue, readable=None):
         obstacle = catalogue.tables[name].obstacle
         what = f"a new table, set aside: {obstacle}" if obstacle else "a new table, kept in the lake"
@@ -76,7 +74,7 @@ def deviations_of(catalogue: Catalogue) -> list[Deviation]:
 
 
 def _deviations_of_table(catalogue: Catalogue, name: str) -> Iterator[Deviation]:
-    table, declared = catalogue.tables.get(name), TABLES[name]
+    table, declared = catalogue.tables.get(name), SOURCE_TABLES[name]
     if table is None:
         yield Deviation(name, None, "a table", _instead(catalogue), breaks=True)
         return
@@ -91,7 +89,8 @@ def _deviations_of_table(catalogue: Catalogue, name: str) -> Iterator[Deviation]
         yield Deviation(name, None, f"primary key {key_of(declared)}", key or "none", breaks=False)
     for new_column in table.columns:
         if new_column.name not in declared.columns:
-            yield Deviation(name, new_column.name, "no such column", new_column.full_type, breaks=False)
+            reserved = " under a name that the platform reserves, not captured" * (new_column.name == UNFIT_VALUES)
+            yield Deviation(name, new_column.name, "no such column", f"{new_column.full_type}{reserved}", breaks=False)
 
 
 def _deviations_of_columns(table: SourceTable, declared: Table) -> Iterator[Deviation]:
@@ -108,8 +107,8 @@ def _deviations_of_columns(table: SourceTable, declared: Table) -> Iterator[Devi
             yield Deviation(declared.name, column.name, "not null", "nulls allowed", breaks=False)
 
 
-def set_aside(table: str, reason: str) -> Deviation:
-    """A table that nobody declared and that could not be captured this time."""
+def not_captured(table: str, reason: str) -> Deviation:
+    """An undeclared table that could not be captured this time."""
     return Deviation(table, None, "no such table", f"a new table, set aside this time: {reason}", breaks=False)
 
 
@@ -129,10 +128,10 @@ def undeclared(catalogue: Catalogue, *, readable: bool | None = True) -> list[st
 
 def has_unique_keys(catalogue: Catalogue, table: str) -> bool:
     """Whether the source sees to it that each row of a declared table has a key of its own."""
-    return catalogue.tables[table].key == (key_of(TABLES[table]),) and not catalogue.tables[table].inherited
+    return catalogue.tables[table].key == (key_of(SOURCE_TABLES[table]),) and not catalogue.tables[table].inherited
 
 
-def see_that_it_holds(deviations: list[Deviation]) -> None:
+def refuse_broken(deviations: list[Deviation]) -> None:
     """Refuse to go on where the contract is broken.
 
     Raises:

@@ -1,23 +1,17 @@
-"""Source values in exact types: what a type cannot hold becomes null, and is told in words beside it.
+"""Source values in exact types: a value that its type cannot hold becomes null, with the reason beside it.
 
-So one value that nobody expected neither stops a batch nor changes on its way; the remodel sets its row aside.
+So one unexpected value neither stops a batch nor changes on its way; the remodel puts its row into quarantine.
 """
 
-import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from totes_dagster.lake.ingested import UNFIT_VALUES_TYPE, unfit_values_text
 from totes_dagster.postgres.decoding import Decoder, utf8
-
-UNFIT = "unfit: values of this row that the types of their columns cannot hold"
-"""Column of an ingested part: JSON object of columns whose value is not what they say, with the reason; or null.
-
-No column of the source can have the name, for PostgreSQL's names are at most 63 bytes long.
-"""
 
 # PostgreSQL's first moments (4714-11-24 BC). ADBC moves the epoch from 2000 to 1970 without looking for an overflow:
 # `infinity`, and what is past the year 294246, arrive as values before them.
@@ -31,7 +25,7 @@ Misfits = dict[int, str]
 """Reasons by row."""
 
 
-def fitted(values: pa.Array, type_: pa.DataType) -> tuple[pa.Array, Misfits]:
+def fit(values: pa.Array, type_: pa.DataType) -> tuple[pa.Array, Misfits]:
     """Values in a type that they must fit exactly, null where they do not, and why."""
     if pa.types.is_timestamp(values.type):
         values, misfits = _without(values, pc.less(values.cast(pa.int64()), _FIRST_TIMESTAMP), _moment)
@@ -56,46 +50,15 @@ def fitted(values: pa.Array, type_: pa.DataType) -> tuple[pa.Array, Misfits]:
     return dictionary.take(encoded.indices), misfits
 
 
-def unfit_column(misfits: dict[str, Misfits], rows: int) -> pa.Array:
-    """The column `UNFIT` of so many rows, from reasons by column and row."""
+def unfit_values_column(misfits: dict[str, Misfits], rows: int) -> pa.Array:
+    """The column `UNFIT_VALUES` of so many rows, from reasons by column and row."""
     by_row: dict[int, dict[str, str]] = {}
     for column, reasons in misfits.items():
         for row, reason in reasons.items():
             by_row.setdefault(row, {})[column] = reason
     if not by_row:
-        return pa.nulls(rows, pa.string())
-    return pa.array([json.dumps(by_row[row]) if row in by_row else None for row in range(rows)], pa.string())
-
-
-def as_declared_since(rows: pa.Table, schema: pa.Schema, late: Collection[str]) -> pa.Table:
-    """Rows that were ingested before some of their columns were declared, as if they had been declared then.
-
-    Args:
-        rows: with the column `UNFIT`.
-        schema: of the declared columns.
-        late: those that rows may lack, for the source did not have them yet, or hold in the types that they came in.
-            All others stay as they are.
-    """
-    misfits: dict[str, Misfits] = {}
-    for name in late:
-        type_ = schema.field(name).type
-        if name not in rows.column_names:
-            rows = rows.append_column(name, pa.nulls(rows.num_rows, type_))
-        elif rows.schema.field(name).type != type_:
-            with suppress(pa.ArrowNotImplementedError):  # of another kind altogether
-                arrived = rows.column(name).combine_chunks()
-                exact = arrived.cast(pa.string()) if pa.types.is_decimal(type_) else arrived
-                values, misfits[name] = fitted(exact, type_)
-                rows = rows.set_column(rows.column_names.index(name), name, values)
-    if any(misfits.values()):
-        told = unfit_column(misfits, rows.num_rows).to_pylist()
-        both = [_joined(old, new) for old, new in zip(rows.column(UNFIT).to_pylist(), told, strict=True)]
-        rows = rows.set_column(rows.column_names.index(UNFIT), UNFIT, pa.array(both, pa.string()))
-    return rows.select([name for name in (*schema.names, UNFIT) if name in rows.column_names])
-
-
-def _joined(old: str | None, new: str | None) -> str | None:
-    return json.dumps(json.loads(old) | json.loads(new)) if old and new else old or new
+        return pa.nulls(rows, UNFIT_VALUES_TYPE)
+    return pa.array([unfit_values_text(by_row.get(row, {})) for row in range(rows)], UNFIT_VALUES_TYPE)
 
 
 def _decimal(number: Decimal, type_: pa.DataType) -> pa.Scalar | None:

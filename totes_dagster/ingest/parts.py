@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from totes_dagster.errors import LakeError
-from totes_dagster.ingest.exact_types import UNFIT
+from totes_dagster.lake.ingested import without_empty_unfit_values
 from totes_dagster.lake.manifest import Part
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 
 ROWS_PER_PART = 2**18
 BYTES_PER_PART = 2**26
@@ -15,14 +15,14 @@ BYTES_PER_PART = 2**26
 table."""
 
 
-def write_parts(lake: Lake, folder: str, attempt: str, chunks: Iterator[pa.RecordBatch]) -> tuple[Part, ...]:
+def write_parts(zone: Zone, folder: str, attempt: str, chunks: Iterator[pa.RecordBatch]) -> tuple[Part, ...]:
     """Write a stream as parts of bounded size, holding one part in memory at a time."""
     parts = []
     for number, rows in enumerate(_tables(chunks)):
         path = f"{folder}/part-{number:05}-{attempt}.parquet"
-        part = lake.create_part(path, rows)
+        part = zone.create_part(path, rows)
         if part is None:
-            raise LakeError(f"{path} exists already in {lake.url}, though its name was made up a moment ago.")
+            raise LakeError(f"{path} exists already in {zone.url}, though its name was made up a moment ago.")
         parts.append(part)
     return tuple(parts)
 
@@ -39,14 +39,7 @@ def _tables(chunks: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
             size += piece.nbytes
             offset += piece.num_rows
             if rows == ROWS_PER_PART or size >= BYTES_PER_PART:
-                yield _part(waiting)
+                yield without_empty_unfit_values(pa.Table.from_batches(waiting))
                 waiting, rows, size = [], 0, 0
     if rows:
-        yield _part(waiting)
-
-
-def _part(chunks: list[pa.RecordBatch]) -> pa.Table:
-    """Chunks as one table, without the column `UNFIT` where it says nothing."""
-    rows = pa.Table.from_batches(chunks)
-    says_nothing = UNFIT in rows.column_names and rows.column(UNFIT).null_count == rows.num_rows
-    return rows.drop_columns(UNFIT) if says_nothing else rows
+        yield without_empty_unfit_values(pa.Table.from_batches(waiting))

@@ -1,21 +1,28 @@
 """What a batch takes from each table: the source's counts, put to the decisions of `capture.py`."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from totes_dagster.ingest.capture import TableCapture, capture_of_table, horizon_of, none_gone, was_restarted
+from totes_dagster.ingest.capture import (
+    Demand,
+    TableCapture,
+    TableState,
+    all_keys_remain,
+    capture_of_table,
+    progression_of,
+)
 from totes_dagster.ingest.census import checksum_of_newest_keys
 from totes_dagster.ingest.contract import has_unique_keys
-from totes_dagster.ingest.snapshot import Leader, censuses_of
+from totes_dagster.ingest.snapshot import SourceSnapshot, censuses_of
 from totes_dagster.lake.manifest import Census, Manifest
-from totes_dagster.schema.totesys import TABLES, Capture, capture_of
+from totes_dagster.schema.totesys import SOURCE_TABLES, Capture, capture_of
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Work:
+class PlannedTable:
     """What to capture of one table, what it counts, and whether to capture its live keys as well."""
 
     table: str
@@ -24,59 +31,48 @@ class Work:
     live_keys: bool = False
 
 
-def declared_work(
-    leader: Leader,
-    previous: Manifest | None,
-    recapture: Collection[str],
-    repair: Mapping[str, Collection[int]],
-) -> list[Work]:
+def plan_declared(snapshot: SourceSnapshot, previous: Manifest | None, demand: Demand) -> list[PlannedTable]:
     """What to capture of the declared tables.
 
     Args:
-        leader: the snapshot.
+        snapshot: the source.
         previous: the newest batch.
-        recapture: tables to take whole, changed or not.
-        repair: keys of rows to take, changed or not, by table.
+        demand: what to capture besides what changed.
     """
-    horizon, why_all = horizon_of(previous, leader.snapshot)
-    if previous and horizon is None:
-        logger.warning("%s Capturing every table whole.", why_all)
-    work = []
-    for name, now in censuses_of(leader).items():
+    progression = progression_of(previous, snapshot.taken)
+    if previous and progression.horizon is None:
+        logger.warning("%s Capturing every table whole.", progression.why_everything)
+    planned = []
+    for name, census in censuses_of(snapshot).items():
         entry = previous.tables.get(name) if previous else None
-        item = capture_of_table(
-            capture_of(TABLES[name]),
-            entry,
-            now,
-            horizon,
-            recapture=name in recapture,
-            restarted=previous is not None and was_restarted(previous.snapshot, leader.snapshot),
-            repair=repair.get(name, ()),
-            unique_keys=has_unique_keys(leader.catalogue, name),
+        unique_keys = has_unique_keys(snapshot.catalogue, name)
+        state = TableState(capture_of(SOURCE_TABLES[name]), census, entry, unique_keys)
+        capture = capture_of_table(
+            state, progression, recapture=name in demand.recapture, repair=demand.repair.get(name, ())
         )
-        if item is None:
+        if capture is None:
             continue
         live_keys = False
-        if item.content is Capture.CHANGES and entry is not None:
-            newest = checksum_of_newest_keys(leader.connection, leader.catalogue, name, now.rows - entry.census.rows)
-            live_keys = name in repair or not none_gone(entry.census, now, newest)
-        work.append(Work(name, item, now, live_keys))
-    return work
+        if capture.content is Capture.CHANGES and entry is not None:
+            added = census.rows - entry.census.rows
+            newest = checksum_of_newest_keys(snapshot.connection, snapshot.catalogue, name, added)
+            live_keys = name in demand.repair or not all_keys_remain(entry.census, census, newest)
+        planned.append(PlannedTable(name, capture, census, live_keys))
+    return planned
 
 
-def undeclared_work(
-    leader: Leader, previous: Manifest | None, recapture: Collection[str], counted: Mapping[str, Census]
-) -> list[Work]:
-    """What to capture of tables that nobody declared, by their counts.
+def plan_undeclared(
+    snapshot: SourceSnapshot, previous: Manifest | None, demand: Demand, counted: Mapping[str, Census]
+) -> list[PlannedTable]:
+    """What to capture of undeclared tables, by their counts.
 
-    They are captured as changes, for nobody knows how large such a table may be.
+    They are captured as changes, because such a table may be large.
     """
-    horizon, _ = horizon_of(previous, leader.snapshot)
-    restarted = previous is not None and was_restarted(previous.snapshot, leader.snapshot)
-    work = []
-    for name, now in counted.items():
-        entry = previous.tables.get(name) if previous else None
-        item = capture_of_table(Capture.CHANGES, entry, now, horizon, recapture=name in recapture, restarted=restarted)
-        if item is not None:
-            work.append(Work(name, item, now))
-    return work
+    progression = progression_of(previous, snapshot.taken)
+    planned = []
+    for name, census in counted.items():
+        state = TableState(Capture.CHANGES, census, previous.tables.get(name) if previous else None)
+        capture = capture_of_table(state, progression, recapture=name in demand.recapture)
+        if capture is not None:
+            planned.append(PlannedTable(name, capture, census))
+    return planned

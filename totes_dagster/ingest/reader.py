@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,14 +16,15 @@ from psycopg.errors import InvalidParameterValue, UndefinedObject
 from totes_dagster.errors import DatabaseBusyError, DatabaseError, DatabaseUnavailableError, SeveralServersError
 from totes_dagster.ingest.capture import TableCapture
 from totes_dagster.ingest.catalogue import as_text, is_as_in_snapshot, qualified
-from totes_dagster.ingest.exact_types import UNFIT, Misfits, decoded, fitted, unfit_column
-from totes_dagster.ingest.snapshot import IDENTITY, Leader, identity_of
+from totes_dagster.ingest.exact_types import Misfits, decoded, fit, unfit_values_column
+from totes_dagster.ingest.snapshot import IDENTITY, SourceSnapshot, identity_of
+from totes_dagster.lake.ingested import UNFIT_VALUES
 from totes_dagster.lake.source_catalogue import SourceColumn, SourceTable
 from totes_dagster.postgres.decoding import Decoder, decoder_of, utf8
 from totes_dagster.postgres.named_errors import named_error, sqlstate_of
 from totes_dagster.postgres.transactions import REPEATABLE_READ, end_bulk_transaction, set_up_bulk_transaction
 from totes_dagster.schema.arrow import arrow_type
-from totes_dagster.schema.totesys import TABLES, key_of
+from totes_dagster.schema.totesys import SOURCE_TABLES, key_of
 
 _TEXT = {"text", "character varying"}
 
@@ -51,53 +52,53 @@ _ENGLISH = re.compile(r"(C|POSIX|en|English)([._].*)?|")
 logger = logging.getLogger(__name__)
 
 
-class Follower:
-    """A bulk connection that reads in the leader's snapshot, in one transaction after the other."""
+class SnapshotReader:
+    """A bulk connection that reads in a snapshot of the source, in one transaction after the other."""
 
-    def __init__(self, connection: adbc.Connection, leader: Leader) -> None:
+    def __init__(self, connection: adbc.Connection, snapshot: SourceSnapshot) -> None:
         self._connection = connection
-        self._leader = leader
+        self._snapshot = snapshot
         self._encoding = ""
         self._speaks_english = True
         self._decode: Decoder = utf8
 
     def learn_encoding(self) -> None:
         """Find out how the server encodes text, and make ready to decode it; must be done before rows are read."""
-        with self.joined([]):
-            self._look_around()
+        with self.transaction([]):
+            self._check_server()
         if self._encoding not in {"UTF8", "SQL_ASCII"}:
             # A connection each time: there are few such chunks, and one that waits for them might be ended.
-            self._decode = decoder_of(lambda: self._leader.source.transaction(read_only=True))
+            self._decode = decoder_of(lambda: self._snapshot.source.transaction(read_only=True))
 
     @contextmanager
-    def joined(self, tables: Collection[str]) -> Iterator[None]:
-        """A transaction in the leader's snapshot, in which these tables' definitions stay as they are.
+    def transaction(self, tables: Collection[str]) -> Iterator[None]:
+        """A transaction in the snapshot, in which these tables' definitions stay as they are.
 
         Raises:
-            DatabaseUnavailableError: the snapshot is gone, with the leader's connection.
-            SeveralServersError: the connection is to another server than the leader's.
-            DatabaseBusyError: somebody waits to change a table's definition.
+            DatabaseUnavailableError: the snapshot is gone, with the connection that held it.
+            SeveralServersError: this connection is to another server than that one.
+            DatabaseBusyError: another session waits to change a table's definition.
         """
         try:
             self._join()
-            # At once, or not at all: whoever waits to change a table waits for the leader, the leader for us, and we
-            # would wait for them, which no server could see.
+            # At once, or not at all: a session that waits to change a table waits for the connection that holds the
+            # snapshot, that one for us, and we would wait for the session, which no server could detect.
             if tables:
-                names = sql.SQL(", ").join(qualified(self._leader.catalogue, name) for name in tables)
+                names = sql.SQL(", ").join(qualified(self._snapshot.catalogue, name) for name in tables)
                 self.fetch(sql.SQL("lock table {} in access share mode nowait").format(names))
             yield
         finally:
             end_bulk_transaction(self._connection)
 
     @contextmanager
-    def visiting(self, table: str) -> Iterator[None]:
-        """The same for a table that the leader has not locked.
+    def transaction_on_unlocked(self, table: str) -> Iterator[None]:
+        """The same for a table whose definition the holder of the snapshot has not locked.
 
         Raises:
             DatabaseBusyError: its definition is being changed, or was since the snapshot was taken.
         """
-        with self.joined([table]):
-            look: sql.Composed = is_as_in_snapshot(self._leader.catalogue, table)
+        with self.transaction([table]):
+            look: sql.Composed = is_as_in_snapshot(self._snapshot.catalogue, table)
             if self.fetch(look) != (True,):
                 raise DatabaseBusyError(f"The table {table} was changed since the snapshot was taken.")
             yield
@@ -105,12 +106,15 @@ class Follower:
     def rows(self, name: str, table: SourceTable, capture: TableCapture) -> Iterator[pa.RecordBatch]:
         """Stream what a batch takes from a table, in exact types: declared columns as declared, others as they come.
 
-        The last column, `UNFIT`, tells in words of values that the type before them cannot hold (see `fitting.py`).
+        The last column, `UNFIT_VALUES`, has the values that do not fit their types (see `exact_types.py`).
         """
-        columns = [self._selected(column) for column in table.columns]
-        if name in TABLES and not capture.unique_keys:
-            # Nobody else sees to it that they are unique. Rows of a shared key are told apart by nothing.
-            columns.append(sql.SQL("count(*) over (partition by {})").format(sql.Identifier(key_of(TABLES[name]))))
+        captured = [column for column in table.columns if column.name != UNFIT_VALUES]
+        columns = [self._selected(column) for column in captured]
+        if name in SOURCE_TABLES and not capture.unique_keys:
+            # The source does not guarantee that they are unique, and nothing else tells rows of one key apart.
+            columns.append(
+                sql.SQL("count(*) over (partition by {})").format(sql.Identifier(key_of(SOURCE_TABLES[name])))
+            )
         statement = sql.SQL("select {} from {}").format(
             sql.SQL(", ").join(columns), sql.Identifier(table.namespace, name)
         )
@@ -119,43 +123,43 @@ class Follower:
             # age() knows about wraparound; ids of 32 bits are compared by their distance from now.
             conditions.append(sql.SQL("age(xmin) <= age({}::xid)").format(sql.Literal(str(capture.horizon % 2**32))))
         if capture.keys:
-            conditions.append(_has_key(table, key_of(TABLES[name]), capture.keys))
+            conditions.append(_has_key(table, key_of(SOURCE_TABLES[name]), capture.keys))
         if conditions:
             statement += sql.SQL(" where ") + sql.SQL(" or ").join(conditions)
         for chunk in self._stream(name, statement):
-            yield self._exactly(name, table.columns, chunk)
+            yield self._exactly(name, captured, chunk)
 
     def keys(self, name: str, table: SourceTable) -> Iterator[pa.RecordBatch]:
         """Stream all primary keys of a declared table that can be keys in the warehouse, in order."""
         statement = sql.SQL(
             "select {0}::integer as {0} from {1} where {0} between -2147483648 and 2147483647 order by {0}"
-        ).format(sql.Identifier(key_of(TABLES[name])), sql.Identifier(table.namespace, name))
+        ).format(sql.Identifier(key_of(SOURCE_TABLES[name])), sql.Identifier(table.namespace, name))
         return self._stream(name, statement)
 
     def _join(self) -> None:
-        leader = self._leader
+        snapshot = self._snapshot
         try:
             set_up_bulk_transaction(
-                self._connection, isolation=REPEATABLE_READ, read_only=True, snapshot=leader.exported
+                self._connection, isolation=REPEATABLE_READ, read_only=True, snapshot=snapshot.exported
             )
         except adbc_errors.Error as error:
             if sqlstate_of(error) not in _LOST:
                 raise named_error("totesys", "joining the snapshot of totesys", error) from error
             end_bulk_transaction(self._connection)
             set_up_bulk_transaction(self._connection, read_only=True)
-            self._look_around()  # perhaps it was never here
+            self._check_server()  # perhaps it was never here
             raise DatabaseUnavailableError(
                 "The snapshot of totesys was lost with the connection that held it. Refresh again."
             ) from error
 
-    def _look_around(self) -> None:
-        """Learn what kind of server this is, which must be the leader's."""
+    def _check_server(self) -> None:
+        """Learn what kind of server this is, which must be the one that holds the snapshot."""
         found = self.fetch(
             sql.SQL("select {}, current_setting('server_encoding'), current_setting('lc_messages')").format(IDENTITY)
         )
         *identity, self._encoding, messages = found or ()
         self._speaks_english = _ENGLISH.fullmatch(messages) is not None
-        if tuple(identity) != identity_of(self._leader.snapshot):
+        if tuple(identity) != identity_of(self._snapshot.taken):
             raise SeveralServersError(
                 "TOTESYS_URL leads to several servers: two connections for one batch reached two of them, and no "
                 "snapshot spans both. Name one server, or have the proxy send all connections of a client to one."
@@ -193,9 +197,9 @@ class Follower:
         """Whether a column's values arrive as bytes in the server's encoding."""
         return self._encoding != "UTF8" and column.type not in _ARRIVES_EXACTLY - _TEXT
 
-    def _exactly(self, name: str, selected: tuple[SourceColumn, ...], chunk: pa.RecordBatch) -> pa.RecordBatch:
-        """A chunk's columns in exact types, and `UNFIT`; a column after them counts rows of the same key."""
-        declared: Mapping[str, Any] = dict(TABLES[name].columns) if name in TABLES else {}
+    def _exactly(self, name: str, selected: Sequence[SourceColumn], chunk: pa.RecordBatch) -> pa.RecordBatch:
+        """A chunk's columns in exact types, and `UNFIT_VALUES`; a column after them counts rows of the same key."""
+        declared: Mapping[str, Any] = dict(SOURCE_TABLES[name].columns) if name in SOURCE_TABLES else {}
         columns: dict[str, pa.Array] = {}
         misfits: dict[str, Misfits] = {}
         for column, arrived in zip(selected, chunk.columns, strict=False):
@@ -205,28 +209,28 @@ class Follower:
             if self._is_encoded(column):
                 values, undecoded = decoded(values, self._decode)
             type_ = arrow_type(declared[column.name]) if column.name in declared else values.type
-            columns[column.name], unfit = fitted(values, type_)
+            columns[column.name], unfit = fit(values, type_)
             misfits[column.name] = unfit | undecoded
         if chunk.num_columns > len(selected):
             copies = chunk.column(len(selected))
             for row in pc.indices_nonzero(pc.greater(copies, 1)).to_pylist():
-                misfits[key_of(TABLES[name])][row] = f"is the key of {copies[row]} rows"
-        columns[UNFIT] = unfit_column(misfits, chunk.num_rows)
+                misfits[key_of(SOURCE_TABLES[name])][row] = f"is the key of {copies[row]} rows"
+        columns[UNFIT_VALUES] = unfit_values_column(misfits, chunk.num_rows)
         return pa.RecordBatch.from_pydict(columns)
 
 
 @contextmanager
-def follower_of(leader: Leader) -> Iterator[Follower]:
-    """Open one more connection to the leader's server, to read in its snapshot.
+def open_reader(snapshot: SourceSnapshot) -> Iterator[SnapshotReader]:
+    """Open one more connection to the server of a snapshot, to read in it.
 
     Raises:
         DatabaseError: it cannot be reached, or refuses.
         SeveralServersError: another server was reached.
     """
-    with leader.source.connect_bulk() as connection:
-        follower = Follower(connection, leader)
-        follower.learn_encoding()
-        yield follower
+    with snapshot.source.connect_bulk() as connection:
+        reader = SnapshotReader(connection, snapshot)
+        reader.learn_encoding()
+        yield reader
 
 
 def _has_key(table: SourceTable, key: str, keys: Collection[int]) -> sql.Composed:

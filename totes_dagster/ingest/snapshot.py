@@ -4,7 +4,7 @@ Its rows are read in `follower.py`, its catalogue in `source_catalogue.py`, and 
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,7 +23,7 @@ from totes_dagster.lake.source_catalogue import Catalogue
 from totes_dagster.postgres.database import Database
 from totes_dagster.postgres.lock_waits import described_sessions
 from totes_dagster.postgres.transactions import REPEATABLE_READ, SNAPSHOT_LIMIT, transaction
-from totes_dagster.schema.totesys import TABLES
+from totes_dagster.schema.totesys import SOURCE_TABLES
 
 logger = logging.getLogger(__name__)
 
@@ -59,26 +59,26 @@ _PAGE_HEADER = 40
 
 
 @dataclass(frozen=True)
-class Leader:
-    """The connection that holds the snapshot which a batch is read from.
+class SourceSnapshot:
+    """An exported snapshot of the source, and the connection that holds it.
 
     Attributes:
         connection: in the transaction that exported the snapshot.
-        source: the source at the server that the connection has reached, for the connections that join it.
-        snapshot: what the snapshot shows.
+        source: the source at the server that the connection has reached, for the connections that read in the snapshot.
+        taken: when it was taken, and what tells it from other snapshots.
         exported: its name on that server.
-        catalogue: of all tables, as the snapshot shows it; declared ones are locked against changes of it.
+        catalogue: of all tables, as the snapshot shows it. The definitions of the declared ones are locked.
     """
 
     connection: psycopg.Connection[Any]
     source: Database
-    snapshot: Snapshot
+    taken: Snapshot
     exported: str
     catalogue: Catalogue
 
 
 @contextmanager
-def snapshot_of(source: Database, *, undeclared: bool = True) -> Iterator[Leader]:
+def open_snapshot(source: Database, *, undeclared: bool = True) -> Iterator[SourceSnapshot]:
     """Take and export one read-only snapshot of the source, held for as long as the block runs.
 
     The declared tables are locked against changes of their definition first. Statements that rewrite a table do not
@@ -108,7 +108,7 @@ def snapshot_of(source: Database, *, undeclared: bool = True) -> Iterator[Leader
                 if {name: catalogue.tables.get(name) for name in expected.tables} != dict(expected.tables):
                     continue
                 snapshot, exported = _export(connection, replayed)
-                yield Leader(connection, source.at_server_of(connection), snapshot, exported, catalogue)
+                yield SourceSnapshot(connection, source.at_server_of(connection), snapshot, exported, catalogue)
                 return
         raise DatabaseBusyError(
             f"The definitions of totesys' tables are being changed{_who_changes(connection, expected)}. Refresh later."
@@ -116,38 +116,20 @@ def snapshot_of(source: Database, *, undeclared: bool = True) -> Iterator[Leader
 
 
 @contextmanager
-def without_locks(leader: Leader) -> Iterator[Leader]:
-    """Hold a leader's snapshot on another connection, which has locked nothing, and end the leader's own transaction.
+def without_locks(snapshot: SourceSnapshot) -> Iterator[SourceSnapshot]:
+    """Hold a snapshot on another connection, which has locked nothing, and end the transaction that holds it now.
 
     Raises:
-        DatabaseUnavailableError: the snapshot is gone, with the leader's connection.
+        DatabaseUnavailableError: the snapshot is gone, with its connection.
     """
     with (
-        leader.source.connect() as connection,
+        snapshot.source.connect() as connection,
         transaction(connection, isolation=REPEATABLE_READ, read_only=True, idle=SNAPSHOT_LIMIT),
     ):
-        connection.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(leader.exported)))
+        connection.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(snapshot.exported)))
         ((exported,),) = connection.execute("select pg_export_snapshot()").fetchall()
-        leader.connection.rollback()
-        yield replace(leader, connection=connection, exported=exported)
-
-
-@contextmanager
-def watching(source: Database) -> Iterator[Callable[[], str]]:
-    """How far the source's cluster has come, whenever asked: as long as that is the same, nobody has committed."""
-    with source.connect() as connection:
-
-        def position() -> str:
-            with transaction(connection, read_only=True):
-                # A standby does not list the transactions that are still running, so that a commit of one of them
-                # leaves its snapshot as it is. What it has replayed moves on with each commit.
-                ((at,),) = connection.execute(
-                    "select concat_ws(':', (select system_identifier from pg_control_system()), pg_current_snapshot(), "
-                    "case when pg_is_in_recovery() then pg_last_wal_replay_lsn() end)"
-                ).fetchall()
-            return str(at)
-
-        yield position
+        snapshot.connection.rollback()
+        yield replace(snapshot, connection=connection, exported=exported)
 
 
 def identity_of(snapshot: Snapshot) -> tuple[Any, ...]:
@@ -155,15 +137,15 @@ def identity_of(snapshot: Snapshot) -> tuple[Any, ...]:
     return snapshot.system_identifier, snapshot.server_started_at, snapshot.in_recovery
 
 
-def censuses_of(leader: Leader) -> dict[str, Census]:
+def censuses_of(snapshot: SourceSnapshot) -> dict[str, Census]:
     """Count every declared table: one scan each, all in the snapshot."""
-    statement: sql.Composed = census_statement(leader.catalogue, tables_read(leader.catalogue))
-    return censuses(leader.catalogue, leader.connection.execute(statement).fetchall())
+    statement: sql.Composed = census_statement(snapshot.catalogue, tables_read(snapshot.catalogue))
+    return censuses(snapshot.catalogue, snapshot.connection.execute(statement).fetchall())
 
 
 def tables_read(catalogue: Catalogue) -> list[str]:
     """The declared tables that are there, and are tables."""
-    return [name for name in TABLES if name in catalogue.tables and is_table(catalogue.tables[name])]
+    return [name for name in SOURCE_TABLES if name in catalogue.tables and is_table(catalogue.tables[name])]
 
 
 def _export(connection: psycopg.Connection[Any], replayed: int | None) -> tuple[Snapshot, str]:
@@ -218,7 +200,7 @@ def _who_changes(connection: psycopg.Connection[Any], catalogue: Catalogue) -> s
 
 
 def _locked(connection: psycopg.Connection[Any], catalogue: Catalogue, tables: list[str]) -> bool:
-    """Lock tables against changes of their definition, which takes no snapshot yet; False where somebody was faster."""
+    """Lock the definitions of tables, which takes no snapshot yet; False where another session holds a lock."""
     if tables:
         names = sql.SQL(", ").join(qualified(catalogue, name) for name in tables)
         connection.execute(sql.SQL("set local lock_timeout = {}").format(sql.Literal(_LOCK_TIMEOUT)))

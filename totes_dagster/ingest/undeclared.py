@@ -1,6 +1,6 @@
-"""Counting the source's undeclared tables: best effort, so that a stranger's table never stops the declared ones.
+"""Counting the source's undeclared tables: best effort, so that none of them ever stops the declared ones.
 
-Each is looked at in a transaction of its own, which locks nothing else: a source may have thousands of them, and locks
+Each is counted in a transaction of its own, which locks nothing else: a source may have thousands of them, and locks
 are a resource that its application shares.
 """
 
@@ -13,7 +13,7 @@ from psycopg import sql
 from totes_dagster.errors import DatabaseError
 from totes_dagster.ingest.catalogue import is_as_in_snapshot, qualified
 from totes_dagster.ingest.census import census_statement, censuses
-from totes_dagster.ingest.snapshot import Leader
+from totes_dagster.ingest.snapshot import SourceSnapshot
 from totes_dagster.lake.manifest import Census
 from totes_dagster.postgres.named_errors import reason_of
 from totes_dagster.postgres.transactions import REPEATABLE_READ, begin_statement
@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 CHANGED = "its definition was changed since the snapshot was taken"
 
 
-def look_at_undeclared(leader: Leader, tables: Iterable[str]) -> tuple[dict[str, Census], dict[str, str]]:
-    """Count undeclared tables in the leader's snapshot.
+def count_undeclared(snapshot: SourceSnapshot, tables: Iterable[str]) -> tuple[dict[str, Census], dict[str, str]]:
+    """Count undeclared tables in a snapshot.
 
     Returns:
         The counts by table, and the reasons why others could not be counted.
@@ -37,15 +37,15 @@ def look_at_undeclared(leader: Leader, tables: Iterable[str]) -> tuple[dict[str,
     tables = list(tables)
     if not tables:
         return counted, failed
-    with leader.source.connect() as connection:
+    with snapshot.source.connect() as connection:
         for name in tables:
             try:
-                census = _census_of(connection, leader, name)
+                census = _census_of(connection, snapshot, name)
             except DatabaseError as error:
                 if connection.closed:
                     raise
                 connection.rollback()
-                failed[name] = why(error)
+                failed[name] = reason_from(error)
             else:
                 if census is None:
                     failed[name] = CHANGED
@@ -54,23 +54,23 @@ def look_at_undeclared(leader: Leader, tables: Iterable[str]) -> tuple[dict[str,
     return counted, failed
 
 
-def why(error: DatabaseError) -> str:
+def reason_from(error: DatabaseError) -> str:
     """Why a table was set aside, in the server's own words."""
     cause = error.__cause__
     return reason_of(cause) if isinstance(cause, psycopg.Error) else str(error)
 
 
-def _census_of(connection: psycopg.Connection, leader: Leader, table: str) -> Census | None:
+def _census_of(connection: psycopg.Connection, snapshot: SourceSnapshot, table: str) -> Census | None:
     """Count one table; None where it was changed since the snapshot was taken."""
     # In one message, for there may be thousands.
     statements = [
         begin_statement(connection.info.server_version, isolation=REPEATABLE_READ, read_only=True),
-        sql.SQL("set transaction snapshot {}").format(sql.Literal(leader.exported)),
-        sql.SQL("lock table {} in access share mode nowait").format(qualified(leader.catalogue, table)),
-        is_as_in_snapshot(leader.catalogue, table),
-        census_statement(leader.catalogue, [table]),
+        sql.SQL("set transaction snapshot {}").format(sql.Literal(snapshot.exported)),
+        sql.SQL("lock table {} in access share mode nowait").format(qualified(snapshot.catalogue, table)),
+        is_as_in_snapshot(snapshot.catalogue, table),
+        census_statement(snapshot.catalogue, [table]),
         sql.SQL("commit"),
     ]
     cursor = connection.execute(sql.SQL("; ").join(statements))
     *_, (is_same,), (row,) = (cursor.fetchall() for _ in cursor.results() if cursor.description)
-    return censuses(leader.catalogue, [row])[table] if is_same[0] else None
+    return censuses(snapshot.catalogue, [row])[table] if is_same[0] else None

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from totes_dagster.errors import ManifestDamagedError, ManifestMissingError
 from totes_dagster.lake.manifest import Manifest
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 
 
 def manifest_path(batch: int) -> str:
@@ -20,15 +20,15 @@ REMEMBERED = 100
 class BatchLog:
     """The committed batches of an ingestion zone."""
 
-    def __init__(self, lake: Lake) -> None:
-        self.lake = lake
+    def __init__(self, zone: Zone) -> None:
+        self.zone = zone
         self._read: dict[int, tuple[Manifest, str]] = {}
 
     def head(self) -> int:
         """Number of the newest batch, 0 before the first."""
         return last_where(self.has)
 
-    def see_that_head_is_last(self, head: int) -> None:
+    def check_head_is_last(self, head: int) -> None:
         """Refuse a log whose head is followed by a gap: the batch that comes next would take a lost one's place.
 
         Args:
@@ -43,11 +43,11 @@ class BatchLog:
 
     def has(self, batch: int) -> bool:
         """Whether a batch is committed."""
-        return batch in self._read or self.lake.exists(manifest_path(batch))
+        return batch in self._read or self.zone.exists(manifest_path(batch))
 
     def commit(self, manifest: Manifest) -> bool:
         """Commit a batch; return False where another ingest has committed this number."""
-        return self.lake.create(manifest_path(manifest.batch), manifest.to_json())
+        return self.zone.create(manifest_path(manifest.batch), manifest.to_json())
 
     def manifest(self, batch: int) -> Manifest:
         """The manifest of a committed batch.
@@ -66,14 +66,14 @@ class BatchLog:
         # Manifests never change, so what was read once stays true.
         if batch not in self._read:
             path = manifest_path(batch)
-            data = self.lake.read(path)
+            data = self.zone.read(path)
             if data is None:
                 raise self._missing(batch)
             content = data.to_pybytes()
             manifest = Manifest.from_json(content, path)
             if manifest.batch != batch:
                 raise ManifestDamagedError(
-                    f"The manifest {path} in {self.lake.url} says it is batch {manifest.batch}. Restore it from the "
+                    f"The manifest {path} in {self.zone.url} says it is batch {manifest.batch}. Restore it from the "
                     "bucket's versions."
                 )
             self._read[batch] = manifest, hashlib.sha256(content).hexdigest()
@@ -82,7 +82,7 @@ class BatchLog:
         return self._read[batch]
 
     def _missing(self, batch: int) -> ManifestMissingError:
-        where = f"{manifest_path(batch)} is missing from {self.lake.url}"
+        where = f"{manifest_path(batch)} is missing from {self.zone.url}"
         return ManifestMissingError(f"The manifest {where}. Restore it from the bucket's versions.")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
 
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 
 
 class SourceColumn(BaseModel):
@@ -81,7 +81,7 @@ def contract_path(digest: str) -> str:
     return f"contracts/{digest}.json"
 
 
-def register(lake: Lake, catalogue: Catalogue) -> str:
+def register(lake: Zone, catalogue: Catalogue) -> str:
     """Keep a catalogue in the ingestion zone unless it is there already; return its digest."""
     path = contract_path(catalogue.digest)
     if not lake.exists(path):

@@ -17,14 +17,15 @@ import psycopg
 from psycopg import sql
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from totes_dagster.cli.output import console, show_table
 from totes_dagster.config.platform import Platform, platform_from_environment
 from totes_dagster.errors import TotesError
 from totes_dagster.latency.mark import COLUMN, KEY, Mark, marking
 from totes_dagster.latency.runs import dagster_homes, with_run
 from totes_dagster.latency.timings import Change, Reading, as_json, offset_of, summaries_of
 from totes_dagster.postgres.transactions import transaction
-from totes_dagster.schema.warehouse import dim_staff, load_history
+from totes_dagster.runtime.terminal import console, show_table
+from totes_dagster.schema.bookkeeping import load_history
+from totes_dagster.schema.dimensions import dim_staff
 from totes_dagster.simulator.pauses import exponential_pauses
 from totes_dagster.simulator.vocabulary import generator
 
@@ -99,8 +100,8 @@ def measure(
         DatabaseError: a database cannot be reached, refuses, or breaks off.
     """
     seen = []
-    with platform.warehouse.connect() as connection, marking(platform.source) as mark:
-        view = View(connection, platform.schema, mark.row)
+    with platform.warehouse.database.connect() as connection, marking(platform.source) as mark:
+        view = View(connection, platform.warehouse.schema, mark.row)
         _wait_until(view.is_loaded, timeout, f"The warehouse was still empty after {timeout:g} s.")
         for number in range(1, changes + 1):
             time.sleep(next(pauses))

@@ -1,12 +1,14 @@
 """What a measurement of latency comes to: the moments of a change, the steps between them, and percentiles.
 
-Pure functions over plain values; the measuring is done in `latency.py`.
+Pure functions over plain values; the measuring is done in `measurement.py`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
+
+from totes_dagster.orchestration.run_records import Run
 
 Step = tuple[str, str]
 """From one moment to another."""
@@ -18,27 +20,8 @@ TOTAL: Step = (MOMENTS[0], MOMENTS[-1])
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run of Dagster's.
-
-    Attributes:
-        run_id: its id.
-        requested_at: when it was created.
-        launched_at: when its process was asked for; None if nobody noted that.
-        started_at: when its process was at work.
-        ended_at: when it ended; None as long as it has not.
-    """
-
-    run_id: str
-    requested_at: datetime
-    launched_at: datetime | None
-    started_at: datetime
-    ended_at: datetime | None
-
-
-@dataclass(frozen=True)
 class Change:
-    """A change's way from the source to the warehouse. All moments are by the clock of whoever measured.
+    """A change's way from the source to the warehouse. All moments are by the clock of the machine that measured.
 
     Attributes:
         number: which of the measurement's changes it is, from 1.

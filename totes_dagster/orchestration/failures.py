@@ -11,8 +11,8 @@ from totes_dagster.runtime.interruption import interruptibly
 T = TypeVar("T")
 
 
-def clearly(work: Callable[[], T]) -> T:
-    """Do a step's work such that its run can be stopped, and that a named error fails it with its message.
+def run_step(work: Callable[[], T]) -> T:
+    """Do a step's work in a way that its run can be stopped, and that a named error fails it with its message.
 
     Raises:
         dagster.Failure: the work raised a `TotesError`. Transient ones were repeated by then, so the step is not.

@@ -1,44 +1,47 @@
 """The two zones of the lake as Dagster IO managers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
 from time import perf_counter
 
 from dagster import ConfigurableIOManager, InputContext, MetadataValue, OutputContext, TableMetadataValue
 from pydantic import Field
 
+from totes_dagster import pipeline
+from totes_dagster.aws.metrics import Stage, emit_stage
 from totes_dagster.config.platform import lake_zone
-from totes_dagster.lake.store import Lake
-from totes_dagster.orchestration.failures import clearly
+from totes_dagster.lake.zone import Zone
+from totes_dagster.orchestration.failures import run_step
 from totes_dagster.orchestration.metadata import preview_of
-from totes_dagster.remodel.run import Remodelled, StarPart, Written, write_star
-from totes_dagster.runtime.retry import retried
-from totes_dagster.schema.warehouse import TABLES, is_personal, remodelled_columns
+from totes_dagster.remodel.run import RemodelledPart, Written
+from totes_dagster.schema.registry import STAR_TABLES
+from totes_dagster.schema.star import is_personal, remodelled_columns
 
 
-class Zone(ConfigurableIOManager):
+class ZoneIOManager(ConfigurableIOManager):
     """One zone of the lake, in a bucket or a folder.
 
-    Assets stored in the zone hand over how to compute the parts that are missing; these are computed and written one at
-    a time, each with a conditional create, and what is missing then is computed again where writing failed for a
-    moment. An asset that takes one of them as an input gets the zone itself, to read from part by part, and no rows.
+    An asset stored in the zone returns its parts, which are computed and written one at a time, each with a conditional
+    create. An asset that takes one of them as an input gets the zone itself, to read from part by part, and no rows.
     """
 
-    zone: str = Field(description="`ingestion` or `processed`.")
+    zone_name: str = Field(description="`ingestion` or `processed`.")
     url: str = Field(default="", description="s3://bucket[/prefix] or file:///folder; empty for the embedded stack.")
 
     @property
-    def lake(self) -> Lake:
+    def zone(self) -> Zone:
         """The bucket or folder."""
-        return lake_zone(self.zone, self.url)
+        return lake_zone(self.zone_name, self.url)
 
-    def load_input(self, context: InputContext) -> Lake:  # noqa: ARG002 - every table is read from the same place
+    def load_input(self, context: InputContext) -> Zone:  # noqa: ARG002 - every table is read from the same place
         """Hand over the place to read from."""
-        return self.lake
+        return self.zone
 
-    def handle_output(self, context: OutputContext, obj: Callable[[], Iterator[tuple[StarPart, Remodelled]]]) -> None:
-        """Write the parts that are missing, and say in the metadata what that was."""
+    def handle_output(self, context: OutputContext, obj: Iterable[RemodelledPart]) -> None:
+        """Write the parts as they are computed, and describe in the metadata what was written."""
         started = perf_counter()
-        written = clearly(lambda: retried("Remodel", lambda: write_star(self.lake, obj())))
+        written = run_step(lambda: pipeline.write_parts(obj, self.zone))
+        seconds = perf_counter() - started
+        emit_stage(Stage.REMODEL, rows=written.rows, seconds=seconds)
         context.add_output_metadata(
             {
                 "batches": MetadataValue.text(", ".join(map(str, written.batches)) or "none were missing"),
@@ -47,7 +50,7 @@ class Zone(ConfigurableIOManager):
                 "quarantined": written.quarantined,
                 "parts": written.parts,
                 "bytes": written.bytes,
-                "seconds": round(perf_counter() - started, 3),
+                "seconds": round(seconds, 3),
                 **self._preview(context.asset_key.path[-1], written),
             }
         )
@@ -58,6 +61,6 @@ class Zone(ConfigurableIOManager):
     def _preview(self, star: str, written: Written) -> dict[str, TableMetadataValue]:
         if written.newest is None:
             return {}
-        columns = remodelled_columns(TABLES[star])
+        columns = remodelled_columns(STAR_TABLES[star])
         shown = [column.name for column in columns if not is_personal(column)]
         return {"preview": preview_of(written.newest, shown)}

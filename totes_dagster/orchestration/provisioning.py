@@ -16,8 +16,9 @@ from dagster import DagsterInstance
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from totes_dagster.aws.secrets import administrator_from_secret, url_from_secret
 from totes_dagster.config import settings
-from totes_dagster.config.platform import warehouse_database
+from totes_dagster.config.platform import warehouse_from_environment
 from totes_dagster.errors import ProvisioningError, one_line
 from totes_dagster.postgres.database import Database
 from totes_dagster.warehouse.migrations import HEAD, migrate
@@ -49,7 +50,7 @@ class Server:
 
 def servers(environment: Mapping[str, str] = os.environ) -> list[Server]:
     """The servers that the environment names administrators of; others are somebody else's affair."""
-    schema = environment.get(settings.WAREHOUSE_SCHEMA) or "public"
+    schema = environment.get(settings.WAREHOUSE_SCHEMA) or settings.DEFAULT_SCHEMA
     known = [
         Server(
             "warehouse",
@@ -82,10 +83,7 @@ def provision(roles: Path, environment: Mapping[str, str] = os.environ) -> Itera
     """
     for server in servers(environment):
         yield from _set_up(server, roles)
-    warehouse = warehouse_database(
-        environment.get(settings.WAREHOUSE_URL), environment.get(settings.WAREHOUSE_SECRET_ID)
-    )
-    before = migrate(warehouse, environment.get(settings.WAREHOUSE_SCHEMA) or "public")
+    before = migrate(warehouse_from_environment(environment))
     was = "" if before == HEAD else f", and was at {before or 'none'}"
     yield f"The warehouse is at revision {HEAD}{was}."
     with DagsterInstance.get() as instance:
@@ -95,8 +93,8 @@ def provision(roles: Path, environment: Mapping[str, str] = os.environ) -> Itera
 
 def _set_up(server: Server, roles: Path) -> Iterator[str]:
     """Make a server's database and role, and give the role its password."""
-    login = _options(settings.url_from_secret(server.login))
-    user, password = settings.administrator_from_secret(server.administrator)
+    login = _options(url_from_secret(server.login))
+    user, password = administrator_from_secret(server.administrator)
     as_administrator = {"host": login["host"], "port": login["port"], "user": user, "password": password}
     name = login["dbname"]
     with Database(server.name, make_conninfo(**as_administrator, dbname="postgres")).connect() as there:

@@ -1,7 +1,7 @@
 """For how long Dagster remembers its runs: the job that removes old ones, and the schedule that runs it.
 
-How a run is removed is in `history.py`. Ticks of the sensor and the schedules are not ours to remove: Dagster does it
-itself, as `retention` in `dagster.yaml` says.
+How a run is removed is in `internals/run_history.py`. Ticks of the sensor and the schedules are not ours to remove:
+Dagster does it itself, as `retention` in `dagster.yaml` says.
 """
 
 import time
@@ -26,9 +26,9 @@ from dagster import (
 )
 from pydantic import Field
 
-from totes_dagster.orchestration.automation import refresh
-from totes_dagster.orchestration.failures import clearly
+from totes_dagster.orchestration.failures import run_step
 from totes_dagster.orchestration.internals.run_history import History, Run
+from totes_dagster.orchestration.jobs import refresh
 
 _ENDED = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
 
@@ -103,7 +103,7 @@ def to_remove(history: History, config: PruneConfig, now: datetime) -> list[str]
 @op(description="Removes runs that are too many or too old, oldest first, with their events, check results and logs.")
 def prune_history(context: OpExecutionContext, config: PruneConfig) -> None:
     """Remove what is due, batch by batch, until nothing is left or the time is up."""
-    pruned = clearly(lambda: _prune(History(context.instance), config, context.log.info))
+    pruned = run_step(lambda: _prune(History(context.instance), config, context.log.info))
     context.log.info(
         f"Removed {pruned.removed:,} runs and {pruned.runless:,} events of none, {pruned.freed / _MEGABYTE:,.1f} MB of "
         f"files; {pruned.left:,} runs are left to the next prune."

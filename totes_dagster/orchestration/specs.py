@@ -14,7 +14,7 @@ from dagster import (
 from sqlalchemy import Column, Table
 
 from totes_dagster.postgres.types import sql_type
-from totes_dagster.schema.warehouse import remodelled_columns
+from totes_dagster.schema.star import remodelled_columns
 
 OWNERS = ["team:data"]
 

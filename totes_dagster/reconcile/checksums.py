@@ -13,9 +13,9 @@ from sqlalchemy import Boolean, Column, Date, Integer, Numeric, String, Table, T
 
 from totes_dagster.ingest.capture import CHECKSUM_MODULUS
 from totes_dagster.ingest.catalogue import as_text, qualified
-from totes_dagster.ingest.snapshot import Leader
-from totes_dagster.schema.totesys import TABLES, key_of
-from totes_dagster.schema.warehouse import current_view_of, is_fact, natural_key_of, remodelled_columns
+from totes_dagster.ingest.snapshot import SourceSnapshot
+from totes_dagster.schema.star import current_view_of, is_fact, natural_key_of, remodelled_columns
+from totes_dagster.schema.totesys import SOURCE_TABLES, key_of
 
 RANGE_BITS = 14
 """A range is the keys that are equal but for so many of their lowest bits."""
@@ -85,14 +85,14 @@ class HashedRows:
         return sql.SQL("hashint8extended({}, 0)").format(sql.SQL(" # ").join(self.values))
 
 
-def source_rows(leader: Leader, star: Table) -> HashedRows:
+def source_rows(snapshot: SourceSnapshot, star: Table) -> HashedRows:
     """The rows of the source table that a star table has one row each for."""
     pairs = list(_pairs(star))
     source = pairs[0][1].table
-    table = leader.catalogue.tables[source.name]
+    table = snapshot.catalogue.tables[source.name]
     return HashedRows(
-        leader.connection,
-        qualified(leader.catalogue, source.name),
+        snapshot.connection,
+        qualified(snapshot.catalogue, source.name),
         sql.Identifier(key_of(source)),
         [
             _hash_of(number, sql.Identifier(original.name), column, original, text=as_text(found))
@@ -136,7 +136,7 @@ def _pairs(star: Table) -> Iterator[tuple[Column[Any], Column[Any]]]:
         if len(column.info["sources"]) != 1:
             raise TypeError(f"{column} has several sources. Compare {star.name} whole, or extend checksums.py.")
         table, name = column.info["sources"][0].split(".")
-        yield column, TABLES[table].columns[name]
+        yield column, SOURCE_TABLES[table].columns[name]
 
 
 def _hash_of(

@@ -1,4 +1,4 @@
-"""The comparing half of reconciliation: the warehouse against the source, row by row where checksums differ.
+"""Comparing the warehouse with the source: by checksums, and row by row where they differ.
 
 Event tables are compared by checksums of key ranges, which cost one pass over each side; only ranges that differ are
 looked into. All else is small, and compared whole. What the rows must be, the platform's own remodel says.
@@ -17,20 +17,22 @@ from psycopg.types.string import TextLoader
 from sqlalchemy import Table
 
 from totes_dagster.ingest.capture import TableCapture
-from totes_dagster.ingest.contract import deviations_of, has_unique_keys, see_that_it_holds
-from totes_dagster.ingest.exact_types import UNFIT
-from totes_dagster.ingest.reader import Follower, follower_of
-from totes_dagster.ingest.snapshot import Leader, tables_read
+from totes_dagster.ingest.contract import deviations_of, has_unique_keys, refuse_broken
+from totes_dagster.ingest.reader import SnapshotReader, open_reader
+from totes_dagster.ingest.snapshot import SourceSnapshot, tables_read
+from totes_dagster.lake.ingested import UNFIT_VALUES, UNFIT_VALUES_TYPE
+from totes_dagster.lake.processed import star_schema
 from totes_dagster.reconcile.checksums import HashedRows, RangeChecksum, shown, source_rows, warehouse_rows
 from totes_dagster.reconcile.differences import Findings, Row, TableDifferences
 from totes_dagster.remodel.frames import to_table
-from totes_dagster.remodel.run import REMODELS, driving_table, remodel_rows, star_schema
+from totes_dagster.remodel.rows import remodel_rows
 from totes_dagster.remodel.tables import calendar
 from totes_dagster.runtime.progress import Progress, silent
 from totes_dagster.schema.arrow import arrow_type
-from totes_dagster.schema.totesys import TABLES as SOURCE_TABLES
-from totes_dagster.schema.totesys import Capture, capture_of
-from totes_dagster.schema.warehouse import TABLES, days_named, dim_date, is_fact, natural_key_of, remodelled_columns
+from totes_dagster.schema.registry import CALENDAR, STAR_TABLES, driving_table_of, inputs_of
+from totes_dagster.schema.star import is_fact, natural_key_of, remodelled_columns
+from totes_dagster.schema.totesys import SOURCE_TABLES, Capture, capture_of
+from totes_dagster.warehouse.queries import named_days_statement
 from totes_dagster.warehouse.version_audit import repeated_versions
 
 __all__ = ["TableDifferences", "compare"]
@@ -46,25 +48,25 @@ class _Sides:
     """The two sides of a comparison, each in one state.
 
     Attributes:
-        leader: the source's snapshot.
-        follower: a bulk connection in it.
+        snapshot: the source.
+        reader: a bulk connection in the snapshot.
         warehouse: a connection in one repeatable-read transaction.
         schema: the warehouse's schema.
     """
 
-    leader: Leader
-    follower: Follower
+    snapshot: SourceSnapshot
+    reader: SnapshotReader
     warehouse: psycopg.Connection
     schema: str
 
     def ingested(self, name: str, keys: list[int] | None = None) -> pa.Table:
         """Rows of a source table as an ingest reads them: all of them, or those with some keys."""
-        catalogue = self.leader.catalogue
+        catalogue = self.snapshot.catalogue
         content = Capture.WHOLE if keys is None else Capture.CHANGES
         capture = TableCapture(content, keys=tuple(keys or ()), unique_keys=has_unique_keys(catalogue, name))
-        batches = self.follower.rows(name, catalogue.tables[name], capture)
+        batches = self.reader.rows(name, catalogue.tables[name], capture)
         declared = [(column.name, arrow_type(column)) for column in SOURCE_TABLES[name].columns]
-        schema = pa.schema([*declared, (UNFIT, pa.string())])
+        schema = pa.schema([*declared, (UNFIT_VALUES, UNFIT_VALUES_TYPE)])
         return pa.Table.from_batches([batch.select(schema.names) for batch in batches], schema)
 
     def shown(self, star: Table, condition: sql.Composable) -> Iterator[Row]:
@@ -78,12 +80,12 @@ class _Sides:
 
 
 def compare(
-    leader: Leader, warehouse: psycopg.Connection, schema: str, progress: Progress = silent
+    snapshot: SourceSnapshot, warehouse: psycopg.Connection, schema: str, progress: Progress = silent
 ) -> dict[str, TableDifferences]:
     """Compare every star table with what the source says it must be.
 
     Args:
-        leader: the source's snapshot. Where the warehouse does not show the source as it was then, what changed between
+        snapshot: the source. Where the warehouse does not show the source as it was then, what changed between
             is different.
         warehouse: a connection in a repeatable-read transaction of `postgres.transactions`.
         schema: the warehouse's schema.
@@ -97,45 +99,36 @@ def compare(
         SourceSchemaError: the source's tables break the contract.
         DatabaseError: a database cannot be reached, refuses, or breaks off.
     """
-    see_that_it_holds(deviations_of(leader.catalogue))
+    refuse_broken(deviations_of(snapshot.catalogue))
     found: dict[str, TableDifferences] = {}
-    with follower_of(leader) as follower, follower.joined(tables_read(leader.catalogue)):
-        sides = _Sides(leader, follower, warehouse, schema)
-        for name, star in TABLES.items():
+    with open_reader(snapshot) as reader, reader.transaction(tables_read(snapshot.catalogue)):
+        sides = _Sides(snapshot, reader, warehouse, schema)
+        for name, star in STAR_TABLES.items():
             found[name] = _differences(sides, star)
             progress("compare", name, found[name].rows)
     return found
 
 
 def _differences(sides: _Sides, star: Table) -> TableDifferences:
-    if star is dim_date:
+    driving = driving_table_of(star.name)
+    if driving is None:
         return _calendar_differences(sides)
-    if capture_of(SOURCE_TABLES[driving_table(star.name)]) is Capture.CHANGES:
-        return _event_differences(sides, star)
+    if capture_of(SOURCE_TABLES[driving]) is Capture.CHANGES:
+        return _event_differences(sides, star, driving)
     return _reference_differences(sides, star)
 
 
 def _calendar_differences(sides: _Sides) -> TableDifferences:
     """Compare the calendar with the whole years from the first to the last day that it or a fact names."""
-    findings = Findings(dim_date, authority="calendar")
-    named = [
-        sql.SQL("select min({0}), max({0}) from {1}").format(
-            sql.Identifier(column), sql.Identifier(sides.schema, table.name)
-        )
-        for table, column in days_named()
-    ]
-    ((first, last),) = sides.warehouse.execute(
-        sql.SQL(
-            "select extract(year from min(min))::integer, extract(year from max(max))::integer from ({}) as named "
-            "where min between '0001-01-01' and '9999-12-31' and max between '0001-01-01' and '9999-12-31'"
-        ).format(sql.SQL(" union all ").join(named))
-    ).fetchall()
+    findings = Findings(CALENDAR, authority="calendar")
+    bounds: sql.Composed = named_days_statement(sides.schema)
+    ((first, last),) = sides.warehouse.execute(bounds).fetchall()
     rows = 0
-    for start in [] if first is None else range(first, last + 1, _YEARS_AT_ONCE):
-        ends = date(start, 1, 1), date(min(start + _YEARS_AT_ONCE - 1, last), 12, 31)
+    for start in [] if first is None else range(first.year, last.year + 1, _YEARS_AT_ONCE):
+        ends = date(start, 1, 1), date(min(start + _YEARS_AT_ONCE - 1, last.year), 12, 31)
         days = calendar.dim_date(pd.Series(ends, dtype=pd.ArrowDtype(pa.date32())))
-        present = sides.shown(dim_date, sql.SQL("date_id between {} and {}").format(*ends))
-        findings.compare_rows(to_table(days, star_schema(dim_date.name)), present)
+        present = sides.shown(CALENDAR, sql.SQL("date_id between {} and {}").format(*ends))
+        findings.compare_rows(to_table(days, star_schema(CALENDAR.name)), present)
         rows += len(days)
     return findings.differences(rows)
 
@@ -143,18 +136,18 @@ def _calendar_differences(sides: _Sides) -> TableDifferences:
 def _reference_differences(sides: _Sides, star: Table) -> TableDifferences:
     """Compare a dimension of reference tables whole."""
     findings = Findings(star)
-    inputs = {name: sides.ingested(name) for name in REMODELS[star.name].inputs}
+    inputs = {name: sides.ingested(name) for name in inputs_of(star.name)}
     expected = remodel_rows(star.name, inputs).rows
     findings.compare_rows(expected, sides.shown(star, sql.SQL("true")))
     return findings.differences(expected.num_rows)
 
 
-def _event_differences(sides: _Sides, star: Table) -> TableDifferences:
+def _event_differences(sides: _Sides, star: Table, driving: str) -> TableDifferences:
     """Compare a star table of an event table by checksums, and row by row where they differ."""
     findings = Findings(star)
-    ours = source_rows(sides.leader, star)
+    ours = source_rows(sides.snapshot, star)
     theirs = warehouse_rows(sides.warehouse, sides.schema, star)
-    source, warehouse = _at_once(ours, theirs)
+    source, warehouse = _concurrently(ours, theirs)
     ranges = source.keys() | warehouse.keys()
     differing = sorted(number for number in ranges if source.get(number) != warehouse.get(number))
     if not is_fact(star):
@@ -167,10 +160,10 @@ def _event_differences(sides: _Sides, star: Table) -> TableDifferences:
         if is_fact(star):
             findings.add_extra({key for key, _ in shown_now} - {key for key, _ in present})
         if len(suspects) >= ROWS_AT_ONCE:
-            _look_closer(sides, star, suspects, findings)
+            _look_closer(sides, star, driving, suspects, findings)
             suspects = []
     if suspects:
-        _look_closer(sides, star, suspects, findings)
+        _look_closer(sides, star, driving, suspects, findings)
     unaccounted: list[str] = []
     if is_fact(star):
         doubled, unaccounted = repeated_versions(sides.warehouse, sides.schema, star)
@@ -183,7 +176,7 @@ def _event_differences(sides: _Sides, star: Table) -> TableDifferences:
     )
 
 
-def _at_once(ours: HashedRows, theirs: HashedRows) -> tuple[dict[int, RangeChecksum], dict[int, RangeChecksum]]:
+def _concurrently(ours: HashedRows, theirs: HashedRows) -> tuple[dict[int, RangeChecksum], dict[int, RangeChecksum]]:
     """The checksums of both sides, for which two servers work at the same time."""
     with ThreadPoolExecutor(1) as pool:
         warehouse = pool.submit(theirs.range_checksums)
@@ -191,8 +184,8 @@ def _at_once(ours: HashedRows, theirs: HashedRows) -> tuple[dict[int, RangeCheck
         return source, warehouse.result()
 
 
-def _look_closer(sides: _Sides, star: Table, keys: list[int], findings: Findings) -> None:
-    """Compare rows by value, without those that are set aside, of which checksums know nothing."""
-    expected = remodel_rows(star.name, {(name := driving_table(star.name)): sides.ingested(name, keys)}).rows
+def _look_closer(sides: _Sides, star: Table, driving: str, keys: list[int], findings: Findings) -> None:
+    """Compare rows by value, without those in quarantine, which checksums do not know of."""
+    expected = remodel_rows(star.name, {driving: sides.ingested(driving, keys)}).rows
     condition = sql.SQL("{} = any ({}::integer[])").format(sql.Identifier(natural_key_of(star)), sql.Literal(keys))
     findings.compare_rows(expected, sides.shown(star, condition))

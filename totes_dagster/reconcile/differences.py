@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import Boolean, String, Table
 
-from totes_dagster.schema.warehouse import is_personal, natural_key_of, remodelled_columns
+from totes_dagster.schema.star import is_personal, natural_key_of, remodelled_columns
 
 Row = tuple[Any, ...]
 

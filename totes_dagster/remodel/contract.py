@@ -7,7 +7,7 @@ import pandera.pandas as pandera
 from sqlalchemy import String, Table
 
 from totes_dagster.schema.arrow import arrow_type
-from totes_dagster.schema.warehouse import natural_key_of, remodelled_columns
+from totes_dagster.schema.star import natural_key_of, remodelled_columns
 
 Breach = tuple[str, str]
 """A column of the star table, and what is wrong with its value: `null`, `repeated` or `nul`."""

@@ -1,10 +1,9 @@
-"""Quarantine: source rows that cannot become rows of a star table are set aside, each with its reason.
+"""Quarantine: source rows that cannot become rows of a star table, each with the reason.
 
-Which rows break the contract of a star table is said in `remodel/contract.py`; here they are told in words, and parted
-from the others.
+Which rows break the contract of a star table is decided in `contract.py`. Here they get their reasons in words, and are
+separated from the others.
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -13,90 +12,93 @@ import pandas as pd
 import pyarrow as pa
 from sqlalchemy import Table
 
-from totes_dagster.ingest.exact_types import UNFIT
+from totes_dagster.lake.ingested import UNFIT_VALUES, UNFIT_VALUES_TYPE, unfit_values_from
 from totes_dagster.remodel.contract import breaches_of
 from totes_dagster.schema.arrow import arrow_schema
-from totes_dagster.schema.totesys import TABLES, key_of
-from totes_dagster.schema.warehouse import remodelled_columns
+from totes_dagster.schema.registry import inputs_of
+from totes_dagster.schema.star import remodelled_columns
+from totes_dagster.schema.totesys import SOURCE_TABLES, key_of
 
 REASON = "reason"
-"""Column of a quarantined part: why the row was set aside, one sentence per breach."""
+"""Column of a quarantined part: why the row is in quarantine, one sentence per breach."""
+
+Reasons = Mapping[int, str]
+"""Keys of rows that cannot be used, with the reason."""
 
 
 def quarantine_schema(source: str) -> pa.Schema:
-    """The Arrow schema of quarantined rows of a source table: its declared columns, `UNFIT`, and the reason."""
-    columns = [pa.field(field.name, field.type) for field in arrow_schema(TABLES[source].columns)]
-    return pa.schema([*columns, pa.field(UNFIT, pa.string()), pa.field(REASON, pa.string(), nullable=False)])
+    """The Arrow schema of quarantined rows of a source table: its declared columns, `UNFIT_VALUES`, and the reason."""
+    columns = [pa.field(field.name, field.type) for field in arrow_schema(SOURCE_TABLES[source].columns)]
+    return pa.schema(
+        [*columns, pa.field(UNFIT_VALUES, UNFIT_VALUES_TYPE), pa.field(REASON, pa.string(), nullable=False)]
+    )
 
 
-Unsound = Mapping[int, str]
-"""Keys under which nothing can be looked up, with the reason."""
-
-
-def set_aside(
-    star: Table, source: str, ingested: pa.Table, rows: pd.DataFrame, unsound: Mapping[str, Unsound]
+def quarantine(
+    star: Table, ingested: pa.Table, computed: pd.DataFrame, unusable: Mapping[str, Reasons]
 ) -> tuple[pd.DataFrame, pa.Table]:
-    """Part the rows of a star table that keep its contract from the source rows of those that do not.
+    """Separate the rows of a star table that keep its contract from the source rows of those that do not.
 
     Args:
         star: the star table.
-        source: the source table that it has one row for each row of.
-        ingested: rows of the source table, with the column `UNFIT`.
-        rows: what the model made of them, in their order.
-        unsound: by column that refers to a table in which values are looked up, its unsound keys. Whatever refers to
-            them is set aside, so that the warehouse goes on showing what was there before.
+        ingested: rows of its driving table, with the column `UNFIT_VALUES`.
+        computed: the rows that the table's function made of them, in the same order.
+        unusable: by column that refers to a table in which values are looked up, the keys of rows there that cannot be
+            used. Rows that refer to them go to quarantine, so that the warehouse goes on showing what it showed before.
 
     Returns:
-        The sound rows, and the source rows of the others with the reason, as `quarantine_schema` says.
+        The rows that keep the contract, and the source rows of the others with the reason, as `quarantine_schema` says.
     """
-    complaints = _complaints(star, source, ingested)
-    for column, reasons in unsound.items():
-        for position, key in enumerate(ingested.column(column).to_pylist() if reasons else ()):
-            if key in reasons:
-                complaints.setdefault(position, {})[column] = f"{source}.{column} is {key}, but {reasons[key]}"
-    for position, breaches in breaches_of(star, rows).items():
-        told = complaints.setdefault(position, {})
+    source = inputs_of(star.name)[0]
+    reasons = _reasons_of_unfit_values(star, source, ingested)
+    for column, keys in unusable.items():
+        for position, key in enumerate(ingested.column(column).to_pylist() if keys else ()):
+            if key in keys:
+                reasons.setdefault(position, {})[column] = f"{source}.{column} is {key}, but {keys[key]}"
+    for position, breaches in breaches_of(star, computed).items():
+        of_row = reasons.setdefault(position, {})
         for column, breach in breaches:
-            if column not in told:
-                told[column] = _told(star, source, column, breach, ingested.slice(position, 1))
-    positions = sorted(complaints)
-    reasons_told = [". ".join(dict.fromkeys(complaints[position].values())) for position in positions]
+            if column not in of_row:
+                of_row[column] = _reason_of_breach(star, column, breach, ingested.slice(position, 1))
+    positions = sorted(reasons)
+    sentences = [". ".join(dict.fromkeys(reasons[position].values())) for position in positions]
     quarantined = ingested.take(pa.array(positions, pa.int64()))
-    quarantined = quarantined.append_column(REASON, pa.array(reasons_told, pa.string()))
-    sound = rows.drop(index=rows.index[positions]) if positions else rows
-    return sound, quarantined.select(quarantine_schema(source).names).cast(quarantine_schema(source))
+    quarantined = quarantined.append_column(REASON, pa.array(sentences, pa.string()))
+    kept = computed.drop(index=computed.index[positions]) if positions else computed
+    return kept, quarantined.select(quarantine_schema(source).names).cast(quarantine_schema(source))
 
 
-def sound_rows(star: Table, source: str, ingested: pa.Table) -> tuple[pa.Table, Unsound]:
+def rows_to_look_up(star: Table, source: str, ingested: pa.Table) -> tuple[pa.Table, Reasons]:
     """Rows of a source table in which a star table can look values up, and the keys of all others.
 
-    Sound is a row with a key of its own, and with values that are what they say.
+    A row can be used if it has a key of its own and all values that the star table is computed from.
     """
-    complaints = _complaints(star, source, ingested)
-    keys = ingested.column(key_of(TABLES[source])).to_pylist()
+    reasons = _reasons_of_unfit_values(star, source, ingested)
+    keys = ingested.column(key_of(SOURCE_TABLES[source])).to_pylist()
     copies = Counter(keys)
-    unsound = {keys[position]: ". ".join(dict.fromkeys(told.values())) for position, told in complaints.items()}
-    unsound |= {key: f"that is the key of {rows} rows of {source}" for key, rows in copies.items() if rows > 1}
-    unsound.pop(None, None)
-    sound = ingested.filter(pa.array([key is not None and key not in unsound for key in keys], pa.bool_()))
-    return sound, unsound
+    unusable = {keys[position]: ". ".join(dict.fromkeys(of_row.values())) for position, of_row in reasons.items()}
+    unusable |= {key: f"that is the key of {rows} rows of {source}" for key, rows in copies.items() if rows > 1}
+    unusable.pop(None, None)
+    usable = ingested.filter(pa.array([key is not None and key not in unusable for key in keys], pa.bool_()))
+    return usable, unusable
 
 
-def _complaints(star: Table, source: str, ingested: pa.Table) -> dict[int, dict[str, str]]:
-    """By position and star column, what is unfit about the source values that it is computed from."""
-    if not len(ingested) or ingested.column(UNFIT).null_count == len(ingested):
+def _reasons_of_unfit_values(star: Table, source: str, ingested: pa.Table) -> dict[int, dict[str, str]]:
+    """By position and star column, which of the source values that it is computed from are unfit."""
+    if not len(ingested) or ingested.column(UNFIT_VALUES).null_count == len(ingested):
         return {}
-    complaints: dict[int, dict[str, str]] = {}
-    for position, text in enumerate(ingested.column(UNFIT).to_pylist()):
-        unfit: dict[str, str] = json.loads(text) if text else {}
+    reasons: dict[int, dict[str, str]] = {}
+    for position, text in enumerate(ingested.column(UNFIT_VALUES).to_pylist()):
+        unfit = unfit_values_from(text)
         for column in remodelled_columns(star):
             for name in _sources(column, source):
                 if name in unfit:
-                    complaints.setdefault(position, {})[column.name] = f"{source}.{name} {unfit[name]}"
-    return complaints
+                    reasons.setdefault(position, {})[column.name] = f"{source}.{name} {unfit[name]}"
+    return reasons
 
 
-def _told(star: Table, source: str, column: str, breach: str, row: pa.Table) -> str:
+def _reason_of_breach(star: Table, column: str, breach: str, row: pa.Table) -> str:
+    source = inputs_of(star.name)[0]
     match breach:
         case "null":
             values = [f"{source}.{name} is {_value(row, name)}" for name in _sources(star.columns[column], source)]

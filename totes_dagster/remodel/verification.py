@@ -11,17 +11,17 @@ from sqlalchemy import Table
 from totes_dagster.errors import PartMissingError
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.processed import star_parts
+from totes_dagster.lake.zone import Zone
 from totes_dagster.remodel.contract import breaches_of
 from totes_dagster.remodel.frames import to_frame
-from totes_dagster.remodel.run import star_parts
-from totes_dagster.schema.warehouse import natural_key_of
+from totes_dagster.schema.star import natural_key_of
 
 _SAMPLE = 5
 
 
 @dataclass
-class Soundness:
+class Verification:
     """What the batches that wait to be loaded bring to one star table.
 
     Attributes:
@@ -39,7 +39,7 @@ class Soundness:
     repeated_keys: list[str] = field(default_factory=list)
 
 
-def waiting(loaded: int, ingestion: Lake) -> list[Manifest]:
+def waiting_batches(loaded: int, ingestion: Zone) -> list[Manifest]:
     """The batches that are committed and not loaded yet.
 
     Args:
@@ -50,18 +50,18 @@ def waiting(loaded: int, ingestion: Lake) -> list[Manifest]:
     return [log.manifest(batch) for batch in range(loaded + 1, log.head() + 1)]
 
 
-def soundness_of_waiting(star: Table, manifests: Iterable[Manifest], processed: Lake) -> Soundness:
+def verify_waiting(star: Table, manifests: Iterable[Manifest], processed: Zone) -> Verification:
     """Look at every part of a star table that was remodelled and is not loaded yet.
 
     Args:
         star: the star table.
-        manifests: of the batches that are not loaded, see `waiting`.
+        manifests: of the batches that are not loaded, see `waiting_batches`.
         processed: the zone with the parts. Those that are missing there are remodelled by the load.
 
     Raises:
         PartError: a part is empty or damaged.
     """
-    found = Soundness()
+    found = Verification()
     for manifest in manifests:
         keys = []
         for part in star_parts(star.name, manifest):
@@ -72,13 +72,13 @@ def soundness_of_waiting(star: Table, manifests: Iterable[Manifest], processed: 
             found.rows += rows.num_rows
             keys.append(rows.column(natural_key_of(star)))
             breaches = breaches_of(star, to_frame(rows))
-            found.nulls.update(column for told in breaches.values() for column, kind in told if kind == "null")
+            found.nulls.update(column for of_row in breaches.values() for column, kind in of_row if kind == "null")
         found.batches += bool(keys)
         _count_repeated(found, keys)
     return found
 
 
-def _count_repeated(found: Soundness, keys: list[pa.ChunkedArray]) -> None:
+def _count_repeated(found: Verification, keys: list[pa.ChunkedArray]) -> None:
     if not keys:
         return
     counts = pc.value_counts(pa.chunked_array([chunk for column in keys for chunk in column.chunks], keys[0].type))

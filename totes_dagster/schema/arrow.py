@@ -41,3 +41,8 @@ def arrow_type(column: Column[Any]) -> pa.DataType:  # noqa: PLR0911 - a table o
 def arrow_schema(columns: Iterable[Column[Any]]) -> pa.Schema:
     """The Arrow schema of some declared columns, in their order, with their nullability."""
     return pa.schema([pa.field(column.name, arrow_type(column), nullable=bool(column.nullable)) for column in columns])
+
+
+def described(schema: pa.Schema) -> str:
+    """The columns of a schema with their types, in words."""
+    return ", ".join(f"{field.name} {field.type}{'' if field.nullable else ' not null'}" for field in schema)

@@ -1,13 +1,13 @@
 """The eight dimensions, which hold the latest values. Each says of every column what it is computed *from*.
 
-What they are computed *by* is in `totes_dagster/model/`.
+What they are computed *by* is in `totes_dagster/remodel/tables/`.
 """
 
 from sqlalchemy import Date, Integer, String
 
-from totes_dagster.schema.star import UNKNOWN, column, dimension, dimension_key
+from totes_dagster.schema.star import UNKNOWN, calendar, column, dimension, dimension_key
 
-dim_date = dimension(
+dim_date = calendar(
     "dim_date",
     "Calendar. One row per day of every calendar year from the earliest to the latest that any fact names.",
     dimension_key(

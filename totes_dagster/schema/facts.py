@@ -1,7 +1,7 @@
 """The three facts, which hold every version of every row. Each says of every column what it is computed *from*.
 
-What they are computed *by* is in `totes_dagster/model/`; what the load adds (record id, `is_deleted`, `batch`) comes
-with every fact, from `star.py`.
+What they are computed *by* is in `totes_dagster/remodel/tables/`. What the load adds (record id, `is_deleted`, `batch`)
+comes with every fact, from `star.py`.
 """
 
 from typing import Any

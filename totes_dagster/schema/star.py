@@ -1,12 +1,15 @@
 """What star tables are made of: how a column, a dimension and a fact are declared, and what is read off them later.
 
-The tables themselves are in `dimensions.py` and `facts.py`, and all together in `warehouse.py`.
+The tables themselves are in `dimensions.py` and `facts.py`, and all together in `registry.py`.
 """
 
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, MetaData, Table, text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, MetaData, String, Table, text
 from sqlalchemy.types import TypeEngine
+
+from totes_dagster.schema import totesys
 
 metadata = MetaData(
     naming_convention={
@@ -15,6 +18,18 @@ metadata = MetaData(
         "ix": "%(table_name)s_%(column_0_name)s_idx",
     }
 )
+
+
+class StarKind(StrEnum):
+    """What a star table's rows are."""
+
+    DIMENSION = "dimension"
+    """One row per source row, with its latest values."""
+    CALENDAR = "calendar"
+    """One row per day, whether or not a source row names it."""
+    FACT = "fact"
+    """One row per version of a source row."""
+
 
 UNKNOWN = "Unknown"
 """What a NOT NULL text column holds where the source has nothing to say, and all text of a placeholder member."""
@@ -35,7 +50,14 @@ def column(
 
 def dimension(name: str, grain: str, key: Column[Any], *columns: Column[Any], version: int = 1) -> Table:
     """A dimension. See `remodel_version_of` for `version`."""
-    return Table(name, metadata, key, *columns, comment=grain, info={"natural_key": key.name, "version": version})
+    info = {"kind": StarKind.DIMENSION, "natural_key": key.name, "version": version}
+    return Table(name, metadata, key, *columns, comment=grain, info=info)
+
+
+def calendar(name: str, grain: str, key: Column[Any], *columns: Column[Any], version: int = 1) -> Table:
+    """The calendar, whose key is a day; the sources of the key are all source columns that name days."""
+    info = {"kind": StarKind.CALENDAR, "natural_key": key.name, "version": version}
+    return Table(name, metadata, key, *columns, comment=grain, info=info)
 
 
 def dimension_key(name: str, type_: TypeEngine[Any], description: str, *sources: str) -> Column[Any]:
@@ -72,8 +94,23 @@ def fact(name: str, grain: str, record_id: str, *columns: Column[Any], version: 
         # Finds the newest version of a row; see `version_order_of`.
         Index(f"{name}_newest_idx", columns[0], batch.desc(), number.desc()),
         comment=grain,
-        info={"natural_key": columns[0].name, "record_id": record_id, "version": version},
+        info={
+            "kind": StarKind.FACT,
+            "natural_key": columns[0].name,
+            "record_id": record_id,
+            "version": version,
+        },
     )
+
+
+def kind_of(table: Table) -> StarKind:
+    """What a star table's rows are."""
+    return StarKind(table.info["kind"])
+
+
+def is_fact(table: Table) -> bool:
+    """Whether a star table is a fact, holding versions, and not a dimension, holding latest values."""
+    return kind_of(table) is StarKind.FACT
 
 
 def natural_key_of(table: Table) -> str:
@@ -112,3 +149,17 @@ def remodelled_columns(table: Table) -> list[Column[Any]]:
 def current_view_of(fact: Table) -> str:
     """Name of the view that shows a fact's newest, live versions."""
     return fact.name.replace("fact_", "current_")
+
+
+def placeholder_columns(dimension: Table) -> list[str]:
+    """The columns that are `UNKNOWN` in a placeholder, the member made up for a reference that points nowhere.
+
+    All columns of a dimension that are neither these nor its key have to be nullable.
+    """
+    return [column.name for column in dimension.columns if isinstance(column.type, String) and not column.nullable]
+
+
+def is_personal(column: Column[Any]) -> bool:
+    """Whether a column of a star table is computed from a personal one of the source."""
+    sources = (source.split(".") for source in column.info.get("sources", ()))
+    return any(totesys.is_personal(totesys.SOURCE_TABLES[table].columns[name]) for table, name in sources)

@@ -186,7 +186,7 @@ class Company:
         self, name: str, values: Mapping[str, npt.NDArray[Any]], rows: npt.NDArray[np.bool_] | None = None
     ) -> pa.Table:
         """Rows of an event table, its numbers turned into what each column is declared to hold."""
-        schema = arrow_schema(totesys.TABLES[name].columns)
+        schema = arrow_schema(totesys.SOURCE_TABLES[name].columns)
         kept = {column: numbers if rows is None else numbers[rows] for column, numbers in values.items()}
         count = len(kept[schema.names[0]])
         # A nullable column of which the company knows nothing is null, as `_reference_table` has it too.
@@ -276,10 +276,10 @@ def _money(hundredths: Integers, type_: pa.Decimal128Type) -> pa.Array:
 
 def _reference_table(name: str, values: list[dict[str, Any]], founded: datetime) -> pa.Table:
     """Rows of a reference table with keys from 1 up; those without stamps of their own have the company's first day."""
-    key = totesys.key_of(totesys.TABLES[name])
+    key = totesys.key_of(totesys.SOURCE_TABLES[name])
     rows = [{key: number, "created_at": founded} | row for number, row in enumerate(values, start=1)]
     stamped = [row | {"last_updated": row["created_at"]} for row in rows]
-    return pa.Table.from_pylist(stamped, schema=arrow_schema(totesys.TABLES[name].columns))
+    return pa.Table.from_pylist(stamped, schema=arrow_schema(totesys.SOURCE_TABLES[name].columns))
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -57,7 +57,7 @@ class Ledger:
         self.now = clock
         self._url = url
         self._rng = rng
-        self._next: dict[str, int] = dict.fromkeys(totesys.TABLES, 1)
+        self._next: dict[str, int] = dict.fromkeys(totesys.SOURCE_TABLES, 1)
         self.open_transactions: list[OpenTransaction] = []
         self.connection = self.connect()
         self.read_keys()
@@ -96,7 +96,7 @@ class Ledger:
     def read_keys(self) -> None:
         """Move on past the keys in the database. Those given out already stay so: an open transaction may use them."""
         with self.transaction():
-            for name, table in totesys.TABLES.items():
+            for name, table in totesys.SOURCE_TABLES.items():
                 query = SQL("SELECT coalesce(max({}), 0) + 1 AS next FROM {}")
                 statement = query.format(Identifier(totesys.key_of(table)), Identifier(name))
                 row = self.connection.execute(statement).fetchone()
@@ -179,4 +179,4 @@ def delete(connection: Connection, table: str, key: int) -> None:
 
 
 def _key(table: str) -> Identifier:
-    return Identifier(totesys.key_of(totesys.TABLES[table]))
+    return Identifier(totesys.key_of(totesys.SOURCE_TABLES[table]))

@@ -55,7 +55,7 @@ def seed(
         SeedingError: the database cannot be reached, or has tables of the same names.
     """
     company = Company(orders, seed, until or datetime.now(UTC).replace(tzinfo=None))
-    rows = Counter(dict.fromkeys(totesys.TABLES, 0))
+    rows = Counter(dict.fromkeys(totesys.SOURCE_TABLES, 0))
     with _empty_source(url, enforced=enforced) as cursor:
         for name, table in chain.from_iterable(
             tables.items() for tables in chain([company.reference_tables], company.order_tables())
@@ -92,7 +92,7 @@ def _empty_source(url: str, *, enforced: bool) -> Iterator[dbapi.Cursor]:
             yield cursor
             for statement in _add_constraints(enforced=enforced):
                 cursor.execute(str(statement.compile(dialect=_DIALECT)))
-            for name in totesys.TABLES:
+            for name in totesys.SOURCE_TABLES:
                 cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(name)).as_string(None))
             connection.commit()
     except dbapi.Error as error:

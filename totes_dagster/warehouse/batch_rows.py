@@ -1,104 +1,146 @@
-"""What a batch brings to a star table: parts of the processed zone, remodelled where they are missing.
+"""What a batch brings to the warehouse: the rows of its parts, the rows in quarantine, and the source's live keys."""
 
-And the rows that were set aside on the way, so that every ingested row can be accounted for.
-"""
-
-import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from totes_dagster.errors import PartMissingError, RowsUnaccountedError
-from totes_dagster.lake.manifest import Manifest
-from totes_dagster.lake.store import Lake
+from totes_dagster.errors import PartMissingError, PartSchemaError, RowsUnaccountedError
+from totes_dagster.lake.manifest import Part, TableEntry
+from totes_dagster.lake.processed import RowCounts, StarPart, star_schema
+from totes_dagster.lake.zone import Zone
 from totes_dagster.remodel.quarantine import REASON
-from totes_dagster.remodel.run import StarPart, driving_table, remodel_part, star_parts, write_star
-from totes_dagster.runtime.progress import Progress
-from totes_dagster.schema.arrow import arrow_schema
-from totes_dagster.schema.totesys import TABLES, key_of
-from totes_dagster.schema.warehouse import quarantine
+from totes_dagster.schema.arrow import arrow_schema, described
+from totes_dagster.schema.bookkeeping import quarantine
+from totes_dagster.schema.registry import driving_table_of, inputs_of
+from totes_dagster.schema.totesys import SOURCE_TABLES, Capture, key_of
 
-logger = logging.getLogger(__name__)
+
+class NotRemodelledError(PartMissingError):
+    """A part of the processed zone, or its quarantine, does not exist: it was not remodelled yet, or was lost.
+
+    Attributes:
+        part: the part.
+    """
+
+    def __init__(self, message: str, part: StarPart) -> None:
+        super().__init__(message)
+        self.part = part
+
+
+@dataclass(frozen=True)
+class PartRows:
+    """The contents of a part of the processed zone.
+
+    Attributes:
+        rows: of the star table, in the schema of `star_schema`.
+        quarantined: source rows in quarantine, in the columns of the warehouse's table of that name.
+    """
+
+    rows: pa.Table
+    quarantined: pa.Table
+
+
+def read_part(part: StarPart, processed: Zone) -> PartRows:
+    """Read a part of the processed zone.
+
+    Raises:
+        NotRemodelledError: it does not exist.
+        PartSchemaError: it does not have the columns of its table.
+        PartError: it is damaged.
+    """
+    try:
+        rows = processed.read_part(part.path)
+        # Binary COPY does not look at types: one of the same width would be taken for the column's own.
+        if not rows.schema.equals(star_schema(part.star)):
+            raise PartSchemaError(
+                f"The part {part.path} does not have the columns of {part.star}. Found: {described(rows.schema)}. "
+                f"Expected: {described(star_schema(part.star))}."
+            )
+        if not RowCounts.of(rows).quarantined:
+            return PartRows(rows, arrow_schema(quarantine.columns).empty_table())
+        return PartRows(rows, _listed(part, processed.read_part(part.quarantine)))
+    except PartMissingError as error:
+        raise NotRemodelledError(str(error), part) from error
 
 
 @dataclass
-class Incoming:
-    """What a batch brings to a star table; iterated over once, it yields the parts, each with its path.
-
-    Attributes:
-        parts: the objects of the processed zone.
-        aside: after the iteration, the quarantined rows: source_table, source_key, reason, batch, part.
-    """
+class Account:
+    """The rows of one star table in a batch, as they are loaded: what was ingested must arrive, or be in quarantine."""
 
     star: str
-    parts: list[StarPart]
-    ingestion: Lake
-    processed: Lake
-    progress: Progress
-    aside: list[pa.Table] = field(default_factory=list)
+    batch: int
+    ingested: int = 0
+    staged: int = 0
+    quarantined: int = 0
 
-    @classmethod
-    def of(cls, star: str, manifest: Manifest, ingestion: Lake, processed: Lake, progress: Progress) -> "Incoming":
-        """What a batch brings to a star table, none of it read yet."""
-        return cls(star, star_parts(star, manifest), ingestion, processed, progress)
-
-    def __iter__(self) -> Iterator[tuple[str, pa.Table]]:
-        for part in self.parts:
-            rows, aside = self._read(part)
-            if aside is not None:
-                self.aside.append(aside)
-            yield part.path, rows
-            self.progress("load", self.star, rows.num_rows)
-
-    @property
-    def quarantined(self) -> int:
-        """Rows set aside, after the iteration."""
-        return sum(aside.num_rows for aside in self.aside)
-
-    @property
-    def ingested(self) -> int:
-        """Rows of the driving source table, as the manifest counts them; of dim_date, no such rows exist."""
-        if self.star == "dim_date":
-            return 0
-        return sum(piece.rows for part in self.parts for piece in part.inputs[driving_table(self.star)])
-
-    def see_that_all_are_accounted_for(self, batch: int, staged: int) -> None:
-        """Refuse a batch of which rows were lost or doubled on the way.
+    def check(self, processed: Zone) -> None:
+        """Refuse a batch of which rows were lost or doubled on the way. The calendar is made of no source rows.
 
         Raises:
             RowsUnaccountedError: the rows ingested are not those staged and those quarantined.
         """
-        if self.star != "dim_date" and self.ingested != staged + self.quarantined:
+        driving = driving_table_of(self.star)
+        if driving and self.ingested != self.staged + self.quarantined:
             raise RowsUnaccountedError(
-                f"Batch {batch} has {self.ingested} rows of {driving_table(self.star)}, but {staged} of them arrived "
-                f"for {self.star}, and {self.quarantined} are in quarantine. The batch is not loaded. Remove its parts "
-                f"of {self.star} from {self.processed.url}, or restore them from the bucket's versions; what is "
-                "missing is remodelled."
+                f"Batch {self.batch} has {self.ingested} rows of {driving}, but {self.staged} of them arrived for "
+                f"{self.star}, and {self.quarantined} are in quarantine. The batch is not loaded. Remove its parts of "
+                f"{self.star} from {processed.url}, or restore them from the bucket's versions; what is missing is "
+                "remodelled."
             )
 
-    def _read(self, part: StarPart) -> tuple[pa.Table, pa.Table | None]:
-        try:
-            rows = self.processed.read_part(part.path)
-            if not int((rows.schema.metadata or {}).get(b"quarantined", 0)):
-                return rows, None
-            aside = self.processed.read_part(part.quarantine)
-        except PartMissingError:
-            # Another refresh committed the batch and is not so far yet, or somebody lost the part.
-            logger.info("Batch %d of %s is not remodelled yet; doing it now.", part.batch, self.star)
-            done = remodel_part(part, self.ingestion)
-            write_star(self.processed, [(part, done)])
-            rows, aside = done.rows, done.quarantined
-        return rows, _listed(part, aside) if aside.num_rows else None
+
+def live_keys(ingestion: Zone, source: str, entry: TableEntry) -> Iterator[pa.Table] | None:
+    """The keys that a source table still has, part by part; None where the batch does not know them.
+
+    Rows in quarantine are not gone.
+    """
+    parts = entry.parts if entry.content is Capture.WHOLE else entry.live_keys
+    return None if parts is None else (read_keys(ingestion, source, part) for part in parts)
+
+
+def keys_leaving_quarantine(ingestion: Zone, source: str, entry: TableEntry, quarantined: set[int]) -> set[int]:
+    """Of the keys in quarantine, those whose row a batch brings anew, or knows to be gone.
+
+    Args:
+        ingestion: the zone with the batch's parts.
+        source: the source table.
+        entry: what the batch holds of it: changes.
+        quarantined: the keys that are in quarantine now.
+    """
+    brought = _key_set(read_keys(ingestion, source, part) for part in entry.parts)
+    live = live_keys(ingestion, source, entry)
+    gone = set() if live is None else quarantined - _key_set(live)
+    return (quarantined & brought) | gone
+
+
+def read_keys(ingestion: Zone, source: str, part: Part) -> pa.Table:
+    """The keys in a part of a source table, without null.
+
+    Raises:
+        PartSchemaError: it has none, or of another type.
+    """
+    key = key_of(SOURCE_TABLES[source])
+    keys = ingestion.read_part(part.path, columns=[key])
+    if keys.schema.names != [key] or keys.schema.types != [pa.int32()]:
+        raise PartSchemaError(
+            f"The part {part.path} in {ingestion.url} does not have the keys of {source}. Found: "
+            f"{described(keys.schema)}. Expected: {key} int32. Restore it from the bucket's versions."
+        )
+    return pa.table({key: pc.drop_null(keys.column(key))}, pa.schema([pa.field(key, pa.int32(), nullable=False)]))
+
+
+def _key_set(tables: Iterator[pa.Table]) -> set[int]:
+    return {key for table in tables for key in table.column(0).to_pylist()}
 
 
 def _listed(part: StarPart, quarantined: pa.Table) -> pa.Table:
     """Quarantined rows as the warehouse lists them."""
-    source = driving_table(part.star)
-    count = quarantined.num_rows
+    source, count = inputs_of(part.star)[0], quarantined.num_rows
     columns = {
         "source_table": pa.repeat(pa.scalar(source), count),
-        "source_key": quarantined.column(key_of(TABLES[source])),
+        "source_key": quarantined.column(key_of(SOURCE_TABLES[source])),
         "reason": quarantined.column(REASON),
         "batch": pa.repeat(pa.scalar(part.batch, pa.int64()), count),
         "part": pa.repeat(pa.scalar(part.quarantine), count),

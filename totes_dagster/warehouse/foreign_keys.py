@@ -14,7 +14,7 @@ from psycopg.errors import LockNotAvailable
 from sqlalchemy import ForeignKey, Table
 
 from totes_dagster.postgres.lock_waits import LONG_WAIT, SHORT_WAIT
-from totes_dagster.schema import warehouse
+from totes_dagster.schema.registry import FACTS
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def drop_foreign_keys_where_it_pays(transaction: LoadTransaction, incoming: dict
     dropped = Dropped.NONE
     transaction.wait_for_locks(SHORT_WAIT)
     for name, rows in incoming.items():
-        fact = warehouse.FACTS[name]
+        fact = FACTS[name]
         if not pays_off(rows, transaction.estimated_rows(fact)):
             continue
         for foreign_key in declared_foreign_keys(transaction, fact):
@@ -77,7 +77,7 @@ def drop_foreign_keys_where_it_pays(transaction: LoadTransaction, incoming: dict
 
 def add_missing_foreign_keys(transaction: LoadTransaction) -> None:
     """Add every declared foreign key of a fact that is not there. Readers are not locked out by it."""
-    for fact in warehouse.FACTS.values():
+    for fact in FACTS.values():
         present = {foreign_key.column for foreign_key in declared_foreign_keys(transaction, fact)}
         for element in _declared(fact):
             if element.parent.name in present:

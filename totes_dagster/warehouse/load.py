@@ -3,7 +3,7 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from time import perf_counter
@@ -12,21 +12,21 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from adbc_driver_postgresql import dbapi as adbc
-from psycopg import sql
 from sqlalchemy import Table
 
+from totes_dagster.config.platform import Warehouse
 from totes_dagster.errors import ForeignLakeError
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest
-from totes_dagster.lake.store import Lake
-from totes_dagster.postgres.database import Database
+from totes_dagster.lake.processed import star_parts, star_schema
+from totes_dagster.lake.zone import Lake
 from totes_dagster.remodel.frames import to_table
-from totes_dagster.remodel.run import driving_table, star_schema
 from totes_dagster.remodel.tables import calendar
 from totes_dagster.runtime.progress import Progress, silent
-from totes_dagster.runtime.retry import retried
-from totes_dagster.schema import warehouse
-from totes_dagster.warehouse.batch_rows import Incoming
+from totes_dagster.schema.registry import CALENDAR, FACTS, STAR_TABLES, driving_table_of
+from totes_dagster.schema.star import StarKind, kind_of
+from totes_dagster.schema.totesys import Capture
+from totes_dagster.warehouse.batch_rows import Account, keys_leaving_quarantine, live_keys, read_part
 from totes_dagster.warehouse.foreign_keys import (
     Dropped,
     add_missing_foreign_keys,
@@ -35,7 +35,6 @@ from totes_dagster.warehouse.foreign_keys import (
 )
 from totes_dagster.warehouse.load_transaction import LoadedTable, LoadTransaction
 from totes_dagster.warehouse.queries import NewestLoad
-from totes_dagster.warehouse.settling import live_keys, settle_quarantine
 
 logger = logging.getLogger(__name__)
 
@@ -49,74 +48,52 @@ class LoadedBatch:
     seconds: dict[str, float] = field(default_factory=dict, compare=False)
 
 
-def load(
-    database: Database,
-    schema: str,
-    ingestion: Lake,
-    processed: Lake,
-    progress: Progress = silent,
-) -> list[LoadedBatch]:
-    """Load every batch that the warehouse has not loaded yet; what fails for a moment is repeated.
+def load_batches(warehouse: Warehouse, lake: Lake, progress: Progress = silent) -> Iterator[LoadedBatch]:
+    """Load every batch that the warehouse has not loaded yet; yield what was done, batch by batch, after its commit.
 
     Args:
-        database: the warehouse, migrated.
-        schema: the warehouse's schema.
-        ingestion: the zone with the batches' manifests and live keys.
-        processed: the zone with the star-schema parts.
+        warehouse: migrated.
+        lake: the manifests and live keys in its ingestion zone, the star-schema parts in the other.
         progress: notified of rows as they are staged.
 
-    Returns:
-        What was done, batch by batch.
-
     Raises:
-        PartError: a batch is not remodelled yet, and cannot be.
+        NotRemodelledError: a part of a batch is missing.
         RowsUnaccountedError: rows of a batch were lost or doubled on the way; the batch is not loaded.
         ForeignLakeError: the warehouse holds batches of another lake.
         DatabaseError: the warehouse refuses or breaks off; the batch at work is not loaded, those before it are.
     """
-    log = BatchLog(ingestion)
-    loaded: list[LoadedBatch] = []
-
-    def load_rest() -> None:
-        with database.connect_bulk() as connection:
-            while done := _load_next(database, connection, schema, log, processed, progress):
-                logger.info("Loaded batch %d: %s.", done.batch, _told(done))
-                loaded.append(done)
-
-    retried("Load", load_rest)
-    return loaded
+    log = BatchLog(lake.ingestion)
+    with warehouse.database.connect_bulk() as connection:
+        while loaded := _load_next(warehouse, connection, log, lake, progress):
+            logger.info("Loaded batch %d: %s.", loaded.batch, _summary(loaded))
+            yield loaded
 
 
-def _told(done: LoadedBatch) -> str:
-    total = sum(done.tables.values(), LoadedTable())
+def _summary(loaded: LoadedBatch) -> str:
+    total = sum(loaded.tables.values(), LoadedTable())
     counts = ("new", "changed", "unchanged", "deleted", "quarantined", "placeholders")
     return ", ".join(f"{total.counts()[name]:,} {name}" for name in counts)
 
 
 def _load_next(
-    database: Database,
-    connection: adbc.Connection,
-    schema: str,
-    log: BatchLog,
-    processed: Lake,
-    progress: Progress,
+    warehouse: Warehouse, connection: adbc.Connection, log: BatchLog, lake: Lake, progress: Progress
 ) -> LoadedBatch | None:
     """Load the oldest batch that is not loaded, or return None if there is none."""
     may_drop = True
     while True:
-        with LoadTransaction.begin(connection, schema, watched_from=database) as transaction:
-            # Asked under the lock, for another load may have come first.
+        with LoadTransaction.begin(connection, warehouse) as transaction:
+            # Asked under the lock: another load may have come first.
             newest = transaction.newest_load()
-            head = newest.batch
             if not is_in_lake(newest, log):
                 raise ForeignLakeError(
-                    f"The warehouse has loaded batch {head} of another lake than {log.lake.url}. Check "
+                    f"The warehouse has loaded batch {newest.batch} of another lake than {lake.ingestion.url}. Check "
                     "TOTES_INGESTION_LAKE and WAREHOUSE_URL; to have the warehouse show this lake instead, run totes "
                     "rebuild --from-another-lake."
                 )
-            if not log.has(head + 1):
+            following = newest.batch + 1
+            if not log.has(following):
                 return None
-            manifest = log.manifest(head + 1)
+            manifest = log.manifest(following)
             if may_drop:
                 dropped = drop_foreign_keys_where_it_pays(transaction, rows_of_facts(manifest))
                 may_drop = False
@@ -126,124 +103,180 @@ def _load_next(
                     transaction.commit()
                 if dropped is not Dropped.NONE:
                     continue
-            loaded = load_batch(transaction, manifest, log.digest(manifest.batch), log.lake, processed, progress)
+            loaded = BatchLoad(transaction, manifest, lake, progress).run(log.digest(following))
             add_missing_foreign_keys(transaction)
             transaction.commit()
             return loaded
 
 
-def load_batch(
-    transaction: LoadTransaction, manifest: Manifest, digest: str, ingestion: Lake, processed: Lake, progress: Progress
-) -> LoadedBatch:
-    """Load a batch in a transaction that holds the lock of loads, and leave it to the caller to commit.
+@dataclass(frozen=True)
+class BatchLoad:
+    """The load of one batch, in a transaction that holds the lock of loads and that the caller commits.
 
-    The caller has made sure that it is the batch after the newest one, and adds the foreign keys that are missing.
-
-    Raises:
-        PartError, RowsUnaccountedError, adbc_driver_manager.Error: see `load`.
+    The caller has made sure that the batch follows the newest one, and adds the foreign keys that are missing.
     """
-    tables: dict[str, LoadedTable] = {}
-    placeholders: Counter[str] = Counter()
-    seconds: dict[str, float] = {}
-    for star, table in warehouse.TABLES.items():
-        started = perf_counter()
-        incoming = Incoming.of(star, manifest, ingestion, processed, progress)
-        if table is warehouse.dim_date:
-            done = _load_calendar(transaction, incoming, first_load=manifest.batch == 1)
-        elif star in warehouse.DIMENSIONS:
-            done = _load_dimension(transaction, table, incoming)
+
+    transaction: LoadTransaction
+    manifest: Manifest
+    lake: Lake
+    progress: Progress = silent
+
+    def run(self, digest: str) -> LoadedBatch:
+        """Load all star tables, and enter the batch into `load_history`.
+
+        Args:
+            digest: of the batch's manifest.
+
+        Raises:
+            NotRemodelledError, RowsUnaccountedError, PartError, adbc_driver_manager.Error: see `load_batches`.
+        """
+        tables: dict[str, LoadedTable] = {}
+        placeholders: Counter[str] = Counter()
+        seconds: dict[str, float] = {}
+        for star, table in STAR_TABLES.items():
+            started = perf_counter()
+            match kind_of(table):
+                case StarKind.CALENDAR:
+                    tables[star] = self._load_calendar()
+                case StarKind.DIMENSION:
+                    tables[star] = self._load_dimension(table)
+                case StarKind.FACT:
+                    tables[star], added = self._load_fact(table)
+                    placeholders.update(added)
+            seconds[star] = perf_counter() - started
+        for dimension, count in placeholders.items():
+            tables[dimension] = replace(tables[dimension], placeholders=count)
+        counts = {star: done.counts() for star, done in tables.items() if done != LoadedTable()}
+        self.transaction.add_to_history(self.manifest, digest, json.dumps(counts))
+        return LoadedBatch(self.manifest.batch, tables, seconds)
+
+    def _load_calendar(self) -> LoadedTable:
+        """Extend the calendar to whole years, without a gap, from the earliest to the latest day that is named."""
+        named: list[date] = []
+        for part in star_parts(CALENDAR.name, self.manifest):
+            rows = read_part(part, self.lake.processed).rows
+            named += [day for day in pc.min_max(rows.column("date_id")).as_py().values() if day is not None]
+            self.progress("load", CALENDAR.name, rows.num_rows)
+        first_load = self.manifest.batch == 1
+        first, last, count = self.transaction.calendar_extent()
+        if first_load:
+            # Rows of an adopted fact need not have had foreign keys.
+            named += self.transaction.named_days()
+        days = [*named, *(day for day in (first, last) if day is not None)]
+        if not named:
+            return LoadedTable()
+        whole_years = (date(max(days).year, 12, 31) - date(min(days).year, 1, 1)).days + 1
+        # The first load may find a calendar of others, which has all days, but other values.
+        if count == whole_years and not first_load:
+            return LoadedTable()
+        return merge_calendar(self.transaction, days)
+
+    def _load_dimension(self, dimension: Table) -> LoadedTable:
+        transaction, account = self.transaction, self._account(dimension)
+        if not star_parts(dimension.name, self.manifest):
+            return self._finish(account, LoadedTable(), [])
+        if transaction.is_empty(dimension):
+            quarantined = self._copy(dimension, account)
+            transaction.analyze(dimension)
+            done = LoadedTable(staged=account.staged, new=account.staged)
         else:
-            done, made = _load_fact(transaction, table, manifest, incoming)
-            placeholders.update(made)
-        incoming.see_that_all_are_accounted_for(manifest.batch, done.staged)
-        if table is not warehouse.dim_date and (incoming.parts or manifest.brings(driving_table(star))):
-            settle_quarantine(transaction, manifest, incoming)
-        tables[star] = replace(done, ingested=incoming.ingested, quarantined=incoming.quarantined)
-        seconds[star] = perf_counter() - started
-    for dimension, count in placeholders.items():
-        tables[dimension] = replace(tables[dimension], placeholders=count)
-    transaction.fetch(
-        sql.SQL(
-            "insert into {} (batch, snapshot_at, manifest_sha256, tables) "
-            "values ($1, $2::text::timestamptz, $3, $4::text::jsonb) returning batch"
-        ).format(transaction.name_of(warehouse.load_history)),
-        manifest.batch,
-        manifest.snapshot.taken_at.isoformat(),
-        digest,
-        json.dumps({star: done.counts() for star, done in tables.items() if done != LoadedTable()}),
-    )
-    return LoadedBatch(manifest.batch, tables, seconds)
+            quarantined = self._stage(dimension, account)
+            new, changed = transaction.merge_dimension(dimension) if account.staged else (0, 0)
+            done = LoadedTable(staged=account.staged, new=new, changed=changed)
+        return self._finish(account, done, quarantined)
 
+    def _load_fact(self, fact: Table) -> tuple[LoadedTable, dict[str, int]]:
+        """Load a fact; return also how many placeholders were added, by dimension."""
+        transaction, batch, account = self.transaction, self.manifest.batch, self._account(fact)
+        source = driving_table_of(fact.name)
+        if source is None or not self.manifest.brings(source):
+            return LoadedTable(), {}
+        # Only without its foreign keys: references that point nowhere get their placeholders after the copy.
+        if transaction.is_empty(fact) and not has_foreign_keys(transaction, fact):
+            quarantined = self._copy(fact, account)
+            transaction.analyze(fact)
+            done = LoadedTable(staged=account.staged, new=account.staged)
+            return self._finish(account, done, quarantined), transaction.add_placeholders(fact, staged=False)
+        transaction.put_sequence_past_record_ids(fact)
+        quarantined = self._stage(fact, account)
+        placeholders = transaction.add_placeholders(fact)
+        new, changed = transaction.append_versions(fact, batch)
+        if batch == 1:
+            # Rows of an adopted fact need not have had foreign keys.
+            placeholders = dict(Counter(placeholders) + Counter(transaction.add_placeholders(fact, staged=False)))
+        deleted = 0
+        keys = live_keys(self.lake.ingestion, source, self.manifest.tables[source])
+        if keys is not None:
+            transaction.list_live_keys(fact, keys)
+            deleted = transaction.append_deletions(fact, batch)
+        done = LoadedTable(staged=account.staged, new=new, changed=changed, deleted=deleted)
+        return self._finish(account, done, quarantined), placeholders
 
-def _load_calendar(transaction: LoadTransaction, incoming: Incoming, *, first_load: bool) -> LoadedTable:
-    """Let the calendar reach from the earliest to the latest year that it or the batch names, without a gap between."""
-    named = [day for _, rows in incoming for day in pc.min_max(rows.column("date_id")).as_py().values()]
-    *present, count = transaction.fetch(
-        sql.SQL("select min(date_id), max(date_id), count(*) from {}").format(transaction.name_of(warehouse.dim_date))
-    )
-    if first_load:
-        # Rows of an adopted fact need not have had foreign keys.
-        named += transaction.named_days()
-    days = [day for day in (*named, *present) if day is not None]
-    if not any(named) or not days:
-        return LoadedTable()
-    whole_years = (date(max(days).year, 12, 31) - date(min(days).year, 1, 1)).days + 1
-    # The first load may find a calendar of somebody else's, whose days are all there but counted otherwise.
-    if count == whole_years and not first_load:
-        return LoadedTable()
-    return _merge_calendar(transaction, days)
+    def _account(self, star: Table) -> Account:
+        return Account(star.name, self.manifest.batch)
+
+    def _copy(self, star: Table, account: Account) -> list[pa.Table]:
+        """Copy the batch's parts straight into an empty star table; return the rows in quarantine."""
+        batch = self.manifest.batch if kind_of(star) is StarKind.FACT else None
+        quarantined = []
+        for rows, aside in self._parts(star, account):
+            account.staged += self.transaction.copy(star, rows, batch=batch)
+            quarantined.append(aside)
+            self.progress("load", star.name, rows.num_rows)
+        return quarantined
+
+    def _stage(self, star: Table, account: Account) -> list[pa.Table]:
+        """Copy the batch's parts into the star table's staging table; return the rows in quarantine."""
+        self.transaction.create_staging(star)
+        quarantined = []
+        for rows, aside in self._parts(star, account):
+            account.staged += self.transaction.stage(star, rows)
+            quarantined.append(aside)
+            self.progress("load", star.name, rows.num_rows)
+        self.transaction.analyze_staging(star)
+        return quarantined
+
+    def _parts(self, star: Table, account: Account) -> Iterator[tuple[pa.Table, pa.Table]]:
+        for part in star_parts(star.name, self.manifest):
+            contents = read_part(part, self.lake.processed)
+            account.ingested += part.ingested_rows
+            account.quarantined += contents.quarantined.num_rows
+            yield contents.rows, contents.quarantined
+
+    def _finish(self, account: Account, done: LoadedTable, quarantined: Sequence[pa.Table]) -> LoadedTable:
+        """Check that every row is accounted for, and bring the warehouse's list of quarantined rows up to date."""
+        account.check(self.lake.processed)
+        source = driving_table_of(account.star)
+        if source is not None and (self.manifest.brings(source) or account.ingested):
+            self._update_quarantine(source, quarantined)
+        return replace(done, ingested=account.ingested, quarantined=account.quarantined)
+
+    def _update_quarantine(self, source: str, quarantined: Sequence[pa.Table]) -> None:
+        transaction, entry = self.transaction, self.manifest.tables[source]
+        if entry.content is Capture.WHOLE:
+            transaction.remove_from_quarantine(source, None)
+        elif keys := transaction.quarantined_keys(source):
+            leaving = keys_leaving_quarantine(self.lake.ingestion, source, entry, keys)
+            transaction.remove_from_quarantine(source, leaving)
+        for rows in quarantined:
+            transaction.add_to_quarantine(rows)
 
 
 def restore_calendar(transaction: LoadTransaction) -> None:
-    """Put right what somebody did to the calendar, from the first to the last year that it or a fact names."""
+    """Put right what others did to the calendar, from the first to the last year that it or a fact names."""
     days = transaction.named_days()
     if days:
-        _merge_calendar(transaction, days)
+        merge_calendar(transaction, days)
 
 
-def _merge_calendar(transaction: LoadTransaction, days: Sequence[date]) -> LoadedTable:
-    table = warehouse.dim_date
+def merge_calendar(transaction: LoadTransaction, days: Sequence[date]) -> LoadedTable:
+    """Give the calendar the right values in all years from the earliest to the latest of some days."""
     frame = calendar.dim_date(pd.Series(days, dtype=pd.ArrowDtype(pa.date32())))
-    staged = transaction.stage(table, iter([("the calendar", to_table(frame, star_schema(table.name)))]))
-    new, changed = transaction.merge_dimension(table)
+    transaction.create_staging(CALENDAR)
+    staged = transaction.stage(CALENDAR, to_table(frame, star_schema(CALENDAR.name)))
+    transaction.analyze_staging(CALENDAR)
+    new, changed = transaction.merge_dimension(CALENDAR)
     return LoadedTable(staged=staged, new=new, changed=changed)
-
-
-def _load_dimension(transaction: LoadTransaction, table: Table, incoming: Incoming) -> LoadedTable:
-    if transaction.is_empty(table):
-        copied = transaction.copy(table, iter(incoming))
-        transaction.analyze(table)
-        return LoadedTable(staged=copied, new=copied)
-    staged = transaction.stage(table, iter(incoming))
-    new, changed = transaction.merge_dimension(table) if staged else (0, 0)
-    return LoadedTable(staged=staged, new=new, changed=changed)
-
-
-def _load_fact(
-    transaction: LoadTransaction, fact: Table, manifest: Manifest, incoming: Incoming
-) -> tuple[LoadedTable, dict[str, int]]:
-    """Load a fact; return also how many placeholders were made, by dimension."""
-    source = driving_table(fact.name)
-    if not manifest.brings(source):
-        return LoadedTable(), {}
-    # Only without its foreign keys: references that point nowhere get their placeholders after the copy.
-    if transaction.is_empty(fact) and not has_foreign_keys(transaction, fact):
-        copied = transaction.copy(fact, iter(incoming), batch=manifest.batch)
-        transaction.analyze(fact)
-        return LoadedTable(staged=copied, new=copied), transaction.add_placeholders(fact, staged=False)
-    transaction.put_sequence_past_record_ids(fact)
-    staged = transaction.stage(fact, iter(incoming))
-    placeholders = transaction.add_placeholders(fact)
-    new, changed = transaction.append_versions(fact, manifest.batch)
-    if manifest.batch == 1:
-        # Rows of an adopted fact need not have had foreign keys.
-        placeholders = dict(Counter(placeholders) + Counter(transaction.add_placeholders(fact, staged=False)))
-    deleted = 0
-    keys = live_keys(incoming.ingestion, source, manifest.tables[source])
-    if keys is not None:
-        transaction.list_live_keys(fact, keys)
-        deleted = transaction.append_deletions(fact, manifest.batch)
-    return LoadedTable(staged=staged, new=new, changed=changed, deleted=deleted), placeholders
 
 
 def is_in_lake(newest: NewestLoad, log: BatchLog) -> bool:
@@ -253,5 +286,7 @@ def is_in_lake(newest: NewestLoad, log: BatchLog) -> bool:
 
 def rows_of_facts(manifest: Manifest) -> dict[str, int]:
     """How many rows a batch brings to each fact."""
-    sources = {fact: driving_table(fact) for fact in warehouse.FACTS}
-    return {fact: manifest.tables[source].rows for fact, source in sources.items() if manifest.brings(source)}
+    sources = {fact: driving_table_of(fact) for fact in FACTS}
+    return {
+        fact: manifest.tables[source].rows for fact, source in sources.items() if source and manifest.brings(source)
+    }

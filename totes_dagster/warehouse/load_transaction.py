@@ -4,18 +4,26 @@ Each method is one step of a load, for any star table; which steps a batch needs
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, astuple, dataclass
 from datetime import date
 
 import pyarrow as pa
 from psycopg import sql
-from sqlalchemy import String, Table
+from sqlalchemy import Table
 
-from totes_dagster.schema import warehouse
-from totes_dagster.schema.arrow import arrow_schema, arrow_type
-from totes_dagster.warehouse.queries import newest_first, repeats_of
-from totes_dagster.warehouse.streams import Parts, checked_stream, star_stream
+from totes_dagster.lake.manifest import Manifest
+from totes_dagster.schema.bookkeeping import load_history, quarantine
+from totes_dagster.schema.registry import CALENDAR, FACTS
+from totes_dagster.schema.star import (
+    UNKNOWN,
+    current_view_of,
+    natural_key_of,
+    placeholder_columns,
+    record_id_of,
+    remodelled_columns,
+)
+from totes_dagster.warehouse.queries import named_days_statement, newest_first, repeats_of
 from totes_dagster.warehouse.transaction import WarehouseTransaction
 
 logger = logging.getLogger(__name__)
@@ -67,25 +75,51 @@ class LoadTransaction(WarehouseTransaction):
             )[0]
         )
 
-    def copy(self, table: Table, parts: Parts, *, batch: int | None = None) -> int:
-        """Copy parts straight into a table; into a fact with the batch's number. Returns the number of rows."""
-        return self.ingest(table.name, star_stream(table, parts, batch), temporary=False)
+    def copy(self, table: Table, rows: pa.Table, *, batch: int | None = None) -> int:
+        """Copy rows straight into a table; into a fact with the batch's number. Returns how many."""
+        if batch is not None:
+            column = pa.field("batch", pa.int64(), nullable=False)
+            rows = rows.append_column(column, pa.repeat(pa.scalar(batch, pa.int64()), rows.num_rows))
+        return self.ingest(table.name, rows, temporary=False)
 
-    def stage(self, table: Table, parts: Parts) -> int:
-        """Copy parts into the table's staging table, which goes with the transaction. Returns the number of rows."""
-        columns = [column.name for column in warehouse.remodelled_columns(table)]
-        self.make_temporary(_staging(table), self.name_of(table), _names(columns))
-        staged = self.ingest(f"staging_{table.name}", star_stream(table, parts), temporary=True)
+    def create_staging(self, table: Table) -> None:
+        """Create the table's empty staging table, which goes with the transaction, or empty it."""
+        columns = [column.name for column in remodelled_columns(table)]
+        self.create_temporary(_staging(table), self.name_of(table), _names(columns))
+
+    def stage(self, table: Table, rows: pa.Table) -> int:
+        """Copy rows into the table's staging table. Returns how many."""
+        return self.ingest(f"staging_{table.name}", rows, temporary=True)
+
+    def analyze_staging(self, table: Table) -> None:
+        """Let the planner know the staging table after it was filled."""
         self.execute(sql.SQL("analyze {}").format(_staging(table)))
-        return staged
 
-    def list_live_keys(self, fact: Table, parts: Parts) -> None:
-        """List the keys that the source still has."""
-        key = warehouse.natural_key_of(fact)
-        self.make_temporary(_live_keys(fact), self.name_of(fact), sql.Identifier(key))
-        schema = pa.schema([pa.field(key, arrow_type(fact.columns[key]), nullable=False)])
-        self.ingest(f"live_keys_{fact.name}", checked_stream(fact, schema, parts), temporary=True)
+    def list_live_keys(self, fact: Table, keys: Iterable[pa.Table]) -> None:
+        """List the keys that the source still has: tables of one column, which has the name of the fact's key."""
+        self.create_temporary(_live_keys(fact), self.name_of(fact), sql.Identifier(natural_key_of(fact)))
+        for table in keys:
+            self.ingest(f"live_keys_{fact.name}", table, temporary=True)
         self.execute(sql.SQL("analyze {}").format(_live_keys(fact)))
+
+    def add_to_history(self, manifest: Manifest, digest: str, counts: str) -> None:
+        """Enter a batch into `load_history`.
+
+        Args:
+            manifest: the batch's.
+            digest: of the manifest.
+            counts: what the load did, by star table, as JSON.
+        """
+        self.fetch(
+            sql.SQL(
+                "insert into {} (batch, snapshot_at, manifest_sha256, tables) "
+                "values ($1, $2::text::timestamptz, $3, $4::text::jsonb) returning batch"
+            ).format(self.name_of(load_history)),
+            manifest.batch,
+            manifest.snapshot.taken_at.isoformat(),
+            digest,
+            counts,
+        )
 
     def quarantined_keys(self, source: str) -> set[int]:
         """The keys of a source table's rows that are in quarantine."""
@@ -93,25 +127,26 @@ class LoadTransaction(WarehouseTransaction):
             sql.SQL(
                 "select coalesce(array_agg(source_key) filter (where source_key is not null), '{{}}') from {} "
                 "where source_table = $1"
-            ).format(self.name_of(warehouse.quarantine)),
+            ).format(self.name_of(quarantine)),
             source,
         )
         return set(keys)
 
-    def release_quarantined(self, source: str, keys: set[int] | None) -> None:
+    def remove_from_quarantine(self, source: str, keys: set[int] | None) -> None:
         """Take rows of these keys off the list of quarantined rows; without keys, all of the source table."""
         where = sql.SQL("source_table = {}").format(sql.Literal(source))
         if keys is not None:
             where += sql.SQL(" and source_key = any ({}::integer[])").format(sql.Literal(sorted(keys)))
-        self.execute(sql.SQL("delete from {} where {}").format(self.name_of(warehouse.quarantine), where))
+        self.execute(sql.SQL("delete from {} where {}").format(self.name_of(quarantine), where))
 
-    def append(self, table: Table, parts: Parts) -> int:
-        """Append rows of all of a table's columns as they are. Returns how many."""
-        return self.ingest(table.name, checked_stream(table, arrow_schema(table.columns), parts), temporary=False)
+    def add_to_quarantine(self, rows: pa.Table) -> None:
+        """List rows as quarantined: in all columns of that table."""
+        if rows.num_rows:
+            self.ingest(quarantine.name, rows, temporary=False)
 
     def merge_dimension(self, dimension: Table) -> tuple[int, int]:
         """Give the dimension the staged values; rows that do not differ are not touched. Returns new and changed."""
-        key = warehouse.natural_key_of(dimension)
+        key = natural_key_of(dimension)
         columns = [column.name for column in dimension.columns]
         values = [name for name in columns if name != key]
         new, changed = self.fetch(
@@ -139,13 +174,13 @@ class LoadTransaction(WarehouseTransaction):
 
     def append_versions(self, fact: Table, batch: int) -> tuple[int, int]:
         """Append staged rows where they differ from the newest version. Returns how many keys are new, and changed."""
-        key = warehouse.natural_key_of(fact)
+        key = natural_key_of(fact)
         self._remove_versions_of_the_future(
             fact,
             batch,
             sql.SQL("{key} in (select {key} from {staging})").format(key=sql.Identifier(key), staging=_staging(fact)),
         )
-        columns = [column.name for column in warehouse.remodelled_columns(fact)]
+        columns = [column.name for column in remodelled_columns(fact)]
         new, changed = self.fetch(
             sql.SQL(
                 """
@@ -179,10 +214,10 @@ class LoadTransaction(WarehouseTransaction):
             fact,
             batch,
             sql.SQL("not exists (select from {live} as live where live.{key} = version.{key})").format(
-                live=_live_keys(fact), key=sql.Identifier(warehouse.natural_key_of(fact))
+                live=_live_keys(fact), key=sql.Identifier(natural_key_of(fact))
             ),
         )
-        columns = [column.name for column in warehouse.remodelled_columns(fact)]
+        columns = [column.name for column in remodelled_columns(fact)]
         return self.execute(
             sql.SQL(
                 """
@@ -195,9 +230,9 @@ class LoadTransaction(WarehouseTransaction):
                 table=self.name_of(fact),
                 columns=_names(columns),
                 batch=sql.Literal(batch),
-                current=sql.Identifier(self.schema, warehouse.current_view_of(fact)),
+                current=sql.Identifier(self.schema, current_view_of(fact)),
                 live=_live_keys(fact),
-                key=sql.Identifier(warehouse.natural_key_of(fact)),
+                key=sql.Identifier(natural_key_of(fact)),
             )
         )
 
@@ -206,12 +241,12 @@ class LoadTransaction(WarehouseTransaction):
         return self.execute(
             sql.SQL("delete from {table} where {record_id} in (select {record_id} from ({repeats}) as repeats)").format(
                 table=self.name_of(fact),
-                record_id=sql.Identifier(warehouse.record_id_of(fact)),
+                record_id=sql.Identifier(record_id_of(fact)),
                 repeats=repeats_of(
                     fact,
                     self.name_of(fact),
                     sql.SQL("{} = any ({}::integer[])").format(
-                        sql.Identifier(warehouse.natural_key_of(fact)), sql.Literal(list(keys))
+                        sql.Identifier(natural_key_of(fact)), sql.Literal(list(keys))
                     ),
                 ),
             )
@@ -222,9 +257,9 @@ class LoadTransaction(WarehouseTransaction):
 
         Readers see it as long as this transaction is not committed. Rows that were adopted with the warehouse stay.
         """
-        for fact in warehouse.FACTS.values():
+        for fact in FACTS.values():
             self.execute(sql.SQL("delete from {} where batch <> 0").format(self.name_of(fact)))
-        for table in (warehouse.quarantine, warehouse.load_history):
+        for table in (quarantine, load_history):
             self.execute(sql.SQL("delete from {}").format(self.name_of(table)))
 
     def put_sequence_past_record_ids(self, fact: Table) -> None:
@@ -232,7 +267,7 @@ class LoadTransaction(WarehouseTransaction):
 
         A warehouse that was moved by replication, or restored table by table, has its rows, but not its sequences.
         """
-        record_id = warehouse.record_id_of(fact)
+        record_id = record_id_of(fact)
         (highest,) = self.fetch(sql.SQL("select max({}) from {}").format(sql.Identifier(record_id), self.name_of(fact)))
         if highest is None:
             return
@@ -267,11 +302,9 @@ class LoadTransaction(WarehouseTransaction):
         made: dict[str, int] = {}
         for foreign_key in fact.foreign_keys:
             dimension = foreign_key.column.table
-            if dimension is warehouse.dim_date:
+            if dimension is CALENDAR:
                 continue
-            required = [
-                column for column in dimension.columns if isinstance(column.type, String) and not column.nullable
-            ]
+            required = placeholder_columns(dimension)
             made[dimension.name] = made.get(dimension.name, 0) + self.execute(
                 sql.SQL(
                     """
@@ -282,22 +315,27 @@ class LoadTransaction(WarehouseTransaction):
                 ).format(
                     dimension=self.name_of(dimension),
                     key=sql.Identifier(foreign_key.column.name),
-                    required=_names([column.name for column in required]),
+                    required=_names(required),
                     reference=sql.Identifier("referring", foreign_key.parent.name),
-                    unknown=sql.SQL(", ").join([sql.Literal(warehouse.UNKNOWN)] * len(required)),
+                    unknown=sql.SQL(", ").join([sql.Literal(UNKNOWN)] * len(required)),
                     rows=rows,
                 )
             )
         return made
 
+    def calendar_extent(self) -> tuple[date | None, date | None, int]:
+        """The first and the last day of the calendar, None where it is empty, and how many days it has."""
+        first, last, count = self.fetch(
+            sql.SQL("select min({0}), max({0}), count(*) from {1}").format(
+                sql.Identifier(natural_key_of(CALENDAR)), self.name_of(CALENDAR)
+            )
+        )
+        return first, last, count
+
     def named_days(self) -> list[date]:
-        """The earliest and the latest day of the calendar and of the facts; none where there are no rows."""
-        bounds = [
-            sql.SQL("select min({0}), max({0}) from {1}").format(sql.Identifier(column), self.name_of(table))
-            for table, column in warehouse.days_named()
-        ]
-        named = sql.SQL("select min(min), max(max) from ({}) as named").format(sql.SQL(" union all ").join(bounds))
-        return [day for day in self.fetch(named) if day is not None]
+        """The earliest and the latest day that the calendar or a fact names; none where there are no rows."""
+        statement: sql.Composed = named_days_statement(self.schema)
+        return [day for day in self.fetch(statement) if day is not None]
 
     def analyze(self, table: Table) -> None:
         """Let the planner know a table whose contents changed a lot."""

@@ -11,13 +11,9 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Table
 
-from totes_dagster.schema.warehouse import (
-    load_history,
-    natural_key_of,
-    record_id_of,
-    remodelled_columns,
-    version_order_of,
-)
+from totes_dagster.schema.bookkeeping import load_history
+from totes_dagster.schema.registry import calendar_columns
+from totes_dagster.schema.star import natural_key_of, record_id_of, remodelled_columns, version_order_of
 
 
 @dataclass(frozen=True)
@@ -45,6 +41,20 @@ def newest_load_statement(schema: str) -> sql.Composed:
 def newest_load(connection: psycopg.Connection[Any], schema: str) -> NewestLoad:
     """The newest batch that the warehouse has loaded, as this transaction sees it."""
     return next((NewestLoad(*row) for row in connection.execute(newest_load_statement(schema))), NewestLoad())
+
+
+def named_days_statement(schema: str) -> sql.Composed:
+    """A query for the earliest and the latest day that the calendar or a fact names; both null where there are no rows.
+
+    PostgreSQL has days that the calendar does not: of these none counts.
+    """
+    bounds = [
+        sql.SQL(
+            "select min({0}) as first, max({0}) as last from {1} where {0} between '0001-01-01' and '9999-12-31'"
+        ).format(sql.Identifier(column), sql.Identifier(schema, table.name))
+        for table, column in calendar_columns()
+    ]
+    return sql.SQL("select min(first), max(last) from ({}) as named").format(sql.SQL(" union all ").join(bounds))
 
 
 def newest_first(fact: Table) -> sql.Composed:

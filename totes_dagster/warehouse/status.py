@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import String, Table
+from sqlalchemy import Table
 
-from totes_dagster.postgres.database import Database
-from totes_dagster.schema import warehouse
+from totes_dagster.config.platform import Warehouse
+from totes_dagster.schema.bookkeeping import load_history, quarantine
+from totes_dagster.schema.registry import DIMENSIONS, FACTS, STAR_TABLES
+from totes_dagster.schema.star import UNKNOWN, is_fact, is_personal, placeholder_columns, record_id_of
 from totes_dagster.warehouse.queries import newest_load
 
 _SAMPLE = 5
@@ -51,10 +53,11 @@ class WarehouseStatus:
     record_ids_used: dict[str, float] = field(default_factory=dict)
 
 
-def warehouse_status(database: Database, schema: str) -> WarehouseStatus:
+def warehouse_status(warehouse: Warehouse) -> WarehouseStatus:
     """Look up what the warehouse shows; it must have been migrated."""
-    counted = sql.SQL(" union all ").join(_counted(schema, table) for table in warehouse.TABLES.values())
-    with database.transaction(read_only=True) as connection:
+    schema = warehouse.schema
+    counted = sql.SQL(" union all ").join(_counted(schema, table) for table in STAR_TABLES.values())
+    with warehouse.database.transaction(read_only=True) as connection:
         newest = newest_load(connection, schema)
         tables = connection.execute(counted).fetchall()
         quarantined = _quarantined(connection, schema)
@@ -63,33 +66,31 @@ def warehouse_status(database: Database, schema: str) -> WarehouseStatus:
         newest.batch,
         newest.snapshot_at,
         rows={name: rows for name, rows, _, _ in tables},
-        placeholders={name: made_up for name, _, made_up, _ in tables if name in warehouse.DIMENSIONS},
-        newest_stamps={
-            name: stamp and stamp.replace(tzinfo=UTC) for name, _, _, stamp in tables if name in warehouse.FACTS
-        },
+        placeholders={name: made_up for name, _, made_up, _ in tables if name in DIMENSIONS},
+        newest_stamps={name: stamp and stamp.replace(tzinfo=UTC) for name, _, _, stamp in tables if name in FACTS},
         quarantined=quarantined,
         record_ids_used=record_ids_used,
     )
 
 
-def loaded_batch(database: Database, schema: str) -> int:
+def loaded_batch(warehouse: Warehouse) -> int:
     """The newest batch that the warehouse has loaded; 0 before the first, and where nothing was migrated yet."""
-    history = sql.Identifier(schema, warehouse.load_history.name)
-    with database.transaction(read_only=True) as connection:
+    history = sql.Identifier(warehouse.schema, load_history.name)
+    with warehouse.database.transaction(read_only=True) as connection:
         ((exists,),) = connection.execute("select to_regclass(%s) is not null", [history.as_string()]).fetchall()
         if not exists:
             return 0
-        return newest_load(connection, schema).batch
+        return newest_load(connection, warehouse.schema).batch
 
 
-def newest_rows(database: Database, schema: str, limit: int) -> dict[str, Sequence[Mapping[str, str]]]:
+def newest_rows(warehouse: Warehouse, limit: int) -> dict[str, Sequence[Mapping[str, str]]]:
     """The newest few rows of each star table as text, but for what is personal."""
-    with database.transaction(read_only=True) as connection:
-        return {name: _newest(connection, schema, table, limit) for name, table in warehouse.TABLES.items()}
+    with warehouse.database.transaction(read_only=True) as connection:
+        return {name: _newest(connection, warehouse.schema, table, limit) for name, table in STAR_TABLES.items()}
 
 
 def _newest(connection: psycopg.Connection, schema: str, table: Table, limit: int) -> Sequence[Mapping[str, str]]:
-    columns = [column.name for column in table.columns if not warehouse.is_personal(column)]
+    columns = [column.name for column in table.columns if not is_personal(column)]
     # Qualified, for by its bare name it would be the text.
     statement = sql.SQL("select {} from {} as shown order by shown.{} desc limit {}").format(
         sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in columns),
@@ -102,16 +103,16 @@ def _newest(connection: psycopg.Connection, schema: str, table: Table, limit: in
 
 def _counted(schema: str, table: Table) -> sql.Composed:
     """One scan of a star table: its name, its rows, its placeholders, and its newest stamp."""
-    required = [column.name for column in table.columns if isinstance(column.type, String) and not column.nullable]
-    may_be_made_up = required and not warehouse.is_fact(table)
+    required = placeholder_columns(table)
+    may_be_made_up = required and not is_fact(table)
     made_up = sql.SQL("({}) = ({})").format(
         sql.SQL(", ").join(map(sql.Identifier, required)),
-        sql.SQL(", ").join([sql.Literal(warehouse.UNKNOWN)] * len(required)),
+        sql.SQL(", ").join([sql.Literal(UNKNOWN)] * len(required)),
     )
     return sql.SQL("select {}, count(*), {}, {} from {}").format(
         sql.Literal(table.name),
         sql.SQL("count(*) filter (where {})").format(made_up) if may_be_made_up else sql.SQL("0"),
-        sql.SQL("max(last_updated_date + last_updated_time)" if warehouse.is_fact(table) else "null::timestamp"),
+        sql.SQL("max(last_updated_date + last_updated_time)" if is_fact(table) else "null::timestamp"),
         sql.Identifier(schema, table.name),
     )
 
@@ -119,13 +120,13 @@ def _counted(schema: str, table: Table) -> sql.Composed:
 def _record_ids_used(connection: psycopg.Connection, schema: str) -> dict[str, float]:
     """By fact, how much of its sequence is used up; nothing for sequences that the user may not look at."""
     used: dict[str, float] = {}
-    for name, fact in warehouse.FACTS.items():
+    for name, fact in FACTS.items():
         table = sql.Identifier(schema, name).as_string(connection)
         for (part,) in connection.execute(
             "select coalesce(pg_sequence_last_value(seqrelid)::numeric / seqmax, 0) from pg_sequence "
             "where seqrelid = pg_get_serial_sequence(%s, %s)::regclass "
             "and has_sequence_privilege(seqrelid, 'usage, select')",
-            [table, warehouse.record_id_of(fact)],
+            [table, record_id_of(fact)],
         ):
             used[name] = float(part)
     return used
@@ -140,7 +141,7 @@ def _quarantined(connection: psycopg.Connection, schema: str) -> dict[str, Quara
               from {}) as listed
         where number <= {} order by source_table, number
         """
-    ).format(sql.Identifier(schema, warehouse.quarantine.name), sql.Literal(_SAMPLE))
+    ).format(sql.Identifier(schema, quarantine.name), sql.Literal(_SAMPLE))
     found: dict[str, Quarantined] = {}
     for table, rows, *sample in connection.execute(statement):
         before = found.get(table, Quarantined())

@@ -1,6 +1,6 @@
 """A transaction on the warehouse that holds the lock of loads, and what its failures are named.
 
-Its steps are in `warehouse.py`.
+The steps of a load are in `load_transaction.py`.
 """
 
 from collections.abc import Iterator
@@ -14,14 +14,13 @@ from psycopg import sql
 from psycopg.errors import LockNotAvailable, ObjectNotInPrerequisiteState
 from sqlalchemy import Table
 
+from totes_dagster.config.platform import Warehouse
 from totes_dagster.errors import DatabaseBusyError, DatabaseError, ReplicaIdentityError
-from totes_dagster.postgres.database import Database
 from totes_dagster.postgres.lock_waits import LONG_WAIT, LockWatch, watched_locks
 from totes_dagster.postgres.named_errors import named_error
 from totes_dagster.postgres.transactions import end_bulk_transaction, set_up_bulk_transaction
-from totes_dagster.schema import warehouse
+from totes_dagster.schema.registry import metadata
 from totes_dagster.warehouse.queries import NewestLoad, newest_load_statement
-from totes_dagster.warehouse.streams import RowStream
 
 
 class WarehouseTransaction:
@@ -37,19 +36,21 @@ class WarehouseTransaction:
 
     @classmethod
     @contextmanager
-    def begin(cls, connection: adbc.Connection, schema: str, *, watched_from: Database | None = None) -> Iterator[Self]:
+    def begin(cls, connection: adbc.Connection, warehouse: Warehouse) -> Iterator[Self]:
         """Begin a transaction and wait until no other load is at work; roll back at the end unless committed.
 
+        While it waits for a lock, the log says from another connection who holds it.
+
         Args:
-            connection: to the warehouse.
-            schema: the warehouse's schema.
-            watched_from: the warehouse, to look from another connection who holds a lock that this one waits for.
+            connection: to the warehouse's database.
+            warehouse: the warehouse.
 
         Raises:
             DatabaseBusyError: others held a lock for too long; transient.
             ReplicaIdentityError: a table is published that cannot name its rows to a subscriber.
             DatabaseError: the warehouse refuses, or breaks off.
         """
+        schema = warehouse.schema
         with ExitStack() as stack:
             watch: LockWatch | None = None
             try:
@@ -58,8 +59,7 @@ class WarehouseTransaction:
                     set_up_bulk_transaction(connection)
                     transaction.wait_for_locks(LONG_WAIT)
                     (pid,) = transaction.fetch("select pg_backend_pid()")
-                    if watched_from is not None:
-                        watch = stack.enter_context(watched_locks(watched_from, pid, "Loading the warehouse"))
+                    watch = stack.enter_context(watched_locks(warehouse.database, pid, "Loading the warehouse"))
                     transaction.fetch(
                         "select pg_advisory_xact_lock(hashtextextended('totes_dagster.load.' || $1, 0))", schema
                     )
@@ -103,7 +103,7 @@ class WarehouseTransaction:
         row = self._cursor.fetchone()
         return NewestLoad() if row is None else NewestLoad(*row)
 
-    def make_temporary(self, name: sql.Identifier, like: sql.Composable, columns: sql.Composable) -> None:
+    def create_temporary(self, name: sql.Identifier, like: sql.Composable, columns: sql.Composable) -> None:
         """Make an empty temporary table of columns of another, or empty it where the transaction has it already."""
         if self.fetch("select to_regclass($1) is not null", name.as_string(None))[0]:
             self.execute(sql.SQL("truncate {}").format(name))
@@ -114,19 +114,11 @@ class WarehouseTransaction:
             )
         )
 
-    def ingest(self, table: str, rows: RowStream, *, temporary: bool) -> int:
-        """Copy a stream of rows into a table. Returns how many."""
+    def ingest(self, table: str, rows: pa.Table, *, temporary: bool) -> int:
+        """Copy rows into a table. Returns how many."""
+        # Named in full where it can be: a name alone might find another schema's table.
         schema = None if temporary else self.schema
-        reader = pa.RecordBatchReader.from_batches(rows.schema, rows)
-        try:
-            # Named in full where it can be: a name alone might find another schema's table.
-            return int(
-                self._cursor.adbc_ingest(table, reader, mode="append", temporary=temporary, db_schema_name=schema)
-            )
-        except adbc_errors.Error:
-            if rows.failure is not None:  # the driver reports no more than that the stream broke off
-                raise rows.failure from None
-            raise
+        return int(self._cursor.adbc_ingest(table, rows, mode="append", temporary=temporary, db_schema_name=schema))
 
 
 def _named(connection: adbc.Connection, schema: str, error: adbc_errors.Error, blockers: str) -> DatabaseError:
@@ -158,7 +150,7 @@ def _without_identity(connection: adbc.Connection, schema: str) -> list[str]:
                                and case relreplident when 'd' then indisprimary else indisreplident end) end
         order by relname
         """
-    ).format(sql.Literal(sql.Identifier(schema).as_string(None)), sql.Literal(list(warehouse.metadata.tables)))
+    ).format(sql.Literal(sql.Identifier(schema).as_string(None)), sql.Literal(list(metadata.tables)))
     with suppress(adbc_errors.Error), connection.cursor() as cursor:
         set_up_bulk_transaction(connection, read_only=True)
         cursor.execute(statement.as_string(None))

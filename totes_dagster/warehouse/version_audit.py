@@ -8,7 +8,8 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Table
 
-from totes_dagster.schema.warehouse import load_history, natural_key_of, record_id_of
+from totes_dagster.schema.bookkeeping import load_history
+from totes_dagster.schema.star import natural_key_of, record_id_of
 from totes_dagster.warehouse.queries import repeats_of
 
 _LINES = 20

@@ -14,13 +14,13 @@ from dagster import (
 from totes_dagster.orchestration.alerts import sensor
 from totes_dagster.orchestration.alerts.incidents import Watch
 from totes_dagster.orchestration.specs import key_of_loaded
-from totes_dagster.schema.warehouse import TABLES
+from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster_tests.alerts.mailbox import Mailbox
 from totes_dagster_tests.alerts.watcher import UI, Watcher, create, fail
 
 
 def materialise(instance: DagsterInstance, *tables: str) -> None:
-    for name in tables or TABLES:
+    for name in tables or STAR_TABLES:
         instance.report_runless_asset_event(AssetMaterialization(key_of_loaded(name)))
 
 
@@ -61,8 +61,8 @@ def test_a_warehouse_that_was_not_loaded_for_too_long_is_told_of_until_it_is(
 def test_one_table_that_is_behind_the_others_is_enough(
     watcher: Watcher, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    materialise(watcher.instance, *list(TABLES)[1:])
-    first = next(iter(TABLES))
+    materialise(watcher.instance, *list(STAR_TABLES)[1:])
+    first = next(iter(STAR_TABLES))
     watcher.tick()
     assert list(watcher.watch.missing) == [first]
     # As it is half an hour later, when the others were loaded once more.
@@ -90,7 +90,7 @@ def test_a_new_instance_has_half_an_hour_to_load_the_warehouse_and_then_it_is_to
     for _ in range(2):
         watcher.tick()
     assert mailbox.arrived() == []
-    assert list(watcher.watch.missing) == list(TABLES)
+    assert list(watcher.watch.missing) == list(STAR_TABLES)
     watcher.cursor = _half_an_hour_older(watcher.watch)
     watcher.tick()
     assert mailbox.told() == ["warehouse open"]

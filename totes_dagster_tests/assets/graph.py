@@ -10,7 +10,7 @@ from dagster import AssetKey, DagsterInstance, Definitions, ExecuteInProcessResu
 
 from totes_dagster.config.platform import Platform
 from totes_dagster.definitions import build_defs
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.orchestration.io_manager import Zone
 from totes_dagster.orchestration.resources.databases import Totesys, Warehouse
 from totes_dagster.postgres.database import Database
@@ -54,8 +54,8 @@ def new_graph(database: Callable[..., str], folder: Path, orders: int = 20, *, e
         source=Database("totesys", database("totesys")),
         warehouse=Database("warehouse", database("warehouse")),
         schema="analytics",
-        ingestion=Lake((folder / "ingestion").as_uri()),
-        processed=Lake((folder / "processed").as_uri()),
+        ingestion=Zone((folder / "ingestion").as_uri()),
+        processed=Zone((folder / "processed").as_uri()),
     )
     seed(platform.source.url, orders=orders, enforced=enforced)
     resources = {

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 from dagster import AssetCheckEvaluation, AssetCheckSeverity, ExecuteInProcessResult
 
-from totes_dagster.schema import totesys, warehouse
+from totes_dagster.schema import totesys
+from totes_dagster.schema.registry import DIMENSIONS, FACTS, STAR_TABLES
 from totes_dagster_tests.assets.graph import Graph, metadata_of
 from totes_dagster_tests.end_to_end.world import of_the_older_source
 
@@ -37,16 +38,16 @@ def sample(check: AssetCheckEvaluation) -> list[dict[str, Any]]:
 def test_when_all_is_well_every_check_of_a_refresh_passes(graph: Graph) -> None:
     checks = checks_of(graph.run())
     assert failed(checks) == {}
-    dimensions = [name for name in warehouse.DIMENSIONS if name != "dim_date"]
-    remodelled = [name for name in warehouse.TABLES if name != "dim_date"]
+    dimensions = [name for name in DIMENSIONS if name != "dim_date"]
+    remodelled = [name for name in STAR_TABLES if name != "dim_date"]
     assert set(checks) == {
-        *(f"ingestion/{name} as_declared" for name in totesys.TABLES),
+        *(f"ingestion/{name} as_declared" for name in totesys.SOURCE_TABLES),
         "ingestion/sales_order no_undeclared_tables",
         *(f"warehouse/{name} rows_accounted_for" for name in remodelled),
         *(f"warehouse/{name} nothing_in_quarantine" for name in remodelled),
         *(f"warehouse/{name} references_resolved" for name in dimensions),
-        *(f"warehouse/{name} stamps_recent" for name in warehouse.FACTS),
-        *(f"processed/{name} unique_and_not_null" for name in warehouse.TABLES),
+        *(f"warehouse/{name} stamps_recent" for name in FACTS),
+        *(f"processed/{name} unique_and_not_null" for name in STAR_TABLES),
     }
     ((payments,),) = graph.ask("select count(*) from analytics.current_payment")
     assert checks["warehouse/fact_payment rows_accounted_for"].description == (
@@ -89,7 +90,7 @@ def test_a_reconciliation_of_equals_changes_nothing(graph: Graph) -> None:
     graph.run()
     checks = checks_of(graph.run("reconcile"))
     assert failed(checks) == {}
-    assert {f"warehouse/{name} matches_source" for name in warehouse.TABLES} <= set(checks)
+    assert {f"warehouse/{name} matches_source" for name in STAR_TABLES} <= set(checks)
     assert graph.ask("select count(*) from analytics.load_history") == [(1,)]
 
 
@@ -176,8 +177,8 @@ def replace_part(graph: Graph, star: str, change: Callable[[pa.Table], pa.Table]
 
 def remodel_all(graph: Graph) -> None:
     """Ingest, and remodel what was ingested, but load nothing."""
-    graph.materialise(*(f"ingestion/{name}" for name in totesys.TABLES))
-    graph.materialise(*(f"processed/{name}" for name in warehouse.TABLES))
+    graph.materialise(*(f"ingestion/{name}" for name in totesys.SOURCE_TABLES))
+    graph.materialise(*(f"processed/{name}" for name in STAR_TABLES))
 
 
 def without_value(rows: pa.Table) -> pa.Table:

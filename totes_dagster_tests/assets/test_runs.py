@@ -9,7 +9,9 @@ import pytest
 from dagster import AssetKey, DagsterEventType, DagsterInstance
 
 from totes_dagster.lake.batch_log import BatchLog
-from totes_dagster.schema import totesys, warehouse
+from totes_dagster.schema import totesys
+from totes_dagster.schema.registry import STAR_TABLES
+from totes_dagster.schema.star import remodelled_columns
 from totes_dagster_tests.assets.graph import Graph, metadata_of
 
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = 7"
@@ -19,12 +21,12 @@ def source_rows(graph: Graph) -> Mapping[str, int]:
     with psycopg.connect(graph.platform.source.url) as connection:
         return {
             name: connection.execute(f"select count(*) from {name}").fetchall()[0][0]  # type: ignore[call-overload]
-            for name in totesys.TABLES
+            for name in totesys.SOURCE_TABLES
         }
 
 
 def warehouse_rows(graph: Graph) -> Mapping[str, int]:
-    return {name: graph.ask(f"select count(*) from analytics.{name}")[0][0] for name in warehouse.TABLES}
+    return {name: graph.ask(f"select count(*) from analytics.{name}")[0][0] for name in STAR_TABLES}
 
 
 def lineage(metadata: Mapping[str, Any]) -> set[tuple[str, str, str]]:
@@ -69,7 +71,7 @@ def test_a_second_refresh_says_that_there_was_nothing_to_do(graph: Graph) -> Non
         ingested = said[f"ingestion/{name}"]
         assert (ingested["dagster/row_count"], ingested["rows"], ingested["bytes"]) == (rows, 0, 0)
         assert ingested["content"] == "nothing new since batch 1"
-    for name in warehouse.TABLES:
+    for name in STAR_TABLES:
         assert (said[f"processed/{name}"]["parts"], said[f"processed/{name}"]["rows"]) == (0, 0)
         assert (said[f"warehouse/{name}"]["batches_loaded"], said[f"warehouse/{name}"]["staged"]) == (0, 0)
 
@@ -79,10 +81,10 @@ def test_a_change_is_counted_where_it_went_and_nowhere_else(graph: Graph) -> Non
     before = warehouse_rows(graph)
     graph.change(EDIT, "delete from payment where payment_id = 3")
     said = metadata_of(graph.run())
-    changed = {name: said[f"warehouse/{name}"]["changed"] for name in warehouse.TABLES}
-    assert changed == {name: int(name == "fact_sales_order") for name in warehouse.TABLES}
-    deleted = {name: said[f"warehouse/{name}"]["deleted"] for name in warehouse.TABLES}
-    assert deleted == {name: int(name == "fact_payment") for name in warehouse.TABLES}
+    changed = {name: said[f"warehouse/{name}"]["changed"] for name in STAR_TABLES}
+    assert changed == {name: int(name == "fact_sales_order") for name in STAR_TABLES}
+    deleted = {name: said[f"warehouse/{name}"]["deleted"] for name in STAR_TABLES}
+    assert deleted == {name: int(name == "fact_payment") for name in STAR_TABLES}
     for name, rows in before.items():
         added = said[f"warehouse/{name}"]["dagster/row_count"] - rows
         assert added == (name in {"fact_sales_order", "fact_payment"})
@@ -90,12 +92,12 @@ def test_a_change_is_counted_where_it_went_and_nowhere_else(graph: Graph) -> Non
 
 def test_every_column_says_where_it_comes_from(graph: Graph) -> None:
     said = {spec.key.to_user_string(): spec.metadata for spec in graph.definitions.resolve_all_asset_specs()}
-    for name, table in totesys.TABLES.items():
+    for name, table in totesys.SOURCE_TABLES.items():
         assert lineage(said[f"ingestion/{name}"]) == {
             (column.name, f"totesys/{name}", column.name) for column in table.columns
         }
-    for name, star in warehouse.TABLES.items():
-        columns = warehouse.remodelled_columns(star)
+    for name, star in STAR_TABLES.items():
+        columns = remodelled_columns(star)
         assert lineage(said[f"warehouse/{name}"]) == {
             (column.name, f"processed/{name}", column.name) for column in columns
         }
@@ -108,7 +110,7 @@ def test_every_column_says_where_it_comes_from(graph: Graph) -> None:
 
 
 def test_one_processed_table_can_be_materialised_alone(graph: Graph) -> None:
-    graph.materialise(*(f"ingestion/{name}" for name in totesys.TABLES))
+    graph.materialise(*(f"ingestion/{name}" for name in totesys.SOURCE_TABLES))
     said = metadata_of(graph.materialise("processed/dim_staff"))
     assert set(said) == {"processed/dim_staff"}
     assert said["processed/dim_staff"]["rows"] == source_rows(graph)["staff"]
@@ -127,11 +129,11 @@ def test_a_part_that_was_lost_is_refilled_alone(graph: Graph, tmp_path: Any) -> 
 
 
 def test_a_load_remodels_what_nobody_has_remodelled_yet(graph: Graph) -> None:
-    graph.materialise(*(f"ingestion/{name}" for name in totesys.TABLES))
-    everything = [f"warehouse/{name}" for name in warehouse.TABLES]
+    graph.materialise(*(f"ingestion/{name}" for name in totesys.SOURCE_TABLES))
+    everything = [f"warehouse/{name}" for name in STAR_TABLES]
     assert metadata_of(graph.materialise(*everything))["warehouse/dim_staff"]["batches_loaded"] == 1
-    again = metadata_of(graph.materialise(*(f"processed/{name}" for name in warehouse.TABLES)))
-    assert {again[f"processed/{name}"]["parts"] for name in warehouse.TABLES} == {0}
+    again = metadata_of(graph.materialise(*(f"processed/{name}" for name in STAR_TABLES)))
+    assert {again[f"processed/{name}"]["parts"] for name in STAR_TABLES} == {0}
 
 
 def test_a_run_that_fails_says_why_and_runs_nothing_downstream(graph: Graph) -> None:
@@ -176,12 +178,12 @@ def test_no_password_is_in_what_dagster_keeps(graph: Graph) -> None:
 def test_every_materialisation_says_as_of_when_how_late_how_long_it_took_and_how_it_looks(graph: Graph) -> None:
     said = metadata_of(graph.run())
     taken_at = BatchLog(graph.platform.ingestion).manifest(1).snapshot.taken_at.timestamp()
-    for stage, tables in (("ingestion", totesys.TABLES), ("warehouse", warehouse.TABLES)):
+    for stage, tables in (("ingestion", totesys.SOURCE_TABLES), ("warehouse", STAR_TABLES)):
         for name in tables:
             assert said[f"{stage}/{name}"]["snapshot_at"] == pytest.approx(taken_at, abs=1e-3)
             assert said[f"{stage}/{name}"]["lag_seconds"] > 0
-    assert min(said[f"warehouse/{name}"]["lag_seconds"] for name in warehouse.TABLES) > max(
-        said[f"ingestion/{name}"]["lag_seconds"] for name in totesys.TABLES
+    assert min(said[f"warehouse/{name}"]["lag_seconds"] for name in STAR_TABLES) > max(
+        said[f"ingestion/{name}"]["lag_seconds"] for name in totesys.SOURCE_TABLES
     )
     for asset, metadata in said.items():
         assert metadata["seconds"] >= 0

@@ -15,10 +15,10 @@ from psycopg.rows import dict_row
 
 from totes_dagster.config.platform import Platform
 from totes_dagster.lake.batch_log import BatchLog
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.postgres.database import Database
-from totes_dagster.schema.totesys import TABLES, key_of
+from totes_dagster.schema.totesys import SOURCE_TABLES, key_of
 from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.catalogue.lake_in_athena import Athena, folder_of
 from totes_dagster_tests.end_to_end.world import NEW_DEAL, World
@@ -94,7 +94,7 @@ def state_of(world: World) -> State:
                     sql.Identifier(key_of(table)),
                 )
             ).fetchall()
-            for name, table in TABLES.items()
+            for name, table in SOURCE_TABLES.items()
         }
 
 
@@ -108,8 +108,8 @@ def past(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -
         source=Database("totesys", postgres.url("catalogue_totesys")),
         warehouse=Database("warehouse", postgres.url("catalogue_warehouse")),
         schema="public",
-        ingestion=Lake((folder / "ingestion").as_uri()),
-        processed=Lake((folder / "processed").as_uri()),
+        ingestion=Zone((folder / "ingestion").as_uri()),
+        processed=Zone((folder / "processed").as_uri()),
     )
     seed(platform.source.url, orders=40)
     world = World(platform)
@@ -118,7 +118,7 @@ def past(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -
     for number, statements in enumerate(CHANGES):
         if number == len(CHANGES) // 2:
             world.change(*RECAPTURED)
-            world.refresh(recapture=list(TABLES))
+            world.refresh(recapture=list(SOURCE_TABLES))
             past.states[world.head()] = state_of(world)
         world.change(*statements)
         world.refresh()

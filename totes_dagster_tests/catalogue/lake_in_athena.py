@@ -13,7 +13,7 @@ import duckdb
 import sqlglot
 
 from totes_dagster.config.platform import Platform
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 
 MODULE = Path(__file__).parents[2] / "terraform" / "modules" / "catalogue"
 TABLES = json.loads((MODULE / "tables.json").read_text())
@@ -23,7 +23,7 @@ INGESTION, PROCESSED = "totes_test_ingestion", "totes_test_processed"
 """The databases that the queries are rendered for."""
 
 
-def folder_of(lake: Lake) -> Path:
+def folder_of(lake: Zone) -> Path:
     """Where a lake lies that is a folder."""
     return Path(unquote(urlsplit(lake.url).path))
 

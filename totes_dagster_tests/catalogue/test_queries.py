@@ -11,13 +11,13 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from totes_dagster.schema.totesys import TABLES, Capture, capture_of, key_of
+from totes_dagster.schema.totesys import SOURCE_TABLES, Capture, capture_of, key_of
 from totes_dagster_tests import oracle
 from totes_dagster_tests.catalogue.conftest import Past
 from totes_dagster_tests.catalogue.lake_in_athena import INGESTION, PROCESSED, QUERIES, rendered
 
-REFERENCE = [name for name, table in TABLES.items() if capture_of(table) is Capture.WHOLE]
-EVENTS = [name for name, table in TABLES.items() if capture_of(table) is Capture.CHANGES]
+REFERENCE = [name for name, table in SOURCE_TABLES.items() if capture_of(table) is Capture.WHOLE]
+EVENTS = [name for name, table in SOURCE_TABLES.items() if capture_of(table) is Capture.CHANGES]
 
 RESERVED = {
     word
@@ -66,7 +66,7 @@ def test_a_past_is_worth_asking_about(past: Past) -> None:
     entries = [row["entry"] for row in asked]
     assert {entry["content"] for entry in entries} == {"whole", "changes"}
     assert any(entry["live_keys"] for entry in entries)
-    for name in TABLES:
+    for name in SOURCE_TABLES:
         everything = past.athena.ask(f"select * from {INGESTION}.{name}")
         assert 999_999 in {row[f"{name}_id"] for row in everything}
         assert max(row["batch"] for row in everything) == past.world.head() + 1
@@ -75,13 +75,13 @@ def test_a_past_is_worth_asking_about(past: Past) -> None:
 def test_current_reference_table_is_the_source(past: Past) -> None:
     for name in REFERENCE:
         rows = past.athena.ask(for_table(QUERIES["current_reference_table"], name))
-        assert without_batch(rows, key_of(TABLES[name])) == of_source(past.states[past.world.head()][name])
+        assert without_batch(rows, key_of(SOURCE_TABLES[name])) == of_source(past.states[past.world.head()][name])
 
 
 def test_current_event_table_is_the_source(past: Past) -> None:
     for name in EVENTS:
         rows = past.athena.ask(for_table(QUERIES["current_event_table"], name))
-        assert without_batch(rows, key_of(TABLES[name])) == of_source(past.states[past.world.head()][name])
+        assert without_batch(rows, key_of(SOURCE_TABLES[name])) == of_source(past.states[past.world.head()][name])
 
 
 def test_a_table_as_of_a_batch_is_what_the_source_was_then(past: Past) -> None:
@@ -90,9 +90,9 @@ def test_a_table_as_of_a_batch_is_what_the_source_was_then(past: Past) -> None:
         for names, query in ((REFERENCE, "reference_table_as_of_a_batch"), (EVENTS, "event_table_as_of_a_batch")):
             for name in names:
                 rows = past.athena.ask(for_table(QUERIES[query].replace("42", str(batch)), name))
-                assert without_batch(rows, key_of(TABLES[name])) == of_source(state[name]), (name, batch)
+                assert without_batch(rows, key_of(SOURCE_TABLES[name])) == of_source(state[name]), (name, batch)
                 seen.add((name, repr(state[name])))
-    assert len(seen) > len(TABLES) + 10  # there were changes to see
+    assert len(seen) > len(SOURCE_TABLES) + 10  # there were changes to see
 
 
 @pytest.mark.parametrize("bounded", [False, True])
@@ -129,7 +129,7 @@ def test_a_row_that_never_was_has_no_history(past: Past) -> None:
 
 
 def test_batches_of_a_table_are_those_that_changed_it(past: Past) -> None:
-    for name in TABLES:
+    for name in SOURCE_TABLES:
         rows = past.athena.ask(rendered(QUERIES["batches_of_a_table"].replace("sales_order", name)))
         batches = [row["batch"] for row in rows]
         assert batches == sorted(batches, reverse=True)
@@ -154,7 +154,7 @@ def test_a_batch_that_only_deletes_is_shown_with_no_rows(past: Past) -> None:
 
 
 def test_every_committed_part_is_seen_until_one_is_missing(past: Past) -> None:
-    for name in TABLES:
+    for name in SOURCE_TABLES:
         assert past.athena.ask(rendered(QUERIES["parts_not_seen"].replace("sales_order", name))) == []
     (lost,) = (past.ingestion / "staff" / "batch=0000000001").glob("part-00000-????????????.parquet")
     lost.rename(lost.with_suffix(".lost"))

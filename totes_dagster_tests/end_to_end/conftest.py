@@ -11,7 +11,7 @@ from dagster import DagsterInstance
 from moto.server import ThreadedMotoServer
 
 from totes_dagster.config.platform import Platform
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.orchestration import automation
 from totes_dagster.orchestration.development.dev import WORKSPACE, _prepare_storage, configure
 from totes_dagster.postgres.database import Database
@@ -24,13 +24,13 @@ _buckets = itertools.count(1)
 
 
 @pytest.fixture
-def lakes(tmp_path: Path) -> tuple[Lake, Lake]:
+def lakes(tmp_path: Path) -> tuple[Zone, Zone]:
     """The two zones, in folders."""
-    return Lake((tmp_path / "ingestion").as_uri()), Lake((tmp_path / "processed").as_uri())
+    return Zone((tmp_path / "ingestion").as_uri()), Zone((tmp_path / "processed").as_uri())
 
 
 @pytest.fixture
-def platform(database: Callable[..., str], lakes: tuple[Lake, Lake]) -> Platform:
+def platform(database: Callable[..., str], lakes: tuple[Zone, Zone]) -> Platform:
     """The platform on two empty databases."""
     return Platform(
         source=Database("totesys", database("totesys")),

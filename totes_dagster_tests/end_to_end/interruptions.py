@@ -19,7 +19,7 @@ import pyarrow as pa
 from totes_dagster.config.platform import Platform
 from totes_dagster.config.settings import RETRY_SECONDS
 from totes_dagster.errors import DatabaseUnavailableError, LakeUnavailableError
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.pipeline import refresh
 from totes_dagster.runtime.progress import Progress
 from totes_dagster.warehouse.load_transaction import LoadTransaction
@@ -132,7 +132,7 @@ class KilledProcess:
 Interruption = LakeFailure | LostConnections | KilledProcess
 
 
-class FaultyLake(Lake):
+class FaultyLake(Zone):
     """A zone that may fail.
 
     Args:
@@ -140,7 +140,7 @@ class FaultyLake(Lake):
         fails: called around each request with what is asked and when; it raises what the zone fails of, or does not.
     """
 
-    def __init__(self, lake: Lake, fails: Callable[[str], None]) -> None:
+    def __init__(self, lake: Zone, fails: Callable[[str], None]) -> None:
         super().__init__(lake.url)
         self._fails = fails
 
@@ -189,7 +189,7 @@ def _wait_until_nobody_is_connected(platform: Platform) -> None:
 def _die_at(moment: str, passes: int) -> None:
     """Let this process, which must have done nothing yet, kill itself at a moment to come."""
     countdown = Countdown(moment, passes, lambda: os.kill(os.getpid(), signal.SIGKILL))
-    for owner, name in ((Lake, "create"), (LoadTransaction, "commit")):
+    for owner, name in ((Zone, "create"), (LoadTransaction, "commit")):
         _surround(owner, name, countdown)
 
 

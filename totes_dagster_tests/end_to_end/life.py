@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
 from psycopg import sql
 
 from totes_dagster.lake.batch_log import BatchLog
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.pipeline import refresh
 from totes_dagster.postgres.database import Database
 from totes_dagster.simulator.simulator import Action, NothingToActOnError, Simulator
@@ -181,6 +181,6 @@ class Life(RuleBasedStateMachine):
             return there
 
 
-def folder_of(zone: Lake) -> Path:
+def folder_of(zone: Zone) -> Path:
     """Where a zone keeps its objects."""
     return Path(urlsplit(zone.url).path)

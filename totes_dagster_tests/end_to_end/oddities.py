@@ -7,7 +7,7 @@ from psycopg import sql
 from sqlalchemy import Boolean, Column, Integer, Numeric
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
-from totes_dagster.schema.totesys import TABLES
+from totes_dagster.schema.totesys import SOURCE_TABLES
 
 _INTEGERS = [None, "0", "-1", "2147483647", "2147483648", "-2147483648", "-2147483649", str(2**63 - 1), str(-(2**63))]
 _NUMERICS = [
@@ -66,7 +66,7 @@ def set_free(url: str, *, keyed: bool) -> None:
     """
     with psycopg.connect(url) as connection:
         connection.execute("create schema attic")
-        for name, table in TABLES.items():
+        for name, table in SOURCE_TABLES.items():
             columns = sorted(table.columns, key=lambda column: column.name[::-1])
             selected = sql.SQL(", ").join(
                 sql.SQL("{0}::{1} as {0}").format(sql.Identifier(column.name), sql.SQL(_wide_type(column)))
@@ -84,7 +84,7 @@ def set_free(url: str, *, keyed: bool) -> None:
 def mend(url: str) -> None:
     """Make every row what it was before it was set free."""
     with psycopg.connect(url) as connection:
-        for name in TABLES:
+        for name in SOURCE_TABLES:
             table, kept = sql.Identifier(name), sql.Identifier("attic", name)
             connection.execute(sql.SQL("delete from {}").format(table))
             connection.execute(sql.SQL("insert into {} select * from {}").format(table, kept))

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from totes_dagster.config.platform import Platform
 from totes_dagster.lake.batch_log import BatchLog
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.postgres.database import Database
 from totes_dagster.reconcile.compare import TableDifferences
@@ -141,8 +141,8 @@ class Original:
                 source=Database("totesys", self._server.url("original_source")),
                 warehouse=Database("warehouse", self._server.url(warehouse)),
                 schema="public",
-                ingestion=Lake((lake / "ingestion").as_uri()),
-                processed=Lake((lake / "processed").as_uri()),
+                ingestion=Zone((lake / "ingestion").as_uri()),
+                processed=Zone((lake / "processed").as_uri()),
             )
         )
 

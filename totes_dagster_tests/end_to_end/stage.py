@@ -13,10 +13,10 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from totes_dagster.config.platform import Platform
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.postgres.database import Database
-from totes_dagster.schema.totesys import TABLES
+from totes_dagster.schema.totesys import SOURCE_TABLES
 from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.end_to_end.chronicle import SOUND
 from totes_dagster_tests.end_to_end.world import World
@@ -48,7 +48,7 @@ class Stage:
             connection.execute("create schema company")
         seed(self._source_url("begun_source"), orders=12, enforced=False)  # so that rows may point nowhere
         with psycopg.connect(self.server.url("begun_source")) as connection:
-            for table in TABLES:  # for the oracle
+            for table in SOURCE_TABLES:  # for the oracle
                 condition = SOUND.get(table, "true")
                 connection.execute(f"create view public.{table} as select * from company.{table} where {condition}")
         self._world("begun_source", "begun_warehouse", self.folder / "begun").refresh()
@@ -109,8 +109,8 @@ class Stage:
                 source=Database("totesys", self._source_url(source)),
                 warehouse=Database("warehouse", self.server.url(warehouse)),
                 schema=SCHEMA,
-                ingestion=Lake((lake / "ingestion").as_uri()),
-                processed=Lake((lake / "processed").as_uri()),
+                ingestion=Zone((lake / "ingestion").as_uri()),
+                processed=Zone((lake / "processed").as_uri()),
             )
         )
 

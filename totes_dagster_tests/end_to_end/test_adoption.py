@@ -10,7 +10,7 @@ from psycopg import sql
 
 from totes_dagster.config.platform import Platform
 from totes_dagster.errors import WarehouseSchemaError
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster_tests import oracle
 from totes_dagster_tests.end_to_end.world import World
 
@@ -174,7 +174,7 @@ def plainly_loaded(company: World, tmp_path: Path) -> World:
         *(f"alter table {fact} drop column is_deleted, drop column batch" for fact in oracle.FACTS),
         "drop table load_history, quarantine, totes_warehouse_version",
     )
-    lakes = [Lake((tmp_path / "new" / zone).as_uri()) for zone in ("ingestion", "processed")]
+    lakes = [Zone((tmp_path / "new" / zone).as_uri()) for zone in ("ingestion", "processed")]
     return World(replace(company.platform, ingestion=lakes[0], processed=lakes[1]))
 
 

@@ -7,7 +7,7 @@ import pytest
 from totes_dagster.errors import SourceSchemaError
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.source_catalogue import Catalogue, contract_path
-from totes_dagster.schema.totesys import TABLES
+from totes_dagster.schema.totesys import SOURCE_TABLES
 from totes_dagster_tests.end_to_end.witness import Witness
 from totes_dagster_tests.end_to_end.world import World
 
@@ -99,7 +99,7 @@ def test_a_database_without_any_of_the_tables_is_refused_in_one_sentence(unseen_
     elsewhere = World(replace(unseen_company.platform, source=unseen_company.platform.warehouse))
     with pytest.raises(SourceSchemaError) as refused:
         elsewhere.refresh()
-    assert f"totesys: expected its {len(TABLES)} tables, found none of them" in str(refused.value)
+    assert f"totesys: expected its {len(SOURCE_TABLES)} tables, found none of them" in str(refused.value)
     assert lake_of(elsewhere) == []
 
 
@@ -154,7 +154,7 @@ def test_a_label_of_an_enum_that_is_renamed_is_noticed_though_no_row_changed(wit
 
 
 def test_columns_in_another_order_are_the_same_columns(witness: Witness) -> None:
-    columns = [column.name for column in TABLES["payment"].columns]
+    columns = [column.name for column in SOURCE_TABLES["payment"].columns]
     witness.change(
         f"create table shuffled as select {', '.join(sorted(columns, key=lambda name: name[::-1]))} from payment",
         "alter table shuffled add primary key (payment_id)",
@@ -194,6 +194,6 @@ def test_every_definition_that_was_seen_is_kept_and_named_by_the_batches_of_its_
     assert (first_name.full_type, first_name.nullable) == ("text", True)
     assert (badge.full_type, badge.nullable) == ("integer", True)
     declared = contract(plain).tables
-    assert set(declared) == set(TABLES)
+    assert set(declared) == set(SOURCE_TABLES)
     assert declared["payment_type"].column("payment_type_name").labels[0] == "SALES_RECEIPT"
     assert declared["staff"].key == ("staff_id",)

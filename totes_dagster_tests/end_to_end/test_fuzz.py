@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from totes_dagster.config.platform import Platform
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.postgres.database import Database
-from totes_dagster.schema.totesys import TABLES
+from totes_dagster.schema.totesys import SOURCE_TABLES
 from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.end_to_end.oddities import mend, odd_values, set_free
 from totes_dagster_tests.end_to_end.witness import Witness
@@ -36,7 +36,7 @@ class Edit:
 
     def perform(self, connection: psycopg.Connection) -> None:
         """Let it happen, unless a constraint forbids it."""
-        names = [column.name for column in TABLES[self.table].columns]
+        names = [column.name for column in SOURCE_TABLES[self.table].columns]
         others = [name for name in names if name != f"{self.table}_id"]
         statement = sql.SQL(_STATEMENTS[self.what]).format(
             table=sql.Identifier(self.table),
@@ -66,8 +66,8 @@ _STATEMENTS = {
 
 @st.composite
 def edits(draw: st.DrawFn) -> Edit:
-    table = draw(st.sampled_from(list(TABLES)))
-    column = draw(st.sampled_from(list(TABLES[table].columns)))
+    table = draw(st.sampled_from(list(SOURCE_TABLES)))
+    column = draw(st.sampled_from(list(SOURCE_TABLES[table].columns)))
     what = draw(st.sampled_from(["change", "change", "change", *_STATEMENTS]))
     values = odd_values(column)
     any_value = st.sampled_from(values) | _TEXT if "李" in values else st.sampled_from(values)
@@ -88,8 +88,8 @@ def free_company(platform: Platform, database: Callable[..., str], tmp_path: Pat
             platform,
             source=Database("totesys", database("totesys")),
             warehouse=Database("warehouse", database("warehouse")),
-            ingestion=Lake((folder / "ingestion").as_uri()),
-            processed=Lake((folder / "processed").as_uri()),
+            ingestion=Zone((folder / "ingestion").as_uri()),
+            processed=Zone((folder / "processed").as_uri()),
         )
         seed(made.source.url, orders=orders)
         set_free(made.source.url, keyed=keyed)
@@ -103,7 +103,7 @@ def test_every_odd_value_in_every_column_is_shown_exactly_or_its_row_set_aside(f
     witness.refresh()
     rows = 0
     with psycopg.connect(witness.world.source_url) as connection:
-        for name, table in TABLES.items():
+        for name, table in SOURCE_TABLES.items():
             others = [column.name for column in table.columns if column.name != f"{name}_id"]
             first = sql.SQL("select * from {} where {} = 1").format(sql.Identifier(name), sql.Identifier(f"{name}_id"))
             for column in table.columns:

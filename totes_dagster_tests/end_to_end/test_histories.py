@@ -13,7 +13,7 @@ import pytest
 from totes_dagster.local.programs import program, run, server_account
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.postgres.database import Database
-from totes_dagster.schema.totesys import TABLES, Capture
+from totes_dagster.schema.totesys import SOURCE_TABLES, Capture
 from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.end_to_end.world import UNTIL, World
@@ -64,7 +64,7 @@ def test_a_source_that_moves_to_another_cluster_is_captured_anew(company: World,
         moved.change(EDIT.format(7), "delete from sales_order where sales_order_id = 8")
         manifest = moved.refresh().ingested.batch
         assert manifest is not None
-        assert {name for name, entry in manifest.tables.items() if entry.content is Capture.WHOLE} == set(TABLES)
+        assert {name for name, entry in manifest.tables.items() if entry.content is Capture.WHOLE} == set(SOURCE_TABLES)
         assert moved.wrongs() == []
         assert moved.versions("fact_sales_order", 7) == ["live", "live"]
         assert moved.versions("fact_sales_order", 8) == ["live", "deleted"]

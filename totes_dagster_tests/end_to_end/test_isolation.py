@@ -12,7 +12,7 @@ import pytest
 
 from totes_dagster.config.platform import Platform
 from totes_dagster.pipeline import refresh
-from totes_dagster.schema.totesys import TABLES
+from totes_dagster.schema.totesys import SOURCE_TABLES
 from totes_dagster.simulator.seeding import seed
 from totes_dagster.simulator.simulator import Action, NothingToActOnError, Simulator
 from totes_dagster_tests import oracle
@@ -97,7 +97,7 @@ def test_a_recapture_that_finds_nothing_touches_no_row(company: World) -> None:
         return {table: company.ask(f"select ctid::text, xmin::text from {table} order by ctid") for table in tables}
 
     before = places()
-    refreshed = company.refresh(recapture=TABLES)
+    refreshed = company.refresh(recapture=SOURCE_TABLES)
     assert places() == before
     assert [batch.batch for batch in refreshed.loaded] == [2]
 
@@ -109,7 +109,7 @@ def test_a_recapture_repairs_what_somebody_changed_in_the_warehouse(company: Wor
         connection.execute("delete from fact_payment where payment_id = 3")
     company.refresh()
     assert company.wrongs() != []
-    company.refresh(recapture=TABLES)
+    company.refresh(recapture=SOURCE_TABLES)
     assert company.wrongs(strict=True) == []
     assert company.versions("fact_sales_order", 7) == ["live", "live"]
     assert company.versions("fact_payment", 3) == ["live"]

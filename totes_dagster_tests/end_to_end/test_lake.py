@@ -18,7 +18,7 @@ from totes_dagster.ingest import parts as parts_stage
 from totes_dagster.ingest.run import ingest
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.pipeline import remodel
 from totes_dagster.postgres.database import Database
 from totes_dagster.reconcile.run import reconcile
@@ -33,7 +33,7 @@ Objects = dict[str, object]
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = 7"
 
 
-def file_of(lake: Lake, path: str) -> Path:
+def file_of(lake: Zone, path: str) -> Path:
     return Path(lake.url.removeprefix("file://")) / path
 
 
@@ -76,8 +76,8 @@ def test_no_object_of_the_lake_is_ever_written_again_or_removed(unseen_company: 
     world = World(
         replace(
             unseen_company.platform,
-            ingestion=Lake(f"s3://{bucket}/ingestion"),
-            processed=Lake(f"s3://{bucket}/processed"),
+            ingestion=Zone(f"s3://{bucket}/ingestion"),
+            processed=Zone(f"s3://{bucket}/processed"),
         )
     )
 
@@ -313,8 +313,8 @@ def test_a_warehouse_refuses_the_batches_of_another_lake(company: World, tmp_pat
     other = World(
         replace(
             company.platform,
-            ingestion=Lake((tmp_path / "other" / "ingestion").as_uri()),
-            processed=Lake((tmp_path / "other" / "processed").as_uri()),
+            ingestion=Zone((tmp_path / "other" / "ingestion").as_uri()),
+            processed=Zone((tmp_path / "other" / "processed").as_uri()),
         )
     )
     company.change(EDIT)

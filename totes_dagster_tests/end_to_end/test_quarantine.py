@@ -2,7 +2,7 @@
 
 import pytest
 
-from totes_dagster.schema.totesys import TABLES
+from totes_dagster.schema.totesys import SOURCE_TABLES
 from totes_dagster_tests.end_to_end.badness import EDIT, MENDED, SOON, nullable
 from totes_dagster_tests.end_to_end.witness import Witness
 from totes_dagster_tests.end_to_end.world import NEW_ORDER, World, of_the_older_source
@@ -49,7 +49,7 @@ WIDER = (
 
 @of_the_older_source
 def test_bad_values_are_set_aside_each_with_its_reason_until_they_are_mended(witness: Witness) -> None:
-    witness.change("create schema attic", *(f"create table attic.{table} as table {table}" for table in TABLES))
+    witness.change("create schema attic", *(f"create table attic.{table} as table {table}" for table in SOURCE_TABLES))
     witness.change(
         *WIDER,
         *(
@@ -157,7 +157,7 @@ def test_capturing_every_table_anew_lists_the_same_rows(witness: Witness) -> Non
     )
     witness.refresh()
     before = witness.listed()
-    witness.refresh(recapture=TABLES)
+    witness.refresh(recapture=SOURCE_TABLES)
     assert witness.listed() == before
     assert witness.world.ask_one("select min(batch) from quarantine") == 3
 

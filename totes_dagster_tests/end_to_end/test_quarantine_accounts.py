@@ -12,7 +12,7 @@ import pytest
 
 from totes_dagster.errors import RowsUnaccountedError
 from totes_dagster.ingest import run as ingest_stage
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.pipeline import remodel
 from totes_dagster.postgres.database import Database
 from totes_dagster.remodel.run import REMODELS
@@ -39,7 +39,7 @@ def test_the_lake_alone_tells_which_rows_are_set_aside(
     anew = replace(
         witness.world.platform,
         warehouse=Database("warehouse", database("rebuilt")),
-        processed=Lake((tmp_path / "anew").as_uri()),
+        processed=Zone((tmp_path / "anew").as_uri()),
     )
     for star in REMODELS:
         remodel(anew, star)

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from totes_dagster.errors import DatabaseError, ForeignLakeError, ManifestMissingError
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.warehouse import foreign_keys as constraints
 from totes_dagster.warehouse.rebuild import rebuild
 from totes_dagster_tests import oracle
@@ -131,7 +131,7 @@ def test_a_warehouse_that_is_not_there_yet_is_built(lived: World) -> None:
 
 
 def test_another_lake_needs_a_word(lived: World, tmp_path: Path) -> None:
-    zones = [Lake((tmp_path / "other" / zone).as_uri()) for zone in ("ingestion", "processed")]
+    zones = [Zone((tmp_path / "other" / zone).as_uri()) for zone in ("ingestion", "processed")]
     other = World(replace(lived.platform, ingestion=zones[0], processed=zones[1]))
     with pytest.raises(ManifestMissingError, match="There is no batch in"):
         rebuild(other.platform)

@@ -11,7 +11,9 @@ from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.reconcile.run import reconcile
-from totes_dagster.schema.warehouse import DIMENSIONS, FACTS, dim_date, natural_key_of, record_id_of
+from totes_dagster.schema.dimensions import dim_date
+from totes_dagster.schema.registry import DIMENSIONS, FACTS
+from totes_dagster.schema.star import natural_key_of, record_id_of
 from totes_dagster_tests import oracle
 from totes_dagster_tests.end_to_end.reconciliation import Original, Reconciliation, found_in
 from totes_dagster_tests.end_to_end.world import NEW_DEAL, World, run_totes, start_totes

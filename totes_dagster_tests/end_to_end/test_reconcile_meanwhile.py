@@ -13,7 +13,7 @@ from totes_dagster.config.settings import RETRY_SECONDS
 from totes_dagster.errors import BatchConflictError, DatabaseUnavailableError
 from totes_dagster.ingest.run import ATTEMPTS, ingest
 from totes_dagster.reconcile.run import reconcile
-from totes_dagster.schema.warehouse import FACTS
+from totes_dagster.schema.registry import FACTS
 from totes_dagster.simulator.simulator import Action, Simulator
 from totes_dagster_tests.end_to_end.interruptions import after, cut_connections
 from totes_dagster_tests.end_to_end.reconciliation import Reconciliation, found_in

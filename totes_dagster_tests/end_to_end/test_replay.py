@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from totes_dagster.config.platform import Platform
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.pipeline import remodel
 from totes_dagster.postgres.database import Database
 from totes_dagster.remodel.run import REMODELS
@@ -111,7 +111,7 @@ def test_any_life_of_a_company_is_shown_as_it_is_and_remembered_as_it_was(
 
     # So can its ingestion zone alone, to the byte.
     folder = tmp_path_factory.mktemp("remodelled")
-    anew = replace(platform, processed=Lake(folder.as_uri()))
+    anew = replace(platform, processed=Zone(folder.as_uri()))
     for star in REMODELS:
         remodel(anew, star)
     objects = platform.processed.paths("")

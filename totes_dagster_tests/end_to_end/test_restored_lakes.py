@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from totes_dagster.errors import ForeignLakeError, TotesError
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.pipeline import refresh
 from totes_dagster.reconcile.run import reconcile
 from totes_dagster.warehouse.load import load
@@ -20,21 +20,21 @@ from totes_dagster_tests.faults.scenes import shown_by
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = {}"
 
 
-def back_up(*zones: Lake) -> None:
+def back_up(*zones: Zone) -> None:
     for zone in zones:
         shutil.copytree(folder_of(zone), _backup_of(zone))
 
 
-def restore(world: World, *zones: Lake) -> World:
+def restore(world: World, *zones: Zone) -> World:
     """The world with these zones as they were when they were backed up."""
     for zone in zones:
         shutil.rmtree(folder_of(zone))
         _backup_of(zone).rename(folder_of(zone))
-    ingestion, processed = (Lake(zone.url) for zone in (world.platform.ingestion, world.platform.processed))
+    ingestion, processed = (Zone(zone.url) for zone in (world.platform.ingestion, world.platform.processed))
     return World(replace(world.platform, ingestion=ingestion, processed=processed))
 
 
-def _backup_of(zone: Lake) -> Path:
+def _backup_of(zone: Zone) -> Path:
     return folder_of(zone).with_suffix(".backup")
 
 

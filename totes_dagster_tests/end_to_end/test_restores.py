@@ -18,7 +18,7 @@ from totes_dagster.pipeline import refresh
 from totes_dagster.postgres.database import Database
 from totes_dagster.reconcile.run import reconcile
 from totes_dagster.remodel.run import Written
-from totes_dagster.schema.totesys import TABLES, Capture
+from totes_dagster.schema.totesys import SOURCE_TABLES, Capture
 from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests import oracle
 from totes_dagster_tests.end_to_end.backups import Backups, running
@@ -174,7 +174,7 @@ def test_a_source_from_a_backup_is_captured_anew_and_the_truth_recorded(
     )
     manifest = BatchLog(company.platform.ingestion).manifest(4)
     assert {name: (entry.batch, entry.content) for name, entry in manifest.tables.items()} == dict.fromkeys(
-        TABLES, (4, Capture.WHOLE)
+        SOURCE_TABLES, (4, Capture.WHOLE)
     )
     assert history.wrongs(company) == []
     for key, versions in {

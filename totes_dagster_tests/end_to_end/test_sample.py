@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 
 from totes_dagster.config.platform import Platform
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.postgres.database import Database
 from totes_dagster_tests import oracle
 from totes_dagster_tests.end_to_end.world import run_totes
@@ -61,8 +61,8 @@ def platform(source: str, database: Callable[..., str], bucket: str) -> Platform
         source=Database("totesys", source),
         warehouse=Database("warehouse", database("warehouse")),
         schema="public",
-        ingestion=Lake(f"s3://{bucket}/ingestion"),
-        processed=Lake(f"s3://{bucket}/processed"),
+        ingestion=Zone(f"s3://{bucket}/ingestion"),
+        processed=Zone(f"s3://{bucket}/processed"),
     )
 
 

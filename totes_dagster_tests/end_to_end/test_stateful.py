@@ -16,7 +16,7 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from totes_dagster.config.platform import Platform
 from totes_dagster.ingest import parts as parts_stage
 from totes_dagster.ingest.run import ingest
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.pipeline import bring_up, refresh
 from totes_dagster.reconcile.run import reconcile
@@ -189,7 +189,7 @@ class EventfulLife(Life):
 
 
 def _restarted(platform: Platform) -> Platform:
-    return replace(platform, ingestion=Lake(platform.ingestion.url), processed=Lake(platform.processed.url))
+    return replace(platform, ingestion=Zone(platform.ingestion.url), processed=Zone(platform.processed.url))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from totes_dagster.schema.totesys import TABLES, Capture
+from totes_dagster.schema.totesys import SOURCE_TABLES, Capture
 from totes_dagster_tests.end_to_end.witness import Witness
 from totes_dagster_tests.end_to_end.world import World
 
@@ -152,7 +152,7 @@ def test_a_new_table_that_another_takes_the_name_of_is_kept_whole_again(witness:
 @pytest.fixture
 def poor_reader(witness: Witness) -> Iterator[World]:
     """The world as seen by a user of the source who may read the declared tables and nothing else."""
-    tables = ", ".join(quoted(table) for table in TABLES)
+    tables = ", ".join(quoted(table) for table in SOURCE_TABLES)
     witness.change("create role poor login", f"grant select on {tables} to poor")
     url = witness.world.source_url.replace("//postgres@", "//poor@")
     yield World(replace(witness.world.platform, source=replace(witness.world.platform.source, url=url)))

@@ -7,25 +7,25 @@ import pyarrow as pa
 import pytest
 
 from totes_dagster.errors import TotesError
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster_tests.errors.exposure import assert_clear
 from totes_dagster_tests.errors.s3_front import Answer, Decide
 
 SECRET_KEY = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 TOKEN = "FwoGZXIvYXdzEBYaDKq/N0t+Sh0wn=="
 ROWS = pa.table({"payment_id": pa.array([1], pa.int32())})
-ACTIONS: dict[str, Callable[[Lake], Any]] = {
+ACTIONS: dict[str, Callable[[Zone], Any]] = {
     "create": lambda lake: lake.create("payment/part", b"bytes"),
     "exists": lambda lake: lake.exists("payment/part"),
     "read": lambda lake: lake.read("payment/part"),
     "paths": lambda lake: lake.paths("payment"),
 }
 
-Front = Callable[[Decide], Lake]
+Front = Callable[[Decide], Zone]
 """Puts something in front of a bucket, and gives the lake as it is seen from there."""
 
 
-def failure(lake: Lake, act: Callable[[Lake], Any]) -> TotesError:
+def failure(lake: Zone, act: Callable[[Zone], Any]) -> TotesError:
     with pytest.raises(TotesError) as raised:
         act(lake)
     return assert_clear(raised.value, SECRET_KEY, TOKEN)

@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import pytest
 
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.end_to_end.conftest import bucket, object_store
 from totes_dagster_tests.errors.asking import ACTIONS, SECRET_KEY, TOKEN, Front
@@ -34,14 +34,14 @@ def server() -> Iterator[TcpPostgres]:
 
 
 @pytest.fixture(params=ACTIONS)
-def act(request: pytest.FixtureRequest) -> Callable[[Lake], Any]:
+def act(request: pytest.FixtureRequest) -> Callable[[Zone], Any]:
     """Each thing that one asks of a lake."""
     return ACTIONS[request.param]
 
 
 @pytest.fixture
-def lake(bucket: str) -> Lake:
-    return Lake(f"s3://{bucket}/zone")
+def lake(bucket: str) -> Zone:
+    return Zone(f"s3://{bucket}/zone")
 
 
 @pytest.fixture
@@ -51,10 +51,10 @@ def front(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
     monkeypatch.setenv("AWS_SESSION_TOKEN", TOKEN)
     with ExitStack() as fronts:
 
-        def put(decide: Decide) -> Lake:
+        def put(decide: Decide) -> Zone:
             endpoint = fronts.enter_context(in_front_of(boto3.client("s3").meta.endpoint_url, decide))
             monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-            return Lake(f"s3://{bucket}/zone")
+            return Zone(f"s3://{bucket}/zone")
 
         yield put
 

@@ -13,20 +13,20 @@ from totes_dagster.errors import (
     ObjectArchivedError,
     WrongRegionError,
 )
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster_tests.errors.asking import ACTIONS, TOKEN, Front, always, failure
 from totes_dagster_tests.errors.s3_front import Answer, PassOn, Request, in_front_of, refusal
 
 
-def test_a_missing_bucket_is_said(bucket: str, act: Callable[[Lake], Any]) -> None:
-    error = failure(Lake("s3://no-such-bucket/zone"), act)
+def test_a_missing_bucket_is_said(bucket: str, act: Callable[[Zone], Any]) -> None:
+    error = failure(Zone("s3://no-such-bucket/zone"), act)
     assert type(error) is BucketMissingError
     assert "s3://no-such-bucket/zone" in str(error)
     assert "NoSuchBucket: The specified bucket does not exist. Create the bucket" in str(error)
 
 
-def test_a_right_that_is_lacking_is_said(lake: Lake, guarded: None, act: Callable[[Lake], Any]) -> None:
-    error = failure(Lake(lake.url), act)
+def test_a_right_that_is_lacking_is_said(lake: Zone, guarded: None, act: Callable[[Zone], Any]) -> None:
+    error = failure(Zone(lake.url), act)
     assert type(error) is LakeAccessDeniedError
     assert lake.url in str(error)
     assert "AccessDenied: " in str(error)
@@ -38,16 +38,16 @@ def test_a_right_that_is_lacking_is_said(lake: Lake, guarded: None, act: Callabl
     [("AWS_ACCESS_KEY_ID", "InvalidAccessKeyId"), ("AWS_SECRET_ACCESS_KEY", "SignatureDoesNotMatch")],
 )
 def test_wrong_credentials_are_said(
-    lake: Lake, guarded: None, act: Callable[[Lake], Any], variable: str, code: str, monkeypatch: pytest.MonkeyPatch
+    lake: Zone, guarded: None, act: Callable[[Zone], Any], variable: str, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, "AKIAIOSFODNN7EXAMPLE")
-    error = failure(Lake(lake.url), act)
+    error = failure(Zone(lake.url), act)
     assert type(error) is LakeAccessDeniedError
     assert f"{code}: " in str(error)
     assert "Renew the AWS credentials" in str(error)
 
 
-def test_a_token_that_s3_quotes_is_not_shown(front: Front, act: Callable[[Lake], Any]) -> None:
+def test_a_token_that_s3_quotes_is_not_shown(front: Front, act: Callable[[Zone], Any]) -> None:
     """S3 answers with the token that has expired, and with the request as it would have signed it, token and all."""
     expired = refusal(400, "ExpiredToken", "The provided token has expired.", f"<Token-0>{TOKEN}</Token-0>")
     error = failure(front(always(expired)), act)
@@ -75,7 +75,7 @@ def test_a_token_that_s3_quotes_is_not_shown(front: Front, act: Callable[[Lake],
     ],
     ids=["redirect", "malformed header", "illegal location"],
 )
-def test_a_wrong_region_is_said(front: Front, act: Callable[[Lake], Any], answer: Answer) -> None:
+def test_a_wrong_region_is_said(front: Front, act: Callable[[Zone], Any], answer: Answer) -> None:
     error = failure(front(always(answer)), act)
     assert type(error) is WrongRegionError
     assert "Set AWS_REGION" in str(error)
@@ -177,12 +177,12 @@ def test_an_endpoint_that_never_answered_is_a_mistake_and_one_that_did_has_an_ou
     with in_front_of("http://nowhere", always(Answer(404))) as nowhere:
         pass
     monkeypatch.setenv("AWS_ENDPOINT_URL", nowhere)
-    mistaken = failure(Lake(f"s3://{bucket}"), ACTIONS[action])
+    mistaken = failure(Zone(f"s3://{bucket}"), ACTIONS[action])
     assert type(mistaken) is LakeError
     assert "Connection refused. Check the region, AWS_ENDPOINT_URL" in str(mistaken)
     with in_front_of("http://nowhere", always(Answer(headers={"etag": '"1"'}))) as there:
         monkeypatch.setenv("AWS_ENDPOINT_URL", there)
-        lake = Lake(f"s3://{bucket}/zone")
+        lake = Zone(f"s3://{bucket}/zone")
         lake.create("payment/part", b"")
     outage = failure(lake, ACTIONS[action])
     assert type(outage) is LakeUnavailableError

@@ -10,7 +10,7 @@ import botocore.session
 import pytest
 
 from totes_dagster.errors import CredentialsMissingError, LakeAccessDeniedError, SettingsError
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster_tests.errors.asking import ACTIONS, SECRET_KEY, TOKEN, Front, failure
 from totes_dagster_tests.errors.exposure import assert_clear
 from totes_dagster_tests.errors.s3_front import Answer, PassOn, Request
@@ -35,12 +35,12 @@ def test_missing_credentials_are_said(bucket: str, monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv(name, "/nowhere")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(CredentialsMissingError, match=f"No AWS credentials for s3://{bucket}: .*Set AWS_PROFILE") as no:
-        Lake(f"s3://{bucket}")
+        Zone(f"s3://{bucket}")
     assert_clear(no.value)
 
 
 def test_credentials_that_cannot_be_renewed_are_said(
-    bucket: str, act: Callable[[Lake], Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    bucket: str, act: Callable[[Zone], Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     """They come from a program that fails when it is asked again."""
     given = {
@@ -58,7 +58,7 @@ def test_credentials_that_cannot_be_renewed_are_said(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_PROFILE", "renewed")
     assert botocore.session.get_session().full_config["profiles"]["renewed"]
-    error = failure(Lake(f"s3://{bucket}"), act)
+    error = failure(Zone(f"s3://{bucket}"), act)
     assert type(error) is LakeAccessDeniedError
     assert "Renew the AWS credentials" in str(error)
 
@@ -74,13 +74,13 @@ def test_credentials_that_cannot_be_renewed_are_said(
 )
 def test_a_url_with_credentials_is_refused_without_showing_them(url: str) -> None:
     with pytest.raises(SettingsError, match="seems to hold credentials") as raised:
-        Lake(url)
+        Zone(url)
     assert_clear(raised.value, SECRET_KEY, TOKEN)
 
 
 def test_an_endpoint_with_a_password_does_not_show_it(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://user:{quote(TOKEN, safe='')}@127.0.0.1:9")
-    failure(Lake(f"s3://{bucket}"), ACTIONS["create"])
+    failure(Zone(f"s3://{bucket}"), ACTIONS["create"])
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_settings_that_obstore_would_die_of_are_refused(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError) as raised:
-        Lake(url)
+        Zone(url)
     assert_clear(raised.value, TOKEN)
 
 
@@ -133,5 +133,5 @@ def test_without_an_endpoint_of_our_own_it_is_that_of_aws(bucket: str, monkeypat
     with listening(proxy) as there:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{there.port}")
         monkeypatch.setenv("NO_PROXY", "")
-        failure(Lake(f"s3://{bucket}"), ACTIONS["create"])
+        failure(Zone(f"s3://{bucket}"), ACTIONS["create"])
     assert asked[0] == f"CONNECT {bucket}.s3.eu-west-2.amazonaws.com:443 HTTP/1.1".encode()

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from totes_dagster.errors import LakeUnavailableError
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster_tests.errors.asking import ACTIONS, ROWS, Front, failure
 from totes_dagster_tests.errors.s3_front import Answer, Decide, PassOn, Request, refusal
 
@@ -36,7 +36,7 @@ def test_a_part_whose_creation_was_not_answered_is_ours(front: Front) -> None:
     assert part.rows == 1
 
 
-def test_an_object_that_another_created_is_not_ours_however_the_answers_go(front: Front, lake: Lake) -> None:
+def test_an_object_that_another_created_is_not_ours_however_the_answers_go(front: Front, lake: Zone) -> None:
     assert lake.create("batches/0000000001.json", b"theirs")
     mine = front(lose_the_first_answer_to_a_put([]))
     assert not mine.create("batches/0000000001.json", b"mine")

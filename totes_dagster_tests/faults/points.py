@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from totes_dagster.schema.totesys import TABLES
+from totes_dagster.schema.totesys import SOURCE_TABLES
 
 
 class Fault(Enum):
@@ -44,7 +44,7 @@ DROPS = (Fault.CLOSED_BEFORE, Fault.CLOSED_AFTER)
 POSTGRES_ERRORS = (Fault.STATEMENT_TIMEOUT, Fault.DISK_FULL, Fault.DEADLOCK, Fault.ADMIN_SHUTDOWN)
 S3_ERRORS = (Fault.RESET, Fault.INTERNAL_ERROR, Fault.SLOW_DOWN)
 
-_TABLE = re.compile(rf"dim_|fact_|({'|'.join(TABLES)})$")
+_TABLE = re.compile(rf"dim_|fact_|({'|'.join(SOURCE_TABLES)})$")
 _TELLING_WORDS = 3
 
 

@@ -17,7 +17,7 @@ from threading import Event
 
 from totes_dagster.config.platform import Platform
 from totes_dagster.errors import TotesError
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.pipeline import refresh
 from totes_dagster.postgres.database import Database
 
@@ -76,8 +76,8 @@ class Settings:
             source=Database("totesys", self.source),
             warehouse=Database("warehouse", self.warehouse),
             schema=self.schema,
-            ingestion=Lake(self.ingestion),
-            processed=Lake(self.processed),
+            ingestion=Zone(self.ingestion),
+            processed=Zone(self.processed),
         )
 
 

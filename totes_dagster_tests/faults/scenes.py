@@ -18,7 +18,7 @@ from psycopg.conninfo import make_conninfo
 from totes_dagster.config.platform import Platform
 from totes_dagster.ingest import parts
 from totes_dagster.lake.batch_log import BatchLog
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.pipeline import refresh
 from totes_dagster.remodel.run import REMODELS, star_parts
@@ -208,7 +208,7 @@ def _folder(lake: Path, name: str) -> Iterator[str]:
 
 @contextmanager
 def _bucket(lake: Path, bucket: str, name: str) -> Iterator[str]:
-    copy = Lake(f"s3://{bucket}/{name}")
+    copy = Zone(f"s3://{bucket}/{name}")
     for file in lake.rglob("*"):
         if file.is_file():
             assert copy.create(str(file.relative_to(lake)), file.read_bytes())

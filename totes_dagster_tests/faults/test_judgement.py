@@ -10,7 +10,7 @@ from totes_dagster import pipeline as refreshing
 from totes_dagster.errors import TotesError
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 from totes_dagster_tests.faults.matrix import Case, Matrix
 from totes_dagster_tests.faults.points import Fault, last
@@ -32,10 +32,10 @@ def load_in_two_transactions() -> None:
 
 def commit_before_writing() -> None:
     """Commit a batch, and create the parts of payments only then."""
-    create, commit = Lake.create, BatchLog.commit
+    create, commit = Zone.create, BatchLog.commit
     late: list[tuple[str, bytes]] = []
 
-    def create_later(lake: Lake, path: str, data: bytes) -> bool:
+    def create_later(lake: Zone, path: str, data: bytes) -> bool:
         if path.startswith("payment/"):
             late.append((path, data))
             return True
@@ -45,7 +45,7 @@ def commit_before_writing() -> None:
         committed = commit(log, manifest)
         return committed and all(create(log.lake, path, data) for path, data in late)
 
-    Lake.create, BatchLog.commit = create_later, commit_first  # type: ignore[method-assign, assignment]
+    Zone.create, BatchLog.commit = create_later, commit_first  # type: ignore[method-assign, assignment]
 
 
 def ignore_failing_loads() -> None:

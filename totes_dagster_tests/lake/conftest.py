@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster_tests.end_to_end.conftest import bucket, object_store
 
 __all__ = ["bucket", "object_store"]
@@ -17,15 +17,15 @@ Damage = Callable[[str, bytes], None]
 
 
 @pytest.fixture(params=["folder", "bucket"])
-def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Zone:
     """An empty zone."""
     if request.param == "folder":
-        return Lake((tmp_path / "a lake").as_uri())
-    return Lake(f"s3://{request.getfixturevalue('bucket')}/a/zone")
+        return Zone((tmp_path / "a lake").as_uri())
+    return Zone(f"s3://{request.getfixturevalue('bucket')}/a/zone")
 
 
 @pytest.fixture
-def damage(lake: Lake, tmp_path: Path) -> Damage:
+def damage(lake: Zone, tmp_path: Path) -> Damage:
     def replace(path: str, data: bytes) -> None:
         parts = urlsplit(lake.url)
         if parts.scheme == "s3":
@@ -38,7 +38,7 @@ def damage(lake: Lake, tmp_path: Path) -> Damage:
 
 
 @pytest.fixture
-def stored(lake: Lake, tmp_path: Path) -> Callable[[], list[bytes]]:
+def stored(lake: Zone, tmp_path: Path) -> Callable[[], list[bytes]]:
     """A function that returns all bytes that are kept anywhere in the zone, hidden or not."""
 
     def look() -> list[bytes]:

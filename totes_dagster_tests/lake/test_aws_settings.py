@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from totes_dagster.aws import sessions as aws
 from totes_dagster.errors import CredentialsMissingError, LakeCertificateError, LakeError, SettingsError
 from totes_dagster.lake.endpoint import endpoint_of
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster_tests.errors.s3_front import Answer, PassOn, Request, in_front_of
 from totes_dagster_tests.errors.wires import listening
 from totes_dagster_tests.lake.certified import Authority, with_tls
@@ -65,7 +65,7 @@ def environment(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def ask_both(bucket: str) -> None:
     """Have the lake and the SDK's own client ask for an object."""
-    lake = Lake(f"s3://{bucket}/zone")
+    lake = Zone(f"s3://{bucket}/zone")
     assert lake.create("a/b", b"x")
     assert lake.read("a/b") == b"x"
     body = aws.new_session().client("s3").get_object(Bucket=bucket, Key="zone/a/b")["Body"]
@@ -155,7 +155,7 @@ def asked_of_proxy(environment: Environment, bucket: str) -> set[str]:
         for name in ("NO_PROXY", "no_proxy"):
             environment.set(name, "")
         with pytest.raises(LakeError):
-            Lake(f"s3://{bucket}").read("a/b")
+            Zone(f"s3://{bucket}").read("a/b")
         of_lake = set(asked)
         asked.clear()
         client = aws.new_session().client("s3", config=Config(retries={"total_max_attempts": 1}))
@@ -244,7 +244,7 @@ def test_what_is_wrong_with_a_certificate_is_said(
         if is_known:
             environment.set("AWS_CA_BUNDLE", str(authority.file))
         with pytest.raises(LakeCertificateError, match=f"cannot be trusted: {fault}. Correct the endpoint"):
-            Lake(f"s3://{bucket}").read("a/b")
+            Zone(f"s3://{bucket}").read("a/b")
 
 
 @pytest.mark.parametrize("content", [None, "", "no certificates"], ids=["missing", "empty", "text"])
@@ -257,7 +257,7 @@ def test_a_file_of_certificates_that_holds_none_is_named(
     environment.config.write_text(f"[default]\n{KEYS}")
     environment.set("AWS_CA_BUNDLE", str(file))
     with pytest.raises(SettingsError, match=f"The certificates in {file} cannot be read: .*AWS_CA_BUNDLE"):
-        Lake("s3://bucket")
+        Zone("s3://bucket")
 
 
 def test_the_service_that_gives_instances_their_credentials_is_asked_unless_that_is_disabled(
@@ -272,9 +272,9 @@ def test_the_service_that_gives_instances_their_credentials_is_asked_unless_that
     with in_front_of("http://nowhere", note) as url:
         environment.set("AWS_EC2_METADATA_SERVICE_ENDPOINT", url)
         with pytest.raises(CredentialsMissingError, match="There are no AWS credentials"):
-            Lake("s3://bucket")
+            Zone("s3://bucket")
         assert not asked
         environment.set("AWS_EC2_METADATA_DISABLED", "false")
         with pytest.raises(CredentialsMissingError, match="There are no AWS credentials"):
-            Lake("s3://bucket")
+            Zone("s3://bucket")
         assert asked

@@ -10,7 +10,7 @@ import pytest
 
 from totes_dagster.errors import CredentialsMissingError, LakeAccessDeniedError, LakeUnavailableError, TotesError
 from totes_dagster.lake import credentials
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster_tests.errors.exposure import assert_clear
 from totes_dagster_tests.errors.s3_front import Answer, PassOn, Request, in_front_of
 from totes_dagster_tests.lake.issuing import SECRET_KEY, Environment, Issuer, source
@@ -18,7 +18,7 @@ from totes_dagster_tests.lake.issuing import SECRET_KEY, Environment, Issuer, so
 RENEWED = ("process", "container", "role", "web identity")
 """Sources that say when their credentials expire."""
 
-ACTIONS: dict[str, Callable[[Lake], Any]] = {
+ACTIONS: dict[str, Callable[[Zone], Any]] = {
     "create": lambda lake: lake.create("payment/another", b"bytes"),
     "exists": lambda lake: lake.exists("payment/part"),
     "read": lambda lake: lake.read("payment/part"),
@@ -58,7 +58,7 @@ def test_credentials_are_renewed_before_they_expire(
 ) -> None:
     """Their last minutes have come as soon as they are issued, and only the newest are taken."""
     monkeypatch.setattr(credentials, "_ASK_EVERY", 0.0)
-    lake = Lake(f"s3://{bucket}/zone")
+    lake = Zone(f"s3://{bucket}/zone")
     assert lake.create("payment/part", b"bytes")
     issued = issuer.issued
     for act in ACTIONS.values():
@@ -72,7 +72,7 @@ def test_credentials_that_expire_before_their_time_are_replaced_and_the_request_
     renewed: str, issuer: Issuer, bucket: str, action: str
 ) -> None:
     issuer.lifetime = timedelta(hours=6)
-    lake = Lake(f"s3://{bucket}/zone")
+    lake = Zone(f"s3://{bucket}/zone")
     assert lake.create("payment/part", b"bytes")
     issuer.issue()  # to somebody else, which revokes those that the lake has
     assert ACTIONS[action](lake)
@@ -84,7 +84,7 @@ def test_keys_that_a_tool_rewrites_in_the_shared_file_are_read_anew(
     issuer: Issuer, environment: Environment, bucket: str, action: str
 ) -> None:
     environment.write_keys(issuer.issue())
-    lake = Lake(f"s3://{bucket}/zone")
+    lake = Zone(f"s3://{bucket}/zone")
     assert lake.create("payment/part", b"bytes")
     environment.write_keys(issuer.issue())
     assert ACTIONS[action](lake)
@@ -93,7 +93,7 @@ def test_keys_that_a_tool_rewrites_in_the_shared_file_are_read_anew(
 
 def test_many_threads_find_the_new_keys(issuer: Issuer, environment: Environment, bucket: str) -> None:
     environment.write_keys(issuer.issue())
-    lake = Lake(f"s3://{bucket}/zone")
+    lake = Zone(f"s3://{bucket}/zone")
     assert lake.create("payment/0", b"bytes")
     environment.write_keys(issuer.issue())
     with ThreadPoolExecutor(8) as pool:
@@ -106,7 +106,7 @@ def test_keys_that_nobody_rewrites_are_said_to_have_expired(
     issuer: Issuer, environment: Environment, bucket: str, action: str
 ) -> None:
     environment.write_keys(issuer.issue())
-    lake = Lake(f"s3://{bucket}/zone")
+    lake = Zone(f"s3://{bucket}/zone")
     issuer.issue()
     error = failure(lambda: ACTIONS[action](lake))
     assert type(error) is LakeAccessDeniedError
@@ -118,7 +118,7 @@ def test_a_file_that_is_gone_leaves_the_refusal_as_the_reason(
     issuer: Issuer, environment: Environment, bucket: str
 ) -> None:
     environment.write_keys(issuer.issue())
-    lake = Lake(f"s3://{bucket}/zone")
+    lake = Zone(f"s3://{bucket}/zone")
     issuer.issue()
     environment.credentials.unlink()
     assert "ExpiredToken" in str(failure(lambda: lake.paths("payment")))
@@ -135,7 +135,7 @@ def test_a_source_that_is_away_for_a_moment_is_worth_another_attempt(
 
     with in_front_of("http://nowhere", answer) as url:
         environment.set("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
-        lake = Lake(f"s3://{bucket}/zone")
+        lake = Zone(f"s3://{bucket}/zone")
         assert lake.create("payment/part", b"bytes")
         away = True
         error = failure(lambda: lake.read("payment/part"))
@@ -151,7 +151,7 @@ def test_a_role_that_may_not_be_assumed_any_more_is_said(
 ) -> None:
     monkeypatch.setattr(credentials, "_ASK_EVERY", 0.0)
     with source("role", issuer, environment):
-        lake = Lake(f"s3://{bucket}/zone")
+        lake = Zone(f"s3://{bucket}/zone")
         assert lake.create("payment/part", b"bytes")
         issuer.denies_role = True
         error = failure(lambda: lake.read("payment/part"))
@@ -164,7 +164,7 @@ def test_a_role_that_may_not_be_assumed_any_more_is_said(
 )
 def test_a_program_that_gives_no_credentials_is_said(environment: Environment, bucket: str, program: str) -> None:
     environment.config.write_text(f"[default]\ncredential_process = {program}\n")
-    error = failure(lambda: Lake(f"s3://{bucket}"))
+    error = failure(lambda: Zone(f"s3://{bucket}"))
     assert type(error) is CredentialsMissingError
     assert f"No AWS credentials for s3://{bucket}: The AWS credentials cannot be read: " in str(error)
 
@@ -177,6 +177,6 @@ def test_credentials_of_the_environment_that_say_they_have_expired_are_said_to_h
     environment.set("AWS_SECRET_ACCESS_KEY", issued["SecretAccessKey"])
     environment.set("AWS_SESSION_TOKEN", issued["SessionToken"])
     environment.set("AWS_CREDENTIAL_EXPIRATION", issued["Expiration"])
-    error = failure(lambda: Lake(f"s3://{bucket}"))
+    error = failure(lambda: Zone(f"s3://{bucket}"))
     assert type(error) is CredentialsMissingError
     assert "are still expired" in str(error)

@@ -19,14 +19,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from totes_dagster.errors import LakeError, PartDamagedError, PartEmptyError, PartMissingError, SettingsError
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster_tests.errors.s3_front import Answer, PassOn, Request, in_front_of, refusal
 from totes_dagster_tests.lake.conftest import Damage
 
 ROWS = pa.table({"payment_id": pa.array(range(1000), pa.int32()), "note": ["ñ", None] * 500})
 
 
-def test_what_was_created_is_read_back_and_what_was_not_is_not_there(lake: Lake) -> None:
+def test_what_was_created_is_read_back_and_what_was_not_is_not_there(lake: Zone) -> None:
     assert lake.create("payment/batch=0000000001/part.parquet", b"bytes")
     assert lake.create("empty", b"")
     assert lake.exists("payment/batch=0000000001/part.parquet")
@@ -37,14 +37,14 @@ def test_what_was_created_is_read_back_and_what_was_not_is_not_there(lake: Lake)
         assert lake.read(missing) is None
 
 
-def test_an_object_is_never_overwritten(lake: Lake) -> None:
+def test_an_object_is_never_overwritten(lake: Zone) -> None:
     assert lake.create("batches/1.json", b"first")
     assert not lake.create("batches/1.json", b"second")
     assert not lake.create("batches/1.json", b"")
     assert lake.read("batches/1.json") == pa.py_buffer(b"first")
 
 
-def test_to_create_an_object_again_makes_no_difference(lake: Lake, stored: Callable[[], list[bytes]]) -> None:
+def test_to_create_an_object_again_makes_no_difference(lake: Zone, stored: Callable[[], list[bytes]]) -> None:
     assert lake.create("batches/1.json", b"first")
     assert lake.create("batches/1.json", b"first")
     assert stored() == [b"first"]
@@ -56,7 +56,7 @@ def test_to_create_an_object_again_makes_no_difference(lake: Lake, stored: Calla
     deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )  # every example has a path of its own
 @given(data=st.binary(max_size=2000))
-def test_any_bytes_come_back_as_they_were(lake: Lake, data: bytes) -> None:
+def test_any_bytes_come_back_as_they_were(lake: Zone, data: bytes) -> None:
     path = f"some/{len(lake.paths('some')):05}"
     assert lake.create(path, data)
     read = lake.read(path)
@@ -65,7 +65,7 @@ def test_any_bytes_come_back_as_they_were(lake: Lake, data: bytes) -> None:
 
 
 def test_of_many_writers_at_once_one_wins_and_the_losers_bytes_are_nowhere(
-    lake: Lake, stored: Callable[[], list[bytes]]
+    lake: Zone, stored: Callable[[], list[bytes]]
 ) -> None:
     writers, rounds = 8, 5
     contents = {number: f"writer {number}".encode() * 50_000 for number in range(writers)}
@@ -86,7 +86,7 @@ def test_of_many_writers_at_once_one_wins_and_the_losers_bytes_are_nowhere(
     assert sorted(stored()) == sorted(contents[winner] for winner in winners)
 
 
-def test_a_folder_is_listed_in_order_and_without_those_whose_names_begin_alike(lake: Lake) -> None:
+def test_a_folder_is_listed_in_order_and_without_those_whose_names_begin_alike(lake: Zone) -> None:
     for path in ("payment/b", "payment/a/c", "payment_type/a", "payment", "live_keys/payment/a"):
         if path != "payment" or lake.url.startswith("s3"):  # a folder has no room for an object of its own name
             assert lake.create(path, b"")
@@ -95,14 +95,14 @@ def test_a_folder_is_listed_in_order_and_without_those_whose_names_begin_alike(l
     assert lake.paths("pay") == []
 
 
-def test_a_folder_of_more_objects_than_one_page_is_listed_whole(lake: Lake) -> None:
+def test_a_folder_of_more_objects_than_one_page_is_listed_whole(lake: Zone) -> None:
     paths = [f"batches/{number:010}.json" for number in range(1100)]
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(lambda path: lake.create(path, b"{}"), paths))
     assert lake.paths("batches") == paths
 
 
-def test_a_part_says_where_it_lies_and_how_much_it_holds(lake: Lake, stored: Callable[[], list[bytes]]) -> None:
+def test_a_part_says_where_it_lies_and_how_much_it_holds(lake: Zone, stored: Callable[[], list[bytes]]) -> None:
     part = lake.create_part("payment/part.parquet", ROWS)
     assert part is not None
     (data,) = stored()
@@ -112,13 +112,13 @@ def test_a_part_says_where_it_lies_and_how_much_it_holds(lake: Lake, stored: Cal
     assert pq.read_metadata(pa.BufferReader(data)).row_group(0).column(0).compression == "ZSTD"
 
 
-def test_a_part_that_exists_is_left_as_it_is(lake: Lake) -> None:
+def test_a_part_that_exists_is_left_as_it_is(lake: Zone) -> None:
     assert lake.create_part("part.parquet", ROWS)
     assert lake.create_part("part.parquet", ROWS.slice(0, 1)) is None
     assert lake.read_part("part.parquet").equals(ROWS)
 
 
-def test_a_missing_part_is_named(lake: Lake) -> None:
+def test_a_missing_part_is_named(lake: Zone) -> None:
     with pytest.raises(PartMissingError, match=r"The part payment/part\.parquet is missing from") as raised:
         lake.read_part("payment/part.parquet")
     assert lake.url in str(raised.value)
@@ -127,7 +127,7 @@ def test_a_missing_part_is_named(lake: Lake) -> None:
 @pytest.mark.parametrize(
     "broken", ["cut off", "garbage", "another format", "a byte changed in the footer", "a bit flipped in a value"]
 )
-def test_a_damaged_part_is_named(lake: Lake, damage: Damage, broken: str) -> None:
+def test_a_damaged_part_is_named(lake: Zone, damage: Damage, broken: str) -> None:
     part = lake.create_part("payment/part.parquet", ROWS)
     assert part is not None
     content = lake.read(part.path)
@@ -151,7 +151,7 @@ def test_a_damaged_part_is_named(lake: Lake, damage: Damage, broken: str) -> Non
     assert lake.url in str(no.value)
 
 
-def test_an_empty_part_is_named(lake: Lake, damage: Damage) -> None:
+def test_an_empty_part_is_named(lake: Zone, damage: Damage) -> None:
     part = lake.create_part("payment/part.parquet", ROWS)
     assert part is not None
     damage(part.path, b"")
@@ -162,10 +162,10 @@ def test_an_empty_part_is_named(lake: Lake, damage: Damage) -> None:
 def test_a_writer_that_is_killed_halfway_leaves_nothing_that_anybody_sees(tmp_path: Path) -> None:
     size = 400_000_000
     script = (
-        "import sys; from totes_dagster.lake.store import Lake; lake = Lake(sys.argv[1]); "
+        "import sys; from totes_dagster.lake.zone import Zone; lake = Zone(sys.argv[1]); "
         "data = b'x' * int(sys.argv[2]); print(flush=True); sys.stdin.readline(); lake.create('batches/1', data)"
     )
-    lake = Lake((tmp_path / "lake").as_uri())
+    lake = Zone((tmp_path / "lake").as_uri())
     with subprocess.Popen(
         [sys.executable, "-c", script, lake.url, str(size)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as writer:
@@ -201,19 +201,19 @@ def test_a_writer_that_is_killed_halfway_leaves_nothing_that_anybody_sees(tmp_pa
 )
 def test_a_url_of_no_lake_is_refused(url: str) -> None:
     with pytest.raises(SettingsError, match="is no lake: give s3://bucket, s3://bucket/prefix or file:///absolute"):
-        Lake(url)
+        Zone(url)
 
 
 def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
     folder = tmp_path / "a lake of 100% tôtes #1"
-    lake = Lake(folder.as_uri())
+    lake = Zone(folder.as_uri())
     assert lake.create("a/b", b"x")
     assert (folder / "a" / "b").read_bytes() == b"x"
 
 
 @pytest.mark.parametrize("prefix", ["", "/", "/deep/down/"])
 def test_a_bucket_may_have_a_prefix(bucket: str, prefix: str) -> None:
-    lake = Lake(f"s3://{bucket}{prefix}")
+    lake = Zone(f"s3://{bucket}{prefix}")
     assert lake.create("a/b", b"x")
     assert lake.paths("a") == ["a/b"]
 
@@ -231,33 +231,33 @@ def test_a_bucket_with_object_lock_takes_what_is_written(
 
     with in_front_of(object_store, locked) as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-        lake = Lake(f"s3://{bucket}")
+        lake = Zone(f"s3://{bucket}")
         assert lake.create("an/object", b"of some bytes")
         assert lake.create_part("a/part.parquet", ROWS) is not None
 
 
 def test_a_new_folder_is_closed_to_other_users(tmp_path: Path) -> None:
-    Lake((tmp_path / "lakes" / "ingestion").as_uri()).create("payment/part", b"x")
+    Zone((tmp_path / "lakes" / "ingestion").as_uri()).create("payment/part", b"x")
     assert stat.S_IMODE((tmp_path / "lakes" / "ingestion").stat().st_mode) == 0o700
 
 
 def test_a_folder_that_is_there_already_keeps_its_mode(tmp_path: Path) -> None:
     (tmp_path / "shared").mkdir(mode=0o750)
-    Lake((tmp_path / "shared").as_uri())
+    Zone((tmp_path / "shared").as_uri())
     assert stat.S_IMODE((tmp_path / "shared").stat().st_mode) == 0o750
 
 
 def test_a_folder_that_takes_no_more_says_why_and_has_nothing_half_written(tmp_path: Path) -> None:
     """A limit on the size of files does to one process what a full disk does to all."""
-    lake = Lake((tmp_path / "lake").as_uri())
+    lake = Zone((tmp_path / "lake").as_uri())
     script = """
 import resource, signal, sys
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 before = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
 try:
-    Lake(sys.argv[1]).create("payment/part", bytes(5000))
+    Zone(sys.argv[1]).create("payment/part", bytes(5000))
 finally:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)  # what measures coverage has files of its own to write
 """
@@ -273,16 +273,16 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     url = (tmp_path / "file" / "lake").as_uri()
     with pytest.raises((SettingsError, LakeError), match=url):
-        Lake(url)
+        Zone(url)
 
 
 def test_a_profile_that_does_not_exist_is_said(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(SettingsError, match="nobody"):
-        Lake(f"s3://{bucket}")
+        Zone(f"s3://{bucket}")
 
 
 def test_the_endpoint_for_s3_goes_before_the_one_for_all(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", boto3.client("s3").meta.endpoint_url)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    assert Lake(f"s3://{bucket}").create("a", b"x")
+    assert Zone(f"s3://{bucket}").create("a", b"x")

@@ -103,5 +103,5 @@ def contents(url: str) -> Rows:
                 row[totesys.key_of(table)]: row
                 for row in connection.execute(SQL("SELECT * FROM {}").format(Identifier(name)))
             }
-            for name, table in totesys.TABLES.items()
+            for name, table in totesys.SOURCE_TABLES.items()
         }

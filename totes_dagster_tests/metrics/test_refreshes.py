@@ -12,8 +12,8 @@ from totes_dagster.aws import metrics
 from totes_dagster.aws.metrics import Metric
 from totes_dagster.config.settings import METRICS_NAMESPACE
 from totes_dagster.errors import LakeUnavailableError
-from totes_dagster.lake.store import Lake
-from totes_dagster.schema import warehouse
+from totes_dagster.lake.zone import Zone
+from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster_tests.assets.graph import Graph, metadata_of
 from totes_dagster_tests.metrics.printed import NAMESPACE, Printed, values
 
@@ -22,7 +22,7 @@ GOOD = "update payment set payment_date = '2023-02-28' where payment_id = 3"
 
 
 def rows_of_warehouse(graph: Graph) -> int:
-    return sum(graph.ask(f"select count(*) from analytics.{name}")[0][0] for name in warehouse.TABLES)
+    return sum(graph.ask(f"select count(*) from analytics.{name}")[0][0] for name in STAR_TABLES)
 
 
 def rows_said(said: Mapping[str, Mapping[str, Any]], group: str, *counts: str) -> int:
@@ -34,7 +34,7 @@ def test_every_stage_prints_the_rows_that_its_materialisations_say(graph: Graph,
     said = metadata_of(graph.run())
     points = printed.points()
     assert values(points, "Rows", "ingest") == [rows_said(said, "ingestion/", "rows")]
-    assert len(values(points, "Rows", "remodel")) == len(warehouse.TABLES)
+    assert len(values(points, "Rows", "remodel")) == len(STAR_TABLES)
     assert sum(values(points, "Rows", "remodel")) == rows_said(said, "processed/", "rows")
     assert values(points, "Rows", "load") == [rows_of_warehouse(graph)]
     assert min(rows_said(said, group, "rows") for group in ("ingestion/", "processed/")) > 0
@@ -128,7 +128,7 @@ def test_a_load_that_fails_is_no_refresh(graph: Graph, printed: Printed) -> None
     printed.points()
     assert not graph.run(raise_on_error=False).success
     points = printed.points()
-    assert len(values(points, "Rows", "remodel")) == len(warehouse.TABLES)
+    assert len(values(points, "Rows", "remodel")) == len(STAR_TABLES)
     assert {point.name for point in points} == {"Rows", "Seconds"}
     assert values(points, "Rows", "load") == []
 
@@ -136,15 +136,15 @@ def test_a_load_that_fails_is_no_refresh(graph: Graph, printed: Printed) -> None
 def test_a_part_that_could_not_be_written_at_first_counts_once(
     graph: Graph, printed: Printed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    really, failed = Lake.create_part, []
+    really, failed = Zone.create_part, []
 
-    def fails_once(lake: Lake, path: str, *others: Any) -> Any:
+    def fails_once(lake: Zone, path: str, *others: Any) -> Any:
         if path.startswith("dim_staff/") and not failed:
             failed.append(path)
             raise LakeUnavailableError("The lake is away for a moment.")
         return really(lake, path, *others)
 
-    monkeypatch.setattr(Lake, "create_part", fails_once)
+    monkeypatch.setattr(Zone, "create_part", fails_once)
     said = metadata_of(graph.run())
     assert len(failed) == 1
     assert sum(values(printed.points(), "Rows", "remodel")) == rows_said(said, "processed/", "rows")

@@ -25,7 +25,8 @@ from totes_dagster.errors import (
 )
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.postgres.database import Database
-from totes_dagster.schema import warehouse
+from totes_dagster.schema.registry import FACTS, metadata
+from totes_dagster.schema.star import current_view_of
 from totes_dagster.warehouse import migrations
 from totes_dagster.warehouse.migrations import HEAD, VERSION_TABLE, migrate
 
@@ -70,7 +71,7 @@ def test_the_migrated_warehouse_is_the_declared_one(empty: Database, schema: str
     with engine.connect() as connection:
         options = {"compare_type": True, "compare_server_default": True, "include_object": ours}
         context = MigrationContext.configure(connection, opts=options)
-        assert compare_metadata(context, warehouse.metadata) == []
+        assert compare_metadata(context, metadata) == []
     engine.dispose()
 
 
@@ -83,7 +84,7 @@ def test_every_fact_has_its_current_view_with_the_same_columns(empty: Database) 
         ).fetchall()
     # In whatever order: a view that is replaced can get new columns at its end only.
     assert {view: sorted(columns) for view, columns in rows} == {
-        warehouse.current_view_of(fact): sorted(fact.columns.keys()) for fact in warehouse.FACTS.values()
+        current_view_of(fact): sorted(fact.columns.keys()) for fact in FACTS.values()
     }
 
 

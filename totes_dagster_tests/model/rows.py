@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from totes_dagster.ingest.exact_types import UNFIT
 from totes_dagster.schema.arrow import arrow_schema
-from totes_dagster.schema.totesys import TABLES
+from totes_dagster.schema.totesys import SOURCE_TABLES
 
 Row = dict[str, Any]
 
@@ -46,7 +46,7 @@ _ANY_MOMENTS = (
 
 def rows_of(table: str, **columns: st.SearchStrategy[Any]) -> Any:
     """Rows of a source table with distinct keys; some columns may be drawn from elsewhere."""
-    declared = TABLES[table]
+    declared = SOURCE_TABLES[table]
     return st.lists(
         st.fixed_dictionaries({column.name: columns.get(column.name, _values(column)) for column in declared.columns}),
         unique_by=lambda row: row[f"{table}_id"],
@@ -59,7 +59,7 @@ def any_rows_of(table: str) -> Any:
 
     Some have values that the ingest found unfit; these are null, and `unfit` tells of them.
     """
-    columns = TABLES[table].columns
+    columns = SOURCE_TABLES[table].columns
     row = st.fixed_dictionaries({column.name: _any_values(column) for column in columns})
     misfit = st.fixed_dictionaries({}, optional={name: st.just("is NaN") for name in columns.keys()})  # noqa: SIM118
     unfit = _seldom(misfit, otherwise=st.just({}))
@@ -113,7 +113,7 @@ def ingested(table: str, rows: Iterable[Row], *, reverse: bool = False) -> pa.Ta
 
     What a row leaves out is filled in. Where a row has an `unfit`, there is a column for it.
     """
-    declared = TABLES[table]
+    declared = SOURCE_TABLES[table]
     complete = [{**_defaults(declared), **row, "new_in_the_source": number} for number, row in enumerate(rows)]
     # The source may have dropped every constraint.
     fields = [pa.field(field.name, field.type) for field in arrow_schema(declared.columns)]

@@ -12,11 +12,12 @@ from totes_dagster.remodel.contract import breaches_of
 from totes_dagster.remodel.frames import to_frame
 from totes_dagster.remodel.run import star_schema
 from totes_dagster.schema.arrow import arrow_type
-from totes_dagster.schema.warehouse import TABLES, natural_key_of, remodelled_columns
+from totes_dagster.schema.registry import STAR_TABLES
+from totes_dagster.schema.star import natural_key_of, remodelled_columns
 from totes_dagster_tests.model.naive import NULLABLE
 from totes_dagster_tests.stages.manifests import star_rows
 
-STARS = [star for star in TABLES.values() if star.name != "dim_date"]
+STARS = [star for star in STAR_TABLES.values() if star.name != "dim_date"]
 every_star = pytest.mark.parametrize("star", STARS, ids=lambda star: star.name)
 
 
@@ -57,7 +58,7 @@ def test_text_with_a_nul_breaks_the_contract(star: Table) -> None:
 
 
 def test_a_row_is_told_of_with_all_that_is_wrong_with_it() -> None:
-    star = TABLES["dim_design"]
+    star = STAR_TABLES["dim_design"]
     found = breaches_of(star, rows(star, {"design_name": None, "file_name": "\x00"}, {"file_location": None}))
     assert {place: sorted(breaches) for place, breaches in found.items()} == {
         0: [("design_name", "null"), ("file_name", "nul")],
@@ -66,14 +67,14 @@ def test_a_row_is_told_of_with_all_that_is_wrong_with_it() -> None:
 
 
 def test_rows_are_told_by_their_place_whatever_index_the_frame_has() -> None:
-    star = TABLES["dim_design"]
+    star = STAR_TABLES["dim_design"]
     frame = rows(star, {}, {"design_name": None}).set_index(pd.Index([70, 70]))
     assert breaches_of(star, frame) == {1: [("design_name", "null")]}
 
 
 @pytest.mark.parametrize("type_", [pa.int64(), pa.float64(), pa.string(), pa.decimal128(12, 2)], ids=str)
 def test_another_type_is_a_fault_of_the_function_and_of_no_row(type_: pa.DataType) -> None:
-    star = TABLES["fact_sales_order"]
+    star = STAR_TABLES["fact_sales_order"]
     frame = rows(star, {}, {"unit_price": None})
     frame["units_sold"] = frame["units_sold"].astype(pd.ArrowDtype(type_))
     with pytest.raises(pandera.errors.SchemaErrors, match="units_sold"):
@@ -81,6 +82,6 @@ def test_another_type_is_a_fault_of_the_function_and_of_no_row(type_: pa.DataTyp
 
 
 def test_a_column_that_is_missing_is_a_fault_of_the_function() -> None:
-    star = TABLES["fact_sales_order"]
+    star = STAR_TABLES["fact_sales_order"]
     with pytest.raises(pandera.errors.SchemaErrors, match="units_sold"):
         breaches_of(star, rows(star, {}).drop(columns="units_sold"))

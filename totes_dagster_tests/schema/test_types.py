@@ -9,14 +9,15 @@ from sqlalchemy import Column, Integer, LargeBinary
 from sqlalchemy.schema import CreateTable
 
 from totes_dagster.postgres.types import ddl, sql_type
-from totes_dagster.schema import totesys, warehouse
+from totes_dagster.schema import totesys
 from totes_dagster.schema.arrow import arrow_schema, arrow_type
+from totes_dagster.schema.registry import STAR_TABLES, metadata
 
 
 def test_arrow_types_hold_what_the_columns_hold_exactly() -> None:
     every = {
         str(column): arrow_type(column)
-        for table in (*totesys.TABLES.values(), *warehouse.TABLES.values())
+        for table in (*totesys.SOURCE_TABLES.values(), *STAR_TABLES.values())
         for column in table.columns
     }
     assert {str(type_) for type_ in every.values()} == {
@@ -51,15 +52,13 @@ def test_a_type_that_no_declaration_uses_is_refused_by_name() -> None:
 
 def test_types_are_written_as_postgresql_writes_them(database: Callable[..., str]) -> None:
     with psycopg.connect(database()) as connection:
-        for table in warehouse.metadata.sorted_tables:
+        for table in metadata.sorted_tables:
             connection.execute(ddl(CreateTable(table)))
         rows = connection.execute(
             "select attrelid::regclass::text, attname, format_type(atttypid, atttypmod) from pg_attribute "
             "where attrelid::regclass::text = any (%s) and attnum > 0",
-            [list(warehouse.metadata.tables)],
+            [list(metadata.tables)],
         ).fetchall()
     assert {(table, column): type_ for table, column, type_ in rows} == {
-        (table.name, column.name): sql_type(column)
-        for table in warehouse.metadata.tables.values()
-        for column in table.columns
+        (table.name, column.name): sql_type(column) for table in metadata.tables.values() for column in table.columns
     }

@@ -6,7 +6,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from totes_dagster.config.platform import Platform
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.postgres.database import Database
 from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.conftest import FAST_SETTINGS
@@ -39,7 +39,7 @@ def company(server: SecuredPostgres) -> str:
 
 
 @pytest.fixture
-def platform(server: SecuredPostgres, company: str, lakes: tuple[Lake, Lake]) -> Platform:
+def platform(server: SecuredPostgres, company: str, lakes: tuple[Zone, Zone]) -> Platform:
     """The platform under its least roles, on a company that nothing was ingested of."""
     totesys, warehouse = server.new_database("totesys", template=company), server.new_database("warehouse")
     reader = server.make_role("totesys_reader", totesys, PASSWORD)

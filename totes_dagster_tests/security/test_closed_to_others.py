@@ -10,7 +10,7 @@ import boto3
 import pytest
 
 from totes_dagster.errors import SettingsError
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.local.stack import LocalStack
 from totes_dagster_tests.servers import server_folder
 
@@ -44,7 +44,7 @@ def open_to_others(path: Path) -> list[str]:
 def test_a_new_folder_of_the_lake_is_closed(public_folder: Path) -> None:
     zone = public_folder / "ingestion"
     with umask(0):
-        assert Lake(zone.as_uri()).create("staff/part.parquet", b"rows")
+        assert Zone(zone.as_uri()).create("staff/part.parquet", b"rows")
     assert open_to_others(zone) == []
     zone.chmod(0o755)
     assert len(open_to_others(zone)) == 3
@@ -55,13 +55,13 @@ def test_a_folder_that_everybody_can_read_is_no_lake(public_folder: Path) -> Non
     zone.mkdir()
     zone.chmod(0o755)
     with pytest.raises(SettingsError, match="open to every user of this machine"):
-        Lake(zone.as_uri())
+        Zone(zone.as_uri())
     zone.chmod(0o750)
-    assert Lake(zone.as_uri()).create("staff/part.parquet", b"rows")
+    assert Zone(zone.as_uri()).create("staff/part.parquet", b"rows")
 
 
 def test_objects_of_a_bucket_are_their_owners(bucket: str) -> None:
-    assert Lake(f"s3://{bucket}/ingestion").create("staff/part.parquet", b"rows")
+    assert Zone(f"s3://{bucket}/ingestion").create("staff/part.parquet", b"rows")
     client = boto3.client("s3")
     (listed,) = client.list_objects_v2(Bucket=bucket)["Contents"]
     granted = client.get_object_acl(Bucket=bucket, Key=listed["Key"])
@@ -74,7 +74,7 @@ def test_the_embedded_stack_is_closed(public_folder: Path) -> None:
     home = public_folder / ".totes"
     with umask(0o022):
         stack = LocalStack(home).start()
-        Lake(stack.lake_url("ingestion")).create("staff/part.parquet", b"rows")
+        Zone(stack.lake_url("ingestion")).create("staff/part.parquet", b"rows")
     try:
         assert open_to_others(home) == []
         assert home.stat().st_mode & 0o076 == 0  # to be passed through, at most, by the server's own user

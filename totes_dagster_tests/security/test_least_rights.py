@@ -10,10 +10,12 @@ import pytest
 from totes_dagster.config.platform import Platform
 from totes_dagster.errors import AccessDeniedError, SourceSchemaError, TotesError, WarehouseBehindError
 from totes_dagster.ingest.run import ingest
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.pipeline import bring_up
 from totes_dagster.postgres.database import Database
-from totes_dagster.schema import totesys, warehouse
+from totes_dagster.schema import totesys
+from totes_dagster.schema.registry import FACTS, metadata
+from totes_dagster.schema.star import current_view_of
 from totes_dagster.warehouse.migrations import VERSION_TABLE, migrate
 from totes_dagster_tests.security.conftest import PASSWORD
 from totes_dagster_tests.security.secured_postgres import SCRIPTS, SecuredPostgres, numbers
@@ -79,10 +81,10 @@ def refused(script: str) -> list[tuple[str, type[TotesError], str]]:
 
 
 @pytest.fixture(scope="session")
-def batch(server: SecuredPostgres, company: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, Lake]:
+def batch(server: SecuredPostgres, company: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Zone, Zone]:
     """The zones of a lake with a batch."""
     folder = tmp_path_factory.mktemp("lake")
-    zones = Lake((folder / "ingestion").as_uri()), Lake((folder / "processed").as_uri())
+    zones = Zone((folder / "ingestion").as_uri()), Zone((folder / "processed").as_uri())
     ingest(Database("totesys", server.as_administrator(company)), zones[0])
     return zones
 
@@ -94,7 +96,7 @@ def new_role(server: SecuredPostgres, script: Path, database: str, **variables: 
     return server.uri(role, PASSWORD, database)
 
 
-def warehouse_of(url: str, batch: tuple[Lake, Lake]) -> Platform:
+def warehouse_of(url: str, batch: tuple[Zone, Zone]) -> Platform:
     return Platform(Database("totesys", ""), Database("warehouse", url), "analytics", *batch)
 
 
@@ -102,7 +104,7 @@ def warehouse_of(url: str, batch: tuple[Lake, Lake]) -> Platform:
 def test_the_reader_needs_each_of_its_rights(
     server: SecuredPostgres,
     company: str,
-    lakes: tuple[Lake, Lake],
+    lakes: tuple[Zone, Zone],
     tmp_path: Path,
     right: str,
     error: type[TotesError],
@@ -114,12 +116,12 @@ def test_the_reader_needs_each_of_its_rights(
         ingest(Database("totesys", url), lakes[0])
 
 
-def test_the_reader_must_read_every_table(server: SecuredPostgres, company: str, lakes: tuple[Lake, Lake]) -> None:
+def test_the_reader_must_read_every_table(server: SecuredPostgres, company: str, lakes: tuple[Zone, Zone]) -> None:
     database = server.new_database("totesys", template=company)
     role = server.make_role("totesys_reader", database, PASSWORD)
     source = Database("totesys", server.uri(role, PASSWORD, database))
     with server.administrator(database) as connection:
-        for table in totesys.TABLES:
+        for table in totesys.SOURCE_TABLES:
             connection.execute(f"revoke select on {table} from {role}")
             with pytest.raises(AccessDeniedError, match=f"permission denied for table {table}"):
                 ingest(source, lakes[0])
@@ -129,7 +131,7 @@ def test_the_reader_must_read_every_table(server: SecuredPostgres, company: str,
 
 @pytest.mark.parametrize("right", ["", "alter default privileges"], ids=["with the right", "without"])
 def test_the_reader_needs_the_right_to_read_tables_to_come(
-    server: SecuredPostgres, company: str, lakes: tuple[Lake, Lake], tmp_path: Path, right: str
+    server: SecuredPostgres, company: str, lakes: tuple[Zone, Zone], tmp_path: Path, right: str
 ) -> None:
     database = server.new_database("totesys", template=company)
     script = without("totesys_reader", right, tmp_path) if right else SCRIPTS / "totesys_reader.sql"
@@ -146,7 +148,7 @@ def test_the_reader_needs_the_right_to_read_tables_to_come(
 @pytest.mark.parametrize(("right", "error", "words"), refused("warehouse_loader"))
 def test_the_loader_needs_each_of_its_rights(
     server: SecuredPostgres,
-    batch: tuple[Lake, Lake],
+    batch: tuple[Zone, Zone],
     tmp_path: Path,
     right: str,
     error: type[TotesError],
@@ -160,15 +162,15 @@ def test_the_loader_needs_each_of_its_rights(
 
 @pytest.mark.parametrize("right", ["", "alter table %I.%I owner to"], ids=["with the right", "without"])
 def test_the_loader_must_own_tables_that_are_there_already(
-    server: SecuredPostgres, batch: tuple[Lake, Lake], tmp_path: Path, right: str
+    server: SecuredPostgres, batch: tuple[Zone, Zone], tmp_path: Path, right: str
 ) -> None:
     database = server.new_database("warehouse")
     migrate(Database("warehouse", server.as_administrator(database)), "analytics")
     with server.administrator(database) as connection:
         for made_by_the_platform in ("totes_warehouse_version", "load_history", "quarantine"):
             connection.execute(f"drop table analytics.{made_by_the_platform}")
-        for fact in warehouse.FACTS.values():
-            connection.execute(f"drop view analytics.{warehouse.current_view_of(fact)}")
+        for fact in FACTS.values():
+            connection.execute(f"drop view analytics.{current_view_of(fact)}")
     script = without("warehouse_loader", right, tmp_path) if right else SCRIPTS / "warehouse_loader.sql"
     platform = warehouse_of(new_role(server, script, database, schema="analytics"), batch)
     with pytest.raises(WarehouseBehindError, match="must be owner of table") if right else nullcontext():
@@ -178,13 +180,13 @@ def test_the_loader_must_own_tables_that_are_there_already(
 
 def test_the_loader_gets_all_that_the_warehouse_consists_of() -> None:
     (statement,) = [each for each in statements("warehouse_loader") if "owner to" in each]
-    views = map(warehouse.current_view_of, warehouse.FACTS.values())
+    views = map(current_view_of, FACTS.values())
     listed = re.findall(r"'(\w+)'", statement.partition("relname in")[2])
-    assert sorted(listed) == sorted([*warehouse.metadata.tables, *views, VERSION_TABLE])
+    assert sorted(listed) == sorted([*metadata.tables, *views, VERSION_TABLE])
 
 
 @pytest.fixture(scope="session")
-def loaded(server: SecuredPostgres, batch: tuple[Lake, Lake]) -> tuple[str, str]:
+def loaded(server: SecuredPostgres, batch: tuple[Zone, Zone]) -> tuple[str, str]:
     """A warehouse that shows a batch, for others to be made from; and its loader."""
     database = server.new_database("warehouse")
     loader = server.make_role("warehouse_loader", database, PASSWORD, schema="analytics")
@@ -218,7 +220,7 @@ def test_analysts_need_the_right_to_read_what_migrations_will_make(
     script = without("warehouse_reader", right, tmp_path) if right else SCRIPTS / "warehouse_reader.sql"
     analyst = Database("warehouse", new_role(server, script, database, schema="analytics", loader=loader))
     migrate(Database("warehouse", server.uri(loader, PASSWORD, database)), "analytics")
-    readable = [*warehouse.metadata.tables, *map(warehouse.current_view_of, warehouse.FACTS.values())]
+    readable = [*metadata.tables, *map(current_view_of, FACTS.values())]
     for name in readable:
         with pytest.raises(AccessDeniedError, match=name) if right else nullcontext(), analyst.connect() as connection:
             assert connection.execute(f"select from {name}").rowcount == 0

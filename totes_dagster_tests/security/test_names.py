@@ -10,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 from totes_dagster.cli.output import show_reconciled, show_status
 from totes_dagster.config.platform import Platform
 from totes_dagster.lake.batch_log import BatchLog
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.pipeline import refresh
 from totes_dagster.postgres.database import Database
 from totes_dagster.reconcile.run import reconcile
@@ -23,7 +23,7 @@ NAME = """O'Ke"e %s %(a)s {0} $1 \\ ; [/b] ü --"""
 
 
 @pytest.fixture
-def named(server: SecuredPostgres, company: str, lakes: tuple[Lake, Lake]) -> Platform:
+def named(server: SecuredPostgres, company: str, lakes: tuple[Zone, Zone]) -> Platform:
     """The platform where every name is a strange one."""
     source = server.new_database(f"s {NAME}", template=company)
     warehouse = server.new_database(f"w {NAME}")

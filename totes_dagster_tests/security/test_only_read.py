@@ -11,7 +11,7 @@ from psycopg import sql
 
 from totes_dagster.cli.output import show_status
 from totes_dagster.config.platform import Platform
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.orchestration import automation
 from totes_dagster.orchestration.automation import totesys_changes
 from totes_dagster.orchestration.io_manager import Zone
@@ -85,7 +85,7 @@ def source(server: SecuredPostgres, company: str) -> Source:
 
 
 @pytest.fixture
-def platform(source: Source, database: Callable[..., str], lakes: tuple[Lake, Lake]) -> Platform:
+def platform(source: Source, database: Callable[..., str], lakes: tuple[Zone, Zone]) -> Platform:
     """The platform, with its warehouse on another server."""
     return Platform(Database("totesys", source.url), Database("warehouse", database("warehouse")), "public", *lakes)
 

@@ -6,7 +6,8 @@ import psycopg
 import pytest
 
 from totes_dagster.postgres.database import Database
-from totes_dagster.schema import warehouse
+from totes_dagster.schema.registry import FACTS, metadata
+from totes_dagster.schema.star import current_view_of
 from totes_dagster.warehouse.migrations import VERSION_TABLE, migrate
 from totes_dagster_tests.security.conftest import PASSWORD
 from totes_dagster_tests.security.secured_postgres import ADMINISTRATOR, SCRIPTS, SecuredPostgres, numbers
@@ -79,5 +80,5 @@ def test_a_table_of_the_loaders_that_is_not_the_warehouses_is_not_shown_to_analy
 
 def test_readers_may_see_all_that_the_warehouse_consists_of() -> None:
     listed = re.findall(r"'(\w+)'", (SCRIPTS / "warehouse_reader.sql").read_text().partition("relname in (")[2])
-    views = map(warehouse.current_view_of, warehouse.FACTS.values())
-    assert sorted(listed) == sorted([*warehouse.metadata.tables, *views, VERSION_TABLE])
+    views = map(current_view_of, FACTS.values())
+    assert sorted(listed) == sorted([*metadata.tables, *views, VERSION_TABLE])

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from totes_dagster.errors import TotesError
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.postgres.database import Database
 from totes_dagster_tests.security.planted_secrets import Planted, found
 from totes_dagster_tests.security.secured_postgres import SecuredPostgres
@@ -109,7 +109,7 @@ def assert_refused(url: str) -> None:
 def test_a_wrong_url_of_a_lake_shows_no_key(template: str) -> None:
     for key in spelled(PASSWORD.text):
         with pytest.raises(TotesError) as raised:
-            Lake(template.replace("{}", key))
+            Zone(template.replace("{}", key))
         assert_hidden(raised.value)
 
 

@@ -52,7 +52,7 @@ DATES = {
 
 TEXTS = {
     name: columns
-    for name, table in totesys.TABLES.items()
+    for name, table in totesys.SOURCE_TABLES.items()
     if (
         columns := [
             each.name for each in table.columns if isinstance(each.type, Text) and each.name not in DATES.get(name, ())
@@ -64,7 +64,7 @@ TEXTS = {
 
 def insert(connection: psycopg.Connection, name: str, number: int, **changed: str) -> None:
     """Insert a copy of a table's first row under the key 1000 + number, with some other values."""
-    key, table = totesys.key_of(totesys.TABLES[name]), sql.Identifier(name)
+    key, table = totesys.key_of(totesys.SOURCE_TABLES[name]), sql.Identifier(name)
     first = sql.SQL("select * from {} order by {} limit 1").format(table, sql.Identifier(key))
     row = connection.cursor(row_factory=dict_row).execute(first).fetchone()
     assert row is not None
@@ -82,7 +82,7 @@ def texts(name: str, number: int, shift: int) -> dict[str, str]:
 
 def in_the_lake(world: World, name: str) -> dict[int, dict[str, str]]:
     """The texts of the rows that a batch captured last, by key."""
-    lake, key = world.platform.ingestion, totesys.key_of(totesys.TABLES[name])
+    lake, key = world.platform.ingestion, totesys.key_of(totesys.SOURCE_TABLES[name])
     entry = BatchLog(lake).manifest(world.head()).tables[name]
     rows = [row for part in entry.parts for row in lake.read_part(part.path).to_pylist()]
     return {row[key]: {column: row[column] for column in TEXTS[name]} for row in rows}
@@ -106,7 +106,7 @@ def test_values_arrive_as_they_are(company: World, capsys: pytest.CaptureFixture
 
     with psycopg.connect(company.source_url) as connection:
         for name in TEXTS:
-            key = sql.Identifier(totesys.key_of(totesys.TABLES[name]))
+            key = sql.Identifier(totesys.key_of(totesys.SOURCE_TABLES[name]))
             for number in range(len(VALUES)):
                 changes = [
                     sql.SQL("{} = {}").format(sql.Identifier(column), sql.Literal(value))
@@ -155,7 +155,7 @@ def test_values_that_cannot_be_loaded_are_told_as_they_are(company: World, capsy
     values = [value for value in VALUES if value]
     with psycopg.connect(company.source_url) as connection:
         for name, columns in DATES.items():
-            key = totesys.key_of(totesys.TABLES[name])
+            key = totesys.key_of(totesys.SOURCE_TABLES[name])
             for number, value in enumerate(values, start=1):
                 for column in columns:
                     connection.execute(f"update {name} set {column} = %s where {key} = %s", [value, number])

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pytest
 from psycopg import sql
 
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.postgres.database import Database
 from totes_dagster.remodel.frames import to_table
 from totes_dagster.remodel.run import star_schema
 from totes_dagster.remodel.tables import calendar
-from totes_dagster.schema.warehouse import dim_date
+from totes_dagster.schema.dimensions import dim_date
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 from totes_dagster.warehouse.migrations import migrate
 
@@ -63,5 +63,5 @@ def warehouse(request: pytest.FixtureRequest, database: Callable[..., str]) -> W
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    return Lake((tmp_path / "lake").as_uri())
+def lake(tmp_path: Path) -> Zone:
+    return Zone((tmp_path / "lake").as_uri())

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from totes_dagster.lake.manifest import Census, Manifest, Part, Snapshot, TableEntry
 from totes_dagster.remodel.run import star_schema
-from totes_dagster.schema.totesys import TABLES, capture_of
+from totes_dagster.schema.totesys import SOURCE_TABLES, capture_of
 
 SNAPSHOT = Snapshot(
     taken_at=datetime(2024, 2, 29, 12, tzinfo=UTC),
@@ -28,11 +28,11 @@ def manifest(brought: Mapping[str, int], previous: Manifest | None = None, *, ro
     Every part has so many `rows`.
     """
     batch = previous.batch + 1 if previous else 1
-    brought = brought if previous else dict.fromkeys(TABLES, 1) | brought
+    brought = brought if previous else dict.fromkeys(SOURCE_TABLES, 1) | brought
     entries = {
         name: TableEntry(
             batch=batch,
-            content=capture_of(TABLES[name]),
+            content=capture_of(SOURCE_TABLES[name]),
             census=CENSUS,
             parts=tuple(
                 Part(path=f"{name}/batch={batch:010}/part-{number:05}", rows=rows, bytes=1) for number in range(parts)

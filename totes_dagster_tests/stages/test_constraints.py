@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from totes_dagster.errors import DatabaseError
 from totes_dagster.postgres.lock_waits import LONG_WAIT
-from totes_dagster.schema.warehouse import FACTS
+from totes_dagster.schema.registry import FACTS
 from totes_dagster.warehouse.foreign_keys import (
     Dropped,
     add_missing_foreign_keys,

@@ -9,7 +9,7 @@ from totes_dagster.errors import SourceSchemaError
 from totes_dagster.ingest.contract import Deviation, deviations_of, has_unique_keys, see_that_it_holds, undeclared
 from totes_dagster.lake.source_catalogue import Catalogue, SourceColumn, SourceTable
 from totes_dagster.postgres.types import sql_type
-from totes_dagster.schema.totesys import TABLES, key_of
+from totes_dagster.schema.totesys import SOURCE_TABLES, key_of
 
 LABELS = {"payment_type_name": ("SALES_RECEIPT", "SALES_REFUND"), "transaction_type": ("SALE", "PURCHASE")}
 
@@ -23,7 +23,7 @@ def as_declared() -> dict[str, SourceTable]:
             ),
             key=(key_of(table),),
         )
-        for name, table in TABLES.items()
+        for name, table in SOURCE_TABLES.items()
     }
 
 
@@ -117,7 +117,7 @@ def test_a_column_of_another_name_is_pointed_to() -> None:
 )
 def test_a_type_that_the_declared_one_cannot_stand_for_breaks_the_contract(table: str, column: str, type_: str) -> None:
     base = base_of(type_)
-    expected = sql_type(TABLES[table].columns[column])
+    expected = sql_type(SOURCE_TABLES[table].columns[column])
     assert deviations(**{table: altered(table, column, type=base, full_type=type_)}) == [
         Deviation(table, column, expected, type_, breaks=True)
     ]

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from totes_dagster.errors import AccessDeniedError
-from totes_dagster.schema.warehouse import fact_sales_order
+from totes_dagster.schema.facts import fact_sales_order
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 from totes_dagster.warehouse.queries import NewestLoad, newest_load
 from totes_dagster.warehouse.status import loaded_batch, warehouse_status

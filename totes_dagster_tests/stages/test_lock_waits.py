@@ -11,7 +11,7 @@ import pytest
 
 from totes_dagster.errors import DatabaseBusyError
 from totes_dagster.postgres import lock_waits
-from totes_dagster.schema.warehouse import dim_staff
+from totes_dagster.schema.dimensions import dim_staff
 from totes_dagster.warehouse import transaction as warehouse_transaction
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 from totes_dagster_tests.stages.conftest import Warehouse

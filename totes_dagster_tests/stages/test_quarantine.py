@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from totes_dagster.ingest.exact_types import UNFIT
 from totes_dagster.remodel.quarantine import REASON, quarantine_schema
 from totes_dagster.remodel.run import REMODELS, Remodelled, remodel_rows, star_schema
-from totes_dagster.schema.totesys import TABLES, key_of
+from totes_dagster.schema.totesys import SOURCE_TABLES, key_of
 from totes_dagster_tests.model import naive
 from totes_dagster_tests.model.rows import Row, any_rows_of, ingested
 
@@ -25,7 +25,7 @@ def remodelled(star: str, *inputs: list[Row]) -> Remodelled:
 def reasons(star: str, *inputs: list[Row]) -> dict[Any, str]:
     """Why rows are set aside, by key."""
     aside = remodelled(star, *inputs).quarantined
-    keys = aside.column(key_of(TABLES[REMODELS[star].inputs[0]])).to_pylist()
+    keys = aside.column(key_of(SOURCE_TABLES[REMODELS[star].inputs[0]])).to_pylist()
     return dict(zip(keys, aside.column(REASON).to_pylist(), strict=True))
 
 
@@ -46,7 +46,7 @@ def test_every_row_is_remodelled_exactly_or_set_aside_as_it_is_with_a_reason(sta
         b"quarantined": str(len(aside)).encode(),
     }
     assert done.quarantined.schema.equals(quarantine_schema(source))
-    columns = list(TABLES[source].columns.keys())
+    columns = list(SOURCE_TABLES[source].columns.keys())
     assert done.quarantined.select(columns).equals(driving.take(pa.array(aside, pa.int64())).select(columns))
     assert all(done.quarantined.column(REASON).to_pylist())
     told = [inputs[source][place].get("unfit") for place in aside]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from totes_dagster.errors import PartDamagedError, PartMissingError, PartSchemaError
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.remodel.quarantine import quarantine_schema
 from totes_dagster.remodel.run import (
     REMODELS,
@@ -27,8 +27,8 @@ from totes_dagster.remodel.run import (
     star_schema,
     write_star,
 )
-from totes_dagster.schema import warehouse
-from totes_dagster.schema.totesys import TABLES
+from totes_dagster.schema.registry import STAR_TABLES
+from totes_dagster.schema.totesys import SOURCE_TABLES
 from totes_dagster_tests.model.rows import ingested
 from totes_dagster_tests.stages.manifests import history, manifest
 
@@ -39,11 +39,11 @@ EVENT_STARS = {
     "dim_transaction": "transaction",
 }
 BATCHES = st.lists(
-    st.dictionaries(st.sampled_from(list(TABLES)), st.integers(0, 3), max_size=4), min_size=1, max_size=6
+    st.dictionaries(st.sampled_from(list(SOURCE_TABLES)), st.integers(0, 3), max_size=4), min_size=1, max_size=6
 )
 
 
-class WatchedLake(Lake):
+class WatchedLake(Zone):
     """A zone that remembers which objects were asked for."""
 
     def __init__(self, url: str) -> None:
@@ -55,7 +55,7 @@ class WatchedLake(Lake):
         return super().read(path)
 
 
-def committed(lake: Lake, *batches: dict[str, int]) -> BatchLog:
+def committed(lake: Zone, *batches: dict[str, int]) -> BatchLog:
     for batch in history(*batches):
         assert BatchLog(lake).commit(batch)
     return BatchLog(lake)
@@ -123,7 +123,7 @@ def test_an_empty_reference_table_is_an_empty_dimension_nevertheless() -> None:
 
 
 def test_a_new_version_of_a_remodel_has_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(warehouse.TABLES["fact_payment"].info, "version", 2)
+    monkeypatch.setitem(STAR_TABLES["fact_payment"].info, "version", 2)
     (first,) = history({})
     assert [part.path for part in star_parts("fact_payment", first)] == [
         "fact_payment/v2/batch=0000000001/part-00000.parquet"
@@ -143,8 +143,8 @@ def test_wherever_a_remodel_was_killed_exactly_the_rest_is_missing(
     star: str, batches: list[dict[str, int]], data: st.DataObject
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        processed = Lake((Path(folder) / "processed").as_uri())
-        log = committed(Lake((Path(folder) / "ingestion").as_uri()), *batches)
+        processed = Zone((Path(folder) / "processed").as_uri())
+        log = committed(Zone((Path(folder) / "ingestion").as_uri()), *batches)
         parts = every_part(star, log)
         done = data.draw(st.integers(0, len(parts)), label="parts written before it was killed")
         for part in parts[:done]:
@@ -152,9 +152,9 @@ def test_wherever_a_remodel_was_killed_exactly_the_rest_is_missing(
         assert missing_parts(star, log, processed) == parts[done:]
 
 
-def test_a_part_that_went_missing_from_the_newest_batch_is_found(lake: Lake, tmp_path: Path) -> None:
+def test_a_part_that_went_missing_from_the_newest_batch_is_found(lake: Zone, tmp_path: Path) -> None:
     log = committed(lake, {}, {"payment": 3})
-    processed = Lake((tmp_path / "processed").as_uri())
+    processed = Zone((tmp_path / "processed").as_uri())
     parts = every_part("fact_payment", log)
     for part in (parts[0], parts[1], parts[3]):
         assert processed.create(part.path, b"")
@@ -164,30 +164,30 @@ def test_a_part_that_went_missing_from_the_newest_batch_is_found(lake: Lake, tmp
 def test_quiet_batches_cost_nothing(tmp_path: Path) -> None:
     ingestion = WatchedLake((tmp_path / "ingestion").as_uri())
     log = committed(ingestion, {}, {"staff": 1}, *([{"payment": 1}] * 50), {"department": 1}, *([{"payment": 1}] * 50))
-    processed = Lake((tmp_path / "processed").as_uri())
+    processed = Zone((tmp_path / "processed").as_uri())
     ingestion.asked.clear()
     assert [part.batch for part in missing_parts("dim_staff", log, processed)] == [1, 2, 53]
     # The newest batch, and at each change its own and the one before, which says when the change before was.
     assert len(ingestion.asked) <= 1 + 2 * 3
 
 
-def test_before_the_first_batch_nothing_is_missing(lake: Lake) -> None:
+def test_before_the_first_batch_nothing_is_missing(lake: Zone) -> None:
     assert missing_parts("dim_staff", BatchLog(lake), lake) == []
 
 
 DESIGN = "design/batch=0000000001/part-00000"
 
 
-def ingested_designs(lake: Lake, *rows: dict[str, Any], told: int | None = None) -> BatchLog:
+def ingested_designs(lake: Zone, *rows: dict[str, Any], told: int | None = None) -> BatchLog:
     """A first batch with these designs, of which the manifest tells so many rows."""
     assert lake.create_part(DESIGN, ingested("design", rows))
     assert BatchLog(lake).commit(manifest({}, rows=len(rows) if told is None else told))
     return BatchLog(lake)
 
 
-def test_a_star_part_is_computed_and_written_once(lake: Lake, tmp_path: Path) -> None:
+def test_a_star_part_is_computed_and_written_once(lake: Zone, tmp_path: Path) -> None:
     ingested_designs(lake, {"design_id": 1, "design_name": "Wooden"}, {"design_id": 2})
-    processed = Lake((tmp_path / "processed").as_uri())
+    processed = Zone((tmp_path / "processed").as_uri())
     written = write_star(processed, remodelled("dim_design", lake, processed))
     path = "dim_design/v1/batch=0000000001/part-00000.parquet"
     data = processed.read(path)
@@ -200,9 +200,9 @@ def test_a_star_part_is_computed_and_written_once(lake: Lake, tmp_path: Path) ->
     assert write_star(processed, remodelled("dim_design", lake, processed)) == Written()
 
 
-def test_what_is_set_aside_is_written_beside_and_both_are_counted_in_the_star_part(lake: Lake, tmp_path: Path) -> None:
+def test_what_is_set_aside_is_written_beside_and_both_are_counted_in_the_star_part(lake: Zone, tmp_path: Path) -> None:
     ingested_designs(lake, {"design_id": 1}, {"design_id": 2, "design_name": None}, {"design_id": 3})
-    processed = Lake((tmp_path / "processed").as_uri())
+    processed = Zone((tmp_path / "processed").as_uri())
     written = write_star(processed, remodelled("dim_design", lake, processed))
     assert (written.rows, written.quarantined) == (2, 1)
     assert processed.paths("quarantine") == ["quarantine/design/v1/batch=0000000001/part-00000.parquet"]
@@ -215,12 +215,12 @@ def test_what_is_set_aside_is_written_beside_and_both_are_counted_in_the_star_pa
     assert write_star(processed, remodelled("dim_design", lake, processed)) == Written()
 
 
-def test_what_is_set_aside_is_written_first_for_nobody_comes_back_once_the_star_part_is_there(lake: Lake) -> None:
+def test_what_is_set_aside_is_written_first_for_nobody_comes_back_once_the_star_part_is_there(lake: Zone) -> None:
     ingested_designs(lake, {"design_id": 2, "design_name": None})
     part, done = next(remodelled("dim_design", lake, lake))
     created: list[str] = []
 
-    class Watched(Lake):
+    class Watched(Zone):
         def create(self, path: str, data: bytes | pa.Buffer) -> bool:
             created.append(path)
             return super().create(path, data)
@@ -229,22 +229,22 @@ def test_what_is_set_aside_is_written_first_for_nobody_comes_back_once_the_star_
     assert created == [part.quarantine, part.path]
 
 
-def test_what_another_remodel_wrote_first_is_left_as_it_is(lake: Lake, tmp_path: Path) -> None:
+def test_what_another_remodel_wrote_first_is_left_as_it_is(lake: Zone, tmp_path: Path) -> None:
     ingested_designs(lake, {"design_id": 1})
-    processed = Lake((tmp_path / "processed").as_uri())
+    processed = Zone((tmp_path / "processed").as_uri())
     part, done = next(remodelled("dim_design", lake, processed))
     assert processed.create(part.path, b"another's")
     assert write_star(processed, [(part, done)]) == Written()
     assert processed.read(part.path) == pa.py_buffer(b"another's")
 
 
-def test_a_source_part_that_is_missing_is_named(lake: Lake) -> None:
+def test_a_source_part_that_is_missing_is_named(lake: Zone) -> None:
     committed(lake, {})
     with pytest.raises(PartMissingError, match=DESIGN):
         next(remodelled("dim_design", lake, lake))
 
 
-def test_a_source_part_of_fewer_rows_than_its_manifest_says_is_refused(lake: Lake) -> None:
+def test_a_source_part_of_fewer_rows_than_its_manifest_says_is_refused(lake: Zone) -> None:
     ingested_designs(lake, {"design_id": 1}, told=2)
     with pytest.raises(PartDamagedError, match=f"{DESIGN} in .* has 1 rows; its manifest says 2"):
         next(remodelled("dim_design", lake, lake))
@@ -260,7 +260,7 @@ def test_a_source_part_of_fewer_rows_than_its_manifest_says_is_refused(lake: Lak
     ids=["a column missing", "an integer of another width", "stamps of another resolution"],
 )
 def test_a_source_part_of_another_schema_is_refused_with_what_was_expected(
-    lake: Lake, spoil: Callable[[pa.Table], pa.Table]
+    lake: Zone, spoil: Callable[[pa.Table], pa.Table]
 ) -> None:
     assert lake.create_part(DESIGN, spoil(ingested("design", [{}])))
     committed(lake, {})
@@ -269,7 +269,7 @@ def test_a_source_part_of_another_schema_is_refused_with_what_was_expected(
         next(remodelled("dim_design", lake, lake))
 
 
-def test_a_source_part_from_before_a_nullable_column_has_none_of_its_values(lake: Lake) -> None:
+def test_a_source_part_from_before_a_nullable_column_has_none_of_its_values(lake: Zone) -> None:
     rows = ingested("department", [{"location": "Leeds"}]).drop_columns(["location"])
     assert lake.create_part("department/batch=0000000001/part-00000", rows)
     assert lake.create_part("staff/batch=0000000001/part-00000", ingested("staff", [{}]))
@@ -278,7 +278,7 @@ def test_a_source_part_from_before_a_nullable_column_has_none_of_its_values(lake
     assert done.rows.column("location").to_pylist() == ["Unknown"]
 
 
-def test_a_source_part_from_before_its_table_was_declared_is_read_in_the_declared_types(lake: Lake) -> None:
+def test_a_source_part_from_before_its_table_was_declared_is_read_in_the_declared_types(lake: Zone) -> None:
     path = "undeclared/payment/batch=0000000001/part-00000"
     rows = ingested("payment", [{"payment_amount": Decimal("2.50")}])
     as_it_came = pa.schema(
@@ -294,14 +294,14 @@ def test_a_source_part_from_before_its_table_was_declared_is_read_in_the_declare
     assert done.rows.column("payment_amount").to_pylist() == [Decimal("2.50")]
 
 
-def test_the_order_of_columns_in_a_source_part_does_not_matter(lake: Lake) -> None:
+def test_the_order_of_columns_in_a_source_part_does_not_matter(lake: Zone) -> None:
     assert lake.create_part(DESIGN, ingested("design", [{"design_name": "Wooden"}], reverse=True))
     committed(lake, {})
     ((_, done),) = remodelled("dim_design", lake, lake)
     assert done.rows.column("design_name").to_pylist() == ["Wooden"]
 
 
-def test_stamps_of_the_oldest_parts_are_read_as_the_milliseconds_that_they_are(lake: Lake) -> None:
+def test_stamps_of_the_oldest_parts_are_read_as_the_milliseconds_that_they_are(lake: Zone) -> None:
     rows = ingested("payment", [{"created_at": datetime(2023, 5, 1, 14, 30, 5, 123000)}])  # noqa: DTZ001
     in_milliseconds = pa.schema(
         field.with_type(pa.timestamp("ms")) if pa.types.is_timestamp(field.type) else field for field in rows.schema

@@ -9,7 +9,7 @@ import pytest
 
 from totes_dagster.errors import PartSchemaError, RowsUnaccountedError
 from totes_dagster.lake.manifest import Manifest, Part, TableEntry
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.remodel.run import remodel_part, star_parts, write_star
 from totes_dagster.runtime.progress import silent
 from totes_dagster.schema.totesys import Capture
@@ -30,8 +30,8 @@ class Batch:
     """A batch of payments in a lake of its own."""
 
     def __init__(self, folder: Path, number: int, content: Capture, rows: list[Row], live: list[int] | None) -> None:
-        self.ingestion = Lake((folder / "ingestion").as_uri())
-        self.processed = Lake((folder / "processed").as_uri())
+        self.ingestion = Zone((folder / "ingestion").as_uri())
+        self.processed = Zone((folder / "processed").as_uri())
         path = f"payment/batch={number:010}/part-00000"
         parts = [self.put(path, ingested("payment", rows))] if rows else []
         keys = pa.table({"payment_id": pa.array(live, pa.int32())}) if live is not None else None
@@ -223,7 +223,7 @@ def test_what_is_remodelled_already_is_read_and_not_made_anew(batch: MakeBatch) 
     (part,) = star_parts("fact_payment", made.manifest)
     write_star(made.processed, [(part, remodel_part(part, made.ingestion))])
     nowhere = Incoming.of(
-        "fact_payment", made.manifest, Lake(made.ingestion.url + "-elsewhere"), made.processed, silent
+        "fact_payment", made.manifest, Zone(made.ingestion.url + "-elsewhere"), made.processed, silent
     )
     assert [rows.num_rows for _, rows in nowhere] == [1]
     assert nowhere.quarantined == 1

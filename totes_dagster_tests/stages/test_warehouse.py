@@ -13,7 +13,8 @@ import pytest
 
 from totes_dagster.errors import DatabaseError, PartError
 from totes_dagster.remodel.run import star_schema
-from totes_dagster.schema.warehouse import dim_design, dim_staff, dim_transaction, fact_payment, fact_sales_order
+from totes_dagster.schema.dimensions import dim_design, dim_staff, dim_transaction
+from totes_dagster.schema.facts import fact_payment, fact_sales_order
 from totes_dagster.warehouse.load_transaction import LoadedTable, LoadTransaction, Parts
 from totes_dagster.warehouse.migrations import migrate
 from totes_dagster_tests.stages.conftest import Warehouse

@@ -16,21 +16,21 @@ from totes_dagster.orchestration.alerts.incidents import Watch, advance, explain
 from totes_dagster.orchestration.alerts.observing import look
 from totes_dagster.orchestration.alerts.reasons import reason_of, why_failed
 from totes_dagster.orchestration.alerts.wording import headline, message_of, summary
-from totes_dagster.orchestration.automation import reconcile, refresh
 from totes_dagster.orchestration.checks.loading import load_specs
 from totes_dagster.orchestration.checks.reconciliation import matches_source
 from totes_dagster.orchestration.checks.source import contract_specs
 from totes_dagster.orchestration.checks.star import sound_before_load
 from totes_dagster.orchestration.freshness import FAIL_AFTER
+from totes_dagster.orchestration.jobs import reconcile, refresh
 from totes_dagster.orchestration.resources.alerts import Alerts
 from totes_dagster.orchestration.specs import key_of_loaded
-from totes_dagster.schema.warehouse import TABLES
+from totes_dagster.schema.registry import STAR_TABLES
 
 _AT_ONCE = 10
 """Alerts that one evaluation publishes at most, so that it ends well before Dagster gives up on it."""
 
 _FRESH_FOR = FAIL_AFTER
-_TABLES = [key_of_loaded(name) for name in TABLES]
+_TABLES = [key_of_loaded(name) for name in STAR_TABLES]
 _CHECKS = [
     *(spec.key for spec in (*contract_specs, *load_specs)),
     *sound_before_load.check_keys,

@@ -1,4 +1,4 @@
-"""The ingestion zone's eleven tables: one multi-asset, because a batch is one snapshot of all of them."""
+"""The ingestion zone's tables: one multi-asset, because a batch is one snapshot of all of them."""
 
 from collections.abc import Iterator
 from time import perf_counter
@@ -17,20 +17,19 @@ from dagster import (
 from pydantic import Field
 from sqlalchemy import Table
 
+from totes_dagster import pipeline
 from totes_dagster.aws.metrics import Stage, emit_stage
 from totes_dagster.ingest.run import Ingested
-from totes_dagster.ingest.run import ingest as ingest_batch
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest, TableEntry
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.orchestration.checks.source import contract_results, contract_specs
-from totes_dagster.orchestration.failures import clearly
-from totes_dagster.orchestration.io_manager import Zone
+from totes_dagster.orchestration.failures import run_step
+from totes_dagster.orchestration.io_manager import ZoneIOManager
 from totes_dagster.orchestration.metadata import as_of, preview_of
-from totes_dagster.orchestration.resources.databases import Totesys
+from totes_dagster.orchestration.resources.databases import TotesysResource
 from totes_dagster.orchestration.specs import OWNERS, column_schema, copied_lineage, key_of_ingested, key_of_source
-from totes_dagster.runtime.retry import retried
-from totes_dagster.schema.totesys import TABLES, Capture, capture_of, is_personal
+from totes_dagster.schema.totesys import SOURCE_TABLES, Capture, capture_of, is_personal
 
 _CAPTURED = {
     Capture.CHANGES: "Each batch holds the rows that may have changed since the one before, as immutable Parquet.",
@@ -60,29 +59,28 @@ class IngestConfig(Config):
                 "dagster/column_lineage": copied_lineage(key_of_source(name), table.columns),
             },
         )
-        for name, table in TABLES.items()
+        for name, table in SOURCE_TABLES.items()
     ],
     check_specs=contract_specs,
     can_subset=False,
 )
 def ingest(
-    config: IngestConfig, totesys: Totesys, ingestion_zone: ResourceParam[Zone]
+    config: IngestConfig, totesys: TotesysResource, ingestion_zone: ResourceParam[ZoneIOManager]
 ) -> Iterator[MaterializeResult | AssetCheckResult | AssetObservation]:  # type: ignore[type-arg]
     """Commit what changed in the source since the newest batch."""
-    lake = ingestion_zone.lake
-    log = BatchLog(lake)
-    recapture = tuple(TABLES) if config.recapture else ()
+    zone = ingestion_zone.zone
+    log = BatchLog(zone)
+    recapture = tuple(SOURCE_TABLES) if config.recapture else ()
     started = perf_counter()
 
     def ingest_next() -> Ingested:
-        source = totesys.database()
-        return retried("Ingest", lambda: ingest_batch(source, lake, recapture=recapture))
+        return pipeline.ingest(totesys.database(), zone, recapture=recapture)
 
-    ingested = clearly(ingest_next)
+    ingested = run_step(ingest_next)
     seconds = round(perf_counter() - started, 3)
     emit_stage(Stage.INGEST, rows=_rows_of(ingested.batch), seconds=seconds)
     manifest = ingested.batch or log.manifest(log.head())
-    for name, table in TABLES.items():
+    for name, table in SOURCE_TABLES.items():
         entry = manifest.tables[name]
         captured = ingested.batch is not None and manifest.brings(name)
         seen: dict[str, Any] = {
@@ -101,7 +99,7 @@ def ingest(
                 "parts": len(entry.parts) if captured else 0,
                 "bytes": sum(part.bytes for part in entry.parts) if captured else 0,
                 "seconds": seconds,
-                **(_preview(lake, table, entry) if captured else {}),
+                **(_preview(zone, table, entry) if captured else {}),
             },
         )
     yield from contract_results(ingested.deviations)
@@ -118,8 +116,8 @@ def _content(entry: TableEntry, *, captured: bool) -> str:
     return "the whole table" if entry.content is Capture.WHOLE else "rows that may have changed"
 
 
-def _preview(lake: Lake, table: Table, entry: TableEntry) -> dict[str, TableMetadataValue]:
+def _preview(zone: Zone, table: Table, entry: TableEntry) -> dict[str, TableMetadataValue]:
     if not entry.parts:
         return {}
     columns = [column.name for column in table.columns if not is_personal(column)]
-    return {"preview": preview_of(lake.read_part(entry.parts[-1].path, columns), columns)}
+    return {"preview": preview_of(zone.read_part(entry.parts[-1].path, columns), columns)}

@@ -3,7 +3,7 @@
 from dagster import AssetSpec
 
 from totes_dagster.orchestration.specs import column_schema, key_of_source
-from totes_dagster.schema.totesys import TABLES
+from totes_dagster.schema.totesys import SOURCE_TABLES
 
 totesys_assets = [
     AssetSpec(
@@ -14,5 +14,5 @@ totesys_assets = [
         owners=["team:operations"],
         metadata={"dagster/column_schema": column_schema(table)},
     )
-    for name, table in TABLES.items()
+    for name, table in SOURCE_TABLES.items()
 ]

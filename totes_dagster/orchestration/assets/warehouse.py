@@ -1,4 +1,4 @@
-"""The warehouse's eleven star tables: one multi-asset, because a batch is one transaction over all of them."""
+"""The warehouse's star tables: one multi-asset, because a batch is one transaction over all of them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -6,20 +6,21 @@ from time import perf_counter
 
 from dagster import AssetCheckResult, AssetExecutionContext, AssetSpec, MaterializeResult, ResourceParam, multi_asset
 
+from totes_dagster import pipeline
 from totes_dagster.aws.metrics import Metric, Stage, emit, emit_stage
+from totes_dagster.lake.zone import Lake
 from totes_dagster.orchestration.checks.loading import load_results, load_specs
-from totes_dagster.orchestration.failures import clearly
+from totes_dagster.orchestration.failures import run_step
 from totes_dagster.orchestration.freshness import FRESHNESS
-from totes_dagster.orchestration.io_manager import Zone
+from totes_dagster.orchestration.io_manager import ZoneIOManager
 from totes_dagster.orchestration.metadata import PREVIEW, as_of, table_of
-from totes_dagster.orchestration.resources.databases import Warehouse
+from totes_dagster.orchestration.resources.databases import WarehouseResource
 from totes_dagster.orchestration.specs import OWNERS, column_schema, copied_lineage, key_of_loaded, key_of_processed
 from totes_dagster.runtime.retry import retried
-from totes_dagster.schema.warehouse import TABLES, is_fact, remodelled_columns
+from totes_dagster.schema.registry import STAR_TABLES
+from totes_dagster.schema.star import is_fact, remodelled_columns
 from totes_dagster.warehouse.load import LoadedBatch
-from totes_dagster.warehouse.load import load as load_batches
 from totes_dagster.warehouse.load_transaction import LoadedTable
-from totes_dagster.warehouse.migrations import migrate
 from totes_dagster.warehouse.status import WarehouseStatus, newest_rows, warehouse_status
 
 
@@ -41,34 +42,32 @@ from totes_dagster.warehouse.status import WarehouseStatus, newest_rows, warehou
                 "dagster/column_lineage": copied_lineage(key_of_processed(name), remodelled_columns(star)),
             },
         )
-        for name, star in TABLES.items()
+        for name, star in STAR_TABLES.items()
     ],
     check_specs=load_specs,
     can_subset=False,
 )
 def load(
     context: AssetExecutionContext,
-    warehouse: Warehouse,
-    ingestion_zone: ResourceParam[Zone],
-    processed_zone: ResourceParam[Zone],
+    warehouse: WarehouseResource,
+    ingestion_zone: ResourceParam[ZoneIOManager],
+    processed_zone: ResourceParam[ZoneIOManager],
 ) -> Iterator[MaterializeResult | AssetCheckResult]:  # type: ignore[type-arg]
     """Load what the warehouse lacks."""
 
     def load_waiting() -> tuple[list[LoadedBatch], WarehouseStatus, dict[str, Sequence[Mapping[str, str]]]]:
-        database, schema = warehouse.database(), warehouse.warehouse_schema
-        retried("Migrate", lambda: migrate(database, schema))
-        loaded = load_batches(database, schema, ingestion_zone.lake, processed_zone.lake)
-        return retried(
-            "Look", lambda: (loaded, warehouse_status(database, schema), newest_rows(database, schema, PREVIEW))
-        )
+        target = warehouse.warehouse()
+        loaded = pipeline.load(target, Lake(ingestion_zone.zone, processed_zone.zone))
+        status, newest = retried("Read the warehouse", lambda: (warehouse_status(target), newest_rows(target, PREVIEW)))
+        return loaded, status, newest
 
     started = perf_counter()
-    loaded, status, newest = clearly(load_waiting)
+    loaded, status, newest = run_step(load_waiting)
     seconds = perf_counter() - started
-    done = {name: sum((batch.tables[name] for batch in loaded), LoadedTable()) for name in TABLES}
+    done = {name: sum((batch.tables[name] for batch in loaded), LoadedTable()) for name in STAR_TABLES}
     _emit(done.values(), status, seconds, loaded=bool(loaded))
     context.log.info(f"The warehouse shows batch {status.batch}, the source as of {status.snapshot_at}.")
-    for name in TABLES:
+    for name in STAR_TABLES:
         yield MaterializeResult(
             asset_key=key_of_loaded(name),
             metadata={

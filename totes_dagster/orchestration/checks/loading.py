@@ -7,8 +7,8 @@ from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, Metada
 
 from totes_dagster.orchestration.metadata import table_of
 from totes_dagster.orchestration.specs import key_of_loaded
-from totes_dagster.remodel.run import driving_table
-from totes_dagster.schema.warehouse import DIMENSIONS, FACTS, TABLES, UNKNOWN, dim_date
+from totes_dagster.schema.registry import DIMENSIONS, FACTS, STAR_TABLES, driving_table_of, inputs_of
+from totes_dagster.schema.star import UNKNOWN
 from totes_dagster.warehouse.load_transaction import LoadedTable
 from totes_dagster.warehouse.status import Quarantined, WarehouseStatus
 
@@ -17,10 +17,10 @@ QUARANTINE = "nothing_in_quarantine"
 RESOLVED = "references_resolved"
 RECENT = "stamps_recent"
 
-REMODELLED = [name for name in TABLES if name != dim_date.name]
+REMODELLED = [name for name in STAR_TABLES if driving_table_of(name)]
 """The star tables whose rows come from source rows, one for one."""
 
-REFERRED_TO = [name for name in DIMENSIONS if name != dim_date.name]
+REFERRED_TO = [name for name in DIMENSIONS if driving_table_of(name)]
 """The dimensions that may have placeholder members; a day is made up whenever a fact names it."""
 
 OLDEST = timedelta(days=3)
@@ -33,7 +33,7 @@ load_specs = [
         AssetCheckSpec(
             ACCOUNTED,
             asset=key_of_loaded(name),
-            description=f"Every ingested row of {driving_table(name)} was loaded, unchanged, or set aside.",
+            description=f"Every ingested row of {driving_table_of(name)} was loaded, unchanged, or set aside.",
         )
         for name in REMODELLED
     ),
@@ -41,7 +41,7 @@ load_specs = [
         AssetCheckSpec(
             QUARANTINE,
             asset=key_of_loaded(name),
-            description=f"Every row of {driving_table(name)} can become a row of {name}.",
+            description=f"Every row of {driving_table_of(name)} can become a row of {name}.",
         )
         for name in REMODELLED
     ),
@@ -49,8 +49,8 @@ load_specs = [
         AssetCheckSpec(
             RESOLVED,
             asset=key_of_loaded(name),
-            description=f"Every member of {name} that a fact refers to came from the source's {driving_table(name)}; "
-            f"none is a placeholder, named {UNKNOWN}.",
+            description=f"Every member of {name} that a fact refers to came from the source's "
+            f"{driving_table_of(name)}; none is a placeholder, named {UNKNOWN}.",
         )
         for name in REFERRED_TO
     ),
@@ -58,8 +58,8 @@ load_specs = [
         AssetCheckSpec(
             RECENT,
             asset=key_of_loaded(name),
-            description=f"The newest last_updated of {driving_table(name)} is not older than {OLDEST.days} days, and "
-            "not in the future.",
+            description=f"The newest last_updated of {driving_table_of(name)} is not older than {OLDEST.days} days, "
+            "and not in the future.",
         )
         for name in FACTS
     ),
@@ -73,7 +73,7 @@ def load_results(loaded: Mapping[str, LoadedTable], status: WarehouseStatus) -> 
     """
     for name in REMODELLED:
         yield _accounted(name, loaded[name])
-        yield _quarantine(name, status.quarantined.get(driving_table(name), Quarantined()))
+        yield _quarantine(name, status.quarantined.get(inputs_of(name)[0], Quarantined()))
     for name in REFERRED_TO:
         yield _resolved(name, status.placeholders[name])
     for name in FACTS:
@@ -92,7 +92,7 @@ def _accounted(name: str, done: LoadedTable) -> AssetCheckResult:
 
 
 def _quarantine(name: str, aside: Quarantined) -> AssetCheckResult:
-    source = driving_table(name)
+    source = driving_table_of(name)
     columns = ("key", "reason", "batch", "part")
     sample = [dict(zip(columns, row, strict=True)) for row in aside.sample]
     return AssetCheckResult(
@@ -108,7 +108,7 @@ def _quarantine(name: str, aside: Quarantined) -> AssetCheckResult:
 
 
 def _resolved(name: str, placeholders: int) -> AssetCheckResult:
-    source = driving_table(name)
+    source = driving_table_of(name)
     return AssetCheckResult(
         check_name=RESOLVED,
         asset_key=key_of_loaded(name),
@@ -122,7 +122,7 @@ def _resolved(name: str, placeholders: int) -> AssetCheckResult:
 
 
 def _recent(name: str, newest: datetime | None, now: datetime) -> AssetCheckResult:
-    source = driving_table(name)
+    source = driving_table_of(name)
     if newest is None:
         said, passed = f"There are no rows of {source} yet.", True
     elif newest > now + _CLOCKS_DIFFER:

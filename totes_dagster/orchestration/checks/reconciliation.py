@@ -11,16 +11,17 @@ from dagster import (
     multi_asset_check,
 )
 
+from totes_dagster import pipeline
 from totes_dagster.config.platform import Platform
-from totes_dagster.orchestration.failures import clearly
-from totes_dagster.orchestration.io_manager import Zone
+from totes_dagster.lake.zone import Lake
+from totes_dagster.orchestration.failures import run_step
+from totes_dagster.orchestration.io_manager import ZoneIOManager
 from totes_dagster.orchestration.metadata import table_of
-from totes_dagster.orchestration.resources.databases import Totesys, Warehouse
+from totes_dagster.orchestration.resources.databases import TotesysResource, WarehouseResource
 from totes_dagster.orchestration.specs import key_of_loaded
-from totes_dagster.reconcile.compare import TableDifferences
-from totes_dagster.reconcile.run import Reconciled
-from totes_dagster.reconcile.run import reconcile as run_reconcile
-from totes_dagster.schema.warehouse import TABLES
+from totes_dagster.pipeline import Reconciled
+from totes_dagster.reconcile.differences import TableDifferences
+from totes_dagster.schema.registry import STAR_TABLES
 
 MATCHES = "matches_source"
 
@@ -35,30 +36,24 @@ MATCHES = "matches_source"
             description="Every row is what the source says now: compared by checksums of key ranges, and row by row "
             "where they differ.",
         )
-        for name in TABLES
+        for name in STAR_TABLES
     ],
     can_subset=True,
 )
 def matches_source(
     context: AssetCheckExecutionContext,
-    totesys: Totesys,
-    warehouse: Warehouse,
-    ingestion_zone: ResourceParam[Zone],
-    processed_zone: ResourceParam[Zone],
+    totesys: TotesysResource,
+    warehouse: WarehouseResource,
+    ingestion_zone: ResourceParam[ZoneIOManager],
+    processed_zone: ResourceParam[ZoneIOManager],
 ) -> Iterator[AssetCheckResult]:
     """Compare, repair, and say what was found."""
 
     def compare() -> Reconciled:
-        platform = Platform(
-            source=totesys.database(),
-            warehouse=warehouse.database(),
-            schema=warehouse.warehouse_schema,
-            ingestion=ingestion_zone.lake,
-            processed=processed_zone.lake,
-        )
-        return run_reconcile(platform)
+        lake = Lake(ingestion_zone.zone, processed_zone.zone)
+        return pipeline.reconcile(Platform(totesys.database(), lake, warehouse.warehouse()))
 
-    reconciled = clearly(compare)
+    reconciled = run_step(compare)
     rows = sum(found.rows for found in reconciled.found.values())
     differing = sum(found.count for found in reconciled.found.values())
     context.log.info(f"Compared {rows:,} rows with the source: {differing:,} differed.")

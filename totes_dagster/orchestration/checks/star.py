@@ -10,13 +10,14 @@ from dagster import (
     multi_asset_check,
 )
 
-from totes_dagster.orchestration.failures import clearly
-from totes_dagster.orchestration.io_manager import Zone
-from totes_dagster.orchestration.resources.databases import Warehouse
+from totes_dagster.orchestration.failures import run_step
+from totes_dagster.orchestration.io_manager import ZoneIOManager
+from totes_dagster.orchestration.resources.databases import WarehouseResource
 from totes_dagster.orchestration.specs import key_of_processed
-from totes_dagster.remodel.verification import Soundness, soundness_of_waiting, waiting
+from totes_dagster.remodel.verification import Verification, verify_waiting, waiting_batches
 from totes_dagster.runtime.retry import retried
-from totes_dagster.schema.warehouse import TABLES, natural_key_of, remodelled_columns
+from totes_dagster.schema.registry import STAR_TABLES
+from totes_dagster.schema.star import natural_key_of, remodelled_columns
 from totes_dagster.warehouse.status import loaded_batch
 
 SOUND = "unique_and_not_null"
@@ -34,34 +35,34 @@ SOUND = "unique_and_not_null"
             + ", ".join(column.name for column in remodelled_columns(star) if not column.nullable)
             + ".",
         )
-        for name, star in TABLES.items()
+        for name, star in STAR_TABLES.items()
     ],
     can_subset=True,
 )
 def sound_before_load(
     context: AssetCheckExecutionContext,
-    warehouse: Warehouse,
-    ingestion_zone: ResourceParam[Zone],
-    processed_zone: ResourceParam[Zone],
+    warehouse: WarehouseResource,
+    ingestion_zone: ResourceParam[ZoneIOManager],
+    processed_zone: ResourceParam[ZoneIOManager],
 ) -> Iterator[AssetCheckResult]:
     """Look at all that waits to be loaded."""
     asked_for = {key.asset_key for key in context.selected_asset_check_keys}
 
-    def look() -> dict[str, Soundness]:
-        loaded = loaded_batch(warehouse.database(), warehouse.warehouse_schema)
-        manifests, processed = waiting(loaded, ingestion_zone.lake), processed_zone.lake
+    def look() -> dict[str, Verification]:
+        loaded = loaded_batch(warehouse.warehouse())
+        manifests, processed = waiting_batches(loaded, ingestion_zone.zone), processed_zone.zone
         return {
-            name: soundness_of_waiting(star, manifests, processed)
-            for name, star in TABLES.items()
+            name: verify_waiting(star, manifests, processed)
+            for name, star in STAR_TABLES.items()
             if key_of_processed(name) in asked_for
         }
 
-    found = clearly(lambda: retried("Check", look))
+    found = run_step(lambda: retried("Check", look))
     context.log.info(f"Read back {sum(each.rows for each in found.values()):,} rows that wait to be loaded.")
     yield from (star_result(name, each) for name, each in found.items())
 
 
-def star_result(name: str, found: Soundness) -> AssetCheckResult:
+def star_result(name: str, found: Verification) -> AssetCheckResult:
     """What was found of one star table."""
     wrongs = [f"{column} has no value in {rows:,} rows" for column, rows in found.nulls.items()]
     if found.repeated:

@@ -15,12 +15,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from totes_dagster.cli.output import console, seed_with_progress, tell, waiting_for
 from totes_dagster.config import env_file, settings
 from totes_dagster.errors import TotesError
+from totes_dagster.local.seeding import seed_with_progress
 from totes_dagster.local.stack import LocalStack, stack_home
 from totes_dagster.orchestration.development.processes import ProcessGroup
 from totes_dagster.orchestration.development.webserver import HOST, why_not_loaded
+from totes_dagster.runtime.terminal import console, print_labelled, waiting_for
 from totes_dagster.simulator.simulator import Simulator, described
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _live(dagster: "_Dagster", local: LocalStack | None, *, orders: int, rate: f
                 local.start()
             seed_with_progress(local, orders)
         dagster.start()
-        tell("Dagster's UI", f"  http://{HOST}:{dagster.port}")
+        print_labelled("Dagster's UI", f"  http://{HOST}:{dagster.port}")
         if local and rate > 0:
             living.enter_context(_simulator(local, rate, harsh=harsh))
             console.print(described(rate, harsh=harsh))

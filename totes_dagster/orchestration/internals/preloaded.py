@@ -31,12 +31,12 @@ def preload() -> None:
     """Import all of it, and do once what is slow the first time."""
     from totes_dagster.definitions import defs  # noqa: PLC0415 - may fail, see below
     from totes_dagster.remodel.contract import contract_of  # noqa: PLC0415
-    from totes_dagster.schema.warehouse import TABLES  # noqa: PLC0415
+    from totes_dagster.schema.registry import STAR_TABLES  # noqa: PLC0415
 
     for name in _LATE:
         import_module(name)
     defs.get_repository_def().load_all_definitions()
-    for star in TABLES.values():
+    for star in STAR_TABLES.values():
         contract_of(star)
 
 

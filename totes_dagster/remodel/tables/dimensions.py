@@ -6,7 +6,7 @@ One function, one table. Frames are Arrow-backed (`pandas.ArrowDtype`); their co
 import pandas as pd
 from babel.numbers import get_currency_name
 
-from totes_dagster.schema.warehouse import UNKNOWN
+from totes_dagster.schema.star import UNKNOWN
 
 
 def dim_counterparty(counterparty: pd.DataFrame, address: pd.DataFrame) -> pd.DataFrame:

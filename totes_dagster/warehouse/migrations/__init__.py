@@ -12,6 +12,7 @@ import psycopg
 from psycopg import sql
 from psycopg.errors import LockNotAvailable
 
+from totes_dagster.config.platform import Warehouse
 from totes_dagster.errors import (
     DatabaseBusyError,
     DatabaseError,
@@ -24,7 +25,8 @@ from totes_dagster.postgres.database import Database
 from totes_dagster.postgres.lock_waits import LONG_WAIT, SHORT_WAIT, holders_of_tables, watched_locks
 from totes_dagster.postgres.named_errors import named_error, reason_of
 from totes_dagster.postgres.transactions import transaction
-from totes_dagster.schema import warehouse
+from totes_dagster.schema.bookkeeping import load_history, quarantine
+from totes_dagster.schema.registry import DIMENSIONS, FACTS
 from totes_dagster.warehouse.migrations.adoption import check, describe, let_hold_any_text, refuse_foreign_names
 
 logger = logging.getLogger(__name__)
@@ -47,12 +49,11 @@ _PAUSE = 1.0
 """How many seconds to leave to readers between two attempts."""
 
 
-def migrate(database: Database, schema: str) -> str | None:
+def migrate(warehouse: Warehouse) -> str | None:
     """Bring the warehouse's schema up to date: create it, adopt plain tables that are already there, or upgrade.
 
     Args:
-        database: the warehouse.
-        schema: the schema that holds its tables; created if it does not exist.
+        warehouse: its schema is created if it does not exist.
 
     Returns:
         The revision that it was at before, or None when it had none.
@@ -64,6 +65,7 @@ def migrate(database: Database, schema: str) -> str | None:
         DatabaseBusyError: others held locks on the tables for too long; transient.
         DatabaseError: the server broke off.
     """
+    database, schema = warehouse.database, warehouse.schema
     with database.connect() as connection:
         try:
             return _migrate(connection, database, schema)
@@ -79,10 +81,10 @@ def migrate(database: Database, schema: str) -> str | None:
             ) from cause
 
 
-def is_migrated(database: Database, schema: str) -> bool:
-    """Whether the warehouse's schema is there and up to date."""
-    with database.transaction(read_only=True) as connection:
-        return _revision(connection, schema) == HEAD
+def is_migrated(warehouse: Warehouse) -> bool:
+    """Whether the warehouse's schema exists and is up to date."""
+    with warehouse.database.transaction(read_only=True) as connection:
+        return _revision(connection, warehouse.schema) == HEAD
 
 
 def _migrate(connection: psycopg.Connection[Any], database: Database, schema: str) -> str | None:
@@ -170,7 +172,7 @@ def _upgrade(
 
 def _revision(connection: psycopg.Connection[Any], schema: str) -> str | None:
     table = sql.Identifier(schema, VERSION_TABLE)
-    history = sql.Identifier(schema, warehouse.load_history.name)
+    history = sql.Identifier(schema, load_history.name)
     ((exists, has_history),) = connection.execute(
         "select to_regclass(%s) is not null, to_regclass(%s) is not null",
         [table.as_string(connection), history.as_string(connection)],
@@ -180,7 +182,7 @@ def _revision(connection: psycopg.Connection[Any], schema: str) -> str | None:
     ((revision,),) = connection.execute(sql.SQL("select version_num from {}").format(table)).fetchall()
     if revision in _REVISIONS and not has_history:
         raise WarehouseSchemaError(
-            f"The warehouse's schema {schema} has a {VERSION_TABLE} but no {warehouse.load_history.name}. Drop "
+            f"The warehouse's schema {schema} has a {VERSION_TABLE} but no {load_history.name}. Drop "
             "the former too, to have the warehouse made anew."
         )
     return str(revision)
@@ -214,7 +216,7 @@ def _prepare(connection: psycopg.Connection[Any], schema: str) -> None:
 
 def _lock_tables(connection: psycopg.Connection[Any], *, adopting: bool) -> None:
     """Take the strong locks that migrations need, before any work is done that would be lost without them."""
-    tables = [*warehouse.FACTS, warehouse.quarantine.name, *(warehouse.DIMENSIONS if adopting else ())]
+    tables = [*FACTS, quarantine.name, *(DIMENSIONS if adopting else ())]
     for (name,) in connection.execute(
         "select relname from unnest(%s::text[]) as ours join pg_class on pg_class.oid = to_regclass(quote_ident(ours)) "
         "where relkind in ('r', 'p') and pg_has_role(relowner, 'usage') order by relname",

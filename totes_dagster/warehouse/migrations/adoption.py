@@ -7,7 +7,9 @@ from psycopg import sql
 
 from totes_dagster.errors import WarehouseSchemaError
 from totes_dagster.postgres.types import sql_type
-from totes_dagster.schema import warehouse
+from totes_dagster.schema.bookkeeping import load_history, quarantine
+from totes_dagster.schema.registry import FACTS, STAR_TABLES
+from totes_dagster.schema.star import current_view_of
 from totes_dagster.warehouse.migrations.views import views_put_aside
 
 _TEXT_TYPES = {"character varying", "text"}
@@ -20,9 +22,9 @@ def refuse_foreign_names(connection: psycopg.Connection[Any], schema: str) -> No
         WarehouseSchemaError: such a name is taken.
     """
     ours = [
-        warehouse.load_history.name,
-        warehouse.quarantine.name,
-        *map(warehouse.current_view_of, warehouse.FACTS.values()),
+        load_history.name,
+        quarantine.name,
+        *map(current_view_of, FACTS.values()),
     ]
     for (name,) in connection.execute(
         "select relname from pg_class where relnamespace = %s::regnamespace and relname = any(%s)",
@@ -53,7 +55,7 @@ def let_hold_any_text(connection: psycopg.Connection[Any], schema: str) -> None:
         where relnamespace = %s::regnamespace and relkind in ('r', 'p') and relname = any (%s)
           and atttypid = 'varchar'::regtype and atttypmod >= 0 and attnum > 0 and not attisdropped
         """,
-        [sql.Identifier(schema).as_string(connection), list(warehouse.TABLES)],
+        [sql.Identifier(schema).as_string(connection), list(STAR_TABLES)],
     ).fetchall()
     with views_put_aside(connection, limited):
         for table, column in limited:
@@ -84,7 +86,7 @@ def check(connection: psycopg.Connection[Any], schema: str, *, migrated: bool) -
     found: dict[str, dict[str, tuple[str, str, bool]]] = {}
     for table, column, *type_ in rows:
         found.setdefault(table, {})[column] = (type_[0], type_[1], type_[2])
-    for name, table in warehouse.TABLES.items():
+    for name, table in STAR_TABLES.items():
         if name not in found and not migrated:
             continue
         for column in table.columns:
@@ -97,7 +99,7 @@ def check(connection: psycopg.Connection[Any], schema: str, *, migrated: bool) -
                 )
             base, full, generated = found[name][column.name]
             expected = sql_type(column)
-            is_record_id = name in warehouse.FACTS and column.primary_key
+            is_record_id = name in FACTS and column.primary_key
             is_to_be_widened = is_record_id and full == "integer" and not migrated
             # A text column may be of any kind or length; all other types must be the declared ones to the letter.
             if full != expected and not {base, expected} <= _TEXT_TYPES and not is_to_be_widened:
@@ -114,7 +116,7 @@ def describe(connection: psycopg.Connection[Any]) -> None:
 
     A comment that is there stays: it may be the owner's. A migration that changes a description removes the old one.
     """
-    for table in (*warehouse.TABLES.values(), warehouse.load_history, warehouse.quarantine):
+    for table in (*STAR_TABLES.values(), load_history, quarantine):
         present = dict(
             connection.execute(
                 "select objsubid, description from pg_description "

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from totes_dagster.schema.warehouse import metadata
+from totes_dagster.schema.registry import metadata
 from totes_dagster.warehouse.migrations import VERSION_TABLE
 
 context.configure(

@@ -13,24 +13,17 @@ from totes_dagster.reconcile.checksums import RANGE_BITS
 from totes_dagster.reconcile.compare import TableDifferences, compare
 from totes_dagster.remodel.run import driving_table
 from totes_dagster.schema import totesys
-from totes_dagster.schema.warehouse import (
-    FACTS,
-    TABLES,
-    current_view_of,
-    dim_date,
-    is_fact,
-    natural_key_of,
-    record_id_of,
-    remodelled_columns,
-)
+from totes_dagster.schema.dimensions import dim_date
+from totes_dagster.schema.registry import FACTS, STAR_TABLES
+from totes_dagster.schema.star import current_view_of, is_fact, natural_key_of, record_id_of, remodelled_columns
 from totes_dagster_tests.end_to_end.world import World
 
 RANGE = 2**RANGE_BITS
 OUTERMOST_KEYS = (-(2**31), -1, RANGE - 1, RANGE, 2 * RANGE + 7, 2**31 - 1)
 """Keys of orders at the ends of ranges, and one in the middle."""
 
-_BUT_CALENDAR = [star for star in TABLES.values() if star is not dim_date]
-STAR = pytest.mark.parametrize("star", TABLES.values(), ids=str)
+_BUT_CALENDAR = [star for star in STAR_TABLES.values() if star is not dim_date]
+STAR = pytest.mark.parametrize("star", STAR_TABLES.values(), ids=str)
 STAR_BUT_CALENDAR = pytest.mark.parametrize("star", _BUT_CALENDAR, ids=str)
 DIMENSION = pytest.mark.parametrize("dimension", [star for star in _BUT_CALENDAR if not is_fact(star)], ids=str)
 FACT = pytest.mark.parametrize("fact", FACTS.values(), ids=str)
@@ -92,7 +85,7 @@ def keys_of(world: World, star: Table, condition: sql.Composable | str = "true")
     keys = [key for (key,) in world.ask(query.as_string(None))]
     if star is dim_date:
         return keys
-    source = totesys.TABLES[driving_table(star.name)]
+    source = totesys.SOURCE_TABLES[driving_table(star.name)]
     with psycopg.connect(world.source_url) as connection:
         present = {key for (key,) in connection.execute(f"select {totesys.key_of(source)} from {source.name}")}
     return [key for key in keys if key in present]

@@ -7,7 +7,7 @@ import pytest
 from psycopg import sql
 
 from totes_dagster.config.platform import Platform
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.postgres.database import Database
 from totes_dagster.simulator.seeding import seed
@@ -26,7 +26,7 @@ def world(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) 
         assert postgres.create_database(name)
     source, warehouse = (Database(role, postgres.url(name)) for role, name in names.items())
     folder = tmp_path_factory.mktemp("lake")
-    zones = [Lake((folder / zone).as_uri()) for zone in ("ingestion", "processed")]
+    zones = [Zone((folder / zone).as_uri()) for zone in ("ingestion", "processed")]
     world = World(Platform(source, warehouse, 'odd "schema", %s; Ñ', *zones))
     seed(source.url, orders=60)
     world.refresh()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from totes_dagster.schema.warehouse import dim_date
+from totes_dagster.schema.dimensions import dim_date
 from totes_dagster_tests.end_to_end.comparison.comparing import compared, number_of, only, some_key, wrong
 from totes_dagster_tests.end_to_end.world import World
 

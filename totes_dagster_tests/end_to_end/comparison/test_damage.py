@@ -11,7 +11,9 @@ from sqlalchemy import Column, String, Table
 
 from totes_dagster.ingest.snapshot import snapshot_of
 from totes_dagster.reconcile.compare import compare
-from totes_dagster.schema.warehouse import FACTS, TABLES, dim_date, is_fact, natural_key_of
+from totes_dagster.schema.dimensions import dim_date
+from totes_dagster.schema.registry import FACTS, STAR_TABLES
+from totes_dagster.schema.star import is_fact, natural_key_of
 from totes_dagster_tests.end_to_end.comparison.comparing import (
     DIMENSION,
     FACT,
@@ -37,7 +39,7 @@ def test_a_warehouse_that_followed_every_change_does_not_differ(world: World) ->
     assert world.wrongs() == []
     found = compared(world)
     assert wrong(found) == {}
-    for name, star in TABLES.items():
+    for name, star in STAR_TABLES.items():
         if name in FACTS or name == "dim_staff":
             shown = world.ask_one(sql.SQL("select count(*) from {}").format(rows_of(star)).as_string(None))
             assert found[name].rows == shown > 5
@@ -48,7 +50,7 @@ def test_whoever_watches_is_told_of_every_table(world: World) -> None:
     told = []
     with snapshot_of(world.platform.source) as leader, psycopg.connect(world.warehouse_url) as connection:
         found = compare(leader, connection, world.platform.schema, lambda *said: told.append(said))
-    assert told == [("compare", name, found[name].rows) for name in TABLES]
+    assert told == [("compare", name, found[name].rows) for name in STAR_TABLES]
 
 
 # Values
@@ -91,7 +93,7 @@ def test_a_value_that_is_lost_is_found_in_every_column(world: World, star: Table
 
 @pytest.mark.parametrize(
     ("star", "column"),
-    [(star, column) for star in TABLES.values() for column in star.columns if column.nullable],
+    [(star, column) for star in STAR_TABLES.values() for column in star.columns if column.nullable],
     ids=str,
 )
 def test_nothing_is_not_the_same_as_an_empty_text_or_zero(world: World, star: Table, column: Column[Any]) -> None:
@@ -202,7 +204,7 @@ WAYS = {"change": "different", "hide": "missing", "copy": "extra", "repeat": "do
 @st.composite
 def damages(draw: st.DrawFn) -> list[tuple[Table, int, str]]:
     """Star tables, positions of rows in them, and what is to happen to these rows."""
-    stars = [star for star in TABLES.values() if star is not dim_date]
+    stars = [star for star in STAR_TABLES.values() if star is not dim_date]
     rows = draw(st.lists(st.tuples(st.sampled_from(stars), st.integers(0, 30)), unique=True, max_size=25))
     ways = {star: list(WAYS) if is_fact(star) else ["change", "hide"] for star in stars}
     return [(star, position, draw(st.sampled_from(ways[star]))) for star, position in rows]

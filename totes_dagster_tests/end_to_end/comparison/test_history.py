@@ -2,7 +2,8 @@
 
 from sqlalchemy import Table
 
-from totes_dagster.schema.warehouse import FACTS, natural_key_of, remodelled_columns
+from totes_dagster.schema.registry import FACTS
+from totes_dagster.schema.star import natural_key_of, remodelled_columns
 from totes_dagster_tests.end_to_end.comparison.comparing import (
     FACT,
     compared,

@@ -3,7 +3,7 @@
 import pytest
 
 from totes_dagster.reconcile import compare as comparison
-from totes_dagster.schema.warehouse import FACTS
+from totes_dagster.schema.registry import FACTS
 from totes_dagster_tests.end_to_end.comparison.comparing import (
     OUTERMOST_KEYS,
     RANGE,

@@ -7,7 +7,7 @@ import pytest
 
 from totes_dagster.errors import SourceSchemaError
 from totes_dagster.reconcile.run import reconcile
-from totes_dagster.schema.totesys import TABLES
+from totes_dagster.schema.totesys import SOURCE_TABLES
 from totes_dagster_tests.end_to_end.world import World
 
 NOTHING_REFERS = (
@@ -60,7 +60,7 @@ CHANGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "create table heir as select * from sales_order where false",
             *(
                 f"alter table heir alter {column.name} set not null"
-                for column in TABLES["sales_order"].columns
+                for column in SOURCE_TABLES["sales_order"].columns
                 if not column.nullable
             ),
             "insert into heir select 900 + sales_order_id, created_at, last_updated, design_id, staff_id, "

@@ -9,7 +9,7 @@ import pytest
 
 from totes_dagster.lake.batch_log import REMEMBERED, BatchLog, manifest_path
 from totes_dagster.lake.manifest import Manifest
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster_tests.end_to_end.world import World
 
 BATCHES = 10_000
@@ -23,13 +23,13 @@ def asked_by_a_refresh(company: World, monkeypatch: pytest.MonkeyPatch) -> Count
     company.change(EDIT)
     with monkeypatch.context() as counting:
         for name in READING:
-            method = getattr(Lake, name)
+            method = getattr(Zone, name)
 
             def counted(*arguments, _name=name, _method=method, **options):
                 asked[_name] += 1
                 return _method(*arguments, **options)
 
-            counting.setattr(Lake, name, counted)
+            counting.setattr(Zone, name, counted)
         company.refresh()
     return asked
 

@@ -12,7 +12,7 @@ from psycopg import sql
 from totes_dagster.config.platform import Platform
 from totes_dagster.ingest import parts
 from totes_dagster.ingest import recorder as recording_stage
-from totes_dagster.lake.store import Lake
+from totes_dagster.lake.zone import Zone
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.reconcile.run import reconcile
 from totes_dagster.simulator.seeding import seed
@@ -127,13 +127,13 @@ def test_thousands_of_tables_take_no_more_locks_than_one(platform: Platform) -> 
 def test_parts_are_bounded_in_bytes(company: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "BYTES_PER_PART", 2**20)
     sizes: list[int] = []
-    create_part = Lake.create_part
+    create_part = Zone.create_part
 
-    def measured(lake: Lake, path: str, rows):
+    def measured(lake: Zone, path: str, rows):
         sizes.append(rows.nbytes)
         return create_part(lake, path, rows)
 
-    monkeypatch.setattr(Lake, "create_part", measured)
+    monkeypatch.setattr(Zone, "create_part", measured)
     company.change(
         "create table scans (picture bytea)",
         "alter table scans alter picture set storage external",

@@ -1,4 +1,4 @@
-"""What runs when: the two jobs, the sensor that watches the source, and the two schedules."""
+"""The sensor that watches the source: when it requests a refresh, and how long it waits after failures."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,19 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dagster import (
-    AssetSelection,
     DagsterInstance,
     DagsterRunStatus,
-    DefaultScheduleStatus,
     DefaultSensorStatus,
     ResourceParam,
     RunRequest,
     RunsFilter,
-    ScheduleEvaluationContext,
     SensorEvaluationContext,
     SkipReason,
-    define_asset_job,
-    schedule,
     sensor,
 )
 
@@ -34,22 +29,10 @@ from totes_dagster.errors import (
     TotesError,
 )
 from totes_dagster.ingest.run import changed_tables
-from totes_dagster.ingest.snapshot import watching
-from totes_dagster.orchestration.checks.reconciliation import matches_source
-from totes_dagster.orchestration.io_manager import Zone
-from totes_dagster.orchestration.resources.databases import Totesys
-
-_GROUPS = AssetSelection.groups("ingestion", "processed", "warehouse")
-
-_RECONCILIATION = AssetSelection.checks(matches_source)
-
-_IN_PROGRESS = [
-    DagsterRunStatus.QUEUED,
-    DagsterRunStatus.NOT_STARTED,
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-    DagsterRunStatus.CANCELING,
-]
+from totes_dagster.ingest.watch import watching
+from totes_dagster.orchestration.io_manager import ZoneIOManager
+from totes_dagster.orchestration.jobs import reconcile, refresh, run_in_progress
+from totes_dagster.orchestration.resources.databases import TotesysResource
 
 _LOOK_EVERY = 0.1
 _LOOK_FOR = 9.0
@@ -61,10 +44,6 @@ _ASK_EVERY = 0.25
 
 _REST = 10
 """How many times as long as it took to count the tables to wait until they are counted again."""
-
-_PATIENCE = timedelta(hours=1)
-"""After this, a run that is still in progress counts as dead. Should it be alive after all, no harm is done: of two
-ingests one wins each batch, and two loads wait for one another."""
 
 _CONFIRM_AFTER = timedelta(minutes=10)
 """With nothing to refresh for so long, the warehouse is confirmed to be current: often enough for `FRESHNESS`."""
@@ -96,18 +75,6 @@ _AWAY = (
 )
 """Errors that pass by themselves once somebody is back; a refresh would only fail of them, too."""
 
-refresh = define_asset_job(
-    "refresh",
-    selection=_GROUPS - _RECONCILIATION,
-    description="Bring the warehouse up to date: ingest what changed, remodel it, load it.",
-)
-
-reconcile = define_asset_job(
-    "reconcile",
-    selection=_GROUPS | _RECONCILIATION,
-    description="Bring the warehouse up to date, compare every row of it with the source, and repair what differs.",
-)
-
 
 @sensor(
     job=refresh,
@@ -116,7 +83,9 @@ reconcile = define_asset_job(
     description="Watches totesys, and requests a refresh within a fraction of a second after a commit that changed a "
     "table. Where nothing changes, requests one every ten minutes, which confirms that the warehouse is current.",
 )
-def totesys_changes(context: SensorEvaluationContext, totesys: Totesys, ingestion_zone: ResourceParam[Zone]) -> Any:
+def totesys_changes(
+    context: SensorEvaluationContext, totesys: TotesysResource, ingestion_zone: ResourceParam[ZoneIOManager]
+) -> Any:
     """Request a refresh once the source's next batch would hold something."""
     end = time.monotonic() + _LOOK_FOR
     reason = _wait_for_runs(context.instance, end)
@@ -132,8 +101,8 @@ def totesys_changes(context: SensorEvaluationContext, totesys: Totesys, ingestio
         return SkipReason(reason)
     blind: dict[str, str] = {}
     try:
-        source = totesys.database(found=False)
-        lake = ingestion_zone.lake
+        source = totesys.database(create=False)
+        lake = ingestion_zone.zone
         with watching(source) as position:
             # The cursor only saves counting the tables again while nothing at all was written in the cluster.
             changed = (
@@ -158,29 +127,6 @@ def totesys_changes(context: SensorEvaluationContext, totesys: Totesys, ingestio
             return SkipReason(f"Nothing changed in totesys since the refresh at {_moment(confirmed)}.")
         changed = ["nothing, but the warehouse is to be confirmed as current"]
     return RunRequest(tags={"totes/changed": _told(changed), **blind})
-
-
-@schedule(
-    job=refresh,
-    cron_schedule="*/15 * * * *",
-    default_status=DefaultScheduleStatus.RUNNING,
-    description="The safety net under the sensor: refreshes whatever the sensor says.",
-)
-def refresh_every_15_minutes(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
-    """Request a refresh unless one is in progress."""
-    reason = _in_progress(context.instance)
-    return SkipReason(reason) if reason else RunRequest()
-
-
-@schedule(
-    job=reconcile,
-    cron_schedule="0 3 * * *",
-    default_status=DefaultScheduleStatus.RUNNING,
-    description="Nightly, at 03:00 UTC: compares every row with the source, so that nothing stays different for long.",
-)
-def reconcile_nightly(_context: ScheduleEvaluationContext) -> RunRequest:
-    """Request a reconciliation."""
-    return RunRequest()
 
 
 def last_success(instance: DagsterInstance) -> datetime | None:
@@ -258,19 +204,10 @@ def _wait_for_runs(instance: DagsterInstance, end: float) -> str | None:
     Returns:
         Which run it is that is still in progress at the end; None if there is none.
     """
-    while reason := _in_progress(instance):
+    while reason := run_in_progress(instance):
         if time.monotonic() >= end:
             return reason
         time.sleep(_ASK_EVERY)
-    return None
-
-
-def _in_progress(instance: DagsterInstance) -> str | None:
-    records = instance.get_run_records(RunsFilter(statuses=_IN_PROGRESS, created_after=datetime.now(UTC) - _PATIENCE))
-    for record in records:
-        run = record.dagster_run
-        if run.job_name in {refresh.name, reconcile.name}:
-            return f"A {run.job_name} is in progress (run {run.run_id[:8]}); what it leaves will be seen after it."
     return None
 
 

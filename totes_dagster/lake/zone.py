@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -33,7 +34,7 @@ _PLAIN = re.compile(r"(\w+:/*)?[\w./ -]*")
 _RESTORE = "Restore it from the bucket's versions."
 
 
-class Lake:
+class Zone:
     """One zone of the lake.
 
     Every method raises a LakeError when the lake cannot be reached, refuses, or breaks off.
@@ -101,7 +102,7 @@ class Lake:
             try:
                 self._head(path)
             except (NotFoundError, FileNotFoundError):
-                self._see_that_it_is_there()
+                self._check_exists_once()
                 return False
         return True
 
@@ -111,7 +112,7 @@ class Lake:
             try:
                 return pa.py_buffer(self._ask(lambda: obstore.get(self._store, path).bytes()))
             except (NotFoundError, FileNotFoundError):
-                self._see_that_it_is_there()
+                self._check_exists_once()
                 return None
 
     def paths(self, prefix: str) -> list[str]:
@@ -181,7 +182,7 @@ class Lake:
             self._list_one()  # or it was for credentials that had expired, and these are new now
             self._ask(lambda: obstore.head(self._store, path))
 
-    def _see_that_it_is_there(self) -> None:
+    def _check_exists_once(self) -> None:
         """Tell a missing object from a missing bucket, which a request for an object does not; ask once."""
         if not self._is_there:
             self._list_one()
@@ -190,6 +191,14 @@ class Lake:
     def _list_one(self) -> None:
         """Ask for something whose refusal is explained."""
         self._ask(lambda: next(iter(obstore.list(self._store, chunk_size=1)), None))
+
+
+@dataclass(frozen=True)
+class Lake:
+    """The lake: the zone of batches as ingested, and the zone of star-schema parts made of them."""
+
+    ingestion: Zone
+    processed: Zone
 
 
 def _open(url: str) -> ObjectStore | s3.Bucket:

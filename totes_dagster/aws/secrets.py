@@ -1,0 +1,125 @@
+"""Secrets in AWS Secrets Manager: what a database's connection string, or an administrator's login, is made of."""
+
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+from psycopg.conninfo import make_conninfo
+
+from totes_dagster.aws import sessions as aws
+from totes_dagster.errors import (
+    CredentialsMissingError,
+    SecretAccessDeniedError,
+    SecretError,
+    SecretFormatError,
+    SecretIncompleteError,
+    SecretMissingError,
+)
+
+_SPELLINGS = {
+    "host": ("host", "hostname"),
+    "port": ("port",),
+    "user": ("user", "username"),
+    "password": ("password",),
+    "dbname": ("database", "dbname"),
+}
+"""Keys of a secret, by the names libpq has for them: ours, and those of secrets that RDS manages."""
+
+_DENIED = aws.DENIED | {"DecryptionFailure"}
+
+
+def url_from_secret(secret_id: str) -> str:
+    """The connection string that a secret in AWS Secrets Manager describes.
+
+    The secret is a JSON object with host, port, user (or username), password and database (or dbname).
+
+    Raises:
+        SecretError: the secret cannot be read, or lacks something. The message never shows what is in it.
+        CredentialsMissingError: there are no AWS credentials to read it with.
+    """
+    options = _options_from_secret(secret_id, _SPELLINGS)
+    if not options["port"].isdecimal():
+        raise SecretFormatError(f"The secret {secret_id} has a port that is not a number.")
+    return make_conninfo(**options)
+
+
+def administrator_from_secret(secret_id: str) -> tuple[str, str]:
+    """The name and the password that a secret in AWS Secrets Manager holds, such as those that RDS makes and rotates.
+
+    Raises:
+        SecretError: the secret cannot be read, or lacks something. The message never shows what is in it.
+        CredentialsMissingError: there are no AWS credentials to read it with.
+    """
+    options = _options_from_secret(secret_id, ("user", "password"))
+    return options["user"], options["password"]
+
+
+def _options_from_secret(secret_id: str, names: Iterable[str]) -> dict[str, str]:
+    """What a secret says, by the names that libpq has for it."""
+    text = _secret_string(secret_id)
+    secret: Any = None
+    # What json raises would quote the secret.
+    with suppress(json.JSONDecodeError):
+        secret = json.loads(text)
+    if not isinstance(secret, dict):
+        raise SecretFormatError(f"The secret {secret_id} is not a JSON object. Store it as a key/value secret.")
+    options = {name: _value(secret, name, secret_id) for name in names}
+    # libpq would take a NUL for the end, and connect to whatever is named before it.
+    if any("\0" in value or not can_be_encoded(value) for value in options.values()):
+        raise SecretFormatError(f"The secret {secret_id} holds a character that no connection string can.")
+    return options
+
+
+def can_be_encoded(text: str) -> bool:
+    """Whether a text is Unicode: bytes of the environment that are no UTF-8 arrive as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _secret_string(secret_id: str) -> str:
+    # Slow to import, and needed only where secrets are kept there.
+    from botocore.config import Config  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError  # noqa: PLC0415
+
+    # The SDK's own idea is to wait for a minute, five times over.
+    config = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
+    try:
+        answer = aws.new_session().client("secretsmanager", config=config).get_secret_value(SecretId=secret_id)
+    except ClientError as error:
+        raise _refusal(secret_id, *aws.refusal(error)) from None
+    except NoCredentialsError as error:
+        raise CredentialsMissingError(
+            f"The secret {secret_id} cannot be read without AWS credentials. Set AWS_PROFILE or AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or give the task a role."
+        ) from error
+    except (BotoCoreError, ValueError) as error:  # the latter of an endpoint that is none
+        raise SecretError(
+            f"The secret {secret_id} cannot be read from Secrets Manager: {aws.failure(error)} Check the region, "
+            "AWS_ENDPOINT_URL and the network."
+        ) from None
+    return str(answer.get("SecretString", ""))
+
+
+def _refusal(secret_id: str, code: str, reason: str) -> SecretError:
+    """Name a refusal by Secrets Manager."""
+    could_not = f"The secret {secret_id} cannot be read from Secrets Manager: {reason}"
+    if code == "ResourceNotFoundException":
+        return SecretMissingError(f"{could_not} Check its name, the region and the account, or create it.")
+    if code in _DENIED:
+        return SecretAccessDeniedError(
+            f"{could_not} Allow secretsmanager:GetSecretValue, and kms:Decrypt with its key."
+        )
+    if code in aws.BAD_CREDENTIALS:
+        return SecretAccessDeniedError(f"{could_not} Renew the AWS credentials, or choose others by AWS_PROFILE.")
+    return SecretError(could_not)
+
+
+def _value(secret: dict[str, Any], name: str, secret_id: str) -> str:
+    for spelling in _SPELLINGS[name]:
+        if secret.get(spelling) not in (None, ""):
+            return str(secret[spelling])
+    raise SecretIncompleteError(f"The secret {secret_id} has no {' or '.join(_SPELLINGS[name])}. Add it to the object.")

@@ -1,0 +1,99 @@
+"""The processed zone: which parts a batch becomes, where they lie, and what they say of themselves.
+
+All of it follows from the batch's manifest. So what is missing is found by looking, and whoever makes a part makes the
+same one.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from totes_dagster.lake.manifest import Manifest, Part
+from totes_dagster.schema.arrow import arrow_schema
+from totes_dagster.schema.registry import STAR_TABLES, driving_table_of, inputs_of
+from totes_dagster.schema.star import StarKind, kind_of, remodel_version_of, remodelled_columns
+from totes_dagster.schema.totesys import SOURCE_TABLES, Capture, capture_of
+
+
+@dataclass(frozen=True)
+class StarPart:
+    """One object of the processed zone, as its batch's manifest implies it.
+
+    Attributes:
+        star: the star table.
+        batch: the batch's number.
+        path: where the star table's rows lie.
+        quarantine: where the source rows lie that could not become rows of it, if there are any.
+        inputs: for each source table, the parts of the ingestion zone that it is computed from.
+    """
+
+    star: str
+    batch: int
+    path: str
+    quarantine: str
+    inputs: dict[str, tuple[Part, ...]]
+
+    @property
+    def ingested_rows(self) -> int:
+        """How many source rows become rows of this part or go to quarantine; 0 for the calendar, which has none."""
+        driving = driving_table_of(self.star)
+        return sum(part.rows for part in self.inputs[driving]) if driving else 0
+
+
+@dataclass(frozen=True)
+class RowCounts:
+    """What a part says of the source rows that it was made of, in the metadata of its Arrow schema.
+
+    Attributes:
+        ingested: how many there were.
+        quarantined: how many of them could not become rows of the star table.
+    """
+
+    ingested: int = 0
+    quarantined: int = 0
+
+    def attached_to(self, rows: pa.Table) -> pa.Table:
+        """Rows with these counts as their only metadata."""
+        return rows.replace_schema_metadata({"ingested": str(self.ingested), "quarantined": str(self.quarantined)})
+
+    @classmethod
+    def of(cls, rows: pa.Table) -> "RowCounts":
+        """The counts that rows carry."""
+        metadata = rows.schema.metadata or {}
+        return cls(int(metadata.get(b"ingested", 0)), int(metadata.get(b"quarantined", 0)))
+
+
+def star_schema(star: str) -> pa.Schema:
+    """The Arrow schema of a star table's parts."""
+    return arrow_schema(remodelled_columns(STAR_TABLES[star]))
+
+
+def star_parts(star: str, manifest: Manifest) -> list[StarPart]:
+    """The parts of a star table that a batch must have: none where the batch brings nothing to it.
+
+    Event tables are remodelled part by part, so that memory is bounded by a part. Dimensions of reference tables are
+    one part each, computed from whole tables, of which some may have come with earlier batches. The calendar is one
+    part.
+    """
+    names = inputs_of(star)
+    if not all(name in manifest.tables for name in names):
+        return []  # from before the source table was known
+    brought = {name: manifest.tables[name].parts for name in names if manifest.brings(name)}
+    if kind_of(STAR_TABLES[star]) is StarKind.CALENDAR:
+        inputs = [{name: parts for name, parts in brought.items() if parts}]
+    elif capture_of(SOURCE_TABLES[names[0]]) is Capture.CHANGES:
+        inputs = [{name: (part,)} for name, parts in brought.items() for part in parts]
+    else:
+        inputs = [{name: manifest.tables[name].parts for name in names}] if brought else []
+    where = f"v{remodel_version_of(STAR_TABLES[star])}/batch={manifest.batch:010}"
+    return [
+        StarPart(
+            star,
+            manifest.batch,
+            path=f"{star}/{where}/part-{number:05}.parquet",
+            quarantine=f"quarantine/{names[0]}/{where}/part-{number:05}.parquet",
+            inputs=tables,
+        )
+        for number, tables in enumerate(inputs)
+        if tables
+    ]

@@ -1,0 +1,45 @@
+"""The two jobs that move data: what each runs, and whether one of them is in progress."""
+
+from datetime import UTC, datetime, timedelta
+
+from dagster import AssetSelection, DagsterInstance, DagsterRunStatus, RunsFilter, define_asset_job
+
+from totes_dagster.orchestration.checks.reconciliation import matches_source
+
+_GROUPS = AssetSelection.groups("ingestion", "processed", "warehouse")
+
+_RECONCILIATION = AssetSelection.checks(matches_source)
+
+_IN_PROGRESS = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+
+_PATIENCE = timedelta(hours=1)
+"""After this, a run that is still in progress counts as dead. Should it be alive after all, no harm is done: of two
+ingests one wins each batch, and two loads wait for one another."""
+
+refresh = define_asset_job(
+    "refresh",
+    selection=_GROUPS - _RECONCILIATION,
+    description="Bring the warehouse up to date: ingest what changed, remodel it, load it.",
+)
+
+reconcile = define_asset_job(
+    "reconcile",
+    selection=_GROUPS | _RECONCILIATION,
+    description="Bring the warehouse up to date, compare every row of it with the source, and repair what differs.",
+)
+
+
+def run_in_progress(instance: DagsterInstance) -> str | None:
+    """A sentence about a refresh or a reconciliation that is in progress; None if there is none."""
+    records = instance.get_run_records(RunsFilter(statuses=_IN_PROGRESS, created_after=datetime.now(UTC) - _PATIENCE))
+    for record in records:
+        run = record.dagster_run
+        if run.job_name in {refresh.name, reconcile.name}:
+            return f"A {run.job_name} is in progress (run {run.run_id[:8]}); what it leaves will be seen after it."
+    return None

@@ -1,0 +1,84 @@
+"""The terminal: progress while work lasts, tables, and labelled lines."""
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+from rich.text import Text
+
+from totes_dagster.runtime.progress import Progress, silent
+
+console = Console(highlight=False, markup=False)  # what the source holds is text, and never markup
+
+
+@contextmanager
+def shown_progress(totals: dict[str, int] | None = None) -> Iterator[Progress]:
+    """Show rows per stage for as long as the block runs; nothing where there is no terminal.
+
+    Args:
+        totals: for stages of which it is known, how many rows there will be.
+    """
+    if not console.is_terminal:
+        yield silent
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        TimeElapsedColumn(),
+    )
+    with Bars(*columns, console=console, transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+        lock = threading.Lock()
+
+        def moved(stage: str, table: str, rows: int) -> None:
+            with lock:
+                if stage not in tasks:
+                    tasks[stage] = bars.add_task(stage, total=(totals or {}).get(stage))
+                bars.advance(tasks[stage], rows)
+                done = int(bars.tasks[bars.task_ids.index(tasks[stage])].completed)
+                bars.update(tasks[stage], description=f"{stage:<8}{done:>12,} rows  {table:<20}")
+
+        yield moved
+
+
+@contextmanager
+def waiting_for(what: str) -> Iterator[None]:
+    """Say what the block waits for, and on a terminal for how long it has."""
+    if not console.is_terminal:
+        console.print(f"{what} …", soft_wrap=True)
+        yield
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description} …", markup=False), TimeElapsedColumn())
+    with Bars(*columns, console=console, transient=True) as bars:
+        bars.add_task(what, total=None)
+        yield
+
+
+def print_labelled(label: str, text: str) -> None:
+    """Print a line that begins with a bold label."""
+    console.print(Text.assemble((f"{label:<11}", "bold"), text), soft_wrap=True)
+
+
+def show_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Print rows as a table; numbers with thousands separators, to the right, and floats to the thousandth."""
+    listed = [list(row) for row in rows]
+    if title:
+        console.print(title, style="bold")
+    table = Table(header_style="dim")
+    for number, column in enumerate(columns):
+        numeric = all(isinstance(row[number], int | float) and not isinstance(row[number], bool) for row in listed)
+        table.add_column(column, justify="right" if numeric and listed else "left")
+    for row in listed:
+        table.add_row(*(Text(_written(value)) for value in row))
+    console.print(table)
+
+
+def _written(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.3f}"
+    return f"{value:,}" if type(value) is int else str(value)

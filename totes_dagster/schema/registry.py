@@ -1,0 +1,71 @@
+"""All star tables together, and how they depend on source tables and on one another: derived from the declarations.
+
+Migrations, Parquet schemas, merges, comparisons, checks, lineage and the Glue catalogue derive from here. A table that
+`dimensions.py` or `facts.py` declares needs to be listed nowhere.
+"""
+
+from functools import cache
+
+from sqlalchemy import Table
+
+from totes_dagster.schema import bookkeeping, dimensions, facts, totesys
+from totes_dagster.schema.star import StarKind, kind_of, metadata, natural_key_of, remodelled_columns
+
+__all__ = [
+    "CALENDAR",
+    "DIMENSIONS",
+    "FACTS",
+    "STAR_TABLES",
+    "calendar_columns",
+    "driving_table_of",
+    "inputs_of",
+    "metadata",
+]
+
+_DECLARED_IN = (dimensions, facts, bookkeeping)
+"""The modules whose import fills `metadata`."""
+
+
+def _of_kind(*kinds: StarKind) -> dict[str, Table]:
+    return {name: table for name, table in metadata.tables.items() if table.info.get("kind") in kinds}
+
+
+DIMENSIONS: dict[str, Table] = _of_kind(StarKind.CALENDAR, StarKind.DIMENSION)
+"""The dimensions by name, the calendar among them."""
+
+FACTS: dict[str, Table] = _of_kind(StarKind.FACT)
+"""The facts by name."""
+
+STAR_TABLES: dict[str, Table] = DIMENSIONS | FACTS
+"""All star tables by name, dimensions before the facts that refer to them."""
+
+(CALENDAR,) = _of_kind(StarKind.CALENDAR).values()
+"""The one dimension that is not made of source rows: it has the days of every year that a fact refers to."""
+
+
+@cache
+def inputs_of(star: str) -> tuple[str, ...]:
+    """The source tables that a star table is computed from, in the order in which its columns name them.
+
+    The first is the one whose rows become its rows, except for the calendar, for which all are alike.
+    """
+    sources = (source for column in remodelled_columns(STAR_TABLES[star]) for source in column.info["sources"])
+    return tuple(dict.fromkeys(source.split(".")[0] for source in sources))
+
+
+def driving_table_of(star: str) -> str | None:
+    """The source table of which each row becomes a row of the star table; None for the calendar."""
+    return None if kind_of(STAR_TABLES[star]) is StarKind.CALENDAR else inputs_of(star)[0]
+
+
+def calendar_columns() -> list[tuple[Table, str]]:
+    """The columns that hold days of the calendar: its own key, and the facts' references to it."""
+    references = ((fact, key) for fact in FACTS.values() for key in fact.foreign_keys if key.column.table is CALENDAR)
+    return [(CALENDAR, natural_key_of(CALENDAR)), *((fact, key.parent.name) for fact, key in references)]
+
+
+def references_to_inputs(star: str) -> dict[str, str]:
+    """The columns of a star table's driving table that refer to its other inputs: source column to source table."""
+    driving, *lookups = inputs_of(star)
+    keys = totesys.SOURCE_TABLES[driving].foreign_keys
+    return {key.parent.name: key.column.table.name for key in keys if key.column.table.name in lookups}

@@ -1,0 +1,71 @@
+"""Where the stages stand: what the source has that is new, the newest batch, missing parts, and the warehouse."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from totes_dagster.config.platform import Platform
+from totes_dagster.ingest.run import changed_tables
+from totes_dagster.lake.batch_log import BatchLog
+from totes_dagster.remodel.run import missing_parts
+from totes_dagster.schema.registry import STAR_TABLES
+from totes_dagster.warehouse.migrations import is_migrated
+from totes_dagster.warehouse.status import WarehouseStatus, warehouse_status
+
+
+@dataclass(frozen=True)
+class PlatformStatus:
+    """Where the stages stand.
+
+    Attributes:
+        changed: the declared source tables that the next batch would hold.
+        head: number of the newest batch, 0 before the first.
+        head_taken_at: when its snapshot was taken; None before the first.
+        missing: how many parts the processed zone lacks, by star table; only tables that lack some.
+        warehouse: what the warehouse shows; None where it is not migrated.
+    """
+
+    changed: list[str]
+    head: int
+    head_taken_at: datetime | None
+    missing: dict[str, int]
+    warehouse: WarehouseStatus | None
+
+    @property
+    def loaded(self) -> int:
+        """Number of the newest loaded batch, 0 before the first."""
+        return self.warehouse.batch if self.warehouse else 0
+
+    @property
+    def shown_at(self) -> datetime | None:
+        """The moment at which the source was as the warehouse is; None before the first load."""
+        return self.warehouse.snapshot_at if self.warehouse else None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the warehouse shows the source as it is now."""
+        return not self.changed and self.head == self.loaded and self.head > 0
+
+
+def platform_status(platform: Platform) -> PlatformStatus:
+    """Look where the stages stand; creates and changes nothing.
+
+    Raises:
+        LakeFolderMissingError: a folder that the settings name does not exist.
+        TotesError: a database or the lake cannot be read.
+    """
+    lake = platform.lake
+    if not platform.embedded:  # whose zones are created by the first refresh, and cannot be mistyped
+        for zone in (lake.ingestion, lake.processed):
+            zone.check_exists()
+    log = BatchLog(lake.ingestion)
+    head = log.head()
+    changed = changed_tables(platform.source, lake.ingestion)
+    missing = {star: len(missing_parts(star, log, lake.processed)) for star in STAR_TABLES}
+    migrated = is_migrated(platform.warehouse)
+    return PlatformStatus(
+        changed=changed,
+        head=head,
+        head_taken_at=log.manifest(head).snapshot.taken_at if head else None,
+        missing={star: count for star, count in missing.items() if count},
+        warehouse=warehouse_status(platform.warehouse) if migrated else None,
+    )
