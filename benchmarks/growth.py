@@ -29,7 +29,7 @@ from rich.table import Table
 from totes_dagster.cli.output import console
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.orchestration.retention import PruneConfig
-from totes_dagster_tests.assets.graph import Graph, new_graph
+from totes_dagster_tests.integration.graph import Graph, new_graph
 
 PER = 10_000
 

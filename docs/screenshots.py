@@ -14,9 +14,9 @@ from pathlib import Path
 from playwright.sync_api import Browser, expect
 
 from totes_dagster.simulator.simulator import Simulator
-from totes_dagster_tests.ui.chromium import HOW_TO_INSTALL, chromium, find_chromium
-from totes_dagster_tests.ui.dagster_ui import DagsterUI
-from totes_dagster_tests.ui.development import Development, development
+from totes_dagster_tests.system.ui.chromium import HOW_TO_INSTALL, chromium, find_chromium
+from totes_dagster_tests.system.ui.dagster_ui import DagsterUI
+from totes_dagster_tests.system.ui.development import Development, development
 
 IMAGES = Path(__file__).parent / "images"
 MOST_BYTES = 150_000

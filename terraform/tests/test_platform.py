@@ -24,8 +24,8 @@ from terraform.tests.emulator import Emulator
 from terraform.tests.metadata import told
 from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.conftest import FAST_SETTINGS
-from totes_dagster_tests.errors.tcp_postgres import TcpPostgres
 from totes_dagster_tests.servers import server_folder
+from totes_dagster_tests.tcp_postgres import TcpPostgres
 
 PATIENCE = 180  # seconds
 

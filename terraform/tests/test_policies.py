@@ -10,7 +10,7 @@ import pytest
 
 from terraform.tests.commands import TERRAFORM
 from terraform.tests.conftest import Deployed
-from totes_dagster_tests.deploy.policy_linter import findings
+from totes_dagster_tests.system.deploy.policy_linter import findings
 
 CHECKOV = TERRAFORM.parent / ".venv" / "checkov" / "bin" / "checkov"
 

@@ -1,0 +1,178 @@
+"""What real refreshes print, compared with what they did and with what they say of it."""
+
+import logging
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from totes_dagster.aws import metrics
+from totes_dagster.aws.metrics import Metric
+from totes_dagster.config.settings import METRICS_NAMESPACE
+from totes_dagster.errors import LakeUnavailableError
+from totes_dagster.lake.zone import Zone
+from totes_dagster.schema.registry import STAR_TABLES
+from totes_dagster_tests.integration.graph import Graph, metadata_of
+from totes_dagster_tests.printed import NAMESPACE, Printed, values
+
+BAD = "update payment set payment_date = '2023-02-30' where payment_id = 3"
+GOOD = "update payment set payment_date = '2023-02-28' where payment_id = 3"
+
+
+def rows_of_warehouse(graph: Graph) -> int:
+    return sum(graph.ask(f"select count(*) from analytics.{name}")[0][0] for name in STAR_TABLES)
+
+
+def rows_said(said: Mapping[str, Mapping[str, Any]], group: str, *counts: str) -> int:
+    """What a run's materialisations of a group add up to."""
+    return sum(about[count] for key, about in said.items() if key.startswith(group) for count in counts)
+
+
+def test_every_stage_prints_the_rows_that_its_materialisations_say(graph: Graph, printed: Printed) -> None:
+    said = metadata_of(graph.run())
+    points = printed.points()
+    assert values(points, "Rows", "ingest") == [rows_said(said, "ingestion/", "rows")]
+    assert len(values(points, "Rows", "remodel")) == len(STAR_TABLES)
+    assert sum(values(points, "Rows", "remodel")) == rows_said(said, "processed/", "rows")
+    assert values(points, "Rows", "load") == [rows_of_warehouse(graph)]
+    assert min(rows_said(said, group, "rows") for group in ("ingestion/", "processed/")) > 0
+
+
+def test_every_stage_prints_the_seconds_that_it_took(graph: Graph, printed: Printed) -> None:
+    began = time.perf_counter()
+    said = metadata_of(graph.run())
+    took = time.perf_counter() - began
+    points = printed.points()
+    assert values(points, "Seconds", "ingest") == [said["ingestion/staff"]["seconds"]]
+    for stage, count in (("ingest", 1), ("remodel", 11), ("load", 1)):
+        assert len(values(points, "Seconds", stage)) == count
+        assert 0 < sum(values(points, "Seconds", stage)) < took
+    assert sum(values(points, "Seconds", "load")) >= rows_said(said, "warehouse/", "seconds") - 0.011  # rounded
+
+
+def test_a_change_is_printed_in_each_stage_as_what_it_brought(graph: Graph, printed: Printed) -> None:
+    graph.run()
+    printed.points()
+    before = rows_of_warehouse(graph)
+    graph.change("update sales_order set units_sold = units_sold + 1 where sales_order_id = 7")
+    graph.change("delete from payment where payment_id = 3")
+    said = metadata_of(graph.run())
+    points = printed.points()
+    assert values(points, "Rows", "ingest") == [rows_said(said, "ingestion/", "rows")]
+    assert sum(values(points, "Rows", "remodel")) == rows_said(said, "processed/", "rows")
+    # Each a version of a fact: what the row is now, and that the row is gone.
+    assert values(points, "Rows", "load") == [2] == [rows_of_warehouse(graph) - before]
+
+
+def test_a_refresh_with_nothing_to_do_counts_all_the_same(graph: Graph, printed: Printed) -> None:
+    graph.run()
+    printed.points()
+    graph.run()
+    points = printed.points()
+    assert values(points, "Refreshes") == [1]
+    for stage in ("ingest", "remodel", "load"):
+        assert set(values(points, "Rows", stage)) == {0}
+
+
+def test_what_is_printed_is_what_is_declared(graph: Graph, printed: Printed) -> None:
+    graph.run()
+    points = printed.points()
+    declared = {(metric.value, metric.unit, metric.dimensions) for metric in Metric}
+    found = {(point.name, point.unit, tuple(name for name, _ in point.dimensions)) for point in points}
+    of_the_sensor = {("FailedRuns", "Count", ()), ("OpenIncidents", "Count", ())}
+    assert found == declared - of_the_sensor
+    assert {point.namespace for point in points} == {NAMESPACE}
+
+
+def test_rows_in_quarantine_are_counted_with_every_load_until_they_are_corrected(
+    graph: Graph, printed: Printed
+) -> None:
+    counted = []
+    for change in (BAD, "update design set design_name = 'Peony' where design_id = 1", GOOD):
+        graph.change(change)
+        graph.run()
+        counted += values(printed.points(), "QuarantinedRows")
+        assert graph.ask("select count(*) from analytics.quarantine") == [(counted[-1],)]
+    assert counted == [1, 1, 0]
+
+
+def test_the_lag_leads_back_to_the_source_snapshot_that_was_loaded(graph: Graph, printed: Printed) -> None:
+    began = time.time()
+    graph.run()
+    ended = time.time()
+    (lag,) = values(printed.points(), "FreshnessLag")
+    snapshot_at = shown_as_of(graph).timestamp()
+    assert began - snapshot_at < lag < ended - snapshot_at
+
+
+def test_a_warehouse_that_needs_nothing_new_does_not_lag(graph: Graph, printed: Printed) -> None:
+    graph.run()
+    printed.points()
+    assert graph.run().success
+    points = printed.points()
+    assert values(points, "FreshnessLag") == []
+    assert values(points, "Refreshes") == [1]
+
+
+def shown_as_of(graph: Graph) -> datetime:
+    ((snapshot_at,),) = graph.ask("select max(snapshot_at) from analytics.load_history")
+    assert isinstance(snapshot_at, datetime)
+    return snapshot_at
+
+
+def test_a_load_that_fails_is_no_refresh(graph: Graph, printed: Printed) -> None:
+    graph.run()
+    graph.ask("update analytics.load_history set manifest_sha256 = 'of another lake' returning batch")
+    printed.points()
+    assert not graph.run(raise_on_error=False).success
+    points = printed.points()
+    assert len(values(points, "Rows", "remodel")) == len(STAR_TABLES)
+    assert {point.name for point in points} == {"Rows", "Seconds"}
+    assert values(points, "Rows", "load") == []
+
+
+def test_a_part_that_could_not_be_written_at_first_counts_once(
+    graph: Graph, printed: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really, failed = Zone.create_part, []
+
+    def fails_once(lake: Zone, path: str, *others: Any) -> Any:
+        if path.startswith("dim_staff/") and not failed:
+            failed.append(path)
+            raise LakeUnavailableError("The lake is away for a moment.")
+        return really(lake, path, *others)
+
+    monkeypatch.setattr(Zone, "create_part", fails_once)
+    said = metadata_of(graph.run())
+    assert len(failed) == 1
+    assert sum(values(printed.points(), "Rows", "remodel")) == rows_said(said, "processed/", "rows")
+
+
+def test_a_refresh_prints_nothing_unless_asked_to(
+    graph: Graph, stdout: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(METRICS_NAMESPACE, raising=False)
+    assert graph.run().success
+    assert stdout.text() == ""
+
+
+def test_a_refresh_whose_standard_output_is_closed_does_its_work_and_says_so_once(
+    graph: Graph, printed: Printed, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(metrics, "_STDOUT", None)
+    assert graph.run().success
+    assert rows_of_warehouse(graph) > 0
+    warned = [record for record in caplog.records if record.name == "totes_dagster.aws.metrics"]
+    assert [record.levelno for record in warned] == [logging.WARNING]
+
+
+def test_no_value_of_a_row_is_printed(graph: Graph, printed: Printed) -> None:
+    graph.change("update staff set first_name = 'Zebedee', email_address = 'zebedee@example.com' where staff_id = 1")
+    graph.change(BAD)
+    graph.run()
+    text = printed.text()
+    assert "QuarantinedRows" in text
+    for personal in ("Zebedee", "zebedee", "2023-02-30", graph.platform.warehouse.database.url):
+        assert personal not in text

@@ -1,0 +1,244 @@
+"""The command line in processes of its own: what it prints, how it ends, and that it leaves nothing running."""
+
+import importlib.metadata
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from totes_dagster.cli.commands import main
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.warehouse.migrations import HEAD
+from totes_dagster_tests.conftest import FAST_SETTINGS
+from totes_dagster_tests.integration.commands import refusal, start, totes, wait_for, wait_until_gone
+from totes_dagster_tests.unit.config.test_settings import ALL
+
+UNREACHABLE = {
+    **ALL,
+    "TOTESYS_URL": "postgresql://reader:s3cret@127.0.0.1:9/totesys",
+    "WAREHOUSE_URL": "postgresql://writer:s3cret@127.0.0.1:9/warehouse",
+}
+
+
+def test_totes_is_a_command() -> None:
+    (script,) = importlib.metadata.entry_points(group="console_scripts", name="totes")
+    assert script.load() is main
+
+
+def test_help_is_there_for_every_command_and_waits_for_no_heavy_import() -> None:
+    script = (
+        "import sys; from totes_dagster.cli.commands import main; "
+        "run = lambda *words: main([*words, '--help'], 'totes', standalone_mode=False); "
+        "run(); [run(name) for name in main.commands]; "
+        "print('loaded', *{name.split('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    help_, loaded = done.stdout.split("\nloaded ")
+    for command in ("demo", "dev", "refresh", "reconcile", "status", "simulate", "latency", "migrate"):
+        assert f"Usage: totes {command} " in help_
+    assert set(loaded.split()).isdisjoint({"pandas", "pyarrow", "dagster", "sqlalchemy", "psycopg", "boto3", "rich"})
+
+
+@pytest.mark.parametrize("command", ["refresh", "demo", "dev", "status"])
+def test_half_configured_it_ends_with_one_line(command: str, tmp_path: Path) -> None:
+    line = refusal(command, TOTES_HOME=str(tmp_path / "totes"), TOTESYS_URL=ALL["TOTESYS_URL"])
+    assert line.startswith(
+        "SettingsError: Some settings are given, but these are missing: WAREHOUSE_URL or WAREHOUSE_SECRET_ID"
+    )
+    assert not (tmp_path / "totes").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "beginning"),
+    [
+        (["refresh"], UNREACHABLE, "PortClosedError: Cannot connect to totesys: "),
+        (["status"], UNREACHABLE, "LakeFolderMissingError: The lake file:///"),
+        (["migrate"], UNREACHABLE, "PortClosedError: Cannot connect to warehouse: "),
+        (["refresh"], {**UNREACHABLE, "TOTESYS_URL": "s3cret"}, "SettingsError: The URL of totesys is no libpq URI"),
+        (["refresh"], {**UNREACHABLE, "TOTES_PROCESSED_LAKE": "lake"}, "SettingsError: 'lake' is no lake: give s3://"),
+        (["demo"], UNREACHABLE, "SettingsError: The demo changes its source."),
+    ],
+)
+def test_on_wrong_settings_it_ends_with_one_line(
+    arguments: list[str], settings: dict[str, str], beginning: str, tmp_path: Path
+) -> None:
+    lakes = {name: (tmp_path / name).as_uri() for name in ("TOTES_INGESTION_LAKE", "TOTES_PROCESSED_LAKE")}
+    line = refusal(*arguments, **{**settings, **{name: lakes[name] for name in lakes if settings[name] == ALL[name]}})
+    assert line.startswith(beginning)
+
+
+def test_a_simulation_of_nothing_is_a_wrong_usage() -> None:
+    with start("simulate") as process:
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "Give --orders to seed a source, --rate to change one, or both." in errors
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    """A home of the embedded stack with a small company in it, and its server running."""
+    # Not pytest's own temporary folder: every new run closes that to the server's system user.
+    with tempfile.TemporaryDirectory(prefix="totes-cli-") as folder:
+        home = Path(folder)
+        with EmbeddedPostgres(home / "postgres", FAST_SETTINGS):
+            assert "A company with 30 sales orders" in totes("simulate", "--orders", "30", TOTES_HOME=folder)
+            yield home
+        wait_until_gone(home)
+
+
+def test_the_embedded_stack_from_the_command_line(home: Path) -> None:
+    stack = {"TOTES_HOME": str(home)}
+    empty = totes("status", **stack)
+    assert "The warehouse is empty. Run `totes refresh`." in empty
+    assert "address, counterparty, currency" in empty
+    assert totes("migrate", **stack) == f"Migrated the warehouse from none to revision {HEAD}.\n"
+    assert totes("migrate", **stack) == f"The warehouse is at revision {HEAD} already.\n"
+    assert "Loaded batch 1: " in totes("refresh", **stack)
+    assert "The warehouse shows the source as it is now." in totes("status", **stack)
+    assert totes("reconcile", **stack).startswith("The warehouse equals the source: ")
+    assert "exists already" in totes("simulate", "--orders", "5", **stack)
+    with psycopg.connect(EmbeddedPostgres(home / "postgres").url("totesys")) as connection:
+        connection.execute("update staff set first_name = first_name || '!' where staff_id = 1")
+    behind = totes("status", **stack)
+    assert "capture staff" in behind
+    assert "The warehouse shows the source as it was " in behind
+    assert "Loaded batch 2: 1 changed." in totes("refresh", **stack)
+
+
+def test_a_refresh_says_in_one_line_what_it_did(home: Path) -> None:
+    totes("refresh", TOTES_HOME=str(home))
+    (line,) = totes("refresh", TOTES_HOME=str(home)).splitlines()
+    assert line.startswith("Nothing changed. ")
+
+
+def test_a_new_warehouse_is_migrated_once(home: Path) -> None:
+    settings = {"TOTES_HOME": str(home)}
+    server = EmbeddedPostgres(home / "postgres")
+    assert server.create_database("other")
+    settings |= {
+        "TOTESYS_URL": server.url("totesys"),
+        "WAREHOUSE_URL": server.url("other"),
+        "TOTES_INGESTION_LAKE": (home / "other" / "ingestion").as_uri(),
+        "TOTES_PROCESSED_LAKE": (home / "other" / "processed").as_uri(),
+        "WAREHOUSE_SCHEMA": "analytics",
+    }
+    assert totes("migrate", **settings) == f"Migrated the warehouse from none to revision {HEAD}.\n"
+    assert totes("migrate", **settings) == f"The warehouse is at revision {HEAD} already.\n"
+
+
+def test_the_demo_tells_the_whole_story_and_can_be_told_again() -> None:
+    with tempfile.TemporaryDirectory(prefix="totes-demo-") as folder:
+        told = totes("demo", "--orders", "40", TOTES_HOME=folder)
+        again = totes("demo", "--orders", "40", TOTES_HOME=folder)
+        wait_until_gone(Path(folder))
+    assert "A company with 40 sales orders" in told
+    assert "sales order 41: " in told
+    assert "Loaded batch 2: 3 new." in told
+    assert "Loaded batch 3: 1 changed." in told
+    assert "Loaded batch 4: 2 deleted." in told
+    assert told.count("fact_sales_order, sales_order_id 41") == 2
+    assert "exists already" in again
+    assert "Loaded batch 7: 2 deleted." in again
+
+
+def test_the_simulator_lives_until_ctrl_c(home: Path) -> None:
+    with start("simulate", "--rate", "20", TOTES_HOME=str(home), PYTHONUNBUFFERED="1") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        printed, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, "")
+    assert printed.endswith("Stopped.\n")
+
+
+def test_a_measurement_prints_every_change_and_a_summary(home: Path, tmp_path: Path) -> None:
+    measured = tmp_path / "measured.json"
+    stack = {"TOTES_HOME": str(home)}
+    totes("refresh", **stack)
+    arguments = ("--changes", "1", "--every", "0", "--json", str(measured))
+    with start("latency", *arguments, **stack) as process:
+        wait_until_marked(home)
+        totes("refresh", **stack)
+        printed, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    first, *steps, _ = printed.splitlines()
+    assert first.startswith("change 1 of 1: seen after ")
+    names = ["commit → snapshot", "snapshot → loaded", "loaded → seen", "commit → seen"]
+    assert [step.partition(": 1 changes, median ")[0] for step in steps] == names
+    (change,) = json.loads(measured.read_text())
+    assert list(change["steps"]) == names[:3]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_measurement_that_is_stopped_takes_its_mark_off(home: Path, number: signal.Signals) -> None:
+    stack = {"TOTES_HOME": str(home)}
+    totes("refresh", **stack)
+    with start("latency", "--every", "0", **stack) as process:
+        wait_until_marked(home)
+        process.send_signal(number)
+        printed, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "")
+    assert printed == "Stopped after 0 of 30 changes; the marked row is as it was.\n"
+    assert marked(home) == 0
+
+
+def test_a_second_ctrl_c_does_not_keep_the_mark_on(home: Path) -> None:
+    stack = {"TOTES_HOME": str(home)}
+    totes("refresh", **stack)
+    with start("latency", "--every", "0", **stack) as process:
+        wait_until_marked(home)
+        with psycopg.connect(EmbeddedPostgres(home / "postgres").url("totesys")) as connection:
+            connection.execute("select from staff for update")
+            process.send_signal(signal.SIGINT)
+            waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like 'update%'"
+            with psycopg.connect(EmbeddedPostgres(home / "postgres").url("totesys"), autocommit=True) as observer:
+                wait_for(lambda: observer.execute(waiting).fetchone() == (1,))
+            process.send_signal(signal.SIGINT)
+        printed, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "")
+    assert printed.startswith("Stopped after 0 of 30 changes")
+    assert marked(home) == 0
+
+
+@pytest.mark.parametrize("command", [["latency"], ["simulate", "--rate", "5"]])
+@pytest.mark.parametrize("answer", ["n\n", "", "\n"], ids=["no", "end of input", "neither"])
+def test_a_configured_source_is_not_changed_without_a_yes(command: list[str], answer: str) -> None:
+    with start(*command, **UNREACHABLE) as process:
+        printed, errors = process.communicate(answer, timeout=60)
+    assert process.returncode == 1
+    assert printed.startswith("This ")
+    assert printed.endswith(" the database that TOTESYS_URL names. Go on? [y/N]: \n")
+    assert errors == "Nothing was changed. To skip the question, give --yes.\n"
+
+
+@pytest.mark.parametrize("command", [["latency"], ["simulate", "--rate", "5"]])
+def test_a_yes_goes_on_and_so_does_the_option(command: list[str]) -> None:
+    with start(*command, **UNREACHABLE) as process:
+        printed, errors = process.communicate("y\n", timeout=60)
+    assert printed.endswith("Go on? [y/N]: \n")
+    assert "127.0.0.1" in errors  # which nobody listens at
+    assert refusal(*command, "--yes", **UNREACHABLE) == errors.strip()
+
+
+def marked(home: Path) -> int:
+    """How many rows of the source bear a mark."""
+    with psycopg.connect(EmbeddedPostgres(home / "postgres").url("totesys")) as connection:
+        ((count,),) = connection.execute("select count(*) from staff where last_name like '%[latency%'").fetchall()
+        return count
+
+
+def wait_until_marked(home: Path) -> None:
+    wait_for(lambda: marked(home) == 1)
+
+
+def test_the_embedded_server_ends_with_the_command() -> None:
+    with tempfile.TemporaryDirectory(prefix="totes-cli-") as folder:
+        totes("simulate", "--orders", "5", TOTES_HOME=folder)
+        wait_until_gone(Path(folder))
+        assert (Path(folder) / "postgres" / "data" / "PG_VERSION").exists()

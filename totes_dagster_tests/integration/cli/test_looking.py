@@ -1,0 +1,139 @@
+"""What only looks makes nothing: no folder, no file, no server, no table."""
+
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from totes_dagster.config.platform import source_database, warehouse_database
+from totes_dagster.errors import LakeFolderMissingError, NothingHereError, SettingsError
+from totes_dagster.lake.zone import Zone
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.local.stack import LocalStack, existing_stack
+from totes_dagster.simulator.seeding import seed
+from totes_dagster_tests.conftest import FAST_SETTINGS
+from totes_dagster_tests.integration.commands import refusal, totes, wait_until_gone
+from totes_dagster_tests.servers import server_folder
+
+NOTHING = "Nothing here yet. Run `totes demo` or `totes dev`."
+
+
+def test_the_status_of_nothing_is_one_line_and_makes_nothing(tmp_path: Path) -> None:
+    assert totes("status", cwd=tmp_path) == f"{NOTHING}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["reconcile", "latency", "migrate"])
+def test_a_command_that_needs_a_stack_makes_none(command: str, tmp_path: Path) -> None:
+    assert refusal(command, cwd=tmp_path) == f"NothingHereError: {NOTHING}"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_describing_the_lake_makes_nothing(tmp_path: Path) -> None:
+    assert totes("glue", cwd=tmp_path).startswith("{")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_validating_the_definitions_makes_nothing(tmp_path: Path) -> None:
+    others = {name: value for name, value in os.environ.items() if not name.startswith(("TOTES", "WAREHOUSE"))}
+    command = (sys.executable, "-m", "dagster", "definitions", "validate", "-m", "totes_dagster.definitions")
+    done = subprocess.run(command, cwd=tmp_path, env=others, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_without_a_company_is_nothing_and_is_left_as_it_is() -> None:
+    with tempfile.TemporaryDirectory(prefix="totes-cli-") as folder:
+        with EmbeddedPostgres(Path(folder) / "postgres", FAST_SETTINGS) as server:
+            assert totes("status", TOTES_HOME=folder) == f"{NOTHING}\n"
+            assert server.create_database("totesys")
+            assert server.create_database("warehouse")
+            assert totes("status", TOTES_HOME=folder) == f"{NOTHING}\n"
+            for name in ("totesys", "warehouse"):
+                with psycopg.connect(server.url(name)) as connection:
+                    found = connection.execute("select from pg_class where relnamespace = 'public'::regnamespace")
+                    assert found.rowcount == 0
+        wait_until_gone(Path(folder))
+        assert [path.name for path in Path(folder).iterdir()] == ["postgres"]
+
+
+def test_a_stack_is_looked_at_again_and_again_through_one_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    with server_folder() as folder:
+        monkeypatch.setenv("TOTES_HOME", str(folder))
+        with pytest.raises(NothingHereError):
+            source_database(found=False)
+        assert list(folder.iterdir()) == []
+        stack = LocalStack(folder).start()
+        with pytest.raises(NothingHereError):
+            source_database(found=False)
+        stack.seed(3)
+        before = len(psutil.Process().open_files())
+        assert source_database(found=False).url == stack.database_url("totesys")
+        assert warehouse_database(found=False).url == stack.database_url("warehouse")
+        assert len(psutil.Process().open_files()) == before
+        assert not stack.stop()  # for those who look use it, too
+        existing_stack().server.release()
+
+
+def test_the_status_of_a_configured_platform_makes_neither_lake_nor_tables(
+    database: Callable[..., str], tmp_path: Path
+) -> None:
+    source, warehouse = database("totesys"), database("warehouse")
+    seed(source, orders=3)
+    zones = {name: tmp_path / name for name in ("ingestion", "processed")}
+    settings = {
+        "TOTESYS_URL": source,
+        "WAREHOUSE_URL": warehouse,
+        "TOTES_INGESTION_LAKE": zones["ingestion"].as_uri(),
+        "TOTES_PROCESSED_LAKE": zones["processed"].as_uri(),
+    }
+    for zone in zones.values():
+        line = refusal("status", **settings)
+        assert line.startswith(f"LakeFolderMissingError: The lake {zone.as_uri()} does not exist: ")
+        assert not zone.exists()
+        zone.mkdir(mode=0o700)
+    assert "The warehouse is empty." in totes("status", **settings)
+    assert [list(zone.iterdir()) for zone in zones.values()] == [[], []]
+    with psycopg.connect(warehouse) as connection:
+        found = connection.execute("select from pg_class where relnamespace = 'public'::regnamespace")
+        assert found.rowcount == 0
+
+
+def test_reading_a_folder_that_does_not_exist_finds_nothing_and_does_not_make_it(tmp_path: Path) -> None:
+    lake = Zone((tmp_path / "lakes" / "ingestion").as_uri())
+    assert not lake.exists("batches/1")
+    assert lake.read("batches/1") is None
+    assert lake.paths("batches") == []
+    with pytest.raises(LakeFolderMissingError, match="does not exist"):
+        lake.check_exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_first_object_makes_the_folder_and_all_who_looked_before_see_it(tmp_path: Path) -> None:
+    folder = tmp_path / "ingestion"
+    writer, reader = Zone(folder.as_uri()), Zone(folder.as_uri())
+    assert reader.read("batches/1") is None
+    assert writer.create("batches/1", b"x")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    for lake in (writer, reader):
+        lake.check_exists()
+        assert lake.paths("batches") == ["batches/1"]
+
+
+def test_a_folder_that_was_opened_to_all_since_is_refused_by_those_who_looked_before(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="totes-tests-") as name:
+        Path(name).chmod(0o755)
+        folder = Path(name) / "ingestion"
+        lake = Zone(folder.as_uri())
+        folder.mkdir()
+        folder.chmod(0o755)
+        with pytest.raises(SettingsError, match="open to every user of this machine"):
+            lake.create("batches/1", b"x")
+        assert list(folder.iterdir()) == []

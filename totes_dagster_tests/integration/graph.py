@@ -1,0 +1,78 @@
+"""The real graph of assets, on databases and folders that a test can look into."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from dagster import AssetKey, DagsterInstance, Definitions, ExecuteInProcessResult
+
+from totes_dagster.config.platform import Platform
+from totes_dagster.definitions import build_defs
+from totes_dagster.lake.zone import Zone
+from totes_dagster.orchestration.io_manager import ZoneIOManager
+from totes_dagster.orchestration.resources.databases import TotesysResource, WarehouseResource
+from totes_dagster.postgres.database import Database
+from totes_dagster.simulator.seeding import seed
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Definitions, the platform and resources they work on, and an instance of Dagster that remembers their runs."""
+
+    platform: Platform
+    resources: Mapping[str, Any]
+    definitions: Definitions
+    instance: DagsterInstance
+
+    def run(self, job: str = "refresh", **options: Any) -> ExecuteInProcessResult:
+        """Run a job in this process."""
+        return self.definitions.resolve_job_def(job).execute_in_process(instance=self.instance, **options)
+
+    def materialise(self, *keys: str, **options: Any) -> ExecuteInProcessResult:
+        """Materialise some assets alone, named like `processed/dim_staff`."""
+        job = self.definitions.resolve_implicit_global_asset_job_def()
+        selection = [AssetKey(key.split("/")) for key in keys]
+        return job.execute_in_process(instance=self.instance, asset_selection=selection, **options)
+
+    def change(self, *statements: str) -> None:
+        """Change the source, in one transaction."""
+        with psycopg.connect(self.platform.source.url) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def ask(self, query: str) -> Sequence[tuple[Any, ...]]:
+        """Rows of the warehouse."""
+        with psycopg.connect(self.platform.warehouse.database.url) as connection:
+            return connection.execute(query).fetchall()
+
+
+def new_graph(database: Callable[..., str], folder: Path, orders: int = 20, *, enforced: bool = True) -> Graph:
+    """A graph on new databases, with a company that nothing was ingested of."""
+    platform = Platform(
+        source=Database("totesys", database("totesys")),
+        warehouse=Database("warehouse", database("warehouse")),
+        schema="analytics",
+        ingestion=Zone((folder / "ingestion").as_uri()),
+        processed=Zone((folder / "processed").as_uri()),
+    )
+    seed(platform.source.url, orders=orders, enforced=enforced)
+    resources = {
+        "totesys": TotesysResource(url=platform.source.url),
+        "warehouse": WarehouseResource(url=platform.warehouse.database.url, warehouse_schema=platform.warehouse.schema),
+        "ingestion_zone": ZoneIOManager(zone_name="ingestion", url=platform.lake.ingestion.url),
+        "processed_zone": ZoneIOManager(zone_name="processed", url=platform.lake.processed.url),
+    }
+    return Graph(platform, resources, build_defs(resources), DagsterInstance.ephemeral())
+
+
+def metadata_of(result: ExecuteInProcessResult) -> Mapping[str, Mapping[str, Any]]:
+    """What a run said of each asset that it materialised, by the asset's name."""
+    return {
+        event.step_materialization_data.materialization.asset_key.to_user_string(): {
+            name: value.value for name, value in event.step_materialization_data.materialization.metadata.items()
+        }
+        for event in result.all_events
+        if event.is_step_materialization
+    }

@@ -1,0 +1,288 @@
+"""A zone of the lake, in a folder and in a bucket: objects are created whole or not at all, and never change."""
+
+import base64
+import hashlib
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import boto3
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from totes_dagster.errors import LakeError, PartDamagedError, PartEmptyError, PartMissingError, SettingsError
+from totes_dagster.lake.zone import Zone
+from totes_dagster_tests.integration.lake.conftest import Damage
+from totes_dagster_tests.s3_front import Answer, PassOn, Request, in_front_of, refusal
+
+ROWS = pa.table({"payment_id": pa.array(range(1000), pa.int32()), "note": ["ñ", None] * 500})
+
+
+def test_what_was_created_is_read_back_and_what_was_not_is_not_there(lake: Zone) -> None:
+    assert lake.create("payment/batch=0000000001/part.parquet", b"bytes")
+    assert lake.create("empty", b"")
+    assert lake.exists("payment/batch=0000000001/part.parquet")
+    assert lake.read("payment/batch=0000000001/part.parquet") == pa.py_buffer(b"bytes")
+    assert lake.read("empty") == pa.py_buffer(b"")
+    for missing in ("payment/batch=0000000001/part", "payment/batch=0000000001", "other/part.parquet"):
+        assert not lake.exists(missing)
+        assert lake.read(missing) is None
+
+
+def test_an_object_is_never_overwritten(lake: Zone) -> None:
+    assert lake.create("batches/1.json", b"first")
+    assert not lake.create("batches/1.json", b"second")
+    assert not lake.create("batches/1.json", b"")
+    assert lake.read("batches/1.json") == pa.py_buffer(b"first")
+
+
+def test_to_create_an_object_again_makes_no_difference(lake: Zone, stored: Callable[[], list[bytes]]) -> None:
+    assert lake.create("batches/1.json", b"first")
+    assert lake.create("batches/1.json", b"first")
+    assert stored() == [b"first"]
+    part = lake.create_part("part.parquet", ROWS)
+    assert lake.create_part("part.parquet", ROWS) == part
+
+
+@settings(
+    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)  # every example has a path of its own
+@given(data=st.binary(max_size=2000))
+def test_any_bytes_come_back_as_they_were(lake: Zone, data: bytes) -> None:
+    path = f"some/{len(lake.paths('some')):05}"
+    assert lake.create(path, data)
+    read = lake.read(path)
+    assert read is not None
+    assert read.to_pybytes() == data
+
+
+def test_of_many_writers_at_once_one_wins_and_the_losers_bytes_are_nowhere(
+    lake: Zone, stored: Callable[[], list[bytes]]
+) -> None:
+    writers, rounds = 8, 5
+    contents = {number: f"writer {number}".encode() * 50_000 for number in range(writers)}
+    winners = []
+    with ThreadPoolExecutor(writers) as pool:
+        for attempt in range(rounds):
+            together = threading.Barrier(writers, timeout=30)
+
+            def create(number: int, path: str = f"batches/{attempt}", together: threading.Barrier = together) -> bool:
+                together.wait()
+                return lake.create(path, contents[number])
+
+            results = list(pool.map(create, range(writers)))
+            assert results.count(True) == 1
+            winners.append(results.index(True))
+    kept = [lake.read(f"batches/{attempt}") for attempt in range(rounds)]
+    assert [data and data.to_pybytes() for data in kept] == [contents[winner] for winner in winners]
+    assert sorted(stored()) == sorted(contents[winner] for winner in winners)
+
+
+def test_a_folder_is_listed_in_order_and_without_those_whose_names_begin_alike(lake: Zone) -> None:
+    for path in ("payment/b", "payment/a/c", "payment_type/a", "payment", "live_keys/payment/a"):
+        if path != "payment" or lake.url.startswith("s3"):  # a folder has no room for an object of its own name
+            assert lake.create(path, b"")
+    assert lake.paths("payment") == ["payment/a/c", "payment/b"]
+    assert lake.paths("payment_type") == ["payment_type/a"]
+    assert lake.paths("pay") == []
+
+
+def test_a_folder_of_more_objects_than_one_page_is_listed_whole(lake: Zone) -> None:
+    paths = [f"batches/{number:010}.json" for number in range(1100)]
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(lambda path: lake.create(path, b"{}"), paths))
+    assert lake.paths("batches") == paths
+
+
+def test_a_part_says_where_it_lies_and_how_much_it_holds(lake: Zone, stored: Callable[[], list[bytes]]) -> None:
+    part = lake.create_part("payment/part.parquet", ROWS)
+    assert part is not None
+    (data,) = stored()
+    assert (part.path, part.rows, part.bytes) == ("payment/part.parquet", 1000, len(data))
+    assert lake.read_part(part.path).equals(ROWS)
+    assert lake.read_part(part.path, columns=["note"]).equals(ROWS.select(["note"]))
+    assert pq.read_metadata(pa.BufferReader(data)).row_group(0).column(0).compression == "ZSTD"
+
+
+def test_a_part_that_exists_is_left_as_it_is(lake: Zone) -> None:
+    assert lake.create_part("part.parquet", ROWS)
+    assert lake.create_part("part.parquet", ROWS.slice(0, 1)) is None
+    assert lake.read_part("part.parquet").equals(ROWS)
+
+
+def test_a_missing_part_is_named(lake: Zone) -> None:
+    with pytest.raises(PartMissingError, match=r"The part payment/part\.parquet is missing from") as raised:
+        lake.read_part("payment/part.parquet")
+    assert lake.url in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "broken", ["cut off", "garbage", "another format", "a byte changed in the footer", "a bit flipped in a value"]
+)
+def test_a_damaged_part_is_named(lake: Zone, damage: Damage, broken: str) -> None:
+    part = lake.create_part("payment/part.parquet", ROWS)
+    assert part is not None
+    content = lake.read(part.path)
+    assert content is not None
+    whole = content.to_pybytes()
+    damage(
+        part.path,
+        {
+            "cut off": whole[:-1],
+            "a bit flipped in a value": whole[:800] + bytes([whole[800] ^ 1]) + whole[801:],
+            "garbage": bytes(range(256)) * 4,
+            "another format": b"payment_id,note\n1,x\n",
+            "a byte changed in the footer": whole[:-6] + b"\xff" + whole[-5:],
+        }[broken],
+    )
+    with pytest.raises(
+        PartDamagedError, match=r"^The part payment/part\.parquet in .* is damaged: .*\. Restore it"
+    ) as no:
+        lake.read_part(part.path)
+    assert "\n" not in str(no.value)
+    assert lake.url in str(no.value)
+
+
+def test_an_empty_part_is_named(lake: Zone, damage: Damage) -> None:
+    part = lake.create_part("payment/part.parquet", ROWS)
+    assert part is not None
+    damage(part.path, b"")
+    with pytest.raises(PartEmptyError, match=r"The part payment/part\.parquet in .* is empty: it has no bytes"):
+        lake.read_part(part.path)
+
+
+def test_a_writer_that_is_killed_halfway_leaves_nothing_that_anybody_sees(tmp_path: Path) -> None:
+    size = 400_000_000
+    script = (
+        "import sys; from totes_dagster.lake.zone import Zone; lake = Zone(sys.argv[1]); "
+        "data = b'x' * int(sys.argv[2]); print(flush=True); sys.stdin.readline(); lake.create('batches/1', data)"
+    )
+    lake = Zone((tmp_path / "lake").as_uri())
+    with subprocess.Popen(
+        [sys.executable, "-c", script, lake.url, str(size)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout is not None and writer.stdin is not None
+        writer.stdout.readline()
+        writer.stdin.write(b"\n")
+        writer.stdin.flush()
+        while not any(path.is_file() and path.stat().st_size for path in tmp_path.rglob("*")):
+            assert writer.poll() is None
+        psutil.Process(writer.pid).kill()
+    written = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+    assert 0 < written < size, "the writer was not killed halfway"
+    assert lake.read("batches/1") is None
+    assert lake.paths("batches") == []
+    assert lake.create("batches/1", b"another's")
+    assert lake.read("batches/1") == pa.py_buffer(b"another's")
+    assert lake.paths("batches") == ["batches/1"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "lake",
+        "/tmp/lake",
+        "s3://",
+        "s3:///prefix",
+        "file://relative/folder",
+        "file:lake",
+        "http://bucket/prefix",
+        "S4://bucket",
+    ],
+)
+def test_a_url_of_no_lake_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="is no lake: give s3://bucket, s3://bucket/prefix or file:///absolute"):
+        Zone(url)
+
+
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "a lake of 100% tôtes #1"
+    lake = Zone(folder.as_uri())
+    assert lake.create("a/b", b"x")
+    assert (folder / "a" / "b").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("prefix", ["", "/", "/deep/down/"])
+def test_a_bucket_may_have_a_prefix(bucket: str, prefix: str) -> None:
+    lake = Zone(f"s3://{bucket}{prefix}")
+    assert lake.create("a/b", b"x")
+    assert lake.paths("a") == ["a/b"]
+
+
+def test_a_bucket_with_object_lock_takes_what_is_written(
+    bucket: str, object_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(request: Request, pass_on: PassOn) -> Answer:
+        """As S3 does, and moto does not: refuse what has no checksum, or another one."""
+        given = {name.lower(): value for name, value in request.headers.items()}.get("x-amz-checksum-sha256", "")
+        if request.method == "PUT" and base64.b64decode(given) != hashlib.sha256(request.body).digest():
+            words = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock"
+            return refusal(400, "InvalidRequest", f"{words} parameters")
+        return pass_on(request)
+
+    with in_front_of(object_store, locked) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        lake = Zone(f"s3://{bucket}")
+        assert lake.create("an/object", b"of some bytes")
+        assert lake.create_part("a/part.parquet", ROWS) is not None
+
+
+def test_a_new_folder_is_closed_to_other_users(tmp_path: Path) -> None:
+    Zone((tmp_path / "lakes" / "ingestion").as_uri()).create("payment/part", b"x")
+    assert stat.S_IMODE((tmp_path / "lakes" / "ingestion").stat().st_mode) == 0o700
+
+
+def test_a_folder_that_is_there_already_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir(mode=0o750)
+    Zone((tmp_path / "shared").as_uri())
+    assert stat.S_IMODE((tmp_path / "shared").stat().st_mode) == 0o750
+
+
+def test_a_folder_that_takes_no_more_says_why_and_has_nothing_half_written(tmp_path: Path) -> None:
+    """A limit on the size of files does to one process what a full disk does to all."""
+    lake = Zone((tmp_path / "lake").as_uri())
+    script = """
+import resource, signal, sys
+from totes_dagster.lake.zone import Zone
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+before = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+try:
+    Zone(sys.argv[1]).create("payment/part", bytes(5000))
+finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)  # what measures coverage has files of its own to write
+"""
+    done = subprocess.run([sys.executable, "-c", script, lake.url], capture_output=True, text=True, check=False)
+    *_, last = done.stderr.splitlines()
+    assert last.startswith(f"totes_dagster.errors.LakeError: The lake {lake.url} could not create payment/part: ")
+    assert "File too large" in last
+    assert not lake.exists("payment/part")
+    assert lake.paths("payment") == []
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    url = (tmp_path / "file" / "lake").as_uri()
+    with pytest.raises((SettingsError, LakeError), match=url):
+        Zone(url)
+
+
+def test_a_profile_that_does_not_exist_is_said(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(SettingsError, match="nobody"):
+        Zone(f"s3://{bucket}")
+
+
+def test_the_endpoint_for_s3_goes_before_the_one_for_all(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", boto3.client("s3").meta.endpoint_url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    assert Zone(f"s3://{bucket}").create("a", b"x")

@@ -1,0 +1,36 @@
+"""Where alerts arrive, and the runs that they are about."""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+from dagster import DagsterInstance
+
+from totes_dagster_tests.integration.mailbox import Mailbox
+from totes_dagster_tests.system.end_to_end.conftest import bucket, object_store
+from totes_dagster_tests.system.errors.conftest import guarded, server
+from totes_dagster_tests.watcher import Watcher
+
+__all__ = ["bucket", "guarded", "object_store", "server"]
+
+_names = itertools.count(1)
+
+
+@pytest.fixture
+def mailbox(object_store: str, bucket: str) -> Mailbox:
+    """A new topic, on the server that the environment points the AWS SDKs to."""
+    return Mailbox(f"alerts-{next(_names)}", object_store)
+
+
+@pytest.fixture
+def instance() -> Iterator[DagsterInstance]:
+    with DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def watcher(instance: DagsterInstance, mailbox: Mailbox) -> Watcher:
+    """The sensor, which has looked once and found nothing."""
+    watcher = Watcher(instance, mailbox.topic)
+    assert watcher.tick() == "No open incidents."
+    return watcher

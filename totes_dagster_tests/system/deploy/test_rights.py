@@ -1,0 +1,94 @@
+"""The workflows' rights on an environment, as Terraform writes them and a linter of IAM policies reads them.
+
+The module has no provider, so it is really applied here, and no AWS is asked.
+"""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from totes_dagster_tests.system.deploy.policy_linter import findings, known_actions
+
+ROOT = Path(__file__).parents[2]
+RIGHTS = ROOT / "terraform" / "bootstrap" / "rights"
+
+pytestmark = pytest.mark.skipif(shutil.which("terraform") is None, reason="Terraform is not installed")
+
+# What the linter finds and is meant, by the kind of finding; each with all that it is found for.
+MEANT = {
+    # It reads one statement at a time, and here AWS is asked for two resources that two statements allow; and it wants
+    # resources of kinds that there are none of: Athena's catalogues, network load balancers.
+    "RESOURCE_MISMATCH": None,
+    # It does not know that this condition goes with every action.
+    "UNKNOWN_CONDITION_FOR_ACTION": "aws:ViaAWSService",
+    # Alarms made of alarms can be described only by who may describe all.
+    "RESOURCE_STAR": "cloudwatch:DescribeAlarms",
+    # AWS's own documentation compares the boundary as a string.
+    "MISMATCHED_TYPE_BUT_USABLE": "given Arn",
+    # Who writes a bucket's policy and lifecycle could let itself into it. To deploy a bucket is to write these.
+    "RESOURCE_POLICY_PRIVILEGE_ESCALATION": "arn:aws:s3:::totes-dev-*",
+}
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("rights")
+    for file in RIGHTS.glob("*.tf"):
+        shutil.copy(file, folder)
+    account = "123456789012"
+    variables = {
+        "environment": "dev",
+        "name": "totes-dev",
+        "partition": "aws",
+        "region": "eu-west-2",
+        "account_id": account,
+        "boundary_arn": f"arn:aws:iam::{account}:policy/totes/totes-boundary-dev",
+        "source_network": {"vpc_id": "vpc-0123456789abcdef0", "route_table_ids": ["rtb-0123456789abcdef0"]},
+    }
+    (folder / "terraform.tfvars.json").write_text(json.dumps(variables))
+    for command in (["init", "-input=false"], ["apply", "-input=false", "-auto-approve"]):
+        subprocess.run(["terraform", *command], cwd=folder, check=True, capture_output=True)
+    printed = subprocess.run(["terraform", "output", "-json"], cwd=folder, check=True, capture_output=True).stdout
+    return {name: output["value"] for name, output in json.loads(printed).items()}
+
+
+def statements(outputs: dict[str, Any]) -> list[dict[str, Any]]:
+    groups = [*outputs["read"].values(), *outputs["write"].values()]
+    return [statement for group in groups for statement in group]
+
+
+def test_a_linter_finds_nothing_that_is_not_meant(outputs: dict[str, Any]) -> None:
+    found = []
+    for group in [*outputs["read"].values(), *outputs["write"].values()]:
+        found += findings({"Version": "2012-10-17", "Statement": group})
+    assert found, "the linter looked at nothing"
+    assert [(kind, what) for kind, what in found if kind not in MEANT or (MEANT[kind] or "") not in what] == []
+
+
+def test_every_action_exists(outputs: dict[str, Any]) -> None:
+    assert set(outputs["deploy_actions"]) - known_actions() == set()
+
+
+def test_a_plan_takes_less_than_a_deployment(outputs: dict[str, Any]) -> None:
+    assert set(outputs["plan_actions"]) < set(outputs["deploy_actions"])
+    changing = [
+        action for action in outputs["plan_actions"] if not action.split(":")[1].startswith(("Describe", "Get", "List"))
+    ]
+    assert changing == []
+
+
+def test_everything_is_for_one_environment_or_says_why_not(outputs: dict[str, Any]) -> None:
+    lines = [line for file in RIGHTS.glob("*.tf") for line in file.read_text().splitlines()]
+    assert [line for line in lines if '["*"]' in line and "#" not in line] == []
+    everywhere = [statement["Sid"] for statement in statements(outputs) if "*" in statement["Resource"]]
+    assert len(everywhere) < len(statements(outputs)) / 3
+
+
+def test_no_two_statements_of_a_policy_have_one_name(outputs: dict[str, Any]) -> None:
+    for group in [*outputs["read"].values(), *outputs["write"].values()]:
+        names = [statement["Sid"] for statement in group]
+        assert len(names) == len(set(names))

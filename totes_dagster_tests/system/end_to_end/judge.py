@@ -1,0 +1,186 @@
+"""What must become of every source row, however odd, said a second time: plain Python over the texts of its values.
+
+Shares nothing with the platform, nor with the oracle, whose SQL fails of odd values. What a test does is in `world.py`.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from totes_dagster_tests.system.end_to_end.rules import (
+    ADDRESS,
+    DIMENSIONS,
+    FACTS,
+    NULLABLE,
+    REFERENCES,
+    TABLES,
+    Columns,
+    OddValueError,
+    Row,
+    Text,
+    integer,
+)
+
+Version = tuple[Row, bool]
+"""A row of a fact, and whether it records a deletion."""
+
+
+class Expectation:
+    """What the warehouse must hold, after the platform saw the source in some states, one after the other.
+
+    Attributes:
+        versions: of each fact, by source table and key.
+        members: rows of each dimension, by key.
+        aside: source rows that are set aside now, by table and key; how many there are of each.
+        years: of the calendar, the first and the last.
+    """
+
+    def __init__(self) -> None:
+        self.versions: dict[str, dict[str, list[Version]]] = {table: {} for table in FACTS}
+        self.members: dict[str, dict[str, Row]] = {dimension: {} for dimension in DIMENSIONS}
+        self.aside: Counter[tuple[str, Text]] = Counter()
+        self.years: tuple[int, int] | None = None
+
+    def see(self, url: str) -> None:
+        """The platform sees the source as it is now."""
+        with psycopg.connect(url) as connection:
+            source = {table: _rows(connection, table) for table in TABLES}
+        self.aside.clear()
+        staff = self._looked_up(source, "staff", "department", "department_id", ["department_name", "location"], "")
+        parties = self._looked_up(source, "counterparty", "address", "legal_address_id", list(ADDRESS), "legal_")
+        for dimension, (table, columns) in DIMENSIONS.items():
+            rows = {"staff": staff, "counterparty": parties}.get(table, source[table])
+            key = next(iter(columns))
+            self.members[dimension] |= {row[key]: row for row in self._sound(table, columns, rows, NULLABLE - {key})}
+        for table, columns in FACTS.items():
+            self._see_fact(table, list(self._sound(table, columns, source[table], set())), source[table])
+
+    def _see_fact(self, table: str, sound: list[Row], rows: list[Row]) -> None:
+        versions = self.versions[table]
+        for row in sound:
+            known = versions.setdefault(str(row[f"{table}_id"]), [])
+            if not known or known[-1] != (row, False):
+                known.append((row, False))
+            years = [int(str(value)[:4]) for name, value in row.items() if name.endswith("_date")]
+            first, last = self.years or (9999, 1)
+            self.years = min(first, *years), max(last, *years)
+            for dimension, references in REFERENCES.items():
+                for name in references:
+                    if name in row:
+                        self.members[dimension].setdefault(str(row[name]), _placeholder(dimension, row[name]))
+        present = {_key(row[f"{table}_id"]) for row in rows}
+        for key, known in versions.items():
+            if key not in present and not known[-1][1]:
+                known.append((known[-1][0], True))
+
+    def _sound(self, table: str, columns: Columns, rows: list[Row], nullable: set[str]) -> Iterator[Row]:
+        """The rows of a star table that are made of sound source rows; the others are noted as set aside."""
+        key = f"{table}_id"
+        copies = Counter(row[key] for row in rows)
+        for row in rows:
+            made = None if copies[row[key]] > 1 or "cannot be looked up" in row else _made(columns, row)
+            if made is None or {name for name, value in made.items() if value is None} - nullable:
+                self.aside[table, _key(row[key])] += 1
+            else:
+                yield made
+
+    def _looked_up(
+        self, source: dict[str, list[Row]], table: str, of: str, by: str, names: list[str], prefix: str
+    ) -> list[Row]:
+        """Rows with values of another table's; one whose key is not its own can be looked up by nobody."""
+        copies = Counter(row[f"{of}_id"] for row in source[of])
+        found = {row[f"{of}_id"]: row for row in source[of] if row[f"{of}_id"] is not None}
+        nothing: Row = dict.fromkeys(names)
+        rows = []
+        for row in source[table]:
+            values = found.get(row[by], nothing) if row[by] is not None else nothing
+            unknown = {name: "Unknown" if name not in NULLABLE else None for name in names}
+            added = {prefix + name: unknown[name] if values[name] is None else values[name] for name in names}
+            # A number that no integer holds is not what it says, and nothing can be looked up by it.
+            odd = row[by] is not None and (copies[row[by]] > 1 or _key(row[by]) is None)
+            rows.append({**row, **added, **({"cannot be looked up": by} if odd else {})})
+        return rows
+
+
+def disagreements(expected: Expectation, url: str) -> list[str]:
+    """Where a warehouse is not what it must be, one line each."""
+    found: list[str] = []
+    with psycopg.connect(url) as connection:
+        for dimension, (_, columns) in DIMENSIONS.items():
+            rows = _rows(connection, dimension, list(columns))
+            found += _compared(dimension, list(expected.members[dimension].values()), rows)
+        for table, columns in FACTS.items():
+            rows = _rows(connection, f"fact_{table}", [*columns, "is_deleted"], order=2)
+            versions: dict[Text, list[Version]] = {}
+            for row in rows:
+                deleted = row.pop("is_deleted") == "true"
+                versions.setdefault(row[f"{table}_id"], []).append((row, deleted))
+            for key in versions.keys() | expected.versions[table].keys():
+                is_there, must_be = versions.get(key), expected.versions[table].get(str(key))
+                if is_there != must_be:
+                    found.append(f"{table} {key} has the versions {is_there}, not {must_be}.")
+            current = [known[-1][0] for known in expected.versions[table].values() if not known[-1][1]]
+            found += _compared(f"current_{table}", current, _rows(connection, f"current_{table}", list(columns)))
+        found += _compared_quarantine(expected, connection)
+        years, days = _value(connection, "select array[min(year), max(year)] from dim_date"), expected.years
+        if days and years != list(days):
+            found.append(f"The calendar is of the years {years}, not {days}.")
+    return found
+
+
+def _compared_quarantine(expected: Expectation, connection: psycopg.Connection) -> Iterator[str]:
+    listed = _rows(connection, "quarantine", ["source_table", "source_key", "reason", "batch", "part"])
+    aside = Counter((str(row["source_table"]), row["source_key"]) for row in listed)
+    if aside != expected.aside:
+        yield f"Listed without need: {aside - expected.aside}; not listed: {expected.aside - aside}."
+    if not all(row["reason"] for row in listed):
+        yield "A row is listed without a reason."
+
+
+def _rows(connection: psycopg.Connection, table: str, names: list[str] | None = None, order: int = 0) -> list[Row]:
+    if names is None:
+        cursor = connection.execute(sql.SQL("select * from {} limit 0").format(sql.Identifier(table)))
+        names = [column.name for column in cursor.description or ()]
+    columns = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in names)
+    query = sql.SQL("select {} from {}").format(columns, sql.Identifier(table))
+    if order:  # versions, by their record id
+        query += sql.SQL(" order by {}").format(
+            sql.Identifier(f"{table.removeprefix('fact_').split('_')[0]}_record_id")
+        )
+    return [dict(zip(names, row, strict=True)) for row in connection.execute(query)]
+
+
+def _value(connection: psycopg.Connection, query: str) -> Any:
+    return connection.execute(query).fetchall()[0][0]  # type: ignore[arg-type]
+
+
+def _made(columns: Columns, row: Row) -> Row | None:
+    """A row of a star table; None where a value is none that it can hold."""
+    try:
+        return {name: None if (value := row[of]) is None else kind(value) for name, (of, kind) in columns.items()}
+    except OddValueError:
+        return None
+
+
+def _key(value: Text) -> Text:
+    """A key as the warehouse can hold it."""
+    try:
+        return None if value is None else integer(value)
+    except OddValueError:
+        return None
+
+
+def _placeholder(dimension: str, key: Text) -> Row:
+    _, columns = DIMENSIONS[dimension]
+    first, *others = columns
+    return {first: key, **{name: None if name in NULLABLE else "Unknown" for name in others}}
+
+
+def _compared(name: str, expected: list[Row], found: list[Row]) -> Iterator[str]:
+    must_be, is_there = (Counter(tuple(sorted(row.items())) for row in rows) for rows in (expected, found))
+    for what, rows in (("lacks", must_be - is_there), ("has too much", is_there - must_be)):
+        for row in list(rows)[:3]:
+            yield f"{name} {what}: {dict(row)}"

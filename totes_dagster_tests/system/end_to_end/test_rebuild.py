@@ -1,0 +1,146 @@
+"""The warehouse is rebuilt from the lake in place: its history, and nothing of what others have put on it is lost."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from totes_dagster.errors import DatabaseError, ForeignLakeError, ManifestMissingError
+from totes_dagster.lake.zone import Zone
+from totes_dagster.pipeline import rebuild
+from totes_dagster.warehouse import foreign_keys as constraints
+from totes_dagster_tests import oracle
+from totes_dagster_tests.system.end_to_end.test_adoption import PREDEFINED, ROWS, prepare
+from totes_dagster_tests.world import NEW_DEAL, World
+
+TOTAL = "select count(*), sum(units_sold) from finance.sold"
+CONSTRAINTS = "select conname::text, pg_get_constraintdef(oid) from pg_constraint where conrelid <> 0 order by 1, 2"
+
+
+@pytest.fixture
+def lived(company: World) -> World:
+    """A company whose warehouse has seen rows change, go, and be set aside in four batches."""
+    company.change("update sales_order set units_sold = units_sold + 1 where sales_order_id < 20", *NEW_DEAL)
+    company.refresh()
+    company.change(
+        "delete from payment where payment_id = 3",
+        "update payment set payment_date = 'soon' where payment_id = 5",
+        "update staff set first_name = first_name || '!'",
+    )
+    company.refresh()
+    company.change("update sales_order set units_sold = units_sold + 1 where sales_order_id < 9")
+    company.refresh()
+    return company
+
+
+def operate(world: World, *statements: str) -> None:
+    with psycopg.connect(world.warehouse_url) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+DAMAGE = (
+    "update fact_sales_order set units_sold = -1 where batch = 1",
+    "delete from fact_payment where batch = 3",
+    "delete from dim_currency where currency_id not in (select currency_id from fact_payment "
+    "union select currency_id from fact_sales_order union select currency_id from fact_purchase_order)",
+    "update dim_staff set first_name = ''",
+    "delete from quarantine",
+)
+
+
+@pytest.mark.parametrize("bulk", [False, True], ids=["few rows", "many rows"])
+def test_what_was_damaged_is_right_again_history_included(
+    lived: World, bulk: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constraints, "_MANY_ROWS", 1 if bulk else 10**9)
+    history, dimensions = oracle.history(lived.warehouse_url), oracle.dimension_rows(lived.warehouse_url)
+    quarantined, foreign_keys = lived.quarantined(), lived.ask(CONSTRAINTS)
+    operate(lived, *DAMAGE)
+    assert [batch.batch for batch in rebuild(lived.platform)] == [1, 2, 3, 4]
+    assert oracle.history(lived.warehouse_url) == history
+    assert oracle.dimension_rows(lived.warehouse_url) == dimensions
+    assert lived.quarantined() == quarantined == [("payment", 5)]
+    assert lived.ask(CONSTRAINTS) == foreign_keys
+    assert lived.refresh().loaded == []
+    lived.change("update sales_order set units_sold = 1 where sales_order_id = 7")
+    assert [batch.batch for batch in lived.refresh().loaded] == [5]
+
+
+def test_views_rights_and_comments_of_others_are_still_there_and_right(lived: World) -> None:
+    operate(
+        lived,
+        "create schema finance",
+        "create view finance.sold as select units_sold from current_sales_order",
+        "grant select on fact_payment to public",
+        "comment on view current_payment is 'As of now'",
+    )
+    before = lived.ask(TOTAL)
+    operate(lived, *DAMAGE)
+    assert lived.ask(TOTAL) != before
+    rebuild(lived.platform)
+    assert lived.ask(TOTAL) == before
+    assert lived.ask_one("select has_table_privilege('public', 'fact_payment', 'select')")
+    assert lived.ask_one("select obj_description('current_payment'::regclass)") == "As of now"
+
+
+def test_readers_see_the_old_state_until_all_of_the_new_one_is_there(lived: World) -> None:
+    operate(lived, "update fact_sales_order set units_sold = 0")
+    loading, go_on = threading.Event(), threading.Event()
+
+    def progress(stage: str, star: str, _rows: int) -> None:
+        if (stage, star) == ("load", "fact_sales_order"):
+            loading.set()
+            assert go_on.wait(60)
+
+    with ThreadPoolExecutor(1) as pool:
+        rebuilding = pool.submit(lambda: rebuild(lived.platform, progress=progress))
+        assert loading.wait(60)
+        assert lived.ask("select count(*), sum(units_sold) from current_sales_order") == [(61, 0)]
+        assert lived.ask_one("select max(batch) from load_history") == 4
+        go_on.set()
+        assert len(rebuilding.result(timeout=120)) == 4
+    assert lived.ask_one("select min(units_sold) from current_sales_order") > 0
+
+
+def test_a_rebuild_that_breaks_off_leaves_the_warehouse_as_it_was(lived: World) -> None:
+    history = oracle.history(lived.warehouse_url)
+    operate(lived, "alter table fact_payment add constraint refuse check (batch <> 3) not valid")
+    with pytest.raises(DatabaseError, match="refuse"):
+        rebuild(lived.platform)
+    assert oracle.history(lived.warehouse_url) == history
+    assert lived.ask_one("select max(batch) from load_history") == 4
+
+
+def test_adopted_rows_stay(unseen_company: World) -> None:
+    prepare(unseen_company.platform, PREDEFINED, ROWS)
+    unseen_company.refresh()
+    history = oracle.history(unseen_company.warehouse_url)
+    rebuild(unseen_company.platform)
+    assert oracle.history(unseen_company.warehouse_url) == history
+    assert unseen_company.versions("fact_sales_order", 900000) == ["live", "deleted"]
+
+
+def test_a_warehouse_that_is_not_there_yet_is_built(lived: World) -> None:
+    elsewhere = World(replace(lived.platform, schema="second"))
+    rebuild(elsewhere.platform)
+    assert oracle.history(lived.warehouse_url, "second") == oracle.history(lived.warehouse_url)
+
+
+def test_another_lake_needs_a_word(lived: World, tmp_path: Path) -> None:
+    zones = [Zone((tmp_path / "other" / zone).as_uri()) for zone in ("ingestion", "processed")]
+    other = World(replace(lived.platform, ingestion=zones[0], processed=zones[1]))
+    with pytest.raises(ManifestMissingError, match="There is no batch in"):
+        rebuild(other.platform)
+    elsewhere = World(replace(other.platform, schema="second"))
+    elsewhere.refresh()
+    history = oracle.history(lived.warehouse_url)
+    with pytest.raises(ForeignLakeError, match=r"batch 4 of another lake .* run totes rebuild --from-another-lake"):
+        rebuild(other.platform)
+    assert oracle.history(lived.warehouse_url) == history
+    rebuild(other.platform, from_another_lake=True)
+    assert oracle.history(lived.warehouse_url) == oracle.history(lived.warehouse_url, "second")
+    assert other.refresh().loaded == []

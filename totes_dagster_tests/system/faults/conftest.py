@@ -1,0 +1,82 @@
+"""A server whose databases are copied by the hundred, the two scenes on it, and the matrix of faults."""
+
+import logging
+from collections.abc import Iterator
+from multiprocessing import forkserver
+
+import boto3
+import pytest
+
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster_tests.conftest import FAST_SETTINGS, Summaries
+from totes_dagster_tests.servers import server_folder
+from totes_dagster_tests.system.end_to_end.conftest import object_store
+from totes_dagster_tests.system.faults.matrix import Matrix
+from totes_dagster_tests.system.faults.proxied import ObjectStore
+from totes_dagster_tests.system.faults.scenes import Scene, first_load, rich_change
+
+__all__ = ["object_store"]
+
+_SETTINGS = {**FAST_SETTINGS, "synchronous_commit": "on"}
+"""What is committed must outlive a crash of the server, though not one of the machine."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def processes() -> None:
+    """Start the process that the others are forked from, and do not measure what is covered there: nobody would ask."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+        forkserver.ensure_running()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """A server of these tests' own, whose databases are copied by the hundred."""
+    with server_folder() as folder, EmbeddedPostgres(folder, _SETTINGS) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def store(object_store: str) -> ObjectStore:
+    """A bucket on the run's object store."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request
+    environment = {
+        "AWS_ENDPOINT_URL": object_store,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "eu-west-2",
+        "AWS_TIMEOUT": "2s",
+    }
+    client = boto3.client(
+        "s3",
+        endpoint_url=object_store,
+        region_name="eu-west-2",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
+    client.create_bucket(Bucket="totes-faults", CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
+    return ObjectStore(object_store, "totes-faults", environment)
+
+
+@pytest.fixture(scope="session")
+def scenes(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scene]:
+    """Both scenes, by name."""
+    return {
+        "a first load": first_load(postgres, tmp_path_factory.mktemp("first_load")),
+        "a rich change": rich_change(postgres, tmp_path_factory.mktemp("rich_change")),
+    }
+
+
+@pytest.fixture(params=["a first load", "a rich change"])
+def scene(request: pytest.FixtureRequest, scenes: dict[str, Scene]) -> Scene:
+    """Either scene."""
+    return scenes[request.param]
+
+
+@pytest.fixture(scope="session")
+def matrix(store: ObjectStore, scenes: dict[str, Scene], summaries: Summaries) -> Iterator[Matrix]:
+    """What runs the cases, and counts them."""
+    matrix = Matrix(store)
+    yield matrix
+    matrix.close()
+    summaries["faults"] = list(matrix.summary())

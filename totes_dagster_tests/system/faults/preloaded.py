@@ -1,0 +1,42 @@
+"""What a refresh imports, sooner or later: imported once, by the process that all others are forked from.
+
+Nothing here may start threads of its own, which a forked process would not have; Arrow brings its own back.
+"""
+
+import contextlib
+
+import adbc_driver_postgresql.dbapi
+import alembic.command
+import alembic.config
+import babel.numbers
+import boto3
+import botocore.client
+import botocore.exceptions
+import pyarrow.parquet
+import sqlalchemy.dialects.postgresql.psycopg
+
+from totes_dagster.schema.arrow import arrow_schema
+from totes_dagster.schema.registry import STAR_TABLES, remodel_rows
+from totes_dagster.schema.totesys import SOURCE_TABLES
+from totes_dagster_tests.system.faults import matrix
+
+__all__ = [
+    "adbc_driver_postgresql",
+    "alembic",
+    "babel",
+    "boto3",
+    "botocore",
+    "matrix",
+    "pyarrow",
+    "sqlalchemy",
+]
+
+# Much is imported only when first needed: by a remodel, of nothing in this case.
+for star, remodel in STAR_TABLES.items():
+    if star != "dim_date":
+        remodel_rows(star, {name: arrow_schema(SOURCE_TABLES[name].columns).empty_table() for name in remodel.inputs})
+
+# What is read from large files, and once.
+babel.numbers.get_currency_name("GBP", locale="en")
+with contextlib.suppress(adbc_driver_postgresql.dbapi.Error):
+    adbc_driver_postgresql.dbapi.connect("host=/nowhere")

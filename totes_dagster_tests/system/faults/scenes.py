@@ -1,0 +1,215 @@
+"""The two refreshes that everything happens to, and what must become of them: a first load, and one of many changes.
+
+A scene is set up once; each fault gets a fresh copy of it.
+"""
+
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from totes_dagster.config.platform import Platform
+from totes_dagster.ingest import parts
+from totes_dagster.lake.batch_log import BatchLog
+from totes_dagster.lake.zone import Zone
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.pipeline import refresh
+from totes_dagster.schema.registry import STAR_TABLES, star_parts
+from totes_dagster.simulator.seeding import seed
+from totes_dagster.warehouse import foreign_keys as constraints
+from totes_dagster.warehouse.migrations import migrate
+from totes_dagster_tests import oracle
+from totes_dagster_tests.system.faults.refreshing import Settings
+from totes_dagster_tests.world import NEW_DEAL, World
+
+RICH_CHANGE = (
+    *NEW_DEAL,
+    "update sales_order set units_sold = units_sold + 1 where sales_order_id = 7",
+    "delete from sales_order where sales_order_id = 9",
+    "update sales_order set design_id = 4711 where sales_order_id = 8",
+    "update purchase_order set item_quantity = item_quantity + 1 where purchase_order_id = 3",
+    "delete from payment where payment_id = 5",
+    "update payment set transaction_id = 4712 where payment_id = 6",
+    "update design set design_name = 'Drawn anew' where design_id = 2",
+    "update address set city = 'Elsewhere' where address_id = 3",
+    "insert into currency values (99, 'SEK', now(), now())",
+)
+"""One of everything: it writes parts, live keys, dimensions, versions, tombstones and placeholders."""
+
+BAD_ROWS = (
+    "update purchase_order set item_unit_price = 'NaN' where purchase_order_id = 4",
+    "update payment set payment_date = 'soon' where payment_id = 8",
+)
+"""And rows that have to be set aside. They come later, for the oracle is not to judge them."""
+
+State = dict[str, Any]
+"""All that a warehouse shows, but for generated ids and the time."""
+
+
+_FEW = 500
+
+
+def bulk_load() -> None:
+    """Let a small company's first load go the way of a big one's: several parts, and foreign keys put aside."""
+    parts.ROWS_PER_PART = 12
+    constraints._MANY_ROWS = 10
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A platform just before a refresh, and what the warehouse shows before and after it.
+
+    Attributes:
+        server: where any of the server's databases can be reached.
+        source: the source, which no refresh changes, so that all can have the same.
+        template: name of a database like the warehouse's.
+        lake: a folder with both zones, as they are before.
+        batches: how many there must be in the end.
+        states: every state that the warehouse may be in from here on, the last one being what it must come to.
+        prepare: what the process of the refresh does first.
+    """
+
+    server: str
+    source: str
+    template: str
+    lake: Path
+    batches: int
+    states: tuple[State, ...]
+    prepare: Callable[[], None] | None = None
+
+    @contextmanager
+    def copy(self, bucket: str | None = None) -> Iterator[Settings]:
+        """A platform in the scene's state, which is gone when the block ends.
+
+        Args:
+            bucket: where its lake shall be; None for a folder.
+        """
+        name = f"stage_{uuid.uuid4().hex[:12]}"
+        self._administer("create database {} template {} strategy file_copy", name, self.template)
+        try:
+            with _bucket(self.lake, bucket, name) if bucket else _folder(self.lake, name) as url:
+                yield Settings(
+                    self.source, make_conninfo(self.server, dbname=name), f"{url}/ingestion", f"{url}/processed"
+                )
+        finally:
+            self._administer("drop database {} with (force)", name)
+
+    def _administer(self, statement: str, *names: str) -> None:
+        with psycopg.connect(self.server, autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+def first_load(server: EmbeddedPostgres, folder: Path) -> Scene:
+    """A company that no warehouse has seen yet."""
+    for name in ("first_source", "first_template", "first_twin"):
+        server.create_database(name)
+    seed(server.url("first_source"), orders=20)
+    twin = _settings(server, "first_source", "first_twin", folder / "twin").platform()
+    nothing = shown_by(twin)
+    migrate(twin.warehouse)
+    empty = shown_by(twin)
+    refresh(twin)
+    assert World(twin).wrongs(strict=True) == []
+    lake = folder / "lake"
+    lake.mkdir()
+    states = (nothing, empty, shown_by(twin))
+    return Scene(server.url(), twin.source.url, "first_template", lake, 1, states, bulk_load)
+
+
+def rich_change(server: EmbeddedPostgres, folder: Path) -> Scene:
+    """A company that the warehouse knows, in which then a lot has changed."""
+    for name in ("changed_source", "changed_template"):
+        server.create_database(name)
+    seed(server.url("changed_source"), orders=20, enforced=False)
+    before = _settings(server, "changed_source", "changed_template", folder / "lake")
+    refresh(before.platform())
+    scene = Scene(server.url(), before.source, "changed_template", folder / "lake", 2, (shown_by(before.platform()),))
+    World(before.platform()).change(*RICH_CHANGE)
+    with scene.copy() as settings:
+        twin = settings.platform()
+        refresh(twin)
+        assert World(twin).wrongs() == []
+    World(before.platform()).change(*BAD_ROWS)
+    with scene.copy() as settings:
+        twin = settings.platform()
+        refresh(twin)
+        assert World(twin).quarantined() == [("payment", 8), ("purchase_order", 4)]
+        return replace(scene, states=(*scene.states, shown_by(twin)))
+
+
+def shown_by(platform: Platform) -> State:
+    """All that a warehouse shows: its tables, and every row of them."""
+    url, schema = platform.warehouse.database.url, platform.warehouse.schema
+    with psycopg.connect(url) as connection:
+        tables = connection.execute(
+            "select relname from pg_class where relnamespace = to_regnamespace(%s) and relkind = 'r' order by 1",
+            [schema],
+        ).fetchall()
+        if ("load_history",) not in tables:
+            return {"tables": tables}
+        connection.execute("select set_config('search_path', quote_ident(%s), true)", [schema])
+        own = {
+            "tables": tables,
+            "load_history": connection.execute("select batch from load_history order by batch").fetchall(),
+            "quarantine": connection.execute(
+                "select source_table, source_key, reason, batch from quarantine order by 1, 2"
+            ).fetchall(),
+        }
+    return {**own, **oracle.history(url, schema), **oracle.dimension_rows(url, schema)}
+
+
+def differences(shown: State, right: State) -> str:
+    """Where a warehouse is not what it should be, in few words."""
+    return "; ".join(
+        f"{table} is {shown.get(table)}, not {right.get(table)}"[:_FEW]
+        for table in {**right, **shown}
+        if shown.get(table) != right.get(table)
+    )
+
+
+def unreadable(platform: Platform, batches: int) -> Iterator[str]:
+    """What the newest of so many batches names in the lake, and is not there or not whole."""
+    log = BatchLog(platform.lake.ingestion)
+    if log.head() != batches:
+        yield f"The lake has {log.head()} batches, not {batches}."
+    else:
+        manifest = log.manifest(batches)
+        for name, entry in manifest.tables.items():
+            if manifest.brings(name):
+                for part in (*entry.parts, *(entry.live_keys or ())):
+                    rows = platform.lake.ingestion.read_part(part.path).num_rows
+                    if rows != part.rows:
+                        yield f"{part.path} has {rows} rows, not {part.rows}."
+        for star in STAR_TABLES:
+            for star_part in star_parts(star, manifest):
+                if not platform.lake.processed.read_part(star_part.path).num_columns:
+                    yield f"{star_part.path} has no columns."
+
+
+def _settings(server: EmbeddedPostgres, source: str, warehouse: str, lake: Path) -> Settings:
+    url = lake.as_uri()
+    return Settings(server.url(source), server.url(warehouse), f"{url}/ingestion", f"{url}/processed")
+
+
+@contextmanager
+def _folder(lake: Path, name: str) -> Iterator[str]:
+    copy = lake.parent / name
+    shutil.copytree(lake, copy)
+    yield copy.as_uri()
+    shutil.rmtree(copy)
+
+
+@contextmanager
+def _bucket(lake: Path, bucket: str, name: str) -> Iterator[str]:
+    copy = Zone(f"s3://{bucket}/{name}")
+    for file in lake.rglob("*"):
+        if file.is_file():
+            assert copy.create(str(file.relative_to(lake)), file.read_bytes())
+    yield copy.url

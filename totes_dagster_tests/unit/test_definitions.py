@@ -1,0 +1,177 @@
+"""What Dagster is shown: every table of every stage, described, and all automation on."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dagster import AssetKey, AssetSpec, DefaultScheduleStatus, DefaultSensorStatus, Definitions, TableSchema
+
+from totes_dagster.definitions import build_defs, resources_from_environment
+from totes_dagster.errors import SettingsError
+from totes_dagster.schema import totesys
+from totes_dagster.schema.registry import STAR_TABLES, inputs_of
+from totes_dagster.schema.star import remodelled_columns
+from totes_dagster_tests.unit.config.test_settings import ALL, SECRETS
+
+GROUPS = {
+    "totesys": list(totesys.SOURCE_TABLES),
+    "ingestion": list(totesys.SOURCE_TABLES),
+    "processed": list(STAR_TABLES),
+    "warehouse": list(STAR_TABLES),
+}
+KINDS = {
+    "totesys": {"postgres", "table"},
+    "ingestion": {"s3", "parquet"},
+    "processed": {"s3", "parquet", "pandas"},
+    "warehouse": {"postgres", "table"},
+}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*ALL, *SECRETS, "WAREHOUSE_SCHEMA", "TOTES_ALERT_TOPIC", "TOTES_UI_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def definitions() -> Definitions:
+    return build_defs()
+
+
+@pytest.fixture
+def specs(definitions: Definitions) -> dict[str, AssetSpec]:
+    return {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
+
+
+def test_every_table_of_every_stage_is_an_asset(definitions: Definitions, specs: dict[str, AssetSpec]) -> None:
+    expected = {f"{group}/{table}": group for group, tables in GROUPS.items() for table in tables}
+    assert {name: spec.group_name for name, spec in specs.items()} == expected
+    assert len(specs) == 44
+    external = {key.to_user_string() for key in definitions.resolve_asset_graph().external_asset_keys}
+    assert external == {f"totesys/{table}" for table in totesys.SOURCE_TABLES}
+
+
+def test_every_asset_says_what_it_is(specs: dict[str, AssetSpec]) -> None:
+    for name, spec in specs.items():
+        group, table = name.split("/")
+        declared = (totesys.SOURCE_TABLES if group in {"totesys", "ingestion"} else STAR_TABLES)[table]
+        assert spec.kinds == KINDS[group]
+        assert spec.owners
+        assert spec.description
+        assert spec.description.startswith(str(declared.comment))
+        schema = spec.metadata["dagster/column_schema"]
+        assert isinstance(schema, TableSchema)
+        expected = remodelled_columns(declared) if group == "processed" else list(declared.columns)
+        assert [column.name for column in schema.columns] == [column.name for column in expected]
+        assert all(column.description for column in schema.columns)
+
+
+def test_column_schemas_tell_types_keys_and_references(specs: dict[str, AssetSpec]) -> None:
+    schema = specs["warehouse/fact_payment"].metadata["dagster/column_schema"]
+    told = {
+        column.name: (column.type, column.constraints.nullable, column.constraints.unique, column.constraints.other)
+        for column in schema.columns
+    }
+    assert told["payment_record_id"] == ("bigint", False, True, [])
+    assert told["payment_amount"] == ("numeric(10,2)", False, False, [])
+    assert told["payment_date"] == ("date", False, False, ["references dim_date.date_id"])
+    (district,) = [
+        column
+        for column in specs["totesys/address"].metadata["dagster/column_schema"].columns
+        if column.name == "district"
+    ]
+    assert district.constraints.nullable
+
+
+def test_every_asset_depends_on_its_tables_of_the_stage_before(definitions: Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    upstream = {
+        key.to_user_string(): {parent.to_user_string() for parent in graph.get(key).parent_keys}
+        for key in graph.get_all_asset_keys()
+    }
+    assert upstream == {
+        **{f"totesys/{table}": set() for table in totesys.SOURCE_TABLES},
+        **{f"ingestion/{table}": {f"totesys/{table}"} for table in totesys.SOURCE_TABLES},
+        **{f"processed/{star}": {f"ingestion/{table}" for table in inputs_of(star)} for star in STAR_TABLES},
+        **{f"warehouse/{star}": {f"processed/{star}"} for star in STAR_TABLES},
+    }
+
+
+def test_both_jobs_run_the_whole_chain(definitions: Definitions) -> None:
+    everything = {f"{group}/{table}" for group in ("ingestion", "processed", "warehouse") for table in GROUPS[group]}
+    for name in ("refresh", "reconcile"):
+        job = definitions.resolve_job_def(name)
+        assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == everything
+        assert job.description
+
+
+def test_all_automation_is_on(definitions: Definitions) -> None:
+    sensors = {sensor.name: sensor.default_status for sensor in definitions.sensors or []}
+    schedules = {schedule.name: schedule.default_status for schedule in definitions.schedules or []}  # type: ignore[union-attr]
+    assert set(sensors) >= {"totesys_changes", "alerts"}
+    assert set(schedules) >= {"refresh_every_15_minutes", "reconcile_nightly"}
+    assert set(sensors.values()) == {DefaultSensorStatus.RUNNING}
+    assert set(schedules.values()) == {DefaultScheduleStatus.RUNNING}
+
+
+def test_steps_run_in_the_process_of_their_run(definitions: Definitions) -> None:
+    assert definitions.resolve_job_def("refresh").executor_def.name == "in_process"
+
+
+def test_secrets_of_the_environment_are_named_and_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ALL.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("WAREHOUSE_SCHEMA", "analytics")
+    assert "s3cret" not in repr(resources_from_environment())
+    repository = build_defs().get_repository_def()
+    shown = str({key: resource.config_schema for key, resource in repository.get_top_level_resources().items()})
+    assert "s3cret" not in shown
+
+
+def test_alerts_go_where_the_environment_says_and_to_the_log_where_it_says_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alerts = resources_from_environment()["alerts"].process_config_and_initialize()
+    assert (alerts.topic, alerts.link_to) == ("", "http://127.0.0.1:3000")
+    topic = "arn:aws:sns:eu-west-2:123456789012:alerts"
+    monkeypatch.setenv("TOTES_ALERT_TOPIC", topic)
+    monkeypatch.setenv("TOTES_UI_URL", "https://dagster.example.com/")
+    alerts = resources_from_environment()["alerts"].process_config_and_initialize()
+    assert (alerts.topic, alerts.link_to) == (topic, "https://dagster.example.com")
+
+
+def test_half_configured_definitions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOTESYS_URL", ALL["TOTESYS_URL"])
+    with pytest.raises(SettingsError, match="TOTES_PROCESSED_LAKE"):
+        build_defs()
+
+
+def test_resources_can_be_given_all_or_some() -> None:
+    given = object()
+    assert build_defs({"totesys": given}).resources["totesys"] is given  # type: ignore[index]
+    assert set(build_defs({"totesys": given}).resources or {}) >= {"warehouse", "ingestion_zone", "processed_zone"}
+
+
+def test_dagster_can_load_the_workspace_and_warns_of_nothing_of_ours(tmp_path: Path) -> None:
+    root = Path(__file__).parents[1]
+    environment = {**os.environ, "TOTES_HOME": str(tmp_path / "totes"), "DAGSTER_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-m", "dagster", "definitions", "validate"],
+        cwd=root,
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert "All code locations passed validation" in said
+    assert [line for line in said.splitlines() if "totes_dagster/" in line and "Warning" in line] == []
+    assert not (tmp_path / "totes").exists()
+
+
+def test_keys_are_those_that_the_documentation_names(specs: dict[str, AssetSpec]) -> None:
+    assert specs["ingestion/sales_order"].key == AssetKey(["ingestion", "sales_order"])
