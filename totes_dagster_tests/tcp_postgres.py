@@ -61,5 +61,5 @@ class TcpPostgres(EmbeddedPostgres):
             return False
         return True
 
-    def _server_command(self) -> list[str]:
-        return [*super()._server_command(), "-c", f"port={self.port}", "-c", "listen_addresses=127.0.0.1"]
+    def server_command(self) -> list[str]:
+        return [*super().server_command(), "-c", f"port={self.port}", "-c", "listen_addresses=127.0.0.1"]

@@ -71,7 +71,7 @@ def _own_stdout() -> int | None:
 
 # Kept from when this was imported. While steps run, Dagster turns descriptor 1 to a file, and has `tail` copy that to
 # where it led before: in pieces that may end within a line, and without the last ones if `tail` is slow.
-_STDOUT = _own_stdout()
+STDOUT = _own_stdout()
 
 
 def emit_stage(stage: Stage, *, rows: int, seconds: float) -> None:
@@ -119,11 +119,11 @@ def _line(namespace: str, measured: Mapping[Metric, float], dimensions: Mapping[
 
 
 def _print(line: str) -> None:
-    if _STDOUT is None:
+    if STDOUT is None:
         raise OSError("The process has no standard output")
     whole = f"{line}\n".encode("ascii")
     # In one system call, and short: lines of other threads, and of other processes with the same pipe, stay whole too.
-    if os.write(_STDOUT, whole) < len(whole):
+    if os.write(STDOUT, whole) < len(whole):
         raise OSError("Standard output took no more than a part of a line")
 
 

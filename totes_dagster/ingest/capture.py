@@ -17,7 +17,7 @@ _XID_DISTANCE = 2**31
 CHECKSUM_MODULUS = 2**63
 """Checksums are sums of hashes, modulo this."""
 
-_MANY_KEYS = 10_000
+MANY_KEYS = 10_000
 """More rows than this are repaired by taking the whole table."""
 
 
@@ -131,7 +131,7 @@ def capture_of_table(
         return None
     if progression.restarted or not (census.keyed and entry.census.keyed):
         return whole
-    if state.capture is Capture.WHOLE or len(repair) > _MANY_KEYS:
+    if state.capture is Capture.WHOLE or len(repair) > MANY_KEYS:
         return whole
     return TableCapture(Capture.CHANGES, progression.horizon, tuple(repair))
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_ASK_EVERY = 5.0
+ASK_EVERY = 5.0
 """Seconds between two questions to the SDK. In the last ten minutes of credentials it asks their source each time, and
 a program that hands out what it keeps would be run for every request."""
 
@@ -77,7 +77,7 @@ class Signer:
             CredentialsMissingError: the new ones cannot be sent.
         """
         used = self._credentials
-        if time.monotonic() - self._asked >= _ASK_EVERY:
+        if time.monotonic() - self._asked >= ASK_EVERY:
             # Here, and not when obstore asks, which makes a text of what goes wrong with their source.
             self._refresh()
         try:

@@ -26,7 +26,7 @@ TABLE, KEY, COLUMN = staff.name, key_of(staff), "last_name"
 
 _MARK = " [latency {}]"
 _ANY_MARK = r" \[latency [0-9a-f]{16}-[0-9]+\]$"
-_SET_LOCK_TIMEOUT = "set local lock_timeout = '10s'"  # somebody else may be changing the row
+SET_LOCK_TIMEOUT = "set local lock_timeout = '10s'"  # somebody else may be changing the row
 _LOOK_WHERE_THE_USER_DOES = "set local search_path to default"
 _NO_LIMIT = "0"
 
@@ -148,7 +148,7 @@ def _change(connection: psycopg.Connection, row: int, mark: str) -> int:
         row=sql.Literal(row),
     )
     with transaction(connection):
-        connection.execute(_SET_LOCK_TIMEOUT)
+        connection.execute(SET_LOCK_TIMEOUT)
         connection.execute(_LOOK_WHERE_THE_USER_DOES)
         return connection.execute(statement).rowcount
 

@@ -80,7 +80,7 @@ class EmbeddedPostgres:
         self.data = self.directory / "data"
         self.log = self.directory / "postgres.log"
         self._settings = {**SETTINGS, **(settings or {})}
-        self._socket_directory = _socket_directory(self.data)
+        self.socket_directory = _socket_directory(self.data)
         self._lease: int | None = None
 
     def __enter__(self) -> Self:
@@ -130,7 +130,7 @@ class EmbeddedPostgres:
         """Return the libpq URI of one of the server's databases; ADBC and SQLAlchemy take it too."""
         return (
             f"postgresql://{_SUPERUSER}@/{quote(database, safe='')}"
-            f"?host={quote(os.fsencode(self._socket_directory), safe='')}&port={_PORT}"
+            f"?host={quote(os.fsencode(self.socket_directory), safe='')}&port={_PORT}"
         )
 
     def create_database(self, name: str) -> bool:
@@ -175,8 +175,8 @@ class EmbeddedPostgres:
         open_to(account, self.directory)
         if not self.data.exists():
             self._initialise(account, start_lock)
-        if self._socket_directory != self.data:
-            make_private(self._socket_directory, account)
+        if self.socket_directory != self.data:
+            make_private(self.socket_directory, account)
         self._forget_killed_server()
         with contextlib.ExitStack() as stack:
             guardian_lock = stack.enter_context(_closing(self._lock("guardian.lock")))
@@ -189,10 +189,10 @@ class EmbeddedPostgres:
                     [
                         *(sys.executable, "-P", Path(__file__).with_name("guardian.py")),
                         *("--lease", self.directory / "lease", "--data", self.data),
-                        *(() if self._socket_directory == self.data else ("--remove", self._socket_directory)),
+                        *(() if self.socket_directory == self.data else ("--remove", self.socket_directory)),
                         *("--report", str(writer), "--start-lock", str(start_lock), "--server-lock", str(server_lock)),
                         *(() if account is None else ("--uid", str(account.uid), "--gid", str(account.gid))),
-                        *("--", *self._server_command()),
+                        *("--", *self.server_command()),
                     ],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -214,7 +214,7 @@ class EmbeddedPostgres:
         """
         if sys.platform != "linux":
             return
-        for file in (self.data / "postmaster.pid", self._socket_directory / f".s.PGSQL.{_PORT}.lock"):
+        for file in (self.data / "postmaster.pid", self.socket_directory / f".s.PGSQL.{_PORT}.lock"):
             if file.exists():
                 number = file.read_text(errors="replace").partition("\n")[0].strip()
                 try:
@@ -225,12 +225,12 @@ class EmbeddedPostgres:
                 if not runs:
                     file.unlink()
 
-    def _server_command(self) -> list[str]:
+    def server_command(self) -> list[str]:
         fixed = {
             "listen_addresses": "",
             "port": str(_PORT),
             # A list, whose elements may be quoted.
-            "unix_socket_directories": '"' + str(self._socket_directory).replace('"', '""') + '"',
+            "unix_socket_directories": '"' + str(self.socket_directory).replace('"', '""') + '"',
         }
         command = [str(program("postgres")), "-D", str(self.data)]
         for name, value in {**self._settings, **fixed}.items():

@@ -18,7 +18,7 @@ _IN_PROGRESS = [
     DagsterRunStatus.CANCELING,
 ]
 
-_PATIENCE = timedelta(hours=1)
+PATIENCE = timedelta(hours=1)
 """After this, a run that is still in progress counts as dead. Should it be alive after all, no harm is done: of two
 ingests one wins each batch, and two loads wait for one another."""
 
@@ -37,7 +37,7 @@ reconcile = define_asset_job(
 
 def run_in_progress(instance: DagsterInstance) -> str | None:
     """A sentence about a refresh or a reconciliation that is in progress; None if there is none."""
-    records = instance.get_run_records(RunsFilter(statuses=_IN_PROGRESS, created_after=datetime.now(UTC) - _PATIENCE))
+    records = instance.get_run_records(RunsFilter(statuses=_IN_PROGRESS, created_after=datetime.now(UTC) - PATIENCE))
     for record in records:
         run = record.dagster_run
         if run.job_name in {refresh.name, reconcile.name}:

@@ -25,7 +25,7 @@ from totes_dagster.warehouse.migrations import HEAD, migrate
 
 logger = logging.getLogger(__name__)
 
-_PATIENCE = 120
+PATIENCE = 120
 """Seconds for a script, which has to wait for whoever uses the tables that it hands over."""
 
 
@@ -130,13 +130,13 @@ def _run_script(server: Server, roles: Path, conninfo: str, login: Mapping[str, 
             env={**os.environ, "PGPASSWORD": password},
             capture_output=True,
             encoding="utf-8",
-            timeout=_PATIENCE,
+            timeout=PATIENCE,
             check=False,
             start_new_session=True,  # without a terminal, it takes the password from what it is fed
         )
     except subprocess.TimeoutExpired:
         raise ProvisioningError(
-            f"The script {server.script} did not end within {_PATIENCE} s at the database of {server.name}. Perhaps "
+            f"The script {server.script} did not end within {PATIENCE} s at the database of {server.name}. Perhaps "
             "somebody has locked its tables. What was under way has changed nothing: deploy again."
         ) from None
     if done.returncode:

@@ -32,10 +32,10 @@ from totes_dagster.orchestration.jobs import refresh
 
 _ENDED = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
 
-_BATCH = 100
+RUNS_AT_ONCE = 100
 """Runs that are removed between two looks at the clock; a second or a few."""
 
-_PATIENCE = timedelta(hours=1)
+PATIENCE = timedelta(hours=1)
 """After this, a prune that is still in progress counts as dead."""
 
 _MEGABYTE = 1_000_000
@@ -133,7 +133,7 @@ def _prune(history: History, config: PruneConfig, say: Callable[[str], None]) ->
     runless = history.remove_runless(now - timedelta(days=config.other_days))
     remove = to_remove(history, config, now)
     while removed < len(remove):
-        batch = remove[removed : removed + _BATCH]
+        batch = remove[removed : removed + RUNS_AT_ONCE]
         freed += history.remove(batch)
         removed += len(batch)
         say(f"Removed {removed:,} of {len(remove):,} runs.")
@@ -163,7 +163,7 @@ def prune_hourly(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
     in_progress = RunsFilter(
         job_name=prune.name,
         statuses=[status for status in DagsterRunStatus if status not in _ENDED],
-        created_after=datetime.now(UTC) - _PATIENCE,
+        created_after=datetime.now(UTC) - PATIENCE,
     )
     runs = context.instance.get_runs(in_progress, limit=1)
     return SkipReason(f"A prune is in progress (run {runs[0].run_id[:8]}).") if runs else RunRequest()

@@ -35,24 +35,24 @@ from totes_dagster.orchestration.jobs import reconcile, refresh, run_in_progress
 from totes_dagster.orchestration.resources.databases import TotesysResource
 
 _LOOK_EVERY = 0.1
-_LOOK_FOR = 9.0
+LOOK_FOR = 9.0
 """Seconds that one evaluation of the sensor watches: Dagster starts evaluations every 5 s at best, and gives up on one
 after 60."""
 
-_ASK_EVERY = 0.25
+ASK_EVERY = 0.25
 """Seconds between two looks at whether a run is still in progress."""
 
 _REST = 10
 """How many times as long as it took to count the tables to wait until they are counted again."""
 
-_CONFIRM_AFTER = timedelta(minutes=10)
+CONFIRM_AFTER = timedelta(minutes=10)
 """With nothing to refresh for so long, the warehouse is confirmed to be current: often enough for `FRESHNESS`."""
 
 _NAMED = 4
 """Tables that a run's tag names."""
 
-_FIRST_PAUSE = timedelta(minutes=1)
-_LONGEST_PAUSE = timedelta(minutes=15)
+FIRST_PAUSE = timedelta(minutes=1)
+LONGEST_PAUSE = timedelta(minutes=15)
 """How long to wait before another try: longer with each failure."""
 
 _FAILURES_COUNT_FOR = timedelta(hours=1)
@@ -87,7 +87,7 @@ def totesys_changes(
     context: SensorEvaluationContext, totesys: TotesysResource, ingestion_zone: ResourceParam[ZoneIOManager]
 ) -> Any:
     """Request a refresh once the source's next batch would hold something."""
-    end = time.monotonic() + _LOOK_FOR
+    end = time.monotonic() + LOOK_FOR
     reason = _wait_for_runs(context.instance, end)
     past, now = past_refreshes(context.instance), datetime.now(UTC)
     failed = past[0] if past and past[0].failed else None
@@ -123,7 +123,7 @@ def totesys_changes(
     if isinstance(changed, str):
         context.update_cursor(changed)
         confirmed = last_success(context.instance)
-        if confirmed and datetime.now(UTC) - confirmed < _CONFIRM_AFTER:
+        if confirmed and datetime.now(UTC) - confirmed < CONFIRM_AFTER:
             return SkipReason(f"Nothing changed in totesys since the refresh at {_moment(confirmed)}.")
         changed = ["nothing, but the warehouse is to be confirmed as current"]
     return RunRequest(tags={"totes/changed": _told(changed), **blind})
@@ -170,7 +170,7 @@ def next_try(past: Sequence[PastRefresh]) -> datetime:
         return datetime.min.replace(tzinfo=UTC)
     newest = counted[0].ended_at
     count = sum(newest - refresh.ended_at < _FAILURES_COUNT_FOR for refresh in counted)
-    return newest + min(_FIRST_PAUSE * 2 ** (count - 1), _LONGEST_PAUSE)
+    return newest + min(FIRST_PAUSE * 2 ** (count - 1), LONGEST_PAUSE)
 
 
 def past_refreshes(instance: DagsterInstance) -> list[PastRefresh]:
@@ -207,7 +207,7 @@ def _wait_for_runs(instance: DagsterInstance, end: float) -> str | None:
     while reason := run_in_progress(instance):
         if time.monotonic() >= end:
             return reason
-        time.sleep(_ASK_EVERY)
+        time.sleep(ASK_EVERY)
     return None
 
 

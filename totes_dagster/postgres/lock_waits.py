@@ -26,8 +26,8 @@ SHORT_WAIT = "300ms"
 LONG_WAIT = "5min"
 """How long to wait for a lock otherwise."""
 
-_FIRST_LOOK = 5.0
-_NEXT_LOOKS = 5.0
+FIRST_LOOK = 5.0
+NEXT_LOOKS = 5.0
 
 _LISTED = 3
 
@@ -48,13 +48,13 @@ class LockWatch:
 
     def run(self) -> None:
         """Look until told to stop. The first look comes late, so that short work costs no connection."""
-        if self._over.wait(_FIRST_LOOK):
+        if self._over.wait(FIRST_LOOK):
             return
         try:
             with self.database.connect() as connection:
                 while True:
                     self._look(connection)
-                    if self._over.wait(_NEXT_LOOKS):
+                    if self._over.wait(NEXT_LOOKS):
                         return
         except TotesError as error:  # the work goes on without it
             logger.info("Cannot look for whoever might hold a lock that %s needs: %s", self.doing, error)

@@ -8,6 +8,7 @@ older one lacks those that are declared with `newer=True`, so that an order's de
 transaction's order need not exist. Nothing may rely on these references.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -61,27 +62,41 @@ def _key(name: str, description: str) -> Column[int]:
     return Column(name, Integer, primary_key=True, autoincrement=False, comment=description)
 
 
+@dataclass(frozen=True)
+class _Reference:
+    """A reference to another table's column.
+
+    Attributes:
+        column: `table.column`.
+        newer: whether the older form of the source does not enforce it.
+        unique: whether at most one row refers to each row there.
+    """
+
+    column: str
+    newer: bool = False
+    unique: bool = False
+
+
 def _column(
     name: str,
     type_: TypeEngine[Any],
     description: str,
     *,
     nullable: bool = False,
-    unique: bool | None = None,
-    references: str | None = None,
-    newer: bool = False,
+    references: str | _Reference | None = None,
     personal: bool = False,
 ) -> Column[Any]:
-    """A column; nullable also where the source had it only later than the first batch, which has no value for it.
-
-    A reference with `newer` is one that the older form of the source does not enforce.
-    """
+    """A column; nullable also where the source had it only later than the first batch, which has no value for it."""
     constraints = []
-    if references:
+    reference = _Reference(references) if isinstance(references, str) else references
+    if reference:
         on_delete = "SET NULL" if nullable else None
-        constraints = [ForeignKey(references, onupdate="CASCADE", ondelete=on_delete, info={"newer": newer})]
-    info = {"personal": personal}
-    return Column(name, type_, *constraints, nullable=nullable, unique=unique, comment=description, info=info)
+        info = {"newer": reference.newer}
+        constraints = [ForeignKey(reference.column, onupdate="CASCADE", ondelete=on_delete, info=info)]
+    unique = True if reference and reference.unique else None
+    return Column(
+        name, type_, *constraints, nullable=nullable, unique=unique, comment=description, info={"personal": personal}
+    )
 
 
 def _stamps() -> tuple[Column[Any], Column[Any]]:
@@ -197,8 +212,7 @@ sales_order = _table(
         "design_id",
         Integer(),
         "Design ordered. The older form of the source does not enforce this reference.",
-        references="design.design_id",
-        newer=True,
+        references=_Reference("design.design_id", newer=True),
     ),
     _column("staff_id", Integer(), "Member of staff who made the sale.", references="staff.staff_id"),
     _column("counterparty_id", Integer(), "Customer.", references="counterparty.counterparty_id"),
@@ -239,18 +253,14 @@ transaction = _table(
         Integer(),
         "The sales order, for a sale.",
         nullable=True,
-        unique=True,
-        references="sales_order.sales_order_id",
-        newer=True,
+        references=_Reference("sales_order.sales_order_id", newer=True, unique=True),
     ),
     _column(
         "purchase_order_id",
         Integer(),
         "The purchase order, for a purchase.",
         nullable=True,
-        unique=True,
-        references="purchase_order.purchase_order_id",
-        newer=True,
+        references=_Reference("purchase_order.purchase_order_id", newer=True, unique=True),
     ),
     *_stamps(),
 )
@@ -265,9 +275,7 @@ payment = _table(
         "transaction_id",
         Integer(),
         "Transaction paid for. The older form of the source does not enforce this reference.",
-        unique=True,
-        references="transaction.transaction_id",
-        newer=True,
+        references=_Reference("transaction.transaction_id", newer=True, unique=True),
     ),
     _column("counterparty_id", Integer(), "Who pays or is paid.", references="counterparty.counterparty_id"),
     _column("payment_amount", _MONEY, "Amount, in the payment's currency."),

@@ -37,7 +37,7 @@ LONGEST_DELIVERY, LONGEST_CREDIT = 7, 6
 """Days after an order by which it is delivered, and paid, at the latest."""
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the source's stamps are UTC without a zone
-_CHUNK = 100_000  # orders, sales and purchases, held in memory at a time: some 40 MB
+ROWS_AT_ONCE = 100_000  # orders, sales and purchases, held in memory at a time: some 40 MB
 _DAY = 24 * 60 * 60 * 1000  # like every stamp here, in milliseconds
 _OPENING, _CLOSING = 8 * 60 * 60 * 1000, 19 * 60 * 60 * 1000
 _PAYMENT_RUN = ((PAYMENT_RUN_AT.hour * 60 + PAYMENT_RUN_AT.minute) * 60 + PAYMENT_RUN_AT.second) * 1000
@@ -105,8 +105,8 @@ class Company:
     def order_tables(self) -> Iterator[dict[str, pa.Table]]:
         """The four event tables by name, a chunk of the history at a time, in the order in which it happened."""
         total = self.orders + self.purchases
-        for number, start in enumerate(range(0, total, _CHUNK)):
-            stop = min(start + _CHUNK, total)
+        for number, start in enumerate(range(0, total, ROWS_AT_ONCE)):
+            stop = min(start + ROWS_AT_ONCE, total)
             yield self._chunk(np.random.default_rng([self.seed, number]), start, stop)
 
     def _chunk(self, rng: np.random.Generator, start: int, stop: int) -> dict[str, pa.Table]:

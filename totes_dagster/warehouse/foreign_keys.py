@@ -19,14 +19,14 @@ from totes_dagster.warehouse.load_transaction import LoadTransaction
 
 logger = logging.getLogger(__name__)
 
-_MANY_ROWS = 10_000
+MANY_ROWS = 10_000
 _ROW_CHECK_COST = 32
 """What one row-wise check costs, in rows of a set-wise check."""
 
 
 def pays_off(incoming: int, present: int) -> bool:
     """Whether checking the references set by set is cheaper for this many incoming rows."""
-    return incoming >= _MANY_ROWS and incoming * _ROW_CHECK_COST > present
+    return incoming >= MANY_ROWS and incoming * _ROW_CHECK_COST > present
 
 
 class Dropped(Enum):

@@ -6,6 +6,7 @@ may be switched off, says nothing of tables that were never loaded, and would le
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from dagster import (
@@ -29,34 +30,40 @@ _ENDS = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE)
 """In this order: of a success and a failure at the same moment, the failure is to be told of."""
 
 _BEING_EVALUATED = "PLANNED"  # of a check
-_AT_ONCE = 32
+AT_ONCE = 32
 
 
-def look(
-    instance: DagsterInstance,
-    watch: Watch | None,
-    at: float,
-    *,
-    tables: Sequence[AssetKey],
-    window: timedelta,
-    checks: Sequence[AssetCheckKey],
-    refresh: str,
-) -> Look:
+@dataclass(frozen=True)
+class Expectations:
+    """What is expected of the platform.
+
+    Attributes:
+        tables: the assets that are to be fresh.
+        window: how old they may be.
+        checks: the checks that are to pass, or to warn at most.
+        refresh: the job that keeps the tables fresh.
+    """
+
+    tables: Sequence[AssetKey]
+    window: timedelta
+    checks: Sequence[AssetCheckKey]
+    refresh: str
+
+
+def look(instance: DagsterInstance, watch: Watch | None, at: float, expected: Expectations) -> Look:
     """One look.
 
     Args:
         instance: what remembers the runs.
         watch: what the look before left.
         at: the moment.
-        tables: the assets that are to be fresh.
-        window: how old they may be.
-        checks: the checks that are to pass, or to warn at most.
-        refresh: the job that keeps the tables fresh.
+        expected: what to look for.
     """
-    loaded = last_loads(instance, tables)
-    stale, missing = stale_tables(loaded, watch.missing if watch else {}, at, window.total_seconds())
-    freshness = _not_fresh(instance, stale, loaded, at, refresh) if stale else None
-    conditions = {(Kind.FRESHNESS, WAREHOUSE): freshness, **failing_checks(instance, checks)}
+    loaded = last_loads(instance, expected.tables)
+    window = expected.window.total_seconds()
+    stale, missing = stale_tables(loaded, watch.missing if watch else {}, at, window)
+    freshness = _not_fresh(instance, stale, loaded, at, expected.refresh) if stale else None
+    conditions = {(Kind.FRESHNESS, WAREHOUSE): freshness, **failing_checks(instance, expected.checks)}
     return Look(at, ended_since(instance, reads_from(watch, at)), conditions, missing)
 
 
@@ -105,7 +112,7 @@ def _newest(instance: DagsterInstance, status: DagsterRunStatus, since: float) -
 
     By order, and not by a filter: PostgreSQL keeps the moments that Dagster filters by in its own time zone.
     """
-    limit = _AT_ONCE
+    limit = AT_ONCE
     while True:
         records = instance.get_run_records(RunsFilter(statuses=[status]), limit=limit, order_by="update_timestamp")
         if len(records) < limit or _end(records[-1]) < since:

@@ -13,7 +13,7 @@ from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, se
 from totes_dagster.aws.metrics import Metric, emit
 from totes_dagster.errors import one_line
 from totes_dagster.orchestration.alerts.incidents import Watch, advance, explained
-from totes_dagster.orchestration.alerts.observing import look
+from totes_dagster.orchestration.alerts.observing import Expectations, look
 from totes_dagster.orchestration.alerts.reasons import reason_of, why_failed
 from totes_dagster.orchestration.alerts.wording import headline, message_of, summary
 from totes_dagster.orchestration.checks.loading import load_specs
@@ -26,10 +26,10 @@ from totes_dagster.orchestration.resources.alerts import Alerts
 from totes_dagster.orchestration.specs import key_of_loaded
 from totes_dagster.schema.registry import STAR_TABLES
 
-_AT_ONCE = 10
+AT_ONCE = 10
 """Alerts that one evaluation publishes at most, so that it ends well before Dagster gives up on it."""
 
-_FRESH_FOR = FAIL_AFTER
+FRESH_FOR = FAIL_AFTER
 _TABLES = [key_of_loaded(name) for name in STAR_TABLES]
 _CHECKS = [
     *(spec.key for spec in (*contract_specs, *load_specs)),
@@ -52,7 +52,7 @@ def alerts_sensor(context: SensorEvaluationContext, alerts: Alerts) -> SkipReaso
     before, at = Watch.resumed(context.cursor), time.time()
     if context.cursor and before is None:
         context.log.warning("The cursor cannot be read. Starting over: what is broken now will be told again.")
-    found = look(context.instance, before, at, tables=_TABLES, window=_FRESH_FOR, checks=_CHECKS, refresh=refresh.name)
+    found = look(context.instance, before, at, Expectations(_TABLES, FRESH_FOR, _CHECKS, refresh.name))
     watch = advance(before, found, _COVERING)
     watch = explained(watch, lambda run_id: why_failed(context.instance, run_id))
     emit({Metric.OPEN_INCIDENTS: len(watch.open)})
@@ -76,7 +76,7 @@ def _failed(watch: Watch) -> set[str]:
 def _publish(watch: Watch, alerts: Alerts) -> tuple[list[str], Exception | None]:
     """Publish in order; returns what was told, and what went wrong with the next one."""
     told: list[str] = []
-    for alert in watch.pending[:_AT_ONCE]:
+    for alert in watch.pending[:AT_ONCE]:
         try:
             alerts.publish(message_of(alert, alerts.link_to))
         except Exception as error:  # whatever it is: what was told before it must not be told again and again

@@ -181,7 +181,7 @@ class _Dagster:
             with waiting_for("Waiting for the processes of an earlier `totes dev` to end"):
                 self.processes.wait()
         configure(records)
-        _prepare_storage(records)
+        prepare_storage(records)
         workspace = records / "workspace.yaml"
         workspace.write_text(json.dumps(WORKSPACE))  # JSON is YAML
         command = [str(_CODE_SERVER), "dev", "-w", str(workspace), "-h", HOST, "-p", str(self.port)]
@@ -231,7 +231,7 @@ def configure(dagster_home: Path) -> None:
     (dagster_home / "dagster.yaml").write_text(f"{common}\n{ours}")
 
 
-def _prepare_storage(dagster_home: Path) -> None:
+def prepare_storage(dagster_home: Path) -> None:
     """Create Dagster's storage before two processes do: both at once, on a new SQLite home, fail.
 
     And mark runs as failed that are still in progress there: the processes of an earlier `totes dev` have ended, and

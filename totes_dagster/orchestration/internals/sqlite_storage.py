@@ -17,7 +17,7 @@ from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine, event
 
-_KEPT = 16
+ENGINES_KEPT = 16
 """Engines: a run's file is of interest for as long as the run lasts."""
 
 
@@ -61,7 +61,7 @@ class QuickSqliteEventLogStorage(SqliteEventLogStorage):
     def _engine(self, shard: str) -> Engine:
         if shard not in self._engines:
             self._engines[shard] = _new_engine(self.conn_string_for_shard(shard), kept_open=shard == INDEX_SHARD_NAME)
-            if len(self._engines) > _KEPT:
+            if len(self._engines) > ENGINES_KEPT:
                 oldest = next(iter(self._engines))
                 self._engines.pop(oldest).dispose()
         self._engines.move_to_end(shard)

@@ -31,9 +31,9 @@ from totes_dagster.warehouse.migrations.adoption import check, describe, let_hol
 
 logger = logging.getLogger(__name__)
 
-_REVISIONS = sorted(path.stem.split("_")[0] for path in (Path(__file__).parent / "versions").glob("[0-9]*.py"))
+REVISIONS = sorted(path.stem.split("_")[0] for path in (Path(__file__).parent / "versions").glob("[0-9]*.py"))
 
-HEAD = _REVISIONS[-1]
+HEAD = REVISIONS[-1]
 """The newest revision, by its file's name: Alembic would have to be imported to say so."""
 
 VERSION_TABLE = "totes_warehouse_version"
@@ -42,7 +42,7 @@ VERSION_TABLE = "totes_warehouse_version"
 _ALEMBIC = threading.Lock()
 """Alembic keeps what it is working on in its module, where another thread's migration would find it."""
 
-_PATIENCE = 30.0
+PATIENCE = 30.0
 """For how many seconds to try again while others hold locks on the tables."""
 
 _PAUSE = 1.0
@@ -92,7 +92,7 @@ def _migrate(connection: psycopg.Connection[Any], database: Database, schema: st
 
     Readers queue behind a wait for the strong locks of a migration, so each wait is short.
     """
-    give_up_at = time.monotonic() + _PATIENCE
+    give_up_at = time.monotonic() + PATIENCE
     while True:
         try:
             return _attempt(connection, database, schema)
@@ -153,10 +153,10 @@ def _upgrade(
     before = _revision(connection, schema)
     if before is None:
         refuse_foreign_names(connection, schema)
-    elif before not in _REVISIONS:
+    elif before not in REVISIONS:
         raise WarehouseAheadError(
             f"The warehouse's schema {schema} is at revision {before}, which this version of the platform does not "
-            f"know; it knows {', '.join(_REVISIONS)}. Upgrade the platform."
+            f"know; it knows {', '.join(REVISIONS)}. Upgrade the platform."
         )
     check(connection, schema, migrated=False)
     if before != HEAD:
@@ -180,7 +180,7 @@ def _revision(connection: psycopg.Connection[Any], schema: str) -> str | None:
     if not exists:
         return None
     ((revision,),) = connection.execute(sql.SQL("select version_num from {}").format(table)).fetchall()
-    if revision in _REVISIONS and not has_history:
+    if revision in REVISIONS and not has_history:
         raise WarehouseSchemaError(
             f"The warehouse's schema {schema} has a {VERSION_TABLE} but no {load_history.name}. Drop "
             "the former too, to have the warehouse made anew."

@@ -27,7 +27,7 @@ def stdout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Printed]
     """What this process takes for its standard output."""
     path = tmp_path / "stdout"
     with path.open("ab") as file:
-        monkeypatch.setattr(metrics, "_STDOUT", file.fileno())
+        monkeypatch.setattr(metrics, "STDOUT", file.fileno())
         yield Printed(path)
 
 

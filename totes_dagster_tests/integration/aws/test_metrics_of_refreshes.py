@@ -161,7 +161,7 @@ def test_a_refresh_prints_nothing_unless_asked_to(
 def test_a_refresh_whose_standard_output_is_closed_does_its_work_and_says_so_once(
     graph: Graph, printed: Printed, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(metrics, "_STDOUT", None)
+    monkeypatch.setattr(metrics, "STDOUT", None)
     assert graph.run().success
     assert rows_of_warehouse(graph) > 0
     warned = [record for record in caplog.records if record.name == "totes_dagster.aws.metrics"]

@@ -57,7 +57,7 @@ def test_credentials_are_renewed_before_they_expire(
     renewed: str, issuer: Issuer, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their last minutes have come as soon as they are issued, and only the newest are taken."""
-    monkeypatch.setattr(credentials, "_ASK_EVERY", 0.0)
+    monkeypatch.setattr(credentials, "ASK_EVERY", 0.0)
     lake = Zone(f"s3://{bucket}/zone")
     assert lake.create("payment/part", b"bytes")
     issued = issuer.issued
@@ -127,7 +127,7 @@ def test_a_file_that_is_gone_leaves_the_refusal_as_the_reason(
 def test_a_source_that_is_away_for_a_moment_is_worth_another_attempt(
     issuer: Issuer, environment: Environment, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(credentials, "_ASK_EVERY", 0.0)
+    monkeypatch.setattr(credentials, "ASK_EVERY", 0.0)
     away = False
 
     def answer(request: Request, pass_on: PassOn) -> Answer:
@@ -149,7 +149,7 @@ def test_a_source_that_is_away_for_a_moment_is_worth_another_attempt(
 def test_a_role_that_may_not_be_assumed_any_more_is_said(
     issuer: Issuer, environment: Environment, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(credentials, "_ASK_EVERY", 0.0)
+    monkeypatch.setattr(credentials, "ASK_EVERY", 0.0)
     with source("role", issuer, environment):
         lake = Zone(f"s3://{bucket}/zone")
         assert lake.create("payment/part", b"bytes")

@@ -42,7 +42,7 @@ NOTHING_NEW = "Nothing changed in totesys since the refresh at "
 
 @pytest.fixture(autouse=True)
 def _look_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(automation, "_LOOK_FOR", 0.0)
+    monkeypatch.setattr(automation, "LOOK_FOR", 0.0)
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_the_cursor_saves_counting_and_never_hides_a_change(graph: Graph, monkey
 
 def test_a_change_that_comes_while_the_sensor_watches_is_seen(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     _, cursor = look(graph)
-    monkeypatch.setattr(automation, "_LOOK_FOR", 30.0)
+    monkeypatch.setattr(automation, "LOOK_FOR", 30.0)
     watching, looks = automation.watching, []
 
     @contextmanager
@@ -191,7 +191,7 @@ def test_a_run_that_has_been_in_progress_for_too_long_counts_as_dead(
 ) -> None:
     start(graph, "refresh")
     assert isinstance(scheduled(refresh_every_15_minutes, graph), SkipReason)
-    monkeypatch.setattr(automation, "_PATIENCE", timedelta(0))
+    monkeypatch.setattr(automation, "PATIENCE", timedelta(0))
     assert isinstance(scheduled(refresh_every_15_minutes, graph), RunRequest)
 
 
@@ -203,7 +203,7 @@ def test_after_a_failure_there_is_a_pause_and_then_another_try(graph: Graph, mon
     moments = {f"{before + timedelta(seconds=later):%H:%M:%S} UTC" for later in range(60)}
     assert any(moment in reason for moment in moments)
     assert isinstance(scheduled(refresh_every_15_minutes, graph), RunRequest)
-    monkeypatch.setattr(automation, "_FIRST_PAUSE", timedelta(0))
+    monkeypatch.setattr(automation, "FIRST_PAUSE", timedelta(0))
     assert requested(graph) == "not known, for the last refresh failed"
 
 
@@ -296,8 +296,8 @@ def test_on_a_quiet_night_the_warehouse_is_confirmed_often_enough_to_stay_fresh(
 ) -> None:
     assert str(skipped(graph)).startswith(NOTHING_NEW)
     # Time to look, to start and to run must be left before the warning.
-    assert automation._CONFIRM_AFTER + timedelta(minutes=2) < WARN_AFTER < FAIL_AFTER
-    monkeypatch.setattr(automation, "_CONFIRM_AFTER", timedelta(0))
+    assert automation.CONFIRM_AFTER + timedelta(minutes=2) < WARN_AFTER < FAIL_AFTER
+    monkeypatch.setattr(automation, "CONFIRM_AFTER", timedelta(0))
     assert requested(graph) == "nothing, but the warehouse is to be confirmed as current"
 
 
@@ -337,7 +337,7 @@ def test_what_is_wrong_with_the_source_for_good_is_told_by_a_refresh_that_fails_
 def test_a_change_during_a_run_is_requested_as_soon_as_that_has_ended(
     graph: Graph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(automation, "_LOOK_FOR", 60.0)
+    monkeypatch.setattr(automation, "LOOK_FOR", 60.0)
     run = start(graph, "refresh")
     edit(graph)
     asked = []
@@ -349,7 +349,7 @@ def test_a_change_during_a_run_is_requested_as_soon_as_that_has_ended(
 
     monkeypatch.setattr(automation.time, "sleep", nap)
     assert requested(graph) == "staff"
-    assert asked == [automation._ASK_EVERY] * 3
+    assert asked == [automation.ASK_EVERY] * 3
 
 
 def test_the_schedules_request_what_is_due(graph: Graph) -> None:

@@ -56,7 +56,7 @@ def test_a_prune_with_nothing_to_do_says_that(memory: Memory) -> None:
 
 
 def test_what_one_prune_has_no_time_for_the_next_one_does(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "_BATCH", 2)
+    monkeypatch.setattr(retention, "RUNS_AT_ONCE", 2)
     runs = [memory.run() for _ in range(4)]
     result = memory.prune(refreshes=1, minutes=0)
     assert (said(result)["runs_removed"], said(result)["runs_left"]) == (2, 1)
@@ -68,7 +68,7 @@ def test_what_one_prune_has_no_time_for_the_next_one_does(memory: Memory, monkey
 
 
 def test_while_there_is_time_batch_follows_batch(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "_BATCH", 1)
+    monkeypatch.setattr(retention, "RUNS_AT_ONCE", 1)
     for _ in range(3):
         memory.run()
     assert logged(memory, memory.prune(refreshes=1))[:2] == ["Removed 1 of 2 runs.", "Removed 2 of 2 runs."]
@@ -135,7 +135,7 @@ def test_an_hourly_prune_waits_for_the_one_in_progress(memory: Memory, monkeypat
     run = memory.instance.create_run_for_job(job).run_id
     memory.start("refresh")
     assert due() == SkipReason(f"A prune is in progress (run {run[:8]}).")
-    monkeypatch.setattr(retention, "_PATIENCE", timedelta(0))
+    monkeypatch.setattr(retention, "PATIENCE", timedelta(0))
     assert isinstance(due(), RunRequest)
 
 

@@ -39,7 +39,7 @@ def test_one_seed_makes_one_company_and_another_seed_another(database: Database)
 def test_a_seeded_company_is_whole_also_where_chunks_of_its_history_meet(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(company, "_CHUNK", 97)
+    monkeypatch.setattr(company, "ROWS_AT_ONCE", 97)
     url = database("totesys")
     told: list[tuple[str, int]] = []
     rows = seed(url, orders=500, until=UNTIL, progress=lambda table, count: told.append((table, count)))

@@ -189,7 +189,7 @@ def test_a_script_that_waits_for_others_gives_up_by_name(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert deployment.provision()[0] == 0
-    monkeypatch.setattr(provisioning, "_PATIENCE", 1)
+    monkeypatch.setattr(provisioning, "PATIENCE", 1)
     with psycopg.connect(deployment.server.url("warehouse")) as connection:
         connection.execute("lock table load_history")
         code, said = deployment.provision()

@@ -13,7 +13,7 @@ from moto.server import ThreadedMotoServer
 from totes_dagster.config.platform import Platform
 from totes_dagster.lake.zone import Zone
 from totes_dagster.orchestration import automation
-from totes_dagster.orchestration.development.dev import WORKSPACE, _prepare_storage, configure
+from totes_dagster.orchestration.development.dev import WORKSPACE, prepare_storage, configure
 from totes_dagster.postgres.database import Database
 from totes_dagster.simulator.seeding import create_schema, seed
 from totes_dagster_tests.system.end_to_end.dagster_at_work import Dagster
@@ -79,11 +79,11 @@ def witness(company: World) -> Witness:
 @pytest.fixture
 def dagster(company: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dagster]:
     """Dagster as `totes dev` runs it, for a company that its daemon may follow."""
-    monkeypatch.setattr(automation, "_LOOK_FOR", 0.0)
+    monkeypatch.setattr(automation, "LOOK_FOR", 0.0)
     home = tmp_path / "dagster"
     home.mkdir()
     configure(home)
-    _prepare_storage(home)
+    prepare_storage(home)
     (home / "workspace.yaml").write_text(json.dumps(WORKSPACE))
     with DagsterInstance.from_config(str(home)) as instance:
         yield Dagster(company, home, instance)

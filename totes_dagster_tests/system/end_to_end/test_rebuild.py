@@ -56,7 +56,7 @@ DAMAGE = (
 def test_what_was_damaged_is_right_again_history_included(
     lived: World, bulk: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(constraints, "_MANY_ROWS", 1 if bulk else 10**9)
+    monkeypatch.setattr(constraints, "MANY_ROWS", 1 if bulk else 10**9)
     history, dimensions = oracle.history(lived.warehouse_url), oracle.dimension_rows(lived.warehouse_url)
     quarantined, foreign_keys = lived.quarantined(), lived.ask(CONSTRAINTS)
     operate(lived, *DAMAGE)

@@ -161,7 +161,7 @@ def test_facts_that_somebody_emptied_are_filled_again(
     it: Reconciliation, many: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if many:
-        monkeypatch.setattr(capture, "_MANY_KEYS", 10)
+        monkeypatch.setattr(capture, "MANY_KEYS", 10)
     it.damage("truncate dim_date, fact_sales_order, fact_purchase_order, fact_payment")
     it.take_over()
     assert found_in(it.reconcile()).keys() >= set(FACTS)

@@ -59,7 +59,7 @@ _FEW = 500
 def bulk_load() -> None:
     """Let a small company's first load go the way of a big one's: several parts, and foreign keys put aside."""
     parts.ROWS_PER_PART = 12
-    constraints._MANY_ROWS = 10
+    constraints.MANY_ROWS = 10
 
 
 @dataclass(frozen=True)

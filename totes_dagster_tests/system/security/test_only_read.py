@@ -140,13 +140,13 @@ def test_all_that_stages_ask_is_asked_in_read_only_transactions(
 def test_all_that_the_sensor_asks_is_asked_in_read_only_transactions(
     source: Source, platform: Platform, asked: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(automation, "_LOOK_FOR", 0.0)
+    monkeypatch.setattr(automation, "LOOK_FOR", 0.0)
     assert isinstance(watch(source, platform), RunRequest)
     assert asked() == []
 
 
 def test_nothing_is_written(source: Source, platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(automation, "_LOOK_FOR", 0.0)
+    monkeypatch.setattr(automation, "LOOK_FOR", 0.0)
     before = source.rows(), source.counters(), source.next_transaction()
     refresh(platform)
     found = watch(source, platform)

@@ -58,7 +58,7 @@ def test_the_commands_work(
 
 
 def test_dagster_works(platform: Platform, change: Change, analyst: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(automation, "_LOOK_FOR", 0.0)
+    monkeypatch.setattr(automation, "LOOK_FOR", 0.0)
     resources = {
         "totesys": TotesysResource(url=platform.source.url),
         "warehouse": WarehouseResource(url=platform.warehouse.database.url, warehouse_schema=platform.warehouse.schema),

@@ -126,7 +126,7 @@ def test_a_standard_output_that_fails_is_no_reason_to_fail(
     if reason == "full":
         os.dup2(full := os.open("/dev/full", os.O_WRONLY), writer)
         os.close(full)
-    monkeypatch.setattr(metrics, "_STDOUT", None if reason == "never had one" else writer)
+    monkeypatch.setattr(metrics, "STDOUT", None if reason == "never had one" else writer)
     for _ in range(3):
         emit({Metric.REFRESHES: 1})
     assert [record.levelno for record in caplog.records] == [logging.WARNING]

@@ -113,7 +113,7 @@ def test_one_that_cannot_be_taken_off_is_told_with_its_row(totesys: Database, mo
 def test_a_row_that_others_hold_is_not_waited_for_without_end(
     totesys: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_SET_LOCK_TIMEOUT", "set local lock_timeout = '10ms'")
+    monkeypatch.setattr(module, "SET_LOCK_TIMEOUT", "set local lock_timeout = '10ms'")
     with psycopg.connect(totesys.url) as other:
         other.execute("select from staff for update")
         said = pytest.raises(MarkLeftError, match="lock timeout")

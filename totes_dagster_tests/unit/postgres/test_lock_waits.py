@@ -30,8 +30,8 @@ IN_THE_WAY = {
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock_waits, "_FIRST_LOOK", 0.0)
-    monkeypatch.setattr(lock_waits, "_NEXT_LOOKS", 0.02)
+    monkeypatch.setattr(lock_waits, "FIRST_LOOK", 0.0)
+    monkeypatch.setattr(lock_waits, "NEXT_LOOKS", 0.02)
 
 
 @contextmanager

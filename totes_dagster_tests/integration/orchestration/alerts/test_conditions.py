@@ -44,7 +44,7 @@ def test_a_warehouse_that_was_not_loaded_for_too_long_is_told_of_until_it_is(
     materialise(watcher.instance)
     failed = fail(watcher.instance, why="LoginRefusedError: Check the user.")
     with monkeypatch.context() as later:
-        later.setattr(sensor, "_FRESH_FOR", timedelta(0))
+        later.setattr(sensor, "FRESH_FOR", timedelta(0))
         watcher.tick()
         watcher.tick()
     run_failed, stale = mailbox.arrived()

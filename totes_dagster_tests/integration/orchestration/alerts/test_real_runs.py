@@ -69,7 +69,7 @@ def test_a_refresh_makes_the_warehouse_fresh(
 ) -> None:
     assert len(watcher.watch.missing) == 11
     with monkeypatch.context() as later:
-        later.setattr(sensor, "_FRESH_FOR", timedelta(0))
+        later.setattr(sensor, "FRESH_FOR", timedelta(0))
         watcher.tick()
     (stale,) = mailbox.arrived()
     assert stale.attributes["kind"] == "freshness"

@@ -10,7 +10,7 @@ from dagster import DagsterInstance, job, op
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
 from totes_dagster.orchestration.development.dev import configure
-from totes_dagster.orchestration.internals.sqlite_storage import _KEPT, QuickSqliteEventLogStorage
+from totes_dagster.orchestration.internals.sqlite_storage import ENGINES_KEPT, QuickSqliteEventLogStorage
 
 
 @op

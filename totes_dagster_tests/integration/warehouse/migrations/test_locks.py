@@ -24,7 +24,7 @@ def reader_of(database: Database) -> psycopg.Connection:
 def test_an_open_transaction_of_a_reader_is_named_and_nothing_is_changed(
     earlier: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrations, "_PATIENCE", 0.0)
+    monkeypatch.setattr(migrations, "PATIENCE", 0.0)
     before = catalogue(earlier)
     with reader_of(earlier) as reader:
         reader.execute("select from current_payment")

@@ -181,7 +181,7 @@ def test_a_column_may_be_missing_until_the_migration_that_adds_it(
     shutil.copytree(Path(migrations.__file__).parent, folder)
     (folder / "versions" / "9999_file_name.py").write_text(MIGRATION.format(head=HEAD))
     monkeypatch.setattr(migrations, "__file__", str(folder / "__init__.py"))
-    monkeypatch.setattr(migrations, "_REVISIONS", [*migrations._REVISIONS, "9999"])
+    monkeypatch.setattr(migrations, "REVISIONS", [*migrations.REVISIONS, "9999"])
     monkeypatch.setattr(migrations, "HEAD", "9999")
     assert migrate(Warehouse(empty, "public")) == before
     assert migrate(Warehouse(empty, "public")) == "9999"

@@ -74,7 +74,7 @@ def test_a_warehouse_that_was_moved_without_its_sequences_shows_new_versions(com
 def test_what_the_owner_added_is_there_after_a_bulk_load(
     unseen_company: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(constraints, "_MANY_ROWS", 1)
+    monkeypatch.setattr(constraints, "MANY_ROWS", 1)
     company = unseen_company
     company.refresh()
     operate(
