@@ -13,7 +13,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 
 PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev refresh test postgres test-versions coverage test-terraform test-image image test-ui snapshot lint format validate audit lock screenshots clean
+.PHONY: help install demo dev refresh test test-unit postgres test-versions coverage test-terraform test-image image test-ui snapshot lint format validate audit lock screenshots clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ dev: install ## Run Dagster's UI on the embedded stack, with the simulator chang
 refresh: install ## Bring the warehouse up to date, once
 	@$(BIN)/totes refresh
 
+test-unit: install ## Run the quick tests, module by module, in less than a minute
+	$(PYTEST) --quiet totes_dagster_tests/unit
+
 test: install postgres ## Run all tests but those in a browser
 	POSTGRES_VERSIONS="$(POSTGRES_VERSIONS)" $(PYTEST)
 
@@ -46,7 +49,7 @@ postgres: install ## Fetch the programs of older versions of PostgreSQL that tes
 
 test-versions: ## Try the platform on every supported version of PostgreSQL
 	$(MAKE) postgres POSTGRES_VERSIONS="$(ALL_POSTGRES_VERSIONS)"
-	POSTGRES_VERSIONS="$(ALL_POSTGRES_VERSIONS)" $(BIN)/python -m pytest totes_dagster_tests/end_to_end/neighbours/test_versions.py
+	POSTGRES_VERSIONS="$(ALL_POSTGRES_VERSIONS)" $(BIN)/python -m pytest totes_dagster_tests/system/end_to_end/neighbours/test_versions.py
 
 coverage: install postgres ## Run the same tests, and say what they do not reach; takes half as long again
 	POSTGRES_VERSIONS="$(POSTGRES_VERSIONS)" $(PYTEST) --cov --cov-report=term:skip-covered
@@ -62,16 +65,16 @@ test-terraform: install .venv/checkov/installed ## Test Terraform: each module, 
 	@touch $@
 
 test-image: install ## Build the image without Docker, and try what is in it; needs root, buildah and debootstrap
-	$(BIN)/python -m pytest -m image totes_dagster_tests/deploy
+	$(BIN)/python -m pytest -m image totes_dagster_tests/system/deploy
 
 image: ## Build the container image with Docker
 	docker build --tag totes_dagster --build-arg REVISION="$$(git rev-parse HEAD)" .
 
 test-ui: install ## Look at Dagster's UI in a browser: see, click, change, break and mend
-	$(BIN)/python -m pytest -m ui totes_dagster_tests/ui
+	$(BIN)/python -m pytest -m ui totes_dagster_tests/system/ui
 
 snapshot: install ## Accept the graph of assets, checks and automation as it is now
-	$(BIN)/python -m pytest --quiet totes_dagster_tests/test_snapshot.py --snapshot-update
+	$(BIN)/python -m pytest --quiet totes_dagster_tests/unit/test_snapshot.py --snapshot-update
 
 lint: install ## Check style, types, and which way imports run
 	$(BIN)/ruff format --check .

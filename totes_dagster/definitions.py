@@ -1,4 +1,4 @@
-"""What `dagster dev` loads: the platform's definitions."""
+"""The platform's definitions, as `dagster dev` loads them; they are built in `orchestration/`."""
 
 from totes_dagster.orchestration.definitions import build_defs
 

@@ -1,7 +1,7 @@
-"""The platform's errors: a small family, each saying what happened, to which thing, and what to do next.
+"""The platform's errors. Each message says what happened, to what, and what to do next.
 
-An error is *transient* where the same call may succeed in a moment; those are repeated (see `runtime/retry.py`), all
-others fail at once.
+A *transient* error may not occur again when the same call is repeated. Calls that raise one are retried, all others
+fail at once: see `runtime/retry.py`.
 """
 
 import re
@@ -9,20 +9,25 @@ from typing import ClassVar
 
 
 class TotesError(Exception):
-    """Base of everything the platform raises on purpose; its message is one that a person can act on."""
+    """Base class of every error that the platform raises on purpose, with a message that the user can act on."""
 
     transient: ClassVar[bool] = False
 
     def __init__(self, message: str, **facts: object) -> None:
-        """Facts are what the error is about, by name, for whoever shows it: a table, an object, an SQLSTATE."""
+        """Create the error.
+
+        Args:
+            message: what happened and what to do about it.
+            facts: what the error is about, by name, for code that handles or displays it: a table, an SQLSTATE.
+        """
         super().__init__(message)
         self.facts = facts
 
 
 def one_line(text: object) -> str:
-    """Squeeze somebody else's message to one line that a sentence of ours can follow, without credentials of URLs."""
-    squeezed = re.sub(r":/{1,2}[^\s\"'<>]*@", "://***@", " ".join(str(text).split()))
-    return squeezed if squeezed.endswith(("?", "!", ".")) else f"{squeezed}."
+    """A message of another program as one line that ends like a sentence, with the credentials in its URLs masked."""
+    line = re.sub(r":/{1,2}[^\s\"'<>]*@", "://***@", " ".join(str(text).split()))
+    return line if line.endswith(("?", "!", ".")) else f"{line}."
 
 
 # Settings and secrets.
@@ -44,11 +49,11 @@ class SecretError(SettingsError):
 
 
 class SecretMissingError(SecretError):
-    """There is no such secret."""
+    """The secret does not exist."""
 
 
 class SecretAccessDeniedError(SecretError):
-    """The platform's credentials may not read a secret."""
+    """The platform's credentials do not allow it to read a secret."""
 
 
 class SecretFormatError(SecretError):
@@ -67,15 +72,15 @@ class CredentialsMissingError(SettingsError):
 
 
 class DatabaseError(TotesError):
-    """A database could not be reached, refused the platform, or broke off."""
+    """A database cannot be reached, refuses a request, or closed the connection."""
 
 
 class HostUnknownError(DatabaseError):
-    """The name of the database's host is not known."""
+    """The host name of the database cannot be resolved."""
 
 
 class PortClosedError(DatabaseError):
-    """Nobody listens at the database's host and port."""
+    """No server listens on the database's host and port."""
 
 
 class ConnectTimeoutError(DatabaseError):
@@ -87,35 +92,35 @@ class EncryptionError(DatabaseError):
 
 
 class LoginRefusedError(DatabaseError):
-    """The server does not let this user in (SQLSTATE 28P01, 28000)."""
+    """The server refuses to let this user log in (SQLSTATE 28P01, 28000)."""
 
 
 class DatabaseMissingError(DatabaseError):
-    """The server has no such database (SQLSTATE 3D000)."""
+    """The database does not exist on the server (SQLSTATE 3D000)."""
 
 
 class AccessDeniedError(DatabaseError):
-    """The user lacks a right (SQLSTATE 42501)."""
+    """The user lacks a privilege (SQLSTATE 42501)."""
 
 
 class TableMissingError(DatabaseError):
-    """There is no such table (SQLSTATE 42P01)."""
+    """A table does not exist (SQLSTATE 42P01)."""
 
 
 class ColumnMissingError(DatabaseError):
-    """There is no such column (SQLSTATE 42703)."""
+    """A column does not exist (SQLSTATE 42703)."""
 
 
 class PoolerError(DatabaseError):
-    """A connection pooler lends sessions in a way that the platform cannot work with."""
+    """A connection pooler is configured in a way that the platform cannot work with."""
 
 
 class ServerVersionError(DatabaseError):
-    """The server is older than the platform can work with."""
+    """The server is older than the oldest version that the platform supports."""
 
 
 class SeveralServersError(DatabaseError):
-    """One URL leads to several servers, and a batch's connections to more than one of them."""
+    """One URL leads to several servers, and the connections of one batch reached more than one of them."""
 
 
 class DiskFullError(DatabaseError):
@@ -123,31 +128,31 @@ class DiskFullError(DatabaseError):
 
 
 class ReplicaIdentityError(DatabaseError):
-    """A table is published whose rows cannot be named to a subscriber, so that none can be changed (SQLSTATE 55000)."""
+    """A published table has no replica identity, so its rows cannot be updated or deleted (SQLSTATE 55000)."""
 
 
 class DatabaseUnavailableError(DatabaseError):
-    """The server broke off, or is starting, stopping or full, where it answered before."""
+    """The server closed the connection, is starting or stopping, has no free connections, or no longer answers."""
 
     transient = True
 
 
 class DatabaseBusyError(DatabaseError):
-    """Others were in the way: a deadlock, a lock or a statement that took too long."""
+    """Another session blocked this one: a deadlock, or a lock or a statement that timed out."""
 
     transient = True
 
 
 class RecoveryConflictError(DatabaseBusyError):
-    """A standby canceled a query that was in the way of its replay (SQLSTATE 40001)."""
+    """A standby canceled a query because it conflicted with recovery (SQLSTATE 40001)."""
 
 
 class ReadOnlyServerError(DatabaseUnavailableError):
-    """The server takes no writes at the moment (SQLSTATE 25006)."""
+    """The server is read-only at the moment (SQLSTATE 25006)."""
 
 
 class SourceBehindError(DatabaseUnavailableError):
-    """The source is a standby that has not replayed yet what the newest batch holds."""
+    """The source is a standby that has not yet replayed everything that the newest batch contains."""
 
 
 # The source's and the warehouse's tables.
@@ -158,7 +163,7 @@ class SourceSchemaError(TotesError):
 
 
 class WarehouseSchemaError(TotesError):
-    """The warehouse's tables are not what the declaration says."""
+    """The warehouse's tables differ from the declaration."""
 
 
 class WarehouseBehindError(WarehouseSchemaError):
@@ -173,19 +178,19 @@ class WarehouseAheadError(WarehouseSchemaError):
 
 
 class LakeError(TotesError):
-    """The lake could not be reached, or refused the platform."""
+    """The lake cannot be reached, or refuses a request."""
 
 
 class LakeFolderMissingError(LakeError):
-    """There is no such folder."""
+    """The folder does not exist."""
 
 
 class BucketMissingError(LakeError):
-    """There is no such bucket."""
+    """The bucket does not exist."""
 
 
 class LakeAccessDeniedError(LakeError):
-    """The lake refuses the platform's credentials, or what it wants to do with them."""
+    """The lake rejects the platform's credentials, or they do not allow the request."""
 
 
 class WrongRegionError(LakeError):
@@ -197,11 +202,11 @@ class LakeCertificateError(LakeError):
 
 
 class ObjectArchivedError(LakeError):
-    """An object was moved to an archive, from which it has to be restored before it can be read."""
+    """An object was moved to an archive, and must be restored from there before it can be read."""
 
 
 class LakeUnavailableError(LakeError):
-    """The lake does not answer, or answers that it cannot now."""
+    """The lake does not answer, or cannot serve the request at the moment."""
 
     transient = True
 
@@ -219,7 +224,7 @@ class ManifestDamagedError(ManifestError):
 
 
 class ManifestFormatError(ManifestError):
-    """A manifest is of a format that this version does not know."""
+    """A manifest has a format that this version of the platform does not support."""
 
 
 class PartError(TotesError):
@@ -231,7 +236,7 @@ class PartMissingError(PartError):
 
 
 class PartEmptyError(PartError):
-    """A part has no bytes."""
+    """A part is empty: it has no bytes."""
 
 
 class PartDamagedError(PartError):
@@ -239,18 +244,18 @@ class PartDamagedError(PartError):
 
 
 class PartSchemaError(PartError):
-    """A part is of another schema than its table's."""
+    """The schema of a part is not that of its table."""
 
 
 # Batches.
 
 
 class RowsUnaccountedError(TotesError):
-    """The rows of a batch do not add up: what was ingested is not what was loaded, unchanged and quarantined."""
+    """The rows of a batch do not add up: the ingested rows are not the loaded, unchanged and quarantined rows."""
 
 
 class BatchConflictError(TotesError):
-    """Other ingests kept winning the next batch number."""
+    """Other ingests took the next batch number on every attempt."""
 
 
 class ForeignLakeError(TotesError):
@@ -265,11 +270,11 @@ class AlertError(TotesError):
 
 
 class TopicMissingError(AlertError):
-    """There is no such topic."""
+    """The topic does not exist."""
 
 
 class AlertAccessDeniedError(AlertError):
-    """The platform's credentials may not publish to the topic."""
+    """The platform's credentials do not allow it to publish to the topic."""
 
 
 # Deployment.

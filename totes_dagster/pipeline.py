@@ -1,7 +1,7 @@
-"""The stages in their order: what the command line, Dagster's assets and the demo all run.
+"""The stages in their order, as the command line, Dagster's assets and the demo run them.
 
-Each stage is repeated here while it fails of something that may pass (see `runtime/retry.py`), and only here. What was
-done before a failure stays done; the next run carries on from there.
+Stages are retried after transient errors here (see `runtime/retry.py`), and only here. Work finished before a failure
+stays done; the next run continues from there. What each stage does belongs to its own package.
 """
 
 import logging
@@ -42,9 +42,9 @@ class Refreshed:
     """What a refresh did.
 
     Attributes:
-        ingested: the batch that it committed, and how the source deviates from the contract.
-        remodelled: what it wrote, by star table.
-        loaded: the batches that it loaded, oldest first.
+        ingested: the committed batch, and how the source deviates from its contract.
+        remodelled: what was written, by star table.
+        loaded: the loaded batches, oldest first.
     """
 
     ingested: Ingested
@@ -58,9 +58,9 @@ class Reconciled:
 
     Attributes:
         found: how the warehouse differed from the source.
-        left: how it still does after the repair.
-        repair: the batch that repaired it; None where none was needed.
-        loaded: the batches that were loaded, also those that had nothing to do with it.
+        left: how it still differs after the repair.
+        repair: the batch that repaired it; None if none was needed.
+        loaded: the loaded batches, oldest first, including those unrelated to the repair.
     """
 
     found: dict[str, TableDifferences]
@@ -75,7 +75,7 @@ def refresh(platform: Platform, *, recapture: Collection[str] = (), progress: Pr
     Args:
         platform: what to work on.
         recapture: source tables to capture whole, changed or not.
-        progress: notified of rows as they move.
+        progress: called as rows move.
 
     Raises:
         TotesError: see the stages.
@@ -91,9 +91,9 @@ def ingest(
 
     Args:
         source: totesys.
-        ingestion: the zone of batches.
+        ingestion: the ingestion zone.
         recapture: source tables to capture whole, changed or not.
-        progress: notified of rows as they are written.
+        progress: called as rows are written.
 
     Raises:
         TotesError: see `ingest_changes`.
@@ -104,7 +104,11 @@ def ingest(
 def catch_up(
     warehouse: Warehouse, lake: Lake, progress: Progress = silent
 ) -> tuple[dict[str, Written], list[LoadedBatch]]:
-    """Remodel and load every committed batch that is not loaded yet."""
+    """Remodel and load every committed batch that is not loaded yet.
+
+    Returns:
+        What was written, by star table, and the loaded batches, oldest first.
+    """
     written = {star: remodel(star, lake, progress) for star in STAR_TABLES}
     return written, load(warehouse, lake, progress)
 
@@ -116,7 +120,7 @@ def remodel(star: str, lake: Lake, progress: Progress = silent) -> Written:
 
 @dataclass(frozen=True)
 class MissingParts:
-    """What the processed zone lacks of a star table; iterating over it computes part by part, oldest first.
+    """The parts of a star table that the processed zone lacks; iterating computes them one by one, oldest first.
 
     Raises:
         PartError: a part of the ingestion zone is missing, damaged, or of another schema.
@@ -135,7 +139,7 @@ class MissingParts:
 
 
 def write_parts(parts: Iterable[RemodelledPart], processed: Zone) -> Written:
-    """Write parts of a star table, one after the other; what another remodel wrote first is left as it is."""
+    """Write parts of a star table, one after the other; a part that another process wrote first is left unchanged."""
     written = Written()
     for computed in parts:
         written += retried("Remodel", partial(write_part, computed, processed))
@@ -143,15 +147,18 @@ def write_parts(parts: Iterable[RemodelledPart], processed: Zone) -> Written:
 
 
 def migrate(warehouse: Warehouse) -> str | None:
-    """Create the warehouse's tables, or bring them up to date; see `warehouse.migrations`."""
+    """Create the warehouse's tables, or migrate them to the newest revision; see `warehouse.migrations`.
+
+    Returns:
+        The revision before; None if there was none.
+    """
     return retried("Migrate", lambda: migrate_once(warehouse))
 
 
 def load(warehouse: Warehouse, lake: Lake, progress: Progress = silent) -> list[LoadedBatch]:
     """Migrate the warehouse, and load every batch that it has not loaded yet.
 
-    A part that was not remodelled yet, because another refresh committed its batch a moment ago, or that was lost, is
-    remodelled first.
+    Missing parts are remodelled first: those of a batch that another refresh has just committed, and lost ones.
 
     Raises:
         PartError: a batch is not remodelled yet, and cannot be.
@@ -162,25 +169,25 @@ def load(warehouse: Warehouse, lake: Lake, progress: Progress = silent) -> list[
 
     def load_rest() -> None:
         for batch in load_batches(warehouse, lake, progress):
-            loaded.append(batch)  # noqa: PERF402 - those before one that fails count
+            loaded.append(batch)  # noqa: PERF402 - batches before one that fails stay loaded
 
     _with_missing_parts(lake, lambda: retried("Load", load_rest))
     return loaded
 
 
 def rebuild(platform: Platform, *, from_another_lake: bool = False, progress: Progress = silent) -> list[LoadedBatch]:
-    """Replace all that loads have brought by what the lake's batches bring now; see `reload_all`.
+    """Replace all loaded rows by those of the lake's batches; see `reload_all`.
 
     Args:
         platform: what to work on; its source is not read.
-        from_another_lake: whether the warehouse may have been loaded from another lake than this one. What only that
-            one has is lost.
-        progress: notified of rows as they move.
+        from_another_lake: whether the warehouse may have been loaded from another lake. Rows that only the other lake
+            has are lost.
+        progress: called as rows move.
 
     Raises:
         ManifestMissingError: the lake has no batch.
         ForeignLakeError: the warehouse was loaded from another lake.
-        TotesError: see `load`. The warehouse is as it was.
+        TotesError: see `load`. The warehouse is unchanged.
     """
     lake, warehouse = platform.lake, platform.warehouse
     log = BatchLog(lake.ingestion)
@@ -203,28 +210,28 @@ def rebuild(platform: Platform, *, from_another_lake: bool = False, progress: Pr
 def reconcile(platform: Platform, progress: Progress = silent) -> Reconciled:
     """Bring the warehouse up to date, compare it with the source in one snapshot, and repair what differs.
 
-    Whatever the cause, a change that capture missed or a warehouse that somebody changed by hand, the repair is a batch
-    like any other: it brings the rows that differ, as they are in the source.
+    Whether capture missed a change or the warehouse was changed by hand, the repair is an ordinary batch: it holds the
+    differing rows as they are in the source.
 
     Raises:
         TotesError: see the stages.
-        BatchConflictError: other refreshes kept coming in between.
+        BatchConflictError: another refresh interfered with every attempt.
     """
     reconciliation = _Reconciliation(platform, progress)
     for _ in range(ATTEMPTS):
-        # The snapshot goes with its connection: after a transient failure all of it begins anew.
+        # The snapshot is lost with its connection: after a transient failure, everything starts again.
         done = retried("Reconcile", reconciliation.attempt)
         if done is not None:
             return done
-        logger.info("Another refresh came in between; comparing again.")
+        logger.info("Another refresh interfered; comparing again.")
     raise BatchConflictError(
-        f"Other refreshes came in between, {ATTEMPTS} times in a row. Nothing is lost; reconcile when there are fewer."
+        f"Other refreshes interfered {ATTEMPTS} times in a row. Nothing is lost; reconcile when there are fewer."
     )
 
 
 @dataclass
 class _Reconciliation:
-    """A reconciliation, and what it found and did in attempts that did not get to their end."""
+    """A reconciliation, with what earlier, unfinished attempts found and did."""
 
     platform: Platform
     progress: Progress
@@ -233,8 +240,8 @@ class _Reconciliation:
     loaded: list[LoadedBatch] = field(default_factory=list)
 
     def attempt(self) -> Reconciled | None:
-        """Do all of it in one snapshot; None where another refresh came in between."""
-        # Read first: what is committed after the snapshot was taken must not be followed by an older state.
+        """Reconcile in one snapshot; None if another refresh interfered."""
+        # Read before the snapshot: a batch committed after it must not be followed by this older state.
         previous = newest_batch(BatchLog(self.platform.lake.ingestion))
         with open_snapshot(self.platform.source, undeclared=False) as snapshot:
             ingested = self._ingest(snapshot, previous)
@@ -271,7 +278,7 @@ class _Reconciliation:
     def _catch_up_and_compare(
         self, snapshot: SourceSnapshot, batch: Manifest | None
     ) -> dict[str, TableDifferences] | None:
-        """Compare the snapshot with the warehouse, if this shows the batch that was taken in it."""
+        """Compare the warehouse with the snapshot; None unless the warehouse shows the snapshot's batch."""
         warehouse = self.platform.warehouse
         self.loaded += catch_up(warehouse, self.platform.lake, self.progress)[1]
         with warehouse.database.transaction(isolation=REPEATABLE_READ, read_only=True) as connection:
@@ -281,16 +288,16 @@ class _Reconciliation:
 
 
 def _with_missing_parts(lake: Lake, work: Callable[[], T]) -> T:
-    """Do work that reads the processed zone; write the parts that it misses, and do it again."""
+    """Do work that reads the processed zone; if a part is missing, write it and repeat the work."""
     restored: set[str] = set()
     while True:
         try:
             return work()
         except NotRemodelledError as error:
-            lost = error.part
-            if lost.path in restored:
+            missing = error.part
+            if missing.path in restored:
                 raise
-            restored.add(lost.path)
-            logger.info("Batch %d of %s is not remodelled yet; doing it now.", lost.batch, lost.star)
-            manifest = BatchLog(lake.ingestion).manifest(lost.batch)
-            retried("Remodel", partial(restore_batch, manifest, lake, lost))
+            restored.add(missing.path)
+            logger.info("Batch %d of %s is not remodelled yet; remodelling it now.", missing.batch, missing.star)
+            manifest = BatchLog(lake.ingestion).manifest(missing.batch)
+            retried("Remodel", partial(restore_batch, manifest, lake, missing))

@@ -1,4 +1,7 @@
-"""Where the stages stand: what the source has that is new, the newest batch, missing parts, and the warehouse."""
+"""The state of the stages: changes in the source, the newest batch, missing parts, and the warehouse.
+
+How it is printed belongs to `cli/output.py`.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,14 +17,14 @@ from totes_dagster.warehouse.status import WarehouseStatus, warehouse_status
 
 @dataclass(frozen=True)
 class PlatformStatus:
-    """Where the stages stand.
+    """The state of the stages.
 
     Attributes:
         changed: the declared source tables that the next batch would hold.
         head: number of the newest batch, 0 before the first.
         head_taken_at: when its snapshot was taken; None before the first.
         missing: how many parts the processed zone lacks, by star table; only tables that lack some.
-        warehouse: what the warehouse shows; None where it is not migrated.
+        warehouse: the warehouse's own state; None if it is not migrated.
     """
 
     changed: list[str]
@@ -37,7 +40,7 @@ class PlatformStatus:
 
     @property
     def shown_at(self) -> datetime | None:
-        """The moment at which the source was as the warehouse is; None before the first load."""
+        """When the source was in the state that the warehouse shows; None before the first load."""
         return self.warehouse.snapshot_at if self.warehouse else None
 
     @property
@@ -47,14 +50,14 @@ class PlatformStatus:
 
 
 def platform_status(platform: Platform) -> PlatformStatus:
-    """Look where the stages stand; creates and changes nothing.
+    """Read the state of the stages; creates and changes nothing.
 
     Raises:
         LakeFolderMissingError: a folder that the settings name does not exist.
         TotesError: a database or the lake cannot be read.
     """
     lake = platform.lake
-    if not platform.embedded:  # whose zones are created by the first refresh, and cannot be mistyped
+    if not platform.embedded:  # the embedded stack's zones cannot be mistyped; the first refresh creates them
         for zone in (lake.ingestion, lake.processed):
             zone.check_exists()
     log = BatchLog(lake.ingestion)

@@ -1,6 +1,7 @@
 """What many tests stand on: a PostgreSQL server for each process of the run, and as many databases as a test asks for.
 
-And what concerns the run as a whole: which files come first, and what is said at its end.
+And what concerns the run as a whole: which files come first, how many examples hypothesis tries, and what is printed at
+the end.
 """
 
 import itertools
@@ -9,23 +10,33 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg import sql
 
 from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.servers import server_folder
 
 FAST_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 """For servers whose data need not survive a crash of the machine."""
 
 Summaries = dict[str, list[str]]
-"""What tests have to say at the end of the run: lines by heading."""
+"""What tests report at the end of the run: lines by heading."""
 
 _SUMMARIES = pytest.StashKey[Summaries]()
 
-_LONG_AND_LAST = ("test_automation.py", "test_cli.py", "test_dev.py")
+_LONG_AND_LAST = (
+    "integration/orchestration/test_sensors.py",
+    "integration/cli/test_commands.py",
+    "integration/orchestration/development/test_dev.py",
+)
 """Files that take more than a minute, and would come last. They come first: else one process is left with them."""
 
 _numbers = itertools.count(1)
+
+# Machines differ, and how long an example takes is no claim of ours.
+settings.register_profile("unhurried", deadline=None, max_examples=25)
+settings.load_profile("unhurried")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,7 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand over what is to be said to the process that says it."""
+    """Hand what is to be printed at the end to the process that prints it."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["summaries"] = session.config.stash[_SUMMARIES]
 
@@ -57,7 +68,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="session")
 def summaries(pytestconfig: pytest.Config) -> Summaries:
-    """Where to put what is to be said at the end of the run."""
+    """Where to put what is to be printed at the end of the run."""
     return pytestconfig.stash[_SUMMARIES]
 
 
@@ -72,13 +83,16 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 def database(postgres: EmbeddedPostgres) -> Iterator[Callable[..., str]]:
     """A function that creates a new empty database and returns its URI; it is dropped when the test ends.
 
-    `database("totesys")` puts that into the database's name, which helps to read the server's log.
+    `database("totesys")` puts that into the database's name, which helps to read the server's log. `template` names a
+    database to copy.
     """
     created: list[str] = []
 
-    def create(name_hint: str = "db") -> str:
+    def create(name_hint: str = "db", template: str = "template1") -> str:
         name = f"{name_hint}_{next(_numbers)}"
-        assert postgres.create_database(name)
+        with psycopg.connect(postgres.url(), autocommit=True) as connection:
+            names = sql.Identifier(name), sql.Identifier(template)
+            connection.execute(sql.SQL("create database {} template {}").format(*names))
         created.append(name)
         return postgres.url(name)
 
@@ -87,3 +101,19 @@ def database(postgres: EmbeddedPostgres) -> Iterator[Callable[..., str]]:
         with psycopg.connect(postgres.url(), autocommit=True) as connection:
             for name in created:
                 connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def source(database: Callable[..., str]) -> str:
+    """A small simulated source."""
+    url = database("totesys")
+    seed(url, orders=60)
+    return url
+
+
+@pytest.fixture
+def older_source(database: Callable[..., str]) -> str:
+    """A source that does not enforce the references that only the newer form enforces."""
+    url = database("totesys")
+    seed(url, orders=60, enforced=False)
+    return url

@@ -1,15 +1,16 @@
 """What the warehouse must hold, said a second time: plain SQL over the source, which shares nothing with the platform.
 
-Only what the warehouse shows is judged here. How a test brings it about is in `end_to_end/world.py`.
+Only what the warehouse shows is judged here. How a test brings it about is in `world.py`.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg import sql
+
+from totes_dagster_tests.specification import CALENDAR, DIMENSIONS, FACTS, Column, StarTable
 
 Row = tuple[Any, ...]
 Versions = dict[int, list[Row]]
@@ -30,135 +31,52 @@ _CALENDAR = """
          generate_series(first, last, interval '1 day') as day"""
 """Every day of the years from the first to the last that `named` has a day of."""
 
-_STAMPS = """created_at::date as created_date, created_at::time as created_time,
-    last_updated::date as last_updated_date, last_updated::time as last_updated_time"""
+_TYPES = {"int": "int", "money": "numeric(10,2)", "varchar": "varchar", "date": "date", "time": "time", "bool": "bool"}
 
 
-@dataclass(frozen=True)
-class Fact:
-    """A fact as it must be: its record id, its view, what its rows are, and the dimension behind each reference."""
+def _expression(column: Column) -> str:
+    """A column's value, in SQL over its driving table `main` and the table looked up, `found`."""
+    value = f"found.{column.source}" if column.table else f"main.{column.source}"
+    if column.function == "currency_name":
+        value = f"(select name from {_CURRENCY_NAMES} where code = {value})"
+    if column.table and column.mark != "?":
+        value = f"coalesce({value}, 'Unknown')"
+    return f"{value}::{_TYPES[column.type]} as {column.name}"
 
-    record_id: str
-    view: str
-    expected: str
-    references: dict[str, str]
+
+def _expected(star: StarTable) -> str:
+    """A query for the rows that the source's rows make."""
+    lookup = (
+        f" left join {star.looked_up_in} as found on found.{star.looked_up_in}_id = main.{star.looked_up_by}"
+        if star.looked_up_in
+        else ""
+    )
+    return f"select {', '.join(map(_expression, star.columns))} from {star.source} as main{lookup}"
 
 
-DIMENSIONS: dict[str, str] = {
-    "dim_date": f"""
-        with named as (
-            select created_at::date as day from sales_order union select last_updated::date from sales_order
-            union select agreed_payment_date::date from sales_order
-            union select agreed_delivery_date::date from sales_order
-            union select created_at::date from purchase_order union select last_updated::date from purchase_order
-            union select agreed_payment_date::date from purchase_order
-            union select agreed_delivery_date::date from purchase_order
-            union select created_at::date from payment union select last_updated::date from payment
-            union select payment_date::date from payment)
-        {_CALENDAR}""",
-    "dim_location": """
-        select address_id as location_id, address_line_1::varchar, address_line_2::varchar, district::varchar,
-               city::varchar, postal_code::varchar, country::varchar, phone::varchar
-        from address""",
-    "dim_counterparty": """
-        select counterparty_id, counterparty_legal_name::varchar,
-               address_line_1::varchar as counterparty_legal_address_line_1,
-               address_line_2::varchar as counterparty_legal_address_line_2,
-               district::varchar as counterparty_legal_district, city::varchar as counterparty_legal_city,
-               postal_code::varchar as counterparty_legal_postal_code, country::varchar as counterparty_legal_country,
-               phone::varchar as counterparty_legal_phone_number
-        from counterparty join address on address_id = legal_address_id""",
-    "dim_currency": f"""
-        select currency_id, currency_code::varchar, name::varchar as currency_name
-        from currency left join {_CURRENCY_NAMES} on code = currency_code""",
-    "dim_design": """
-        select design_id, design_name::varchar, file_location::varchar, file_name::varchar from design""",
-    "dim_payment_type": "select payment_type_id, payment_type_name::varchar from payment_type",
-    "dim_staff": """
-        select staff_id, first_name::varchar, last_name::varchar, department_name::varchar,
-               coalesce(location, 'Unknown')::varchar as location, email_address::varchar
-        from staff join department using (department_id)""",
-    "dim_transaction": """
-        select transaction_id, transaction_type::varchar, sales_order_id, purchase_order_id from transaction""",
-}
-"""The members that the source's rows make."""
+def _placeholders(star: StarTable) -> str:
+    """A query for the members that references make which point nowhere."""
+    key, *others = star.columns
+    values = [f"{'null' if column.mark == '?' else repr('Unknown')}::{_TYPES[column.type]}" for column in others]
+    return " union ".join(
+        f"select main.{column.source}, {', '.join(values)} from {fact.source} as main "
+        f"where main.{column.source} not in (select {key.source} from {star.source})"
+        for fact in FACTS.values()
+        for column in fact.columns
+        if column.dimension == star.name
+    )
 
-PLACEHOLDERS: dict[str, str] = {
-    "dim_design": """
-        select distinct design_id, 'Unknown', 'Unknown', 'Unknown' from sales_order
-        where design_id not in (select design_id from design)""",
-    "dim_transaction": """
-        select distinct transaction_id, 'Unknown', null::int, null::int from payment
-        where transaction_id not in (select transaction_id from transaction)""",
-}
-"""The members that the two references make which the source does not enforce."""
 
-FACTS: dict[str, Fact] = {
-    "fact_sales_order": Fact(
-        "sales_record_id",
-        "current_sales_order",
-        f"""select sales_order_id, {_STAMPS}, staff_id as sales_staff_id, counterparty_id, units_sold, unit_price,
-                   currency_id, design_id, agreed_payment_date::date, agreed_delivery_date::date,
-                   agreed_delivery_location_id
-            from sales_order""",
-        {
-            "created_date": "dim_date",
-            "last_updated_date": "dim_date",
-            "sales_staff_id": "dim_staff",
-            "counterparty_id": "dim_counterparty",
-            "currency_id": "dim_currency",
-            "design_id": "dim_design",
-            "agreed_payment_date": "dim_date",
-            "agreed_delivery_date": "dim_date",
-            "agreed_delivery_location_id": "dim_location",
-        },
-    ),
-    "fact_purchase_order": Fact(
-        "purchase_record_id",
-        "current_purchase_order",
-        f"""select purchase_order_id, {_STAMPS}, staff_id, counterparty_id, item_code::varchar, item_quantity,
-                   item_unit_price, currency_id, agreed_delivery_date::date, agreed_payment_date::date,
-                   agreed_delivery_location_id
-            from purchase_order""",
-        {
-            "created_date": "dim_date",
-            "last_updated_date": "dim_date",
-            "staff_id": "dim_staff",
-            "counterparty_id": "dim_counterparty",
-            "currency_id": "dim_currency",
-            "agreed_payment_date": "dim_date",
-            "agreed_delivery_date": "dim_date",
-            "agreed_delivery_location_id": "dim_location",
-        },
-    ),
-    "fact_payment": Fact(
-        "payment_record_id",
-        "current_payment",
-        f"""select payment_id, {_STAMPS}, transaction_id, counterparty_id, payment_amount, currency_id,
-                   payment_type_id, paid, payment_date::date
-            from payment""",
-        {
-            "created_date": "dim_date",
-            "last_updated_date": "dim_date",
-            "transaction_id": "dim_transaction",
-            "counterparty_id": "dim_counterparty",
-            "currency_id": "dim_currency",
-            "payment_type_id": "dim_payment_type",
-            "payment_date": "dim_date",
-        },
-    ),
-}
+def _calendar() -> str:
+    """A query for the calendar of the days that facts name."""
+    days = [
+        f"select main.{column.source}::date as day from {fact.source} as main"
+        for fact in FACTS.values()
+        for column in fact.columns
+        if column.dimension == CALENDAR.name
+    ]
+    return f"with named as ({' union '.join(days)}) {_CALENDAR}"
 
-DIMENSION_KEYS = {
-    "dim_date": "date_id",
-    "dim_location": "location_id",
-    "dim_counterparty": "counterparty_id",
-    "dim_currency": "currency_id",
-    "dim_design": "design_id",
-    "dim_payment_type": "payment_type_id",
-    "dim_staff": "staff_id",
-    "dim_transaction": "transaction_id",
-}
 
 _SHOWN = 3
 
@@ -166,24 +84,24 @@ _SHOWN = 3
 def differences(source_url: str, warehouse_url: str, schema: str = "public", *, strict: bool = False) -> list[str]:
     """Where the warehouse is not what the source says, one line each; empty when all is well.
 
-    Every column of every row of all eleven tables is compared, with its type: facts as the `current_*` views show them.
+    Every column of every row of every star table is compared, with its type: facts as the `current_*` views show them.
     A dimension may also hold members that the source has no more, and the calendar further whole years; with `strict`,
     which is for sources that nothing was deleted from, it may not.
     """
     found: list[str] = []
     with _reading(source_url) as source, _reading(warehouse_url, schema) as warehouse:
-        for name, expected_sql in DIMENSIONS.items():
-            columns, expected = _select(source, expected_sql)
+        for name, star in DIMENSIONS.items():
+            columns, expected = _select(source, _calendar() if star is CALENDAR else _expected(star))
             found += _wrong_columns(warehouse, name, columns, extra=[])
             actual = _rows_of(warehouse, name, columns)
             present = set() if strict else {row[0] for row in actual}
             leftovers = [] if strict else _leftovers(warehouse, name, expected, actual)
-            placeholders = _select(source, PLACEHOLDERS[name])[1] if name in PLACEHOLDERS else []
+            placeholders = [] if star is CALENDAR else _select(source, _placeholders(star))[1]
             # What was deleted while something refers to it stays as it was, and needs no placeholder.
             expected += leftovers + [row for row in placeholders if row[0] not in present]
             found += _compared(name, expected, actual)
         for name, fact in FACTS.items():
-            columns, expected = _select(source, fact.expected)
+            columns, expected = _select(source, _expected(fact))
             found += _wrong_columns(warehouse, name, columns, extra=[fact.record_id, "is_deleted", "batch"])
             found += _compared(fact.view, expected, _rows_of(warehouse, fact.view, columns))
     return found
@@ -202,11 +120,11 @@ def broken_foreign_keys(warehouse_url: str, schema: str = "public") -> list[str]
             ).fetchall()
         )
         for name, fact in FACTS.items():
-            for column, dimension in fact.references.items():
+            for column, dimension in ((one.name, one.dimension) for one in fact.columns if one.dimension):
                 if (name, column, dimension) not in enforced:
                     found.append(f"{name}.{column} has no valid foreign key to {dimension}.")
                 query = sql.SQL("select count(*) from {} where {} not in (select {} from {})").format(
-                    *map(sql.Identifier, (name, column, DIMENSION_KEYS[dimension], dimension))
+                    *map(sql.Identifier, (name, column, DIMENSIONS[dimension].key, dimension))
                 )
                 dangling = _value(warehouse, query)
                 if dangling:
@@ -217,7 +135,7 @@ def broken_foreign_keys(warehouse_url: str, schema: str = "public") -> list[str]
 def current_rows(source_url: str) -> dict[str, dict[int, Row]]:
     """What each fact must show now, by natural key."""
     with _reading(source_url) as source:
-        return {name: {row[0]: row for row in _select(source, fact.expected)[1]} for name, fact in FACTS.items()}
+        return {name: {row[0]: row for row in _select(source, _expected(fact))[1]} for name, fact in FACTS.items()}
 
 
 def history(warehouse_url: str, schema: str = "public") -> dict[str, Versions]:
@@ -237,9 +155,9 @@ def dimension_rows(warehouse_url: str, schema: str = "public") -> dict[str, list
     with _reading(warehouse_url, schema) as warehouse:
         return {
             name: warehouse.execute(
-                sql.SQL("select * from {} order by {}").format(sql.Identifier(name), sql.Identifier(key))
+                sql.SQL("select * from {} order by {}").format(sql.Identifier(name), sql.Identifier(star.key))
             ).fetchall()
-            for name, key in DIMENSION_KEYS.items()
+            for name, star in DIMENSIONS.items()
         }
 
 
@@ -285,7 +203,7 @@ def _comparable(type_: str) -> str:
 
 def _leftovers(warehouse: psycopg.Connection, dimension: str, expected: list[Row], actual: list[Row]) -> list[Row]:
     """A dimension's rows that the source does not account for, and that are right all the same."""
-    if dimension == "dim_date":
+    if dimension == CALENDAR.name:
         # Years that only former versions name; whole years they must be.
         calendar = _select(warehouse, f"with named as (select date_id as day from dim_date) {_CALENDAR}")[1]
         return sorted(set(calendar) - set(expected))

@@ -87,7 +87,7 @@ CATALOGUE = {
 
 def fetch(url: str, query: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(url) as connection:
-        return connection.execute(query).fetchall()  # type: ignore[arg-type]
+        return connection.execute(query).fetchall()
 
 
 def broken(url: str, rules: dict[str, str]) -> dict[str, list[Any]]:

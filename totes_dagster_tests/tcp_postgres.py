@@ -2,12 +2,15 @@
 
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster_tests.conftest import FAST_SETTINGS
+from totes_dagster_tests.servers import server_folder
 
 PASSWORD = "p@ss/w0rd?&#%"
 """Full of what has to be percent-encoded in a URI."""
@@ -63,3 +66,11 @@ class TcpPostgres(EmbeddedPostgres):
 
     def server_command(self) -> list[str]:
         return [*super().server_command(), "-c", f"port={self.port}", "-c", "listen_addresses=127.0.0.1"]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[TcpPostgres]:
+    """A server that asks for passwords, reached by TCP: a fixture of the folders that import it."""
+    with server_folder() as folder, TcpPostgres(folder, FAST_SETTINGS) as running:
+        running.keep_out()
+        yield running

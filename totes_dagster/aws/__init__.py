@@ -1,1 +1,1 @@
-"""What the platform asks of AWS besides the lake: sessions, secrets, the Glue catalogue, and metrics for CloudWatch."""
+"""The AWS services that the platform uses besides S3: sessions, secrets, the Glue catalogue and CloudWatch metrics."""

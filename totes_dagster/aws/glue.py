@@ -1,6 +1,6 @@
-"""The lake's tables as AWS Glue describes them, so that Athena can read them: derived from `schema/`, and nothing else.
+"""The lake's tables as AWS Glue describes them, so that Athena can read them; derived from `schema/` alone.
 
-Where the tables are created, and how they are partitioned, is in `terraform/modules/catalogue/`, which reads the JSON.
+`terraform/modules/catalogue/` reads the JSON, creates the tables and declares their partitions.
 """
 
 import json
@@ -22,11 +22,11 @@ from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster.schema.star import remodel_version_of, remodelled_columns
 
 LIVE_KEYS = "_live_keys"
-"""How the tables end that hold the keys which event tables still had."""
+"""Suffix of the tables that hold the live keys of event tables."""
 
 
 class CatalogueStaleError(TotesError):
-    """The catalogue's file is not what the declarations say."""
+    """The catalogue's file does not match the declarations."""
 
 
 class GlueColumn(TypedDict):
@@ -38,7 +38,7 @@ class GlueColumn(TypedDict):
 
 
 class GlueTable(TypedDict):
-    """A table; `location` is the folder of its zone that its partitions lie in, as `<location>/batch=0000000042/`."""
+    """A table; `location` is the folder in its zone that holds the partitions, as `<location>/batch=0000000042/`."""
 
     description: str
     location: str
@@ -59,7 +59,7 @@ _HIVE: Mapping[pa.DataType, str] = {
     pa.int32(): "int",
     pa.bool_(): "boolean",
     pa.date32(): "date",
-    # Hive has no type for a time of day; Athena reads Parquet's as the number that it is stored as.
+    # Hive has no type for a time of day; Athena reads Parquet's as the integer that it is stored as.
     pa.time64("us"): "bigint",
     pa.timestamp("us"): "timestamp",
     pa.string(): "string",
@@ -68,9 +68,9 @@ _HIVE: Mapping[pa.DataType, str] = {
 _BATCHES = {
     "format": "Version of the manifests' format.",
     "batch": "Number of the batch.",
-    "contract": "Which version of the source's catalogue the batch was taken under.",
-    "snapshot": "The source snapshot that the batch shows; taken_at is when, in UTC, as text.",
-    "tables": "For every source table, where its newest content lies; batch is the one that brought it.",
+    "contract": "Version of the source's catalogue when the batch was taken.",
+    "snapshot": "The source snapshot of the batch; taken_at is its time, in UTC, as text.",
+    "tables": "For every source table, the location of its newest content, and the batch that brought it.",
 }
 
 
@@ -84,7 +84,7 @@ def glue_catalogue() -> GlueCatalogue:
         },
         "live_keys": {
             table.name + LIVE_KEYS: _table(
-                f"Keys that {table.name} still had, in the batches before which rows may have gone. One row per key.",
+                f"Live keys of {table.name}, in each batch before which rows may have been deleted. One row per key.",
                 f"live_keys/{table.name}",
                 table.primary_key.columns,
             )
@@ -110,45 +110,45 @@ def glue_catalogue() -> GlueCatalogue:
 
 
 def to_json(catalogue: GlueCatalogue) -> str:
-    """A catalogue as the file holds it."""
+    """A catalogue as the text of its file."""
     return json.dumps(catalogue, indent=1, ensure_ascii=False) + "\n"
 
 
-def see_that_it_is_current(path: Path) -> None:
-    """Refuse a file that is not what the declarations say.
+def check_current(path: Path) -> None:
+    """Check that a catalogue's file matches the declarations.
 
     Raises:
-        CatalogueStaleError: it is not, or is not there.
+        CatalogueStaleError: the file differs, or cannot be read.
     """
     try:
         found = path.read_text(encoding="utf-8")
     except OSError as error:
         raise CatalogueStaleError(f"{path} cannot be read: {error.strerror}. {_remedy(path)}") from error
     if found != to_json(glue_catalogue()):
-        raise CatalogueStaleError(f"{path} is not what the declarations say. {_remedy(path)}")
+        raise CatalogueStaleError(f"{path} does not match the declarations. {_remedy(path)}")
 
 
 def hive_type(column: Column[Any]) -> str:
-    """The Hive type by which Athena reads the Parquet of a declared column.
+    """The Hive type with which Athena reads a declared column from Parquet.
 
     Raises:
-        TypeError: none is known for its Arrow type.
+        TypeError: no Hive type is known for its Arrow type.
     """
     type_ = arrow_type(column)
     if pa.types.is_decimal128(type_):
         return f"decimal({type_.precision},{type_.scale})"
     if type_ not in _HIVE:
-        raise TypeError(f"No Hive type is known for {type_} of {column}: add one to _HIVE that Athena can read.")
+        raise TypeError(f"No Hive type is known for {type_} of {column}: add one that Athena can read to _HIVE.")
     return _HIVE[type_]
 
 
 def json_type(annotation: Any) -> str:  # noqa: PLR0911 - a table of types
-    """The Hive type by which Athena reads the JSON of a value of a Pydantic model.
+    """The Hive type with which Athena reads a field of a Pydantic model from JSON.
 
-    Moments are text: a JSON SerDe takes ISO 8601 for a timestamp only in some spellings.
+    Timestamps are text: a JSON SerDe parses only some spellings of ISO 8601.
 
     Raises:
-        TypeError: none is known for it.
+        TypeError: no Hive type is known for the annotation.
     """
     inner = [argument for argument in get_args(annotation) if argument not in (NoneType, Ellipsis)]
     match get_origin(annotation) or annotation:
@@ -185,4 +185,4 @@ def _column(column: Column[Any]) -> GlueColumn:
 
 
 def _remedy(path: Path) -> str:
-    return f"Write it anew, and commit it: totes glue --write {path}"
+    return f"Write it again and commit it: totes glue --write {path}"

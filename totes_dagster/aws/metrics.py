@@ -1,9 +1,11 @@
-"""What the platform measures of itself, for CloudWatch: lines in its Embedded Metric Format on standard output.
+"""The platform's own metrics, as lines of CloudWatch's Embedded Metric Format on standard output.
 
-CloudWatch Logs makes metrics of them. Only with `TOTES_METRICS_NAMESPACE` set; and never a reason for a run to fail.
+CloudWatch Logs turns the lines into metrics. They are printed only if `TOTES_METRICS_NAMESPACE` is set, and a metric
+never makes a run fail.
 
 No library fits a plain batch process: aws-embedded-metrics is asynchronous, brings an HTTP client and looks for agents
-and EC2, Powertools' Metrics raises errors and is made for Lambda, and both print to what Dagster captures (see below).
+and EC2; Powertools' Metrics raises errors and is made for Lambda. Both print to the stream that Dagster captures (see
+`STDOUT`).
 """
 
 import json
@@ -21,11 +23,11 @@ from typing import Self
 from totes_dagster.config.settings import METRICS_NAMESPACE
 
 STAGE = "Stage"
-"""The dimension of what is measured of each stage."""
+"""The dimension of the metrics of a stage."""
 
 
 class Stage(StrEnum):
-    """The stages, as the values of their dimension."""
+    """The stages: the values of the dimension."""
 
     INGEST = "ingest"
     REMODEL = "remodel"
@@ -33,7 +35,7 @@ class Stage(StrEnum):
 
 
 class Metric(StrEnum):
-    """What is measured: each metric by its name in CloudWatch, with its unit and the names of its dimensions."""
+    """The metrics: each one's name in CloudWatch, its unit, and the names of its dimensions."""
 
     unit: str
     dimensions: tuple[str, ...]
@@ -54,7 +56,7 @@ class Metric(StrEnum):
 
 
 _LARGEST = 2.0**360
-"""CloudWatch takes no larger values."""
+"""The largest value that CloudWatch accepts."""
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9._/#-][A-Za-z0-9._/#:-]{0,254}")
 
@@ -64,25 +66,26 @@ logger = logging.getLogger(__name__)
 def _own_stdout() -> int | None:
     """A descriptor of this process's standard output; None if it has none."""
     with suppress(OSError):
-        # Where it was closed at the start, descriptor 1 may be anything by now.
+        # If standard output was closed at the start, descriptor 1 may be anything by now.
         return os.dup(1) if sys.__stdout__ else None
     return None
 
 
-# Kept from when this was imported. While steps run, Dagster turns descriptor 1 to a file, and has `tail` copy that to
-# where it led before: in pieces that may end within a line, and without the last ones if `tail` is slow.
+# Duplicated at import. While steps run, Dagster redirects descriptor 1 to a file and lets `tail` copy the file to the
+# original output: in pieces that may end within a line, and without the last ones if `tail` is slow.
 STDOUT = _own_stdout()
 
 
 def emit_stage(stage: Stage, *, rows: int, seconds: float) -> None:
-    """Print how many rows a stage has moved, and how long it took."""
+    """Print how many rows a stage moved, and how many seconds it took."""
     _emit({Metric.ROWS: rows, Metric.SECONDS: seconds}, {STAGE: stage.value})
 
 
 def emit(measured: Mapping[Metric, float]) -> None:
     """Print metrics that have no dimensions.
 
-    Negative values, as of a lag by clocks that differ, count as 0. What is no number that CloudWatch takes is left out.
+    Negative values, such as a lag between clocks that differ, count as 0. Values that CloudWatch does not accept are
+    left out.
     """
     _emit(measured, {})
 
@@ -94,18 +97,18 @@ def _emit(measured: Mapping[Metric, float], dimensions: Mapping[str, str]) -> No
     try:
         fit = {metric: max(0.0, float(value)) for metric, value in measured.items() if abs(value) <= _LARGEST}
         if unfit := measured.keys() - fit.keys():
-            _warn(f"Not a number that CloudWatch takes: {', '.join(sorted(unfit))}.")
+            _warn(f"CloudWatch does not accept the value of {', '.join(sorted(unfit))}.")
         if fit:
             _print(_line(namespace, fit, dimensions))
-    except Exception as error:  # whatever it is: the work that was measured is done
+    except Exception as error:  # of any kind: the measured work is done
         _warn(f"{type(error).__name__}: {error}")
 
 
 def _line(namespace: str, measured: Mapping[Metric, float], dimensions: Mapping[str, str]) -> str:
-    """One document of the format, which applies the same dimensions to all its metrics."""
+    """One document of the format; all its metrics have the same dimensions."""
     if not _NAMESPACE.fullmatch(namespace):
         raise ValueError(
-            f"{METRICS_NAMESPACE} is {namespace!a}: give up to 255 of the characters A-Z a-z 0-9 . - _ / #"
+            f"{METRICS_NAMESPACE} is {namespace!a}: use at most 255 of the characters A-Z a-z 0-9 . - _ / #"
         )
     if any(metric.dimensions != tuple(dimensions) for metric in measured):
         raise ValueError(f"{', '.join(measured)} cannot have the dimensions {', '.join(dimensions) or '(none)'}")
@@ -122,11 +125,11 @@ def _print(line: str) -> None:
     if STDOUT is None:
         raise OSError("The process has no standard output")
     whole = f"{line}\n".encode("ascii")
-    # In one system call, and short: lines of other threads, and of other processes with the same pipe, stay whole too.
+    # One short write: lines of other threads, and of other processes on the same pipe, stay whole as well.
     if os.write(STDOUT, whole) < len(whole):
-        raise OSError("Standard output took no more than a part of a line")
+        raise OSError("Only part of a line was written to standard output")
 
 
-@cache  # so that each reason is logged once, and not with every line
+@cache  # logs each reason once, not with every line
 def _warn(reason: str) -> None:
     logger.warning("Metrics are missing. %s", reason)

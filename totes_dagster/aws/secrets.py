@@ -1,4 +1,7 @@
-"""Secrets in AWS Secrets Manager: what a database's connection string, or an administrator's login, is made of."""
+"""Secrets in AWS Secrets Manager: database connection strings and administrators' logins.
+
+Which secret is read, and when, belongs to `config/` and `orchestration/`.
+"""
 
 import json
 from collections.abc import Iterable
@@ -24,7 +27,7 @@ _SPELLINGS = {
     "password": ("password",),
     "dbname": ("database", "dbname"),
 }
-"""Keys of a secret, by the names libpq has for them: ours, and those of secrets that RDS manages."""
+"""Keys of a secret, by libpq's names for them: our own spellings, and those of secrets that RDS manages."""
 
 _DENIED = aws.DENIED | {"DecryptionFailure"}
 
@@ -35,7 +38,7 @@ def url_from_secret(secret_id: str) -> str:
     The secret is a JSON object with host, port, user (or username), password and database (or dbname).
 
     Raises:
-        SecretError: the secret cannot be read, or lacks something. The message never shows what is in it.
+        SecretError: the secret cannot be read, or lacks a key. The message never shows its content.
         CredentialsMissingError: there are no AWS credentials to read it with.
     """
     options = _options_from_secret(secret_id, _SPELLINGS)
@@ -45,10 +48,10 @@ def url_from_secret(secret_id: str) -> str:
 
 
 def administrator_from_secret(secret_id: str) -> tuple[str, str]:
-    """The name and the password that a secret in AWS Secrets Manager holds, such as those that RDS makes and rotates.
+    """The user and the password in a secret, such as those that RDS creates and rotates.
 
     Raises:
-        SecretError: the secret cannot be read, or lacks something. The message never shows what is in it.
+        SecretError: the secret cannot be read, or lacks a key. The message never shows its content.
         CredentialsMissingError: there are no AWS credentials to read it with.
     """
     options = _options_from_secret(secret_id, ("user", "password"))
@@ -56,23 +59,23 @@ def administrator_from_secret(secret_id: str) -> tuple[str, str]:
 
 
 def _options_from_secret(secret_id: str, names: Iterable[str]) -> dict[str, str]:
-    """What a secret says, by the names that libpq has for it."""
+    """The values of a secret, by libpq's names for them."""
     text = _secret_string(secret_id)
     secret: Any = None
-    # What json raises would quote the secret.
+    # json's errors quote the secret.
     with suppress(json.JSONDecodeError):
         secret = json.loads(text)
     if not isinstance(secret, dict):
         raise SecretFormatError(f"The secret {secret_id} is not a JSON object. Store it as a key/value secret.")
     options = {name: _value(secret, name, secret_id) for name in names}
-    # libpq would take a NUL for the end, and connect to whatever is named before it.
+    # libpq would take a NUL for the end, and connect to what the part before it names.
     if any("\0" in value or not can_be_encoded(value) for value in options.values()):
-        raise SecretFormatError(f"The secret {secret_id} holds a character that no connection string can.")
+        raise SecretFormatError(f"The secret {secret_id} contains a character that no connection string can hold.")
     return options
 
 
 def can_be_encoded(text: str) -> bool:
-    """Whether a text is Unicode: bytes of the environment that are no UTF-8 arrive as lone surrogates."""
+    """Whether a text is valid Unicode: bytes of the environment that are not UTF-8 arrive as lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -85,7 +88,7 @@ def _secret_string(secret_id: str) -> str:
     from botocore.config import Config  # noqa: PLC0415
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError  # noqa: PLC0415
 
-    # The SDK's own idea is to wait for a minute, five times over.
+    # By default the SDK waits a minute, five times.
     config = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
     try:
         answer = aws.new_session().client("secretsmanager", config=config).get_secret_value(SecretId=secret_id)
@@ -96,7 +99,7 @@ def _secret_string(secret_id: str) -> str:
             f"The secret {secret_id} cannot be read without AWS credentials. Set AWS_PROFILE or AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, or give the task a role."
         ) from error
-    except (BotoCoreError, ValueError) as error:  # the latter of an endpoint that is none
+    except (BotoCoreError, ValueError) as error:  # the latter if the endpoint is not a valid URL
         raise SecretError(
             f"The secret {secret_id} cannot be read from Secrets Manager: {aws.failure(error)} Check the region, "
             "AWS_ENDPOINT_URL and the network."
@@ -105,17 +108,15 @@ def _secret_string(secret_id: str) -> str:
 
 
 def _refusal(secret_id: str, code: str, reason: str) -> SecretError:
-    """Name a refusal by Secrets Manager."""
-    could_not = f"The secret {secret_id} cannot be read from Secrets Manager: {reason}"
+    """The error for a refusal by Secrets Manager."""
+    failure = f"The secret {secret_id} cannot be read from Secrets Manager: {reason}"
     if code == "ResourceNotFoundException":
-        return SecretMissingError(f"{could_not} Check its name, the region and the account, or create it.")
+        return SecretMissingError(f"{failure} Check its name, the region and the account, or create it.")
     if code in _DENIED:
-        return SecretAccessDeniedError(
-            f"{could_not} Allow secretsmanager:GetSecretValue, and kms:Decrypt with its key."
-        )
+        return SecretAccessDeniedError(f"{failure} Allow secretsmanager:GetSecretValue, and kms:Decrypt with its key.")
     if code in aws.BAD_CREDENTIALS:
-        return SecretAccessDeniedError(f"{could_not} Renew the AWS credentials, or choose others by AWS_PROFILE.")
-    return SecretError(could_not)
+        return SecretAccessDeniedError(f"{failure} Renew the AWS credentials, or choose others with AWS_PROFILE.")
+    return SecretError(failure)
 
 
 def _value(secret: dict[str, Any], name: str, secret_id: str) -> str:

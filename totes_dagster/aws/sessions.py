@@ -1,6 +1,6 @@
-"""What each call of AWS needs: a session that can be used, and what comes back in words that show no secret.
+"""What every call of AWS needs: a usable session, and descriptions of failures that show no secret.
 
-What a service's refusal means, and what to do then, is said where the service is called.
+What a service's refusal means, and what to do about it, belongs where the service is called.
 """
 
 import os
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from botocore.session import Session
 
 DENIED = {"401", "403", "AccessDenied", "AccessDeniedException"}
-"""Codes of a refusal of what these credentials want to do."""
+"""Codes of a service that denies these credentials a request."""
 
 BAD_CREDENTIALS = {
     "ExpiredToken",
@@ -26,31 +26,31 @@ BAD_CREDENTIALS = {
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 }
-"""Codes of a refusal of the credentials themselves."""
+"""Codes of a service that rejects the credentials themselves."""
 
 SET_CREDENTIALS = "Set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the task a role."
 
 
 def new_session(region: str | None = None) -> "boto3.Session":
-    """A session in a region; in the one that the environment or the profile names, unless given.
+    """A session in a region; by default the region that the environment or the profile names.
 
     Raises:
-        CredentialsMissingError: the credentials cannot be read, or cannot be sent.
+        CredentialsMissingError: the credentials cannot be read, or no request can carry them.
     """
     import boto3  # noqa: PLC0415 - slow to import, and needed only where AWS is
 
     core = new_core_session(region)
-    _found(core)
+    _find_credentials(core)
     return boto3.Session(botocore_session=core)
 
 
 def new_core_session(region: str | None = None) -> "Session":
-    """The same as a session of botocore, which says how it is configured; nothing is read yet."""
-    # Of its own: the SDK's common one would keep the credentials that it found first.
+    """The same as a botocore session, which exposes its configuration; reads no credentials yet."""
+    # A new one: the SDK's default session keeps the credentials that it found first.
     from botocore.session import Session  # noqa: PLC0415 - slow to import
 
     session = Session()
-    # The SDK knows AWS_DEFAULT_REGION only.
+    # The SDK reads AWS_DEFAULT_REGION only.
     if chosen := region or os.environ.get("AWS_REGION"):
         session.set_config_variable("region", chosen)
     return session
@@ -60,37 +60,37 @@ def credentials_of(session: "Session") -> "Credentials":
     """The credentials that a session finds.
 
     Raises:
-        CredentialsMissingError: it finds none, or they cannot be read, or cannot be sent.
+        CredentialsMissingError: there are none, they cannot be read, or no request can carry them.
     """
-    found = _found(session)
+    found = _find_credentials(session)
     if found is None:
         raise CredentialsMissingError(f"There are no AWS credentials. {SET_CREDENTIALS}")
     return found
 
 
 def require_sendable(credentials: "ReadOnlyCredentials") -> None:
-    """Check that a request can carry the credentials, which it cannot with a line break at their end, for instance.
+    """Check that a request can carry the credentials; it cannot, for example, if they end in a line break.
 
     Raises:
-        CredentialsMissingError: it cannot. The message does not show them.
+        CredentialsMissingError: no request can. The message does not show them.
     """
     for secret in (credentials.access_key, credentials.token):
         if secret and not (secret.isascii() and secret.isprintable()):
             raise CredentialsMissingError(
-                "The AWS credentials hold a character that no request can carry, perhaps a line break at the end of "
-                "AWS_ACCESS_KEY_ID or AWS_SESSION_TOKEN. Set them anew."
+                "The AWS credentials contain a character that no request can carry, perhaps a line break at the end of "
+                "AWS_ACCESS_KEY_ID or AWS_SESSION_TOKEN. Set them again."
             )
 
 
 def why_unreadable(error: Exception) -> str:
-    """Why a source gave no credentials, in one line."""
+    """Why a credential source returned nothing, in one line."""
     from botocore.exceptions import ClientError  # noqa: PLC0415
 
     return refusal(error)[1] if isinstance(error, ClientError) else one_line(error)
 
 
 def is_outage_of_source(error: Exception) -> bool:
-    """Whether a source of credentials may give them in a moment: what answers there is away, or too busy."""
+    """Whether a credential source may succeed in a moment: its endpoint is unreachable or overloaded."""
     from botocore.exceptions import (  # noqa: PLC0415
         ClientError,
         ConnectionError,  # noqa: A004 - botocore's own
@@ -101,44 +101,44 @@ def is_outage_of_source(error: Exception) -> bool:
     if isinstance(error, ClientError):  # of STS, or of the single sign-on
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return status == 429 or status >= 500  # noqa: PLR2004
-    # What a container's endpoint fails with comes wrapped, as that of a program does.
-    of_network = ConnectionError, HTTPClientError, MetadataRetrievalError
-    return isinstance(error, of_network) or isinstance(error.__context__, of_network)
+    # A container's endpoint and a credential program wrap the error that they fail with.
+    network_errors = ConnectionError, HTTPClientError, MetadataRetrievalError
+    return isinstance(error, network_errors) or isinstance(error.__context__, network_errors)
 
 
 def refusal(error: "ClientError") -> tuple[str, str]:
-    """The code of a refusal, and the refusal in one line; not to be chained, for it may quote the signed request."""
+    """A refusal's code, and the refusal in one line. Do not chain the error: it may quote the signed request."""
     refused = error.response.get("Error", {})
     code, message = refused.get("Code", ""), refused.get("Message", "")
-    # Where an answer is not as AWS words it, botocore gives its status for a code, and all of it.
-    said = "" if code.isdecimal() else f": {message.partition('The Canonical String')[0]}"
-    return code, one_line(f"{code}{said}")
+    # If the response is not in AWS's format, botocore gives its status as the code, and its whole body as the message.
+    reason = "" if code.isdecimal() else f": {message.partition('The Canonical String')[0]}"
+    return code, one_line(f"{code}{reason}")
 
 
 def failure(error: "BotoCoreError | ValueError | RuntimeError") -> str:
-    """Why a request came to nothing, in one line; not to be chained, for an endpoint may hold a password."""
+    """Why a request failed, in one line. Do not chain the error: its endpoint may contain a password."""
     from botocore.exceptions import HTTPClientError, SSLError  # noqa: PLC0415 - slow to import
 
     if isinstance(error, SSLError):
-        return f"{one_line(error)} Name the file with the certificates of its authority by AWS_CA_BUNDLE."
-    # The most general of its errors quotes whatever the request was made of.
+        return f"{one_line(error)} Set AWS_CA_BUNDLE to the file with the certificates of its authority."
+    # botocore's most general error quotes the request.
     return "The request failed." if type(error) is HTTPClientError else one_line(error)
 
 
-def _found(session: "Session") -> "Credentials | None":
+def _find_credentials(session: "Session") -> "Credentials | None":
     from botocore.credentials import RefreshableCredentials  # noqa: PLC0415 - slow to import
 
     try:
         found = session.get_credentials()
         if found is None:
             return None
-        # Those that are renewed come from a program, and asking for them now might renew them once too often; but for
-        # those of the environment, which may say that they have expired.
+        # Refreshable credentials come from a program, and reading them now might refresh them once too often. Those of
+        # the environment are refreshable only in name: with an expiration time set, they may have expired.
         if not isinstance(found, RefreshableCredentials) or found.method == "env":
             require_sendable(found.get_frozen_credentials())
     except CredentialsMissingError:
         raise
-    except Exception as error:  # a source may be a program, a file, or a service: each fails in its own way
+    except Exception as error:  # the source may be a program, a file or a service: each fails in its own way
         raise CredentialsMissingError(
             f"The AWS credentials cannot be read: {why_unreadable(error)} {SET_CREDENTIALS}"
         ) from None

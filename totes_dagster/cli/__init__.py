@@ -1,1 +1,1 @@
-"""The command line, `totes`: thin over `pipeline`, and how its results look in a terminal."""
+"""The command line, `totes`: a thin layer over `pipeline`, and the presentation of its results in a terminal."""

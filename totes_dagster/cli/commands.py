@@ -1,6 +1,6 @@
-"""The command line, `totes`: thin over the code that Dagster runs too.
+"""The commands of `totes` and their options: a thin layer over the code that Dagster runs too.
 
-Imports are inside the commands: `totes --help` should not wait for pandas.
+Each command imports what it needs, so that `totes --help` does not wait for pandas.
 """
 
 import logging
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class _Commands(click.Group):
-    """A group whose commands end with one clear line when they fail with a named error."""
+    """A group whose commands print one clear line when they fail with a named error."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -30,43 +30,42 @@ class _Commands(click.Group):
             sys.exit(1)
 
 
-_orders_of_a_new_company = click.option(
+_orders_option = click.option(
     "--orders", default=5_000, type=click.IntRange(1), show_default=True, help="Sales orders of a new company."
 )
-_harsh = click.option(
-    "--harsh", is_flag=True, help="Make also such changes as are hard to capture: deletions, late commits, rollbacks."
+_harsh_option = click.option(
+    "--harsh", is_flag=True, help="Also make changes that are hard to capture: deletions, late commits, rollbacks."
 )
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("-v", "--verbose", is_flag=True, help="Log what happens.")
+@click.option("-v", "--verbose", is_flag=True, help="Also print informational log messages.")
 def main(*, verbose: bool) -> None:
-    """Every change of totesys, archived in a data lake and kept current in a warehouse.
+    """Archive every change of totesys in a data lake, and keep a warehouse current with it.
 
-    With nothing configured, everything runs on an embedded stack under .totes/. The README lists the settings.
+    Without settings, everything runs on an embedded stack under .totes/. The README lists the settings.
     """
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(message)s")
     replaced = read_env_file(Path())
     if replaced:
         click.secho(
-            f"The file .env sets {', '.join(replaced)} to something else than the environment does. The file counts, "
-            "as it does for Dagster.",
+            f"The file .env overrides {', '.join(replaced)} from the environment, as it does for Dagster.",
             fg="yellow",
             err=True,
         )
 
 
-@main.command(short_help="See the whole platform work, in a minute.")
-@_orders_of_a_new_company
+@main.command(short_help="Demonstrate the whole platform, in a minute.")
+@_orders_option
 def demo(*, orders: int) -> None:
-    """Seed a company, refresh, change something, refresh, and show what became of it."""
+    """Seed a company, refresh, change something, refresh again, and show the result."""
     from totes_dagster.cli.demo import show
 
     show(orders)
 
 
-@main.command(short_help="Run Dagster's UI, with a company living on.")
-@_orders_of_a_new_company
+@main.command(short_help="Run Dagster's UI, with the simulator changing the source.")
+@_orders_option
 @click.option(
     "--rate",
     default=0.1,
@@ -74,10 +73,10 @@ def demo(*, orders: int) -> None:
     show_default=True,
     help="Changes per second, on average; 0 for none.",
 )
-@_harsh
+@_harsh_option
 @click.option("--port", default=3000, type=click.IntRange(1, 65535), show_default=True, help="Port of Dagster's UI.")
 def dev(*, orders: int, rate: float, harsh: bool, port: int) -> None:
-    """Run Dagster's UI and automation; on the embedded stack, with the simulator changing the source."""
+    """Run Dagster's UI and automation. On the embedded stack, the simulator changes the source meanwhile."""
     from totes_dagster.orchestration.development.dev import run
 
     run(orders=orders, rate=rate, harsh=harsh, port=port)
@@ -94,7 +93,7 @@ def refresh() -> None:
     started = time.perf_counter()
     platform = platform_from_environment(create=True)
     with shown_progress() as progress:
-        refreshed = _until_ctrl_c(lambda: pipeline.refresh(platform, progress=progress))
+        refreshed = _interruptible(lambda: pipeline.refresh(platform, progress=progress))
     click.echo(f"{summary(refreshed)} {time.perf_counter() - started:.2f} s")
 
 
@@ -102,7 +101,7 @@ def refresh() -> None:
 def reconcile() -> None:
     """Bring the warehouse up to date, compare it with the source row by row, and repair what differs.
 
-    The exit status is 1 where something could not be repaired.
+    The exit status is 1 if something could not be repaired.
     """
     from totes_dagster import pipeline
     from totes_dagster.cli.output import show_reconciled
@@ -112,15 +111,15 @@ def reconcile() -> None:
     started = time.perf_counter()
     platform = platform_from_environment()
     with shown_progress() as progress:
-        reconciled = _until_ctrl_c(lambda: pipeline.reconcile(platform, progress))
+        reconciled = _interruptible(lambda: pipeline.reconcile(platform, progress))
     show_reconciled(reconciled)
     click.echo(f"{time.perf_counter() - started:.2f} s")
     sys.exit(1 if any(reconciled.left.values()) else 0)
 
 
-@main.command(short_help="Show where the stages stand.")
+@main.command(short_help="Show the state of each stage.")
 def status() -> None:
-    """Show where the stages stand, and how far the warehouse lags behind the source; make and change nothing."""
+    """Show the state of each stage, and how far the warehouse lags behind the source. Creates and changes nothing."""
     from totes_dagster.cli.output import show_status
     from totes_dagster.config.platform import platform_from_environment
     from totes_dagster.errors import NothingHereError
@@ -129,46 +128,46 @@ def status() -> None:
     try:
         platform = platform_from_environment()
     except NothingHereError as nothing:
-        click.echo(nothing)  # an answer, and no failure: where the stages stand before there are any
+        click.echo(nothing)  # an answer, not a failure: the state before the first refresh
     else:
         show_status(platform_status(platform))
 
 
 @main.command(short_help="Seed or change a source.")
 @click.option(
-    "--orders", type=click.IntRange(1), help="Make a company with so many sales orders, in an empty database."
+    "--orders", type=click.IntRange(1), help="Create a company with this many sales orders, in an empty database."
 )
 @click.option(
-    "--rate", type=click.FloatRange(0, min_open=True), help="Then change it so many times per second, on average."
+    "--rate", type=click.FloatRange(0, min_open=True), help="Then change it this many times per second, on average."
 )
-@_harsh
-@click.option("--seed", "random_seed", default=0, show_default=True, help="What every random choice follows from.")
+@_harsh_option
+@click.option("--seed", "random_seed", default=0, show_default=True, help="Seed of all random choices.")
 @click.option("--yes", is_flag=True, help="Do not ask before changing a source that is not the embedded one.")
 def simulate(*, orders: int | None, rate: float | None, harsh: bool, random_seed: int, yes: bool) -> None:
     """Seed a source, or change it until Ctrl-C: the one that TOTESYS_URL names, or the embedded one."""
-    from totes_dagster.cli.simulate import live, seed
+    from totes_dagster.cli.simulate import change, seed
     from totes_dagster.config.settings import is_configured
 
     if orders is None and rate is None:
         raise click.UsageError("Give --orders to seed a source, --rate to change one, or both.")
     if harsh and rate is None:
-        raise click.UsageError("Give --rate with --harsh: it says how a source is changed.")
+        raise click.UsageError("Give --rate with --harsh, which only affects changes.")
     if is_configured() and not yes:
-        _ask_to_go_on("This writes made-up rows into the database that TOTESYS_URL names.")
+        _confirm("This writes simulated rows into the database that TOTESYS_URL names.")
     if orders is not None:
         seed(orders, random_seed)
     if rate is not None:
-        live(rate, random_seed, harsh=harsh)
+        change(rate, random_seed, harsh=harsh)
 
 
 @main.command(short_help="Measure how soon the warehouse shows a change.")
-@click.option("--changes", default=30, type=click.IntRange(1), show_default=True, help="How many changes to make.")
+@click.option("--changes", default=30, type=click.IntRange(1), show_default=True, help="Number of changes to make.")
 @click.option(
     "--every",
     default=5.0,
     type=click.FloatRange(0),
     show_default=True,
-    help="Mean pause before each change, in seconds; the pauses are random.",
+    help="Mean of the random pauses before changes, in seconds.",
 )
 @click.option(
     "--timeout",
@@ -181,29 +180,29 @@ def simulate(*, orders: int | None, rate: float | None, harsh: bool, random_seed
     "--json",
     "json_file",
     type=click.File("w", encoding="utf-8", lazy=False),
-    help="Write every single measurement there.",
+    help="Write all measurements to this file.",
 )
-@click.option("--seed", "random_seed", default=0, show_default=True, help="What the pauses follow from.")
+@click.option("--seed", "random_seed", default=0, show_default=True, help="Seed of the pauses.")
 @click.option("--yes", is_flag=True, help="Do not ask before changing a source that is not the embedded one.")
 def latency(
     *, changes: int, every: float, timeout: float, json_file: TextIO | None, random_seed: int, yes: bool
 ) -> None:
     """Measure how long changes take from their commit in the source until the warehouse shows them.
 
-    Run it beside `totes dev`, or another Dagster of the platform's. Each change is a mark at the end of the last name
-    of one member of staff, which analysts see until the next one; in the end it is taken off.
+    Run it while `totes dev` or a deployed Dagster refreshes the warehouse. Each change appends a mark to the last name
+    of one member of staff. Analysts see the mark until the next one replaces it; the last one is removed at the end.
     """
     from totes_dagster.config.settings import is_configured
     from totes_dagster.latency.measurement import run
 
     if is_configured() and not yes:
-        _ask_to_go_on("This changes a row, and back, in the database that TOTESYS_URL names.")
+        _confirm("This changes a row of the database that TOTESYS_URL names, and restores it at the end.")
     run(changes=changes, every=every, timeout=timeout, random_seed=random_seed, json_file=json_file)
 
 
 @main.command(short_help="Create or update the warehouse's tables.")
 def migrate() -> None:
-    """Create the warehouse's schema, or bring it up to date."""
+    """Create the warehouse's tables, or migrate them to the newest revision."""
     from totes_dagster import pipeline
     from totes_dagster.config.platform import platform_from_environment
     from totes_dagster.warehouse.migrations import HEAD
@@ -216,14 +215,12 @@ def migrate() -> None:
 
 
 @main.command(short_help="Rebuild the warehouse from the lake.")
-@click.option(
-    "--from-another-lake", is_flag=True, help="Also where the warehouse was loaded from another lake than this one."
-)
+@click.option("--from-another-lake", is_flag=True, help="Rebuild even if the warehouse was loaded from another lake.")
 @click.option("--yes", is_flag=True, help="Do not ask before replacing a warehouse that is not the embedded one.")
 def rebuild(*, from_another_lake: bool, yes: bool) -> None:
-    """Load every batch of the lake anew, in one transaction; readers see the old state until it is done.
+    """Reload every batch of the lake in one transaction; readers see the old state until it commits.
 
-    Facts get their whole history anew. The tables stay the same, with the views and the rights that others put on them.
+    Facts get their whole history again. The tables stay, with all views on them and grants to other roles.
     """
     from totes_dagster import pipeline
     from totes_dagster.config.platform import platform_from_environment
@@ -231,56 +228,56 @@ def rebuild(*, from_another_lake: bool, yes: bool) -> None:
 
     platform = platform_from_environment()
     if not platform.embedded and not yes:
-        _ask_to_go_on(
-            f"This replaces what the schema {platform.warehouse.schema} of the warehouse holds by what the lake does."
-        )
+        _confirm(f"This replaces the content of the warehouse's schema {platform.warehouse.schema} from the lake.")
     started = time.perf_counter()
     with shown_progress() as progress:
         batches = len(
-            _until_ctrl_c(lambda: pipeline.rebuild(platform, from_another_lake=from_another_lake, progress=progress))
+            _interruptible(lambda: pipeline.rebuild(platform, from_another_lake=from_another_lake, progress=progress))
         )
     click.echo(f"Rebuilt the warehouse from {batches:,} batches. {time.perf_counter() - started:.2f} s")
 
 
 @main.command(short_help="Describe the lake's tables for AWS Glue.")
-@click.option("--write", "write_to", type=click.Path(dir_okay=False, path_type=Path), help="Write the JSON there.")
+@click.option(
+    "--write", "write_to", type=click.Path(dir_okay=False, path_type=Path), help="Write the JSON to this file."
+)
 @click.option(
     "--check",
     "check_against",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="See that this file is what would be written.",
+    help="Check that this file is current.",
 )
 def glue(*, write_to: Path | None, check_against: Path | None) -> None:
-    """Print the lake's tables as AWS Glue describes them, derived from the declarations; or write, or check them.
+    """Print the lake's tables as AWS Glue describes them, derived from the declarations; or write or check a file.
 
-    Terraform reads terraform/modules/catalogue/tables.json. Checking, the exit status is 1 where the file differs.
+    Terraform reads terraform/modules/catalogue/tables.json. With --check, the exit status is 1 if the file differs.
     """
-    from totes_dagster.aws.glue import glue_catalogue, see_that_it_is_current, to_json
+    from totes_dagster.aws.glue import check_current, glue_catalogue, to_json
 
     if write_to and check_against:
         raise click.UsageError("Give --write or --check, not both.")
     if check_against:
-        see_that_it_is_current(check_against)
+        check_current(check_against)
     elif write_to:
         write_to.write_text(to_json(glue_catalogue()), encoding="utf-8")
     else:
         click.echo(to_json(glue_catalogue()), nl=False)
 
 
-@main.command(short_help="Set up what a deployment made.")
+@main.command(short_help="Set up the databases of a deployment.")
 @click.option(
     "--roles",
     type=click.Path(file_okay=False, path_type=Path),
     default="deploy/roles",
     show_default=True,
-    help="The folder of the roles' scripts.",
+    help="Folder of the role scripts.",
 )
 def provision(*, roles: Path) -> None:
-    """Make the databases and roles of a deployment, and migrate the warehouse and Dagster's storage.
+    """Create the databases and roles of a deployment, and migrate the warehouse and Dagster's storage.
 
-    Each of the servers whose administrator's secret the environment names, by WAREHOUSE_ADMIN_SECRET_ID or
-    DAGSTER_POSTGRES_ADMIN_SECRET_ID, gets the database, the role and the password that WAREHOUSE_SECRET_ID or
-    DAGSTER_POSTGRES_SECRET_ID says. May be repeated as often as one likes.
+    WAREHOUSE_ADMIN_SECRET_ID and DAGSTER_POSTGRES_ADMIN_SECRET_ID name the secrets of the servers' administrators. A
+    server whose secret is named gets the database, the role and the password that WAREHOUSE_SECRET_ID or
+    DAGSTER_POSTGRES_SECRET_ID describes. Repeating the command is safe.
     """
     from totes_dagster.orchestration.provisioning import provision as steps
 
@@ -288,11 +285,11 @@ def provision(*, roles: Path) -> None:
         click.echo(done)
 
 
-def _ask_to_go_on(warning: str) -> None:
-    """Ask whether to go on, and end the command if not, also where nobody is there to answer."""
+def _confirm(warning: str) -> None:
+    """Ask whether to continue; end the command if the answer is no, or if there is no input."""
     try:
         agreed, line_has_ended = click.confirm(f"{warning} Go on?"), sys.stdin.isatty()
-    except click.Abort:  # at the end of the input, or by Ctrl-C
+    except click.Abort:  # end of input, or Ctrl-C
         agreed, line_has_ended = False, False
     if not line_has_ended:
         click.echo()
@@ -301,8 +298,8 @@ def _ask_to_go_on(warning: str) -> None:
         sys.exit(1)
 
 
-def _until_ctrl_c(work: Callable[[], T]) -> T:
-    """Do some work such that Ctrl-C ends it at once: nothing is half-written, and the next command carries on."""
+def _interruptible(work: Callable[[], T]) -> T:
+    """Do some work that Ctrl-C ends at once: nothing is half-written, and the next command carries on from there."""
     from totes_dagster.runtime.interruption import interruptibly
 
     try:
@@ -310,7 +307,7 @@ def _until_ctrl_c(work: Callable[[], T]) -> T:
     except KeyboardInterrupt:
         click.secho("Interrupted. Nothing is half-written; the next refresh carries on.", fg="red", err=True)
         sys.stdout.flush()
-        os._exit(130)  # the thread is not asked whether it would like to end
+        os._exit(130)  # ends the working thread as well
 
 
 if __name__ == "__main__":

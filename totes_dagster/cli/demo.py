@@ -1,4 +1,7 @@
-"""`totes demo`: the whole platform in one minute, shown in the terminal, on the embedded stack."""
+"""`totes demo`: the whole platform in a minute, in the terminal, on the embedded stack.
+
+What it shows is the pipeline's own work; nothing is computed here.
+"""
 
 import time
 from itertools import pairwise
@@ -23,10 +26,13 @@ from totes_dagster.simulator.simulator import Action, Simulator
 
 
 def show(orders: int) -> None:
-    """Seed a company unless there is one, refresh, change the source, refresh, and show what became of it.
+    """Seed a company unless it exists, refresh, change the source, refresh again, and show the result.
+
+    Args:
+        orders: number of sales orders of a new company.
 
     Raises:
-        SettingsError: the environment names real databases, which a demonstration must not change.
+        SettingsError: the environment configures real databases, which a demonstration must not change.
     """
     if is_configured():
         raise SettingsError("The demo changes its source. Unset TOTESYS_URL and the other settings, and try again.")
@@ -50,9 +56,9 @@ def show(orders: int) -> None:
 
     _heading("4. An edit that does not move last_updated, then a deletion")
     with psycopg.connect(stack.database_url("totesys")) as connection:
-        # The first or the second member of staff, whichever it is not now.
+        # The first or the second member of staff, whichever is not the present one.
         connection.execute("update sales_order set staff_id = 1 + staff_id %% 2 where sales_order_id = %s", [order])
-    print_labelled("totesys", f"sales order {order:,}: another member of staff, last_updated as it was")
+    print_labelled("totesys", f"sales order {order:,}: another member of staff, last_updated unchanged")
     _refresh(platform)
     with psycopg.connect(stack.database_url("totesys")) as connection:
         for table in ("payment", "transaction"):
@@ -68,7 +74,7 @@ def show(orders: int) -> None:
     _heading("Where to look next")
     psql = stack.server.psql_command("warehouse")
     for what, where in (
-        ("Dagster's UI, with the company living on", "make dev"),
+        ("Dagster's UI, with a changing source", "make dev"),
         ("The warehouse, while `make dev` runs", psql),
         ("The lake: Parquet, and a manifest per batch", str(stack.home / "lake")),
         ("How it works, and where to change what", "README.md"),

@@ -1,4 +1,4 @@
-"""How the command line prints results: tables and single lines."""
+"""How the command line prints results: tables and single lines. What they hold is computed elsewhere."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from totes_dagster.runtime.terminal import console, show_table
 from totes_dagster.status import PlatformStatus
 
 _RECORD_IDS_RUN_OUT = 0.8
-"""The used part of a sequence from which on a warning says that it comes to its end."""
+"""The used fraction of a fact's record ids above which `totes status` prints a warning."""
 
 
 def summary(refreshed: Refreshed) -> str:
@@ -28,7 +28,7 @@ def summary(refreshed: Refreshed) -> str:
 
 
 def show_reconciled(reconciled: Reconciled) -> None:
-    """Print what a reconciliation found, and what became of it."""
+    """Print what a reconciliation found and repaired."""
     rows = sum(table.rows for table in reconciled.found.values())
     differing = {star: table for star, table in reconciled.found.items() if table}
     for star, table in differing.items():
@@ -48,13 +48,13 @@ def show_reconciled(reconciled: Reconciled) -> None:
 
 
 def show_status(status: PlatformStatus) -> None:
-    """Print where the stages stand."""
+    """Print the state of each stage."""
     loaded, shown = status.loaded, status.shown_at
     nothing = "nothing yet"
     taken = status.head_taken_at
     show_table(
         "",
-        ("stage", "stands at", "to do"),
+        ("stage", "state", "to do"),
         (
             ("totesys", "now", f"capture {', '.join(status.changed)}" if status.changed else ""),
             ("ingestion", f"batch {status.head} of {_moment(taken)}" if taken else nothing, ""),
@@ -74,7 +74,7 @@ def show_status(status: PlatformStatus) -> None:
     quarantined = {table: found.rows for table, found in (warehouse.quarantined if warehouse else {}).items()}
     if quarantined:
         what = ", ".join(f"{rows:,} of {table}" for table, rows in quarantined.items())
-        console.print(f"Rows in quarantine: {what}. The warehouse's table quarantine has the reasons.")
+        console.print(f"Rows in quarantine: {what}. The warehouse's table quarantine gives the reasons.")
     for fact, part in (warehouse.record_ids_used if warehouse else {}).items():
         if part > _RECORD_IDS_RUN_OUT:
             console.print(f"{fact}: {part:.0%} of its record ids are used up; raise its sequence's maximum.")

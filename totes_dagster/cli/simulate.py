@@ -1,4 +1,4 @@
-"""`totes simulate`: seeding and changing a source from the command line."""
+"""`totes simulate`: seeding and changing a source from the command line. What changes belongs to `simulator/`."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -16,17 +16,17 @@ from totes_dagster.simulator.simulator import Event, Simulator, described
 
 
 def seed(orders: int, random_seed: int) -> None:
-    """Make a company in the source that the environment names, which must be empty, or in the embedded one."""
+    """Create a company in the source that the environment names, which must be empty, or in the embedded one."""
     if not settings.is_configured():
         seed_with_progress(LocalStack(stack_home()).start(), orders, random_seed)
         return
     with shown_progress() as progress:
         rows = seed_source(_url(), orders=orders, seed=random_seed, progress=lambda *done: progress("seed", *done))
-    console.print(f"Made a company of {sum(rows.values()):,} rows, {orders:,} of them sales orders.")
+    console.print(f"Created a company of {sum(rows.values()):,} rows, {orders:,} of them sales orders.")
 
 
-def live(rate: float, random_seed: int, *, harsh: bool) -> None:
-    """Change the source at a rate until Ctrl-C, printing each change."""
+def change(rate: float, random_seed: int, *, harsh: bool) -> None:
+    """Change the source until Ctrl-C, this many times per second on average, and print each change."""
     begin, stop = threading.Event(), threading.Event()
     with Simulator(_url(), seed=random_seed, harsh=harsh) as simulator:
 
@@ -34,13 +34,13 @@ def live(rate: float, random_seed: int, *, harsh: bool) -> None:
             begin.wait()
             simulator.run(rate, stop, _show)
 
-        # In a thread, so that Ctrl-C ends it between two changes and not within one.
+        # In a thread, so that Ctrl-C stops it between two changes, not during one.
         with ThreadPoolExecutor(1) as pool, suppress(KeyboardInterrupt):
             try:
-                life = pool.submit(work)
+                changing = pool.submit(work)
                 console.print(described(rate, harsh=harsh), soft_wrap=True)
                 begin.set()
-                life.result()
+                changing.result()
             finally:
                 stop.set()
                 begin.set()

@@ -1,8 +1,7 @@
-"""The file `.env` of the working folder: read before anything looks at the environment, and exactly as Dagster does.
+"""The file `.env` of the working folder: read before the environment is used, and exactly as Dagster reads it.
 
-Dagster's commands read it themselves, with the same library, and so do the processes that they start. What the file
-sets counts, also where the environment says otherwise: a second reader with another opinion would work on other
-databases than the first.
+Dagster's commands, and the processes that they start, read it themselves with the same library. The file overrides the
+environment: if two readers disagreed about that, they would work on different databases.
 """
 
 import os
@@ -14,14 +13,18 @@ from dotenv import dotenv_values
 from totes_dagster.errors import SettingsError
 
 ALREADY_READ = "TOTES_ENV_FILE_IS_READ"
-"""Set for the processes of `totes dev`, which are to work with what it found in the file, and not to read it again."""
+"""Set for the processes of `totes dev`, which use what it found in the file and must not read it again."""
 
 
 def read_env_file(folder: Path, environment: MutableMapping[str, str] = os.environ) -> list[str]:
-    """Set the variables that the file `.env` of a folder sets, if there is one.
+    """Copy the variables of a folder's file `.env`, if there is one, into the environment.
+
+    Args:
+        folder: the folder of the file.
+        environment: the variables to set.
 
     Returns:
-        The names of the variables that had another value in the environment before.
+        The names of the variables that had another value before.
 
     Raises:
         SettingsError: the file cannot be read.
@@ -31,7 +34,7 @@ def read_env_file(folder: Path, environment: MutableMapping[str, str] = os.envir
         found = {name: value for name, value in dotenv_values(path).items() if value is not None}
         replaced = [name for name, value in found.items() if environment.get(name, value) != value]
         environment.update(found)
-    except (OSError, ValueError) as error:  # the latter of bytes that are no UTF-8, and not to be shown
+    except (OSError, ValueError) as error:  # the latter quotes bytes that are not UTF-8, and may be secret
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text."
         raise SettingsError(f"The settings in {path} cannot be read: {reason}") from None
     return replaced

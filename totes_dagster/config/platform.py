@@ -1,4 +1,7 @@
-"""The platform as configured: its source, its lake and its warehouse."""
+"""The platform as configured: its source, its lake and its warehouse.
+
+How each setting is read and checked belongs to `settings`; the work itself, to `pipeline`.
+"""
 
 import os
 from collections.abc import Mapping
@@ -28,10 +31,10 @@ class Platform:
     """What the stages work on.
 
     Attributes:
-        source: totesys, only ever read.
+        source: totesys, which the platform only reads.
         lake: its two zones.
         warehouse: where the batches are loaded.
-        embedded: whether all of it is the embedded stack.
+        embedded: whether all three are the embedded stack's.
     """
 
     source: Database
@@ -41,22 +44,22 @@ class Platform:
 
 
 def source_database(url: str = "", secret_id: str = "", *, create: bool = True) -> Database:
-    """The source under a URL, as a secret describes it or, with neither, the embedded stack's.
+    """The source that a URL or a secret describes; the embedded stack's without either.
 
     Args:
         url: libpq URI.
-        secret_id: a secret in AWS Secrets Manager.
-        create: whether to create the embedded stack, with a small company, where it is meant and there is none.
+        secret_id: name or ARN of a secret in AWS Secrets Manager.
+        create: whether to create the embedded stack, with a small company, if it is needed and does not exist.
 
     Raises:
         SettingsError: the secret cannot be read.
-        NothingHereError: there is no embedded stack, and none was to be created.
+        NothingHereError: the embedded stack does not exist, and `create` is false.
     """
     return _database("totesys", url, secret_id, create=create)
 
 
 def warehouse_database(url: str = "", secret_id: str = "", *, create: bool = True) -> Database:
-    """The warehouse's database under a URL, as a secret describes it or, with neither, the embedded stack's.
+    """The warehouse's database that a URL or a secret describes; the embedded stack's without either.
 
     Arguments and errors are those of `source_database`.
     """
@@ -65,67 +68,72 @@ def warehouse_database(url: str = "", secret_id: str = "", *, create: bool = Tru
 
 @lru_cache(maxsize=8)
 def lake_zone(zone: str, url: str = "") -> Zone:
-    """A zone of the lake under a URL or, without one, the embedded stack's."""
+    """A zone of the lake by its URL; the embedded stack's without one.
+
+    Args:
+        zone: `ingestion` or `processed`.
+        url: `s3://bucket[/prefix]` or `file:///absolute/folder`.
+    """
     if url:
         return Zone(url)
     return Zone(_embedded_stack(create=True).lake_url(zone))
 
 
 def platform_from_environment(environment: Mapping[str, str] = os.environ, *, create: bool = False) -> Platform:
-    """The platform that the environment names; the embedded stack, started if need be, where it names none.
+    """The platform that the environment configures; by default the embedded stack, started if it is not running.
 
     Args:
         environment: the settings.
-        create: whether to create the embedded stack, with a small company, where there is none. Without it nothing is
-            created, neither here nor by reading from what is returned.
+        create: whether to create the embedded stack, with a small company, if it does not exist. Otherwise nothing is
+            created, neither here nor by reading from the result.
 
     Raises:
         SettingsError: see `settings.is_configured`.
-        NothingHereError: the environment names nothing, and there is no embedded stack.
+        NothingHereError: the environment configures nothing, and there is no embedded stack.
     """
-    named = _read(environment)
+    configured = _read(environment)
     if settings.is_configured(environment):
         return Platform(
-            source_database(named.totesys_url, named.totesys_secret_id),
-            Lake(lake_zone("ingestion", named.ingestion_lake), lake_zone("processed", named.processed_lake)),
+            source_database(configured.totesys_url, configured.totesys_secret_id),
+            Lake(lake_zone("ingestion", configured.ingestion_lake), lake_zone("processed", configured.processed_lake)),
             warehouse_from_environment(environment),
         )
     stack = _embedded_stack(create=create)
     return Platform(
         Database("totesys", stack.database_url("totesys")),
         Lake(Zone(stack.lake_url("ingestion")), Zone(stack.lake_url("processed"))),
-        Warehouse(Database("warehouse", stack.database_url("warehouse")), _schema(named)),
+        Warehouse(Database("warehouse", stack.database_url("warehouse")), _schema(configured)),
         embedded=True,
     )
 
 
 def source_from_environment(environment: Mapping[str, str] = os.environ) -> Database:
-    """The source that the environment names, or the embedded stack's.
+    """The source that the environment configures, or the embedded stack's.
 
     Raises:
-        SettingsError: see `settings.is_configured`; or the secret cannot be read.
+        SettingsError: the settings are incomplete (see `settings.is_configured`), or the secret cannot be read.
     """
     settings.is_configured(environment)
-    named = _read(environment)
-    return source_database(named.totesys_url, named.totesys_secret_id)
+    configured = _read(environment)
+    return source_database(configured.totesys_url, configured.totesys_secret_id)
 
 
 def warehouse_from_environment(environment: Mapping[str, str] = os.environ) -> Warehouse:
-    """The warehouse that the environment names, or the embedded stack's.
+    """The warehouse that the environment configures, or the embedded stack's.
 
     Raises:
         SettingsError: the secret cannot be read.
     """
-    named = _read(environment)
-    return Warehouse(warehouse_database(named.warehouse_url, named.warehouse_secret_id), _schema(named))
+    configured = _read(environment)
+    return Warehouse(warehouse_database(configured.warehouse_url, configured.warehouse_secret_id), _schema(configured))
 
 
 def _read(environment: Mapping[str, str]) -> settings.PlatformSettings[str]:
     return settings.PlatformSettings.read(lambda variable: environment.get(variable) or "")
 
 
-def _schema(named: settings.PlatformSettings[str]) -> str:
-    return named.warehouse_schema or settings.DEFAULT_SCHEMA
+def _schema(configured: settings.PlatformSettings[str]) -> str:
+    return configured.warehouse_schema or settings.DEFAULT_SCHEMA
 
 
 def _database(name: str, url: str, secret_id: str, *, create: bool) -> Database:

@@ -1,4 +1,7 @@
-"""Where the platform finds its databases and its lake: the environment, or the embedded stack where it says nothing."""
+"""The environment's settings: their names, their defaults and their checks.
+
+What they configure is built in `platform`.
+"""
 
 import os
 import re
@@ -11,7 +14,7 @@ from urllib.parse import urlsplit
 from totes_dagster.errors import SettingsError, one_line
 
 TOTESYS_URL = "TOTESYS_URL"
-TOTESYS_SECRET_ID = "TOTESYS_SECRET_ID"  # a name, no secret  # noqa: S105  # nosec B105
+TOTESYS_SECRET_ID = "TOTESYS_SECRET_ID"  # a name, not a secret  # noqa: S105  # nosec B105
 WAREHOUSE_URL = "WAREHOUSE_URL"
 WAREHOUSE_SECRET_ID = "WAREHOUSE_SECRET_ID"  # noqa: S105  # nosec B105
 WAREHOUSE_ADMIN_SECRET_ID = "WAREHOUSE_ADMIN_SECRET_ID"  # noqa: S105  # nosec B105
@@ -43,7 +46,7 @@ _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:([a-z0-9-]+):\d{12}:[A-Za-z0-9_-]{1,256
 
 @dataclass(frozen=True)
 class PlatformSettings(Generic[T]):
-    """What the settings say of the databases and the lake: values, or whatever else stands for the variables."""
+    """The settings of the databases and the lake: their values, or another object for each variable."""
 
     totesys_url: T
     totesys_secret_id: T
@@ -68,10 +71,10 @@ class PlatformSettings(Generic[T]):
 
 
 def is_configured(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether the environment names databases and lake; if it names none of them, the embedded stack serves.
+    """Whether the environment configures the databases and the lake; otherwise the platform uses the embedded stack.
 
     Raises:
-        SettingsError: it names some, but not all. Real data is not to be mixed with the embedded stack's by oversight.
+        SettingsError: it configures only some of them. That would mix real data with the embedded stack's.
     """
     missing = [names for names in _REQUIRED if not any(environment.get(name) for name in names)]
     if missing and len(missing) < len(_REQUIRED):
@@ -82,29 +85,33 @@ def is_configured(environment: Mapping[str, str] = os.environ) -> bool:
     return not missing
 
 
-def retry_seconds(*, unless_set: float, environment: Mapping[str, str] = os.environ) -> float:
-    """How long to go on trying what fails of something that may pass; 0 for not at all.
+def retry_seconds(*, default: float, environment: Mapping[str, str] = os.environ) -> float:
+    """For how many seconds to retry after a transient error; 0 for no retries.
+
+    Args:
+        default: the number without a setting.
+        environment: the settings.
 
     Raises:
-        SettingsError: the environment gives what is no such number.
+        SettingsError: the setting is not such a number.
     """
-    given = environment.get(RETRY_SECONDS)
-    if not given:
-        return unless_set
+    value = environment.get(RETRY_SECONDS)
+    if not value:
+        return default
     try:
-        seconds = float(given)
+        seconds = float(value)
     except ValueError:
         seconds = -1
     if not 0 <= seconds < float("inf"):
-        raise SettingsError(f"{RETRY_SECONDS} is {given!r}: give a number of seconds, 0 for no retries.")
+        raise SettingsError(f"{RETRY_SECONDS} is {value!r}: give a number of seconds, 0 for no retries.")
     return seconds
 
 
 def topic_region(topic: str) -> str:
-    """The region of an SNS topic, by its ARN.
+    """The region of an SNS topic, from its ARN.
 
     Raises:
-        SettingsError: that is not the ARN of a topic that alerts can go to.
+        SettingsError: this is not the ARN of a topic that alerts can be sent to.
     """
     found = _TOPIC.fullmatch(topic)
     if not found:
@@ -113,17 +120,17 @@ def topic_region(topic: str) -> str:
             "arn:aws:sns:eu-west-2:123456789012:alerts."
         )
     if found[2]:
-        raise SettingsError(f"{ALERT_TOPIC} is {topic}: a FIFO topic sends no e-mails. Name a standard one.")
+        raise SettingsError(f"{ALERT_TOPIC} is {topic}: a FIFO topic cannot send e-mail. Use a standard topic.")
     return found[1]
 
 
 def ui_address(url: str) -> str:
-    """The address of Dagster's UI that links begin with.
+    """The address of Dagster's UI, with which links begin.
 
     Raises:
-        SettingsError: it is none, or holds credentials, which would be in every alert.
+        SettingsError: it is not a valid address, or contains credentials, which every alert would show.
     """
-    with suppress(ValueError):  # of a port or an IPv6 address that is none
+    with suppress(ValueError):  # an invalid port or IPv6 address
         parts = urlsplit(url)
         plain = url.isascii() and url.isprintable() and not re.search(r"[\s@?#]", url)
         if plain and parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0:

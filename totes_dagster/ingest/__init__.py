@@ -1,1 +1,1 @@
-"""The first stage: one snapshot of the source becomes the next batch of the ingestion zone."""
+"""The first stage: what changed in the source, as of one snapshot, becomes the next batch of the ingestion zone."""

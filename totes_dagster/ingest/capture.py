@@ -1,8 +1,8 @@
-"""What a batch must hold: decisions over plain values, from the previous manifest and what the source counts.
+"""Which rows a batch must contain: decisions over plain values, from the previous manifest and the tables' censuses.
 
-PostgreSQL's own word decides, not `last_updated`: a row's `xmin` is the transaction that wrote this version of it.
-Every row that the previous snapshot may not have shown was written by a transaction at or past that snapshot's `xmin`,
-its *horizon*. `pg_visible_in_snapshot` would be narrower, and wrong: a snapshot does not list ids of subtransactions.
+Decisions rely on `xmin`, the transaction that wrote a row version, and not on `last_updated`. Every row that the
+previous snapshot may not have shown was written by a transaction at or past that snapshot's `xmin`, its *horizon*.
+`pg_visible_in_snapshot` would be narrower, and wrong: a snapshot does not list the ids of subtransactions.
 """
 
 from collections.abc import Collection, Mapping
@@ -12,13 +12,13 @@ from totes_dagster.lake.manifest import Census, Manifest, Snapshot, TableEntry
 from totes_dagster.schema.totesys import Capture
 
 _XID_DISTANCE = 2**31
-"""`xmin` is a 32-bit id: two of them can only be told apart, older from newer, within this distance."""
+"""`xmin` is a 32-bit id. Which of two is older can only be decided within this distance."""
 
 CHECKSUM_MODULUS = 2**63
-"""Checksums are sums of hashes, modulo this."""
+"""Checksums are sums of hashes modulo this number."""
 
 MANY_KEYS = 10_000
-"""More rows than this are repaired by taking the whole table."""
+"""To repair more rows than this, a batch takes the whole table."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class TableCapture:
     """What a batch takes from one source table.
 
     Attributes:
-        content: the whole table, or the rows at or past `horizon`, and those with `keys`.
-        horizon: 64-bit transaction id; None where no row is taken for who wrote it.
-        keys: of rows to take whatever wrote them.
+        content: the whole table, or only the rows at or past `horizon` and those with one of `keys`.
+        horizon: 64-bit transaction id; None if rows are not selected by the transaction that wrote them.
+        keys: keys of rows to take, whichever transaction wrote them.
         unique_keys: whether the source guarantees that no two rows share a key.
     """
 
@@ -40,11 +40,11 @@ class TableCapture:
 
 @dataclass(frozen=True)
 class Demand:
-    """What a batch must take besides what changed.
+    """What a batch must take in addition to what changed.
 
     Attributes:
         recapture: source tables to take whole, changed or not.
-        repair: keys of rows to take, changed or not, by source table. The batch also holds the live keys of these
+        repair: keys of rows to take, changed or not, by source table. The batch also contains the live keys of these
             tables.
     """
 
@@ -57,18 +57,18 @@ class Progression:
     """How a snapshot of the source follows the one of the previous batch.
 
     Attributes:
-        horizon: the transaction id from which on rows may be new since then; None if every row may be.
-        why_everything: why every row may be new; empty where there is a horizon.
-        restarted: whether the source's server was started in between.
+        horizon: rows written by this transaction or a later one may be new; None if every row may be new.
+        reason: why every row may be new; empty if there is a horizon.
+        restarted: whether the source's server was restarted in between.
     """
 
     horizon: int | None
-    why_everything: str = ""
+    reason: str = ""
     restarted: bool = False
 
 
 def progression_of(previous: Manifest | None, snapshot: Snapshot) -> Progression:
-    """How a snapshot follows the one of the previous batch."""
+    """Decide how a snapshot follows the one of the previous batch."""
     if previous is None:
         return Progression(None, "This is the first batch.")
     before = previous.snapshot
@@ -82,7 +82,7 @@ def progression_of(previous: Manifest | None, snapshot: Snapshot) -> Progression
         return Progression(None, f"The source is older than batch {previous.batch}: it was restored from a backup.")
     if snapshot.xmax >= before.xmin + _XID_DISTANCE:
         return Progression(
-            None, f"Batch {previous.batch} is too many transactions ago to tell older rows from newer ones."
+            None, f"Too many transactions have passed since batch {previous.batch} to tell older rows from newer ones."
         )
     restarted = before.server_started_at is not None and before.server_started_at != snapshot.server_started_at
     return Progression(before.xmin, restarted=restarted)
@@ -90,12 +90,12 @@ def progression_of(previous: Manifest | None, snapshot: Snapshot) -> Progression
 
 @dataclass(frozen=True)
 class TableState:
-    """A source table in a snapshot, beside what the previous batch said of it.
+    """A source table in a snapshot, and its entry in the previous batch.
 
     Attributes:
-        capture: how batches hold the table.
-        census: its counts in the snapshot.
-        entry: the table in the previous manifest; None where it was not there.
+        capture: how batches capture the table.
+        census: the table's census in the snapshot.
+        entry: the table in the previous manifest; None if it was not there.
         unique_keys: whether the source guarantees that no two rows share a key.
     """
 
@@ -108,12 +108,12 @@ class TableState:
 def capture_of_table(
     state: TableState, progression: Progression, *, recapture: bool = False, repair: Collection[int] = ()
 ) -> TableCapture | None:
-    """What a batch takes from a table; None where the table is as the previous batch left it.
+    """Decide what a batch takes from a table; None if the table has not changed since the previous batch.
 
-    A table of which old rows may be new to us is taken whole: another table under the same name, one whose definition
-    changed, and one whose keys do not tell its rows apart, or did not, so that its rows have to be judged together.
-    After a restart, what changed is taken whole: the server's files may have been restored meanwhile, and have gone
-    another way since.
+    A table is taken whole when rows that were written long ago may be new to the platform: when it is another table
+    under the same name, when its definition changed, or when its keys do not identify its rows, now or before, so that
+    its rows have to be judged together. After a restart of the server, every table that changed is taken whole: the
+    server's files may have been restored from a backup and have diverged since.
 
     Args:
         state: the table.
@@ -137,14 +137,14 @@ def capture_of_table(
 
 
 def all_keys_remain(before: Census, now: Census, newest_keys: int) -> bool:
-    """Whether checksums prove that every key of before is still there.
+    """Whether checksums prove that every earlier key still exists.
 
-    If there are n keys more than before, and all but the n highest have the checksum that all keys had before, then
-    these are the keys of before. What this cannot prove may still be so; then the live keys decide.
+    If there are n more keys than before, and all except the n highest have the checksum that all keys had before, then
+    no key is gone. The keys may all still exist even where this cannot prove it; the live keys then decide.
 
     Args:
-        before: the table's counts in the previous batch.
-        now: the table's counts now.
-        newest_keys: checksum of the highest `now.rows - before.rows` keys, 0 for none.
+        before: the table's census in the previous batch.
+        now: the table's census now.
+        newest_keys: checksum of the highest `now.rows - before.rows` keys; 0 if there are none.
     """
     return now.rows >= before.rows and (now.keys - newest_keys - before.keys) % CHECKSUM_MODULUS == 0

@@ -1,8 +1,8 @@
-"""Reading the source's catalogue: which tables there are, and all that decides what a query of one returns.
+"""Reading the source's catalogue: which tables exist, and everything that determines what a query of one returns.
 
-`xmin` says who wrote a row's bytes, not what a query shows of them. A column that is dropped and added again, a
-partition that is attached, or another expression of a virtual generated column change rows that nobody wrote. So each
-table has a digest of its definition, and one whose definition has changed is captured whole.
+`xmin` says which transaction wrote a row's bytes, not how a query presents them. Dropping a column and adding it again,
+attaching a partition, or changing the expression of a virtual generated column all change rows without writing them.
+So each table has a digest of its definition, and a table whose definition changed is captured whole.
 """
 
 from itertools import groupby
@@ -26,19 +26,19 @@ _OBSTACLES = {
     "right": "the platform's user may not read it",
     "policy": "row-level security may hide rows of it from the platform's user, who needs BYPASSRLS",
     "unlogged": "it is unlogged, and the source is a standby, which has no rows of it",
-    "foreign": "part of it is a foreign table, whose row versions cannot be told",
+    "foreign": "part of it is a foreign table, whose row versions cannot be seen",
 }
-"""Why rows of a table cannot be read, or not all of them."""
+"""Why the platform cannot read a table, or not all of its rows."""
 
 _TABLES = """
 with recursive
     path as (select nspname, number from unnest(%(path)s::text[]) with ordinality as listed(nspname, number)),
     named as (
-        -- A name that is in several schemas means the first one's.
+        -- A name that is in several schemas means the table in the first of them.
         select distinct on (relname) pg_class.oid, nspname, relname, relkind, relhassubclass
         from path join pg_namespace using (nspname) join pg_class on relnamespace = pg_namespace.oid
         where relkind in ('r', 'p', 'f', 'v', 'm') order by relname, number),
-    -- Those that are declared, and what lies beside them.
+    -- The declared tables, and the undeclared ones in the same schemas.
     chosen as (
         select * from named
         where relname = any (%(declared)s)
@@ -46,7 +46,7 @@ with recursive
                  and oid not in (select inhrelid from pg_inherits join pg_class on pg_class.oid = inhparent
                                  where pg_class.relkind = 'p')
                  and nspname in (select nspname from named where relname = any (%(declared)s))),
-    -- With what a query of the table reads besides.
+    -- Each table with its partitions and the tables that inherit from it, which a query of it reads too.
     tree(root, oid, pending) as (
         select oid, oid, null from chosen
         union all
@@ -65,7 +65,7 @@ with recursive
                               case when attgenerated <> '' then pg_get_expr(adbin, adrelid) end,
                               (select string_agg(quote_literal(enumlabel), ',' order by enumsortorder) from pg_enum
                                where enumtypid in (atttypid, typelem, typbasetype)),
-                              -- Attributes, where the type is composite, or made of one: most are not.
+                              -- Attributes, if the type is composite or based on a composite type; most are not.
                               case when typtype in ('c', 'd') or typelem <> 0 then
                                   (select string_agg(format('%%s %%s %%s', part.attnum, part.attname, part.atttypid),
                                                      ',' order by part.attnum)
@@ -99,9 +99,9 @@ order by relname, attnum
 
 
 def search_path_of(connection: psycopg.Connection) -> list[str]:
-    """The schemas that the user's own search path names, in a transaction whose search path is ours.
+    """The schemas in the user's own search path, read in a transaction that has the platform's search path.
 
-    Without the one of temporary tables: those of a session that a pooler lends may be somebody else's.
+    The schema of temporary tables is left out: in a pooled session they may belong to another client.
     """
     connection.execute("set local search_path to default")
     ((schemas,),) = connection.execute("select pg_catalog.current_schemas(false)").fetchall()
@@ -110,13 +110,13 @@ def search_path_of(connection: psycopg.Connection) -> list[str]:
 
 
 def catalogue_of(connection: psycopg.Connection, search_path: list[str], *, others: bool) -> Catalogue:
-    """The declared tables as they are in the source, as far as they are there.
+    """The declared tables that exist in the source, as they are there.
 
     Args:
         connection: in a transaction of `postgres.transactions`.
         search_path: see `search_path_of`.
-        others: whether to list also the tables that nobody declared and that lie in the same schemas, without the
-            source application's own bookkeeping.
+        others: whether to include the undeclared tables in the same schemas, except for the source application's own
+            bookkeeping.
     """
     rows = connection.execute(
         _TABLES,
@@ -147,15 +147,15 @@ def catalogue_of(connection: psycopg.Connection, search_path: list[str], *, othe
 
 
 def qualified(catalogue: Catalogue, table: str) -> sql.Identifier:
-    """A table's name with its schema: by its name alone it might be a temporary table of somebody else's."""
+    """A table's name with its schema. Without it, the name might mean another client's temporary table."""
     return sql.Identifier(catalogue.tables[table].namespace, table)
 
 
 def is_as_in_snapshot(catalogue: Catalogue, table: str) -> sql.Composed:
-    """SQL that tells whether a table still has the rows that a snapshot shows of it, after it was locked.
+    """SQL that checks whether a table, once it is locked, still has the rows that a snapshot shows of it.
 
-    What was rewritten after the snapshot was taken looks empty in it. Then the table's files are others now than the
-    snapshot's catalogue says.
+    A table that was rewritten after the snapshot was taken looks empty in it. Its file node then differs from the one
+    in the snapshot's catalogue.
     """
     return sql.SQL(
         """
@@ -170,9 +170,10 @@ def is_as_in_snapshot(catalogue: Catalogue, table: str) -> sql.Composed:
 def as_text(column: SourceColumn) -> sql.Composed:
     """A value as PostgreSQL writes it.
 
-    Of a type that is not PostgreSQL's own a cast may be its owner's, and run what they like as the platform's user.
+    A type that is not built in may have a cast to text that its owner defined, which could run any code as the
+    platform's user. Such a cast is not used.
     """
     name = sql.Identifier(column.name)
-    if "." in column.type:  # it comes with its schema
+    if "." in column.type:  # format_type gives the schema of types that are not built in
         return sql.SQL("case when num_nulls({0}) = 0 then format('%s', {0}) end").format(name)
     return sql.SQL("{}::text").format(name)

@@ -1,7 +1,7 @@
-"""Counting the source's tables: one scan each, which tells whether and how a table has changed.
+"""Taking the census of the source's tables: one scan of each, which shows whether and how it has changed.
 
-Checksums are sums of 64-bit hashes, so that every supported version of PostgreSQL can compute them, and equal rows do
-not cancel each other out.
+Checksums are sums of 64-bit hashes: every supported version of PostgreSQL can compute them, and equal rows do not
+cancel each other out.
 """
 
 import psycopg
@@ -16,7 +16,7 @@ from totes_dagster.schema.totesys import SOURCE_TABLES, key_of
 
 
 def census_statement(catalogue: Catalogue, tables: list[str]) -> sql.Composed:
-    """SQL that counts tables: a row for each, to be read by `censuses`."""
+    """SQL that returns one row per table, for `censuses` to read."""
     return sql.SQL(" union all ").join(
         sql.SQL(
             "select {name}, {regclass}::regclass::oid::bigint, count(*), {keys}, {versions}, {keyed} from {table}"
@@ -31,7 +31,7 @@ def census_statement(catalogue: Catalogue, tables: list[str]) -> sql.Composed:
 
 
 def censuses(catalogue: Catalogue, rows: list[tuple[str, int, int, int, int, bool]]) -> dict[str, Census]:
-    """What the rows of `census_statement` say, by table."""
+    """The censuses in the rows of `census_statement`, by table."""
     return {
         name: Census(
             table_oid=oid,
@@ -46,7 +46,7 @@ def censuses(catalogue: Catalogue, rows: list[tuple[str, int, int, int, int, boo
 
 
 def checksum_of_newest_keys(connection: psycopg.Connection, catalogue: Catalogue, table: str, count: int) -> int:
-    """Checksum of the `count` highest keys of a declared table, as in `Census.keys`; 0 for none."""
+    """Checksum of the `count` highest keys of a declared table, as in `Census.keys`; 0 if `count` is not positive."""
     key = sql.Identifier(key_of(SOURCE_TABLES[table]))
     statement = sql.SQL("select {} from (select {} from {} order by {} desc limit {}) as newest").format(
         _sum_of(sql.SQL("hashint8extended({}, 0)").format(key)),
@@ -60,7 +60,7 @@ def checksum_of_newest_keys(connection: psycopg.Connection, catalogue: Catalogue
 
 
 def _aggregates(catalogue: Catalogue, table: str) -> dict[str, sql.Composable]:
-    """Aggregates over a table: checksums of keys and of row versions, and whether each row has a key of its own."""
+    """Aggregates over a table: checksums of keys and of row versions, and whether every row has a unique key."""
     if table in SOURCE_TABLES and has_unique_keys(catalogue, table):
         key = sql.Identifier(key_of(SOURCE_TABLES[table]))
         return {
@@ -68,11 +68,11 @@ def _aggregates(catalogue: Catalogue, table: str) -> dict[str, sql.Composable]:
             "versions": _sum_of(sql.SQL("hashint8extended({}, xmin::text::bigint)").format(key)),
             "keyed": sql.SQL("coalesce(min({0}) >= -2147483648 and max({0}) <= 2147483647, true)").format(key),
         }
-    # Of a table whose rows have no keys of their own: by their place. (PostgreSQL 13 cannot hash a ctid.)
-    place = sql.SQL("hashtextextended(ctid::text, tableoid::bigint)")
+    # Rows without unique keys are identified by their position. (PostgreSQL 13 cannot hash a ctid.)
+    position = sql.SQL("hashtextextended(ctid::text, tableoid::bigint)")
     return {
-        "keys": _sum_of(place),
-        "versions": _sum_of(sql.SQL("hashint8extended({}, xmin::text::bigint)").format(place)),
+        "keys": _sum_of(position),
+        "versions": _sum_of(sql.SQL("hashint8extended({}, xmin::text::bigint)").format(position)),
         "keyed": sql.Literal(table not in SOURCE_TABLES),
     }
 

@@ -1,4 +1,4 @@
-"""The contract with the source: how its catalogue may differ from the declaration, and how it may not.
+"""The contract with the source: which differences between its catalogue and the declaration are acceptable.
 
 Decisions over plain values. The declaration is `schema/totesys.py`.
 """
@@ -19,20 +19,20 @@ from totes_dagster.schema.totesys import SOURCE_TABLES, key_of, metadata
 _TEXT = {"text", "character varying", "character", "citext"}
 _INTEGERS = {"smallint", "integer", "bigint"}
 
-_NAMED = 5
-"""New tables that a message names."""
+_MAX_NAMED = 5
+"""How many new tables a message names."""
 
 
 @dataclass(frozen=True)
 class Deviation:
-    """One way in which the source is not as declared.
+    """One difference between the source and the declaration.
 
     Attributes:
-        table: a table's name.
-        column: a column's; None where it is about the whole table.
+        table: name of the table.
+        column: name of the column; None if the difference concerns the whole table.
         expected: what the declaration says.
         found: what the catalogue says.
-        breaks: whether nothing may be read for it. What does not break the contract is kept, and reported.
+        breaks: whether it breaks the contract, so that nothing may be read. Other deviations are only reported.
     """
 
     table: str
@@ -47,12 +47,11 @@ class Deviation:
 
 
 def deviations_of(catalogue: Catalogue) -> list[Deviation]:
-    """Every way in which the source is not as declared, in the declaration's order; new tables last.
+    """All differences between the source and the declaration, in the declaration's order; new tables last.
 
-    Integers of any width, numerics of any precision, texts of any kind and length, enums with other labels, and
-    timestamps of any precision are as good as declared: values that do not fit are set aside row by row. So are domains
-    over such types, and citext. Constraints that were dropped are reported, and so are new columns and tables, which
-    the lake keeps.
+    Integers of any width, numerics of any precision, texts of any kind and length, enums with other labels, timestamps
+    of any precision, citext, and domains over such types are accepted: rows whose values do not fit are quarantined one
+    by one. Dropped constraints are reported, and so are new columns and tables, which the lake keeps.
     """
     if not catalogue.tables.keys() & SOURCE_TABLES.keys():
         expected = f"its {len(SOURCE_TABLES)} tables"
@@ -68,7 +67,7 @@ def deviations_of(catalogue: Catalogue) -> list[Deviation]:
     found = [deviation for name in SOURCE_TABLES for deviation in _deviations_of_table(catalogue, name)]
     for name in undeclared(catalogue, readable=None):
         obstacle = catalogue.tables[name].obstacle
-        what = f"a new table, set aside: {obstacle}" if obstacle else "a new table, kept in the lake"
+        what = f"a new table, not captured: {obstacle}" if obstacle else "a new table, kept in the lake"
         found.append(Deviation(name, None, "no such table", what, breaks=False))
     return found
 
@@ -76,7 +75,7 @@ def deviations_of(catalogue: Catalogue) -> list[Deviation]:
 def _deviations_of_table(catalogue: Catalogue, name: str) -> Iterator[Deviation]:
     table, declared = catalogue.tables.get(name), SOURCE_TABLES[name]
     if table is None:
-        yield Deviation(name, None, "a table", _instead(catalogue), breaks=True)
+        yield Deviation(name, None, "a table", _found_instead(catalogue), breaks=True)
         return
     if not is_table(table):
         yield Deviation(name, None, "a table", f"a {table.kind}", breaks=True)
@@ -101,24 +100,29 @@ def _deviations_of_columns(table: SourceTable, declared: Table) -> Iterator[Devi
             new = [other.name for other in table.columns if other.name not in declared.columns]
             instead = f"no such column, but {', '.join(new)}, which is not declared" if new else "no such column"
             yield Deviation(declared.name, column.name, sql_type(column), instead, breaks=True)
-        elif not _holds(column, actual):
+        elif not _is_compatible(column, actual):
             yield Deviation(declared.name, column.name, sql_type(column), actual.full_type, breaks=True)
         elif actual.nullable and not column.nullable:
             yield Deviation(declared.name, column.name, "not null", "nulls allowed", breaks=False)
 
 
 def not_captured(table: str, reason: str) -> Deviation:
-    """An undeclared table that could not be captured this time."""
-    return Deviation(table, None, "no such table", f"a new table, set aside this time: {reason}", breaks=False)
+    """The deviation of an undeclared table that could not be captured this time."""
+    return Deviation(table, None, "no such table", f"a new table, not captured this time: {reason}", breaks=False)
 
 
 def is_table(table: SourceTable) -> bool:
-    """Whether this holds rows of its own, or its partitions do, in whose versions changes can be seen."""
+    """Whether this is a table or a partitioned table, whose row versions show what changed."""
     return table.kind in {"table", "partitioned table"}
 
 
 def undeclared(catalogue: Catalogue, *, readable: bool | None = True) -> list[str]:
-    """Tables of the source that nobody declared: those that the platform may read, may not, or both (None)."""
+    """Undeclared tables of the source.
+
+    Args:
+        catalogue: the source's.
+        readable: True for the tables that the platform can read, False for the others, None for all.
+    """
     return [
         name
         for name, table in catalogue.tables.items()
@@ -127,15 +131,16 @@ def undeclared(catalogue: Catalogue, *, readable: bool | None = True) -> list[st
 
 
 def has_unique_keys(catalogue: Catalogue, table: str) -> bool:
-    """Whether the source sees to it that each row of a declared table has a key of its own."""
+    """Whether the source guarantees that no two rows of a declared table share a key."""
     return catalogue.tables[table].key == (key_of(SOURCE_TABLES[table]),) and not catalogue.tables[table].inherited
 
 
 def refuse_broken(deviations: list[Deviation]) -> None:
-    """Refuse to go on where the contract is broken.
+    """Raise an error if any deviation breaks the contract.
 
     Raises:
-        SourceSchemaError: it is; the message names every table and column, what was expected and what was found.
+        SourceSchemaError: the contract is broken. The message names every table and column, what was expected and what
+            was found.
     """
     breaking = [str(deviation) for deviation in deviations if deviation.breaks]
     if breaking:
@@ -146,7 +151,7 @@ def refuse_broken(deviations: list[Deviation]) -> None:
         )
 
 
-def _holds(declared: Column[Any], found: SourceColumn) -> bool:
+def _is_compatible(declared: Column[Any], found: SourceColumn) -> bool:
     match declared.type:
         case Integer():
             return found.type in _INTEGERS
@@ -157,15 +162,16 @@ def _holds(declared: Column[Any], found: SourceColumn) -> bool:
         case TIMESTAMP(timezone=False):
             return found.type == "timestamp without time zone"
         case String():  # also Text and Enum
-            # An extension's type comes with its schema.
+            # format_type gives the schema of an extension's type.
             return found.type.rpartition(".")[2] in _TEXT or bool(found.labels)
         case other:
-            raise TypeError(f"The contract does not know {other!r} of {declared}: add it to _holds.")
+            raise TypeError(f"The contract does not cover type {other!r} of {declared}: add it to _is_compatible.")
 
 
-def _instead(catalogue: Catalogue) -> str:
+def _found_instead(catalogue: Catalogue) -> str:
     new = undeclared(catalogue, readable=None)
     if not new:
         return "no such table"
-    more = f" and {len(new) - _NAMED:,} more" if len(new) > _NAMED else ""
-    return f"no such table, but {', '.join(new[:_NAMED])}{more}, which {'are' if len(new) > 1 else 'is'} not declared"
+    more = f" and {len(new) - _MAX_NAMED:,} more" if len(new) > _MAX_NAMED else ""
+    names = ", ".join(new[:_MAX_NAMED])
+    return f"no such table, but {names}{more}, which {'are' if len(new) > 1 else 'is'} not declared"

@@ -11,18 +11,28 @@ from totes_dagster.lake.zone import Zone
 
 ROWS_PER_PART = 2**18
 BYTES_PER_PART = 2**26
-"""What ends a part, whichever comes first. They bound the memory of a part in every stage: some 30 MB of an event
-table."""
+"""A part ends at whichever limit it reaches first. The limits bound the memory that a part needs in every stage: about
+30 MB for an event table."""
 
 
 def write_parts(zone: Zone, folder: str, attempt: str, chunks: Iterator[pa.RecordBatch]) -> tuple[Part, ...]:
-    """Write a stream as parts of bounded size, holding one part in memory at a time."""
+    """Write a stream of rows as parts of bounded size, holding one part in memory at a time.
+
+    Args:
+        zone: the ingestion zone.
+        folder: where the parts go.
+        attempt: a unique name, so that no two attempts write the same path.
+        chunks: the rows.
+
+    Raises:
+        LakeError: the lake cannot be reached, or refuses.
+    """
     parts = []
     for number, rows in enumerate(_tables(chunks)):
         path = f"{folder}/part-{number:05}-{attempt}.parquet"
         part = zone.create_part(path, rows)
         if part is None:
-            raise LakeError(f"{path} exists already in {zone.url}, though its name was made up a moment ago.")
+            raise LakeError(f"{path} already exists in {zone.url}, although its name was generated a moment ago.")
         parts.append(part)
     return tuple(parts)
 

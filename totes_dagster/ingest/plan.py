@@ -1,4 +1,4 @@
-"""What a batch takes from each table: the source's counts, put to the decisions of `capture.py`."""
+"""Planning a batch: the decisions of `capture.py`, made for each table from its census in the snapshot."""
 
 import logging
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PlannedTable:
-    """What to capture of one table, what it counts, and whether to capture its live keys as well."""
+    """What to capture of one table, its census, and whether to capture its live keys as well."""
 
     table: str
     capture: TableCapture
@@ -32,16 +32,19 @@ class PlannedTable:
 
 
 def plan_declared(snapshot: SourceSnapshot, previous: Manifest | None, demand: Demand) -> list[PlannedTable]:
-    """What to capture of the declared tables.
+    """Decide what to capture of the declared tables.
 
     Args:
         snapshot: the source.
         previous: the newest batch.
-        demand: what to capture besides what changed.
+        demand: what to capture in addition to what changed.
+
+    Returns:
+        The tables of which something is to be captured.
     """
     progression = progression_of(previous, snapshot.taken)
     if previous and progression.horizon is None:
-        logger.warning("%s Capturing every table whole.", progression.why_everything)
+        logger.warning("%s Capturing every table whole.", progression.reason)
     planned = []
     for name, census in censuses_of(snapshot).items():
         entry = previous.tables.get(name) if previous else None
@@ -64,7 +67,7 @@ def plan_declared(snapshot: SourceSnapshot, previous: Manifest | None, demand: D
 def plan_undeclared(
     snapshot: SourceSnapshot, previous: Manifest | None, demand: Demand, counted: Mapping[str, Census]
 ) -> list[PlannedTable]:
-    """What to capture of undeclared tables, by their counts.
+    """Decide what to capture of undeclared tables, from their censuses in the snapshot.
 
     They are captured as changes, because such a table may be large.
     """

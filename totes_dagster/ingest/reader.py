@@ -1,4 +1,7 @@
-"""The bulk connections that read the source's rows in a batch's snapshot, in exact types."""
+"""Bulk connections that read the source's rows in a batch's snapshot and convert them to exact types.
+
+The conversion itself is in `exact_types.py`, the snapshot in `snapshot.py`.
+"""
 
 import logging
 import re
@@ -41,48 +44,48 @@ _ARRIVES_EXACTLY = _TEXT | {
     "timestamp without time zone",
     "bytea",
 }
-"""Types that ADBC delivers as they are. All others are read as text: enums, for one, would arrive as opaque bytes."""
+"""Types that ADBC delivers as they are. All others are read as text: an enum would arrive as opaque bytes."""
 
-_LOST = {UndefinedObject.sqlstate, InvalidParameterValue.sqlstate}
-"""Codes for a snapshot that is not there: from PostgreSQL 18 on, and before."""
+_SNAPSHOT_MISSING = {UndefinedObject.sqlstate, InvalidParameterValue.sqlstate}
+"""SQLSTATEs for a snapshot that does not exist: since PostgreSQL 18, and before."""
 
 _ENGLISH = re.compile(r"(C|POSIX|en|English)([._].*)?|")
-"""Values of `lc_messages` for which servers speak English."""
+"""Values of `lc_messages` with which a server reports errors in English."""
 
 logger = logging.getLogger(__name__)
 
 
 class SnapshotReader:
-    """A bulk connection that reads in a snapshot of the source, in one transaction after the other."""
+    """A bulk connection that reads in a snapshot of the source, in one transaction after another."""
 
     def __init__(self, connection: adbc.Connection, snapshot: SourceSnapshot) -> None:
         self._connection = connection
         self._snapshot = snapshot
         self._encoding = ""
-        self._speaks_english = True
+        self._messages_in_english = True
         self._decode: Decoder = utf8
 
     def learn_encoding(self) -> None:
-        """Find out how the server encodes text, and make ready to decode it; must be done before rows are read."""
+        """Ask the server for its encoding, which determines how text is decoded; call this before reading rows."""
         with self.transaction([]):
             self._check_server()
         if self._encoding not in {"UTF8", "SQL_ASCII"}:
-            # A connection each time: there are few such chunks, and one that waits for them might be ended.
+            # A connection each time: there are few such chunks, and the server might end a connection that idles.
             self._decode = decoder_of(lambda: self._snapshot.source.transaction(read_only=True))
 
     @contextmanager
     def transaction(self, tables: Collection[str]) -> Iterator[None]:
-        """A transaction in the snapshot, in which these tables' definitions stay as they are.
+        """A transaction in the snapshot, in which these tables' definitions cannot be changed.
 
         Raises:
             DatabaseUnavailableError: the snapshot is gone, with the connection that held it.
-            SeveralServersError: this connection is to another server than that one.
+            SeveralServersError: this connection and the one that holds the snapshot are to different servers.
             DatabaseBusyError: another session waits to change a table's definition.
         """
         try:
-            self._join()
-            # At once, or not at all: a session that waits to change a table waits for the connection that holds the
-            # snapshot, that one for us, and we would wait for the session, which no server could detect.
+            self._import_snapshot()
+            # Never wait: a session that wants to change a table waits for the connection that holds the snapshot, that
+            # connection waits for this one, and this one would wait for the session: a deadlock that no server detects.
             if tables:
                 names = sql.SQL(", ").join(qualified(self._snapshot.catalogue, name) for name in tables)
                 self.fetch(sql.SQL("lock table {} in access share mode nowait").format(names))
@@ -92,26 +95,26 @@ class SnapshotReader:
 
     @contextmanager
     def transaction_on_unlocked(self, table: str) -> Iterator[None]:
-        """The same for a table whose definition the holder of the snapshot has not locked.
+        """Like `transaction`, for a table that the holder of the snapshot has not locked.
 
         Raises:
-            DatabaseBusyError: its definition is being changed, or was since the snapshot was taken.
+            DatabaseBusyError: its definition is being changed, or was changed since the snapshot was taken.
         """
         with self.transaction([table]):
-            look: sql.Composed = is_as_in_snapshot(self._snapshot.catalogue, table)
-            if self.fetch(look) != (True,):
+            check: sql.Composed = is_as_in_snapshot(self._snapshot.catalogue, table)
+            if self.fetch(check) != (True,):
                 raise DatabaseBusyError(f"The table {table} was changed since the snapshot was taken.")
             yield
 
     def rows(self, name: str, table: SourceTable, capture: TableCapture) -> Iterator[pa.RecordBatch]:
-        """Stream what a batch takes from a table, in exact types: declared columns as declared, others as they come.
+        """Stream what a batch takes from a table, in exact types: declared columns as declared, others as they arrive.
 
-        The last column, `UNFIT_VALUES`, has the values that do not fit their types (see `exact_types.py`).
+        The last column, `UNFIT_VALUES`, lists the values that do not fit their types (see `exact_types.py`).
         """
         captured = [column for column in table.columns if column.name != UNFIT_VALUES]
         columns = [self._selected(column) for column in captured]
         if name in SOURCE_TABLES and not capture.unique_keys:
-            # The source does not guarantee that they are unique, and nothing else tells rows of one key apart.
+            # The source does not guarantee that keys are unique, and nothing else distinguishes rows with the same key.
             columns.append(
                 sql.SQL("count(*) over (partition by {})").format(sql.Identifier(key_of(SOURCE_TABLES[name])))
             )
@@ -120,53 +123,54 @@ class SnapshotReader:
         )
         conditions = []
         if capture.horizon is not None:
-            # age() knows about wraparound; ids of 32 bits are compared by their distance from now.
+            # age() handles wraparound: it compares 32-bit ids by their distance from the current one.
             conditions.append(sql.SQL("age(xmin) <= age({}::xid)").format(sql.Literal(str(capture.horizon % 2**32))))
         if capture.keys:
             conditions.append(_has_key(table, key_of(SOURCE_TABLES[name]), capture.keys))
         if conditions:
             statement += sql.SQL(" where ") + sql.SQL(" or ").join(conditions)
         for chunk in self._stream(name, statement):
-            yield self._exactly(name, captured, chunk)
+            yield self._in_exact_types(name, captured, chunk)
 
     def keys(self, name: str, table: SourceTable) -> Iterator[pa.RecordBatch]:
-        """Stream all primary keys of a declared table that can be keys in the warehouse, in order."""
+        """Stream all primary keys of a declared table that the warehouse can store, in order."""
         statement = sql.SQL(
             "select {0}::integer as {0} from {1} where {0} between -2147483648 and 2147483647 order by {0}"
         ).format(sql.Identifier(key_of(SOURCE_TABLES[name])), sql.Identifier(table.namespace, name))
         return self._stream(name, statement)
 
-    def _join(self) -> None:
+    def _import_snapshot(self) -> None:
         snapshot = self._snapshot
         try:
             set_up_bulk_transaction(
                 self._connection, isolation=REPEATABLE_READ, read_only=True, snapshot=snapshot.exported
             )
         except adbc_errors.Error as error:
-            if sqlstate_of(error) not in _LOST:
-                raise named_error("totesys", "joining the snapshot of totesys", error) from error
+            if sqlstate_of(error) not in _SNAPSHOT_MISSING:
+                raise named_error("totesys", "importing the snapshot of totesys", error) from error
             end_bulk_transaction(self._connection)
             set_up_bulk_transaction(self._connection, read_only=True)
-            self._check_server()  # perhaps it was never here
+            self._check_server()  # the snapshot may be on another server
             raise DatabaseUnavailableError(
                 "The snapshot of totesys was lost with the connection that held it. Refresh again."
             ) from error
 
     def _check_server(self) -> None:
-        """Learn what kind of server this is, which must be the one that holds the snapshot."""
+        """Ask the server for its identity, encoding and language; it must be the one that holds the snapshot."""
         found = self.fetch(
             sql.SQL("select {}, current_setting('server_encoding'), current_setting('lc_messages')").format(IDENTITY)
         )
         *identity, self._encoding, messages = found or ()
-        self._speaks_english = _ENGLISH.fullmatch(messages) is not None
+        self._messages_in_english = _ENGLISH.fullmatch(messages) is not None
         if tuple(identity) != identity_of(self._snapshot.taken):
             raise SeveralServersError(
                 "TOTESYS_URL leads to several servers: two connections for one batch reached two of them, and no "
-                "snapshot spans both. Name one server, or have the proxy send all connections of a client to one."
+                "snapshot spans both. Name one server, or configure the proxy to send all connections of a client to "
+                "the same one."
             )
 
     def fetch(self, statement: str | sql.Composable) -> tuple[Any, ...] | None:
-        """Run a statement that returns one row, or nothing."""
+        """Run a statement that returns at most one row, and return that row."""
         try:
             with self._connection.cursor() as cursor:
                 cursor.execute(_text(statement))
@@ -179,17 +183,17 @@ class SnapshotReader:
             with self._connection.cursor() as cursor:
                 cursor.execute(statement.as_string(None))
                 yield from cursor.fetch_record_batch()
-        except (adbc_errors.Error, OSError) as error:  # the latter of a stream that breaks off between its rows
+        except (adbc_errors.Error, OSError) as error:  # an OSError if the stream is cut off between its rows
             named = named_error("totesys", f"reading {name} from totesys", error)
-            if type(named) is DatabaseError and isinstance(error, OSError) and not self._speaks_english:
-                # It comes without a code, in words that are not understood. It may pass.
+            if type(named) is DatabaseError and isinstance(error, OSError) and not self._messages_in_english:
+                # It has no SQLSTATE, and its text is in a language that is not recognized. It may be transient.
                 raise DatabaseBusyError(str(named)) from error
             raise named from error
 
     def _selected(self, column: SourceColumn) -> sql.Composed:
         name = sql.Identifier(column.name)
         if self._is_encoded(column):
-            # Within one encoding nothing is converted, and so nothing can fail.
+            # To the database's own encoding nothing is converted, so nothing can fail.
             return sql.SQL("convert_to({}, getdatabaseencoding()) as {}").format(as_text(column), name)
         return sql.SQL("{} as {}").format(name if column.type in _ARRIVES_EXACTLY else as_text(column), name)
 
@@ -197,8 +201,11 @@ class SnapshotReader:
         """Whether a column's values arrive as bytes in the server's encoding."""
         return self._encoding != "UTF8" and column.type not in _ARRIVES_EXACTLY - _TEXT
 
-    def _exactly(self, name: str, selected: Sequence[SourceColumn], chunk: pa.RecordBatch) -> pa.RecordBatch:
-        """A chunk's columns in exact types, and `UNFIT_VALUES`; a column after them counts rows of the same key."""
+    def _in_exact_types(self, name: str, selected: Sequence[SourceColumn], chunk: pa.RecordBatch) -> pa.RecordBatch:
+        """A chunk's columns in exact types, and `UNFIT_VALUES`.
+
+        If the chunk has one more column than were selected, that column counts the rows with the same key.
+        """
         declared: Mapping[str, Any] = dict(SOURCE_TABLES[name].columns) if name in SOURCE_TABLES else {}
         columns: dict[str, pa.Array] = {}
         misfits: dict[str, Misfits] = {}
@@ -221,11 +228,11 @@ class SnapshotReader:
 
 @contextmanager
 def open_reader(snapshot: SourceSnapshot) -> Iterator[SnapshotReader]:
-    """Open one more connection to the server of a snapshot, to read in it.
+    """Open another connection to the server that holds a snapshot, to read in the snapshot.
 
     Raises:
-        DatabaseError: it cannot be reached, or refuses.
-        SeveralServersError: another server was reached.
+        DatabaseError: the server cannot be reached, or refuses the connection.
+        SeveralServersError: the connection reached another server.
     """
     with snapshot.source.connect_bulk() as connection:
         reader = SnapshotReader(connection, snapshot)
@@ -234,9 +241,9 @@ def open_reader(snapshot: SourceSnapshot) -> Iterator[SnapshotReader]:
 
 
 def _has_key(table: SourceTable, key: str, keys: Collection[int]) -> sql.Composed:
-    """Whether a row has one of these keys, in a comparison that can use an index, or hash the keys.
+    """SQL that checks whether a row has one of these keys; it can use an index, or hash the keys.
 
-    PostgreSQL looks through a list of another type than the column's one by one, for every row.
+    If the list has another type than the column, PostgreSQL searches it linearly for every row.
     """
     column = table.column(key)
     comparison = (

@@ -1,4 +1,4 @@
-"""Recording a batch: rows of the source's tables become parts in the ingestion zone, two tables at a time."""
+"""Recording a batch: the source's rows are written as parts of the ingestion zone, from two tables at a time."""
 
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -22,20 +22,20 @@ _READERS = 2
 
 
 class Recorder:
-    """Writes the parts of one attempt at a batch; none is read before the manifest names it."""
+    """Writes the parts of one attempt at a batch. No part is read before a manifest names it."""
 
     def __init__(self, zone: Zone, batch: int, progress: Progress) -> None:
         self.batch = batch
         self._zone = zone
         self._progress = progress
-        # The attempt's own name: parts of an attempt that died stay where they are.
+        # Unique to the attempt: the parts of an attempt that died stay where they are.
         self._attempt = uuid.uuid4().hex[:12]
 
     def declared(self, snapshot: SourceSnapshot, planned: Collection[PlannedTable]) -> dict[str, TableEntry]:
         """Record what a batch takes from the declared tables.
 
         Raises:
-            DatabaseError: the source cannot be reached, refuses, or breaks off.
+            DatabaseError: the source cannot be reached, refuses, or closes the connection.
             LakeError: the lake cannot be reached, or refuses.
         """
 
@@ -48,13 +48,13 @@ class Recorder:
     def undeclared(
         self, snapshot: SourceSnapshot, tables: Collection[str], previous: Manifest | None, demand: Demand
     ) -> tuple[dict[str, TableEntry], dict[str, str]]:
-        """Record what a batch takes from undeclared tables, each by itself.
+        """Record what a batch takes from undeclared tables, each in its own transaction.
 
         Returns:
-            What was recorded, and why other tables were not.
+            The entries of the recorded tables, and the reasons why the others could not be recorded.
 
         Raises:
-            DatabaseUnavailableError: the source broke off.
+            DatabaseUnavailableError: the source closed the connection.
             LakeError: the lake cannot be reached, or refuses.
         """
         counted, failed = count_undeclared(snapshot, tables)
@@ -76,7 +76,7 @@ class Recorder:
 
     def _entry(self, item: PlannedTable, reader: SnapshotReader, snapshot: SourceSnapshot) -> TableEntry:
         name, table = item.table, snapshot.catalogue.tables[item.table]
-        rows = self._counted(reader.rows(name, table, item.capture), name)
+        rows = self._with_progress(reader.rows(name, table, item.capture), name)
         parts = write_parts(self._zone, ingested.folder_of(name, self.batch), self._attempt, rows)
         keys = None
         if item.live_keys:
@@ -86,14 +86,14 @@ class Recorder:
             batch=self.batch, content=item.capture.content, census=item.census, parts=parts, live_keys=keys
         )
 
-    def _counted(self, chunks: Iterator[pa.RecordBatch], table: str) -> Iterator[pa.RecordBatch]:
+    def _with_progress(self, chunks: Iterator[pa.RecordBatch], table: str) -> Iterator[pa.RecordBatch]:
         for chunk in chunks:
             yield chunk
             self._progress("ingest", table, chunk.num_rows)
 
 
 def _shares(planned: Collection[PlannedTable]) -> list[list[PlannedTable]]:
-    """Tables divided among readers, so that they end together: the largest first, each to the reader with the least."""
+    """The tables, divided among readers so that they finish together: the largest first, to the least loaded reader."""
     shares: list[list[PlannedTable]] = [[] for _ in range(min(_READERS, len(planned)))]
     for item in sorted(planned, key=lambda item: -item.census.rows):
         min(shares, key=lambda share: sum(other.census.rows for other in share)).append(item)
@@ -103,7 +103,7 @@ def _shares(planned: Collection[PlannedTable]) -> list[list[PlannedTable]]:
 def _concurrently(
     record: Callable[[Sequence[PlannedTable]], dict[str, TableEntry]], planned: Collection[PlannedTable]
 ) -> dict[str, TableEntry]:
-    """Record shares of the tables at the same time."""
+    """Divide the tables among readers, and record all shares at the same time."""
     shares = _shares(planned)
     with ThreadPoolExecutor(max(len(shares), 1)) as pool:
         return {name: entry for entries in pool.map(record, shares) for name, entry in entries.items()}

@@ -1,4 +1,4 @@
-"""The first stage: what changed in totesys since the previous batch becomes the next batch of the ingestion zone."""
+"""Running the first stage: what changed in totesys since the previous batch becomes the next batch."""
 
 import logging
 from collections.abc import Collection
@@ -18,18 +18,18 @@ from totes_dagster.postgres.database import Database
 from totes_dagster.runtime.progress import Progress, silent
 
 ATTEMPTS = 5
-"""How often to start over when other ingests commit first."""
+"""How many times to try when other ingests commit first."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """What an ingest did, and what it saw.
+    """The result of an ingest.
 
     Attributes:
-        batch: the manifest that it committed; None when nothing had changed.
-        deviations: how the source differs from the declaration without breaking the contract.
+        batch: the manifest that it committed; None if nothing had changed.
+        deviations: differences between the source and the declaration that do not break the contract.
     """
 
     batch: Manifest | None
@@ -49,9 +49,10 @@ def ingest_changes(
 
     Raises:
         SourceSchemaError: the source's tables break the contract.
-        DatabaseError: the source cannot be reached, refuses, or breaks off.
+        SourceBehindError: the source is a standby that is behind the newest batch.
+        DatabaseError: the source cannot be reached, refuses, or closes the connection.
         LakeError: the lake cannot be reached, or refuses.
-        BatchConflictError: other ingests committed every number that this one tried for.
+        BatchConflictError: other ingests took the next batch number on every attempt.
     """
     log = BatchLog(zone)
     for _ in range(ATTEMPTS):
@@ -60,7 +61,7 @@ def ingest_changes(
             ingested = ingest_snapshot(snapshot, zone, previous, Demand(recapture), progress=progress)
         if ingested is not None:
             return ingested
-        # What the other ingest committed must not be captured again: look at the source anew.
+        # What the other ingest committed must not be captured again: start from its batch, with a new snapshot.
     raise BatchConflictError(
         f"Other ingests committed the next batch first, {ATTEMPTS} times in a row. Nothing is lost; run one ingest at "
         "a time."
@@ -68,10 +69,12 @@ def ingest_changes(
 
 
 def newest_batch(log: BatchLog) -> Manifest | None:
-    """The manifest that the next batch follows; it must be read before the source's snapshot is taken.
+    """The manifest that the next batch follows; None before the first batch.
+
+    It must be read before the source's snapshot is taken.
 
     Raises:
-        ManifestMissingError: it is missing, though later ones exist.
+        ManifestMissingError: a manifest is missing, although later ones exist.
     """
     head = log.head()
     log.check_head_is_last(head)
@@ -86,18 +89,21 @@ def ingest_snapshot(
     *,
     progress: Progress = silent,
 ) -> Ingested | None:
-    """Commit what changed between the previous batch and a snapshot; None where another ingest committed first.
+    """Commit what changed between the previous batch and a snapshot.
 
     Args:
-        snapshot: the source. Where its catalogue lists undeclared tables, its locks are given up when the declared ones
-            are captured, and with them its connection.
+        snapshot: the source. If its catalogue lists undeclared tables, its transaction, and with it its locks, ends
+            once the declared tables are captured.
         zone: the ingestion zone.
         previous: the newest batch, read before the snapshot was taken.
-        demand: what to take besides what changed.
+        demand: what to take in addition to what changed.
         progress: notified of rows as they are written.
 
+    Returns:
+        The result; None if another ingest committed first.
+
     Raises:
-        SourceSchemaError, DatabaseError, LakeError: see `ingest_changes`.
+        SourceSchemaError, SourceBehindError, DatabaseError, LakeError: see `ingest_changes`.
     """
     demand = demand or Demand()
     deviations = check_contract(snapshot)
@@ -120,7 +126,7 @@ def ingest_snapshot(
     carried = dict(previous.tables) if previous else {}
     manifest = Manifest(batch=batch, contract=contract, snapshot=snapshot.taken, tables=carried | captured)
     if not BatchLog(zone).commit(manifest):
-        logger.info("Another ingest committed batch %d first; its work stands, starting over.", batch)
+        logger.info("Another ingest committed batch %d first. Starting over.", batch)
         return None
     rows = ", ".join(f"{entry.rows:,} rows of {name}" for name, entry in captured.items())
     logger.info("Committed batch %d, the source as of %s: %s.", batch, manifest.snapshot.taken_at, rows)
@@ -128,7 +134,7 @@ def ingest_snapshot(
 
 
 def changed_tables(source: Database, zone: Zone) -> list[str]:
-    """The declared tables that the next batch would hold, found by counting and without capturing anything.
+    """The declared tables that the next batch would contain, found without capturing anything.
 
     Raises:
         SourceSchemaError: the source's tables break the contract.
@@ -142,10 +148,13 @@ def changed_tables(source: Database, zone: Zone) -> list[str]:
 
 
 def check_contract(snapshot: SourceSnapshot) -> list[Deviation]:
-    """How the source differs from the declaration without breaking the contract.
+    """Check that the source keeps the contract.
+
+    Returns:
+        Differences from the declaration that do not break the contract.
 
     Raises:
-        SourceSchemaError: it breaks the contract.
+        SourceSchemaError: the source's tables break the contract.
     """
     deviations = deviations_of(snapshot.catalogue)
     refuse_broken(deviations)
@@ -153,13 +162,13 @@ def check_contract(snapshot: SourceSnapshot) -> list[Deviation]:
 
 
 def check_not_behind(previous: Manifest | None, snapshot: Snapshot) -> None:
-    """Refuse an older state than the newest batch's, as a standby may show it.
+    """Refuse a snapshot of a standby that is older than the newest batch.
 
     Raises:
-        SourceBehindError: that is what the snapshot shows.
+        SourceBehindError: the snapshot may not show everything that the newest batch contains.
     """
     if previous and snapshot.is_behind(previous.snapshot):
         raise SourceBehindError(
-            f"The source is a standby that has not yet replayed everything that batch {previous.batch} holds. It is "
-            "refreshed once it has."
+            f"The source is a standby that has not yet replayed everything that batch {previous.batch} contains. A "
+            "later refresh succeeds once it has."
         )

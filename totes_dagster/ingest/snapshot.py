@@ -1,6 +1,6 @@
-"""Looking at the source: one snapshot of it for all connections of a batch, and how far it has come.
+"""Taking a snapshot of the source, which all connections of a batch share.
 
-Its rows are read in `follower.py`, its catalogue in `source_catalogue.py`, and what they count to in `census.py`.
+Its rows are read in `reader.py`, its catalogue in `catalogue.py`; the SQL of the censuses is in `census.py`.
 """
 
 import logging
@@ -29,20 +29,20 @@ logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 20
 _LOCK_TIMEOUT = "500ms"
-"""Below PostgreSQL's own deadlock_timeout of 1 s, after which it might be the others who are cancelled."""
+"""Shorter than PostgreSQL's deadlock_timeout of 1 s, after which another session might be canceled instead."""
 
 IDENTITY = sql.SQL("""
     (select system_identifier from pg_control_system()) as system_identifier,
     pg_postmaster_start_time() as server_started_at,
     pg_is_in_recovery() as in_recovery
 """)
-"""What tells one server from all others, its standbys included."""
+"""What distinguishes one server from all others, including its standbys."""
 
 _SNAPSHOT = sql.SQL("""
     select clock_timestamp() as taken_at,
            pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xmin,
            pg_snapshot_xmax(pg_current_snapshot())::text::bigint as xmax,
-           -- A primary knows its timeline at once, the control file only after the next checkpoint.
+           -- After a promotion, the control file shows the new timeline only after the next checkpoint.
            case when pg_is_in_recovery()
                 then greatest((select timeline_id from pg_control_checkpoint()),
                               (select min_recovery_end_timeline from pg_control_recovery()))
@@ -55,7 +55,7 @@ _SNAPSHOT = sql.SQL("""
 """).format(IDENTITY)
 
 _PAGE_HEADER = 40
-"""The longest header of a page of the write-ahead log, in bytes."""
+"""Length of the longest page header in the write-ahead log, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ class SourceSnapshot:
 
     Attributes:
         connection: in the transaction that exported the snapshot.
-        source: the source at the server that the connection has reached, for the connections that read in the snapshot.
-        taken: when it was taken, and what tells it from other snapshots.
+        source: the source at the server that the connection has reached, for other connections to the same server.
+        taken: when it was taken, and what identifies it.
         exported: its name on that server.
-        catalogue: of all tables, as the snapshot shows it. The definitions of the declared ones are locked.
+        catalogue: the catalogue as the snapshot shows it. The definitions of the declared tables are locked.
     """
 
     connection: psycopg.Connection[Any]
@@ -81,18 +81,18 @@ class SourceSnapshot:
 def open_snapshot(source: Database, *, undeclared: bool = True) -> Iterator[SourceSnapshot]:
     """Take and export one read-only snapshot of the source, held for as long as the block runs.
 
-    The declared tables are locked against changes of their definition first. Statements that rewrite a table do not
-    honour snapshots that were taken before: they would make it look empty. (PostgreSQL's documentation, "Caveats" of
-    its chapter on concurrency control, advises this.) Only they are locked: a lock for each table that is there may be
-    more than the server has room for, and its application would fail with us.
+    The definitions of the declared tables are locked first. Statements that rewrite a table are not MVCC-safe: the
+    table looks empty in a snapshot that was taken before. (PostgreSQL's documentation advises this under "Caveats" in
+    its chapter on concurrency control.) Undeclared tables are not locked: a lock on every table might exhaust the
+    server's lock table, and the source's application would fail too.
 
     Args:
         source: totesys.
-        undeclared: whether to list also the tables that nobody declared.
+        undeclared: whether the catalogue includes the undeclared tables.
 
     Raises:
-        DatabaseBusyError: others are changing the tables' definitions, and do not come to an end.
-        SourceSchemaError: a declared table cannot be read.
+        DatabaseBusyError: other sessions keep changing the tables' definitions.
+        DatabaseError: the source cannot be reached, refuses, or closes the connection.
     """
     with source.connect() as connection:
         for _ in range(_ATTEMPTS):
@@ -102,7 +102,7 @@ def open_snapshot(source: Database, *, undeclared: bool = True) -> Iterator[Sour
                 ((replayed,),) = connection.execute("select (pg_last_wal_replay_lsn() - '0/0')::bigint").fetchall()
             tables = tables_read(expected)
             with transaction(connection, isolation=REPEATABLE_READ, read_only=True, idle=SNAPSHOT_LIMIT):
-                if not _locked(connection, expected, tables):
+                if not _try_lock(connection, expected, tables):
                     continue
                 catalogue = _catalogue_of_all(connection, path) if undeclared else _catalogue(connection, path)
                 if {name: catalogue.tables.get(name) for name in expected.tables} != dict(expected.tables):
@@ -111,13 +111,13 @@ def open_snapshot(source: Database, *, undeclared: bool = True) -> Iterator[Sour
                 yield SourceSnapshot(connection, source.at_server_of(connection), snapshot, exported, catalogue)
                 return
         raise DatabaseBusyError(
-            f"The definitions of totesys' tables are being changed{_who_changes(connection, expected)}. Refresh later."
+            f"The definitions of totesys' tables are being changed{_lock_holders(connection, expected)}. Refresh later."
         )
 
 
 @contextmanager
 def without_locks(snapshot: SourceSnapshot) -> Iterator[SourceSnapshot]:
-    """Hold a snapshot on another connection, which has locked nothing, and end the transaction that holds it now.
+    """Move a snapshot to another connection, which has locked nothing, and end the transaction that held it.
 
     Raises:
         DatabaseUnavailableError: the snapshot is gone, with its connection.
@@ -133,18 +133,18 @@ def without_locks(snapshot: SourceSnapshot) -> Iterator[SourceSnapshot]:
 
 
 def identity_of(snapshot: Snapshot) -> tuple[Any, ...]:
-    """What `IDENTITY` says of the server that a snapshot is of."""
+    """What `IDENTITY` selects, for the server that a snapshot was taken on."""
     return snapshot.system_identifier, snapshot.server_started_at, snapshot.in_recovery
 
 
 def censuses_of(snapshot: SourceSnapshot) -> dict[str, Census]:
-    """Count every declared table: one scan each, all in the snapshot."""
+    """The censuses of the declared tables in the snapshot, from one scan of each."""
     statement: sql.Composed = census_statement(snapshot.catalogue, tables_read(snapshot.catalogue))
     return censuses(snapshot.catalogue, snapshot.connection.execute(statement).fetchall())
 
 
 def tables_read(catalogue: Catalogue) -> list[str]:
-    """The declared tables that are there, and are tables."""
+    """The declared tables that exist in the source, and are tables there."""
     return [name for name in SOURCE_TABLES if name in catalogue.tables and is_table(catalogue.tables[name])]
 
 
@@ -153,14 +153,14 @@ def _export(connection: psycopg.Connection[Any], replayed: int | None) -> tuple[
 
     Args:
         connection: in a transaction that has taken no snapshot yet.
-        replayed: what a standby had replayed before.
+        replayed: the position up to which a standby had already replayed; None on a primary.
     """
     (fields,) = connection.cursor(row_factory=dict_row).execute(_SNAPSHOT).fetchall()
     exported, page = fields.pop("exported"), fields.pop("wal_block_size")
     if fields["in_recovery"]:
         fields["wal_position"] = replayed
     elif fields["wal_position"] % page <= _PAGE_HEADER:
-        # Nothing was written to this page yet. A standby counts no header before there is something behind it.
+        # Nothing was written to this page yet. A standby does not count a page's header before something follows it.
         fields["wal_position"] -= fields["wal_position"] % page
     return Snapshot(**fields), exported
 
@@ -170,19 +170,19 @@ def _catalogue(connection: psycopg.Connection[Any], path: list[str]) -> Catalogu
 
 
 def _catalogue_of_all(connection: psycopg.Connection[Any], path: list[str]) -> Catalogue:
-    """The catalogue with undeclared tables, or without where a name among them cannot be read."""
+    """The catalogue with undeclared tables, or without them if one of their names cannot be read."""
     try:
         with connection.transaction():
             return catalogue_of(connection, path, others=True)
     except DatabaseError as error:
         if error.facts["sqlstate"] not in {UntranslatableCharacter.sqlstate, CharacterNotInRepertoire.sqlstate}:
             raise
-        logger.warning("Undeclared tables are left out, for a name among them has no equivalent in UTF-8: %s", error)
+        logger.warning("Undeclared tables are left out: one of their names has no equivalent in UTF-8: %s", error)
         return _catalogue(connection, path)
 
 
-def _who_changes(connection: psycopg.Connection[Any], catalogue: Catalogue) -> str:
-    """Which declared tables others have locked against readers, and who, as the end of a sentence."""
+def _lock_holders(connection: psycopg.Connection[Any], catalogue: Catalogue) -> str:
+    """Which sessions have locked which declared tables against readers, as the end of a sentence."""
     with transaction(connection, read_only=True):
         rows = connection.execute(
             """
@@ -196,11 +196,11 @@ def _who_changes(connection: psycopg.Connection[Any], catalogue: Catalogue) -> s
         if not rows:
             return ""
         tables = ", ".join(sorted({name for name, _ in rows}))
-        return f", for {described_sessions(connection, sorted({pid for _, pid in rows}))} a lock on {tables}"
+        return f": {described_sessions(connection, sorted({pid for _, pid in rows}))} a lock on {tables}"
 
 
-def _locked(connection: psycopg.Connection[Any], catalogue: Catalogue, tables: list[str]) -> bool:
-    """Lock the definitions of tables, which takes no snapshot yet; False where another session holds a lock."""
+def _try_lock(connection: psycopg.Connection[Any], catalogue: Catalogue, tables: list[str]) -> bool:
+    """Lock the definitions of tables, without taking a snapshot yet; False if another session holds a lock on one."""
     if tables:
         names = sql.SQL(", ").join(qualified(catalogue, name) for name in tables)
         connection.execute(sql.SQL("set local lock_timeout = {}").format(sql.Literal(_LOCK_TIMEOUT)))

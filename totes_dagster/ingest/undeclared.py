@@ -1,7 +1,7 @@
-"""Counting the source's undeclared tables: best effort, so that none of them ever stops the declared ones.
+"""Taking the census of the source's undeclared tables: best effort, because they must never stop the declared ones.
 
-Each is counted in a transaction of its own, which locks nothing else: a source may have thousands of them, and locks
-are a resource that its application shares.
+Each is counted in its own transaction, which locks nothing else: a source may have thousands of them, and its
+application needs the server's lock table too.
 """
 
 import logging
@@ -24,10 +24,10 @@ CHANGED = "its definition was changed since the snapshot was taken"
 
 
 def count_undeclared(snapshot: SourceSnapshot, tables: Iterable[str]) -> tuple[dict[str, Census], dict[str, str]]:
-    """Count undeclared tables in a snapshot.
+    """Take the census of undeclared tables in a snapshot.
 
     Returns:
-        The counts by table, and the reasons why others could not be counted.
+        The censuses by table, and the reasons why the other tables could not be counted.
 
     Raises:
         DatabaseUnavailableError: the connection was lost.
@@ -55,14 +55,14 @@ def count_undeclared(snapshot: SourceSnapshot, tables: Iterable[str]) -> tuple[d
 
 
 def reason_from(error: DatabaseError) -> str:
-    """Why a table was set aside, in the server's own words."""
+    """Why a table is not captured, in the server's own words."""
     cause = error.__cause__
     return reason_of(cause) if isinstance(cause, psycopg.Error) else str(error)
 
 
 def _census_of(connection: psycopg.Connection, snapshot: SourceSnapshot, table: str) -> Census | None:
-    """Count one table; None where it was changed since the snapshot was taken."""
-    # In one message, for there may be thousands.
+    """The census of one table; None if it was changed since the snapshot was taken."""
+    # All statements in one round trip, because there may be thousands of tables.
     statements = [
         begin_statement(connection.info.server_version, isolation=REPEATABLE_READ, read_only=True),
         sql.SQL("set transaction snapshot {}").format(sql.Literal(snapshot.exported)),

@@ -1,4 +1,4 @@
-"""Watching the source for commits, without reading any table."""
+"""Watching the source for commits, without reading its tables."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,13 +9,21 @@ from totes_dagster.postgres.transactions import transaction
 
 @contextmanager
 def watching(source: Database) -> Iterator[Callable[[], str]]:
-    """How far the source's cluster has come, whenever asked: as long as that is the same, nobody has committed."""
+    """Connect to the source, to watch it for commits.
+
+    Yields:
+        A function that returns the current position of the source's cluster. While it returns the same value, no
+        transaction has committed.
+
+    Raises:
+        DatabaseError: the source cannot be reached, refuses, or closes the connection.
+    """
     with source.connect() as connection:
 
         def position() -> str:
             with transaction(connection, read_only=True):
-                # A standby does not list the transactions that are still running, so that a commit of one of them
-                # leaves its snapshot as it is. What it has replayed moves on with each commit.
+                # A standby's snapshot does not list running transactions, so their commits may not change it. The
+                # position that it has replayed does change with every commit.
                 ((at,),) = connection.execute(
                     "select concat_ws(':', (select system_identifier from pg_control_system()), pg_current_snapshot(), "
                     "case when pg_is_in_recovery() then pg_last_wal_replay_lsn() end)"

@@ -1,4 +1,7 @@
-"""The log of batches: manifests 1, 2, 3 … in the ingestion zone, created one at a time and never changed."""
+"""The log of batches: manifests 1, 2, 3 … in the ingestion zone, created one at a time and never changed.
+
+What a manifest contains is in `manifest.py`.
+"""
 
 import hashlib
 from collections.abc import Callable
@@ -9,12 +12,12 @@ from totes_dagster.lake.zone import Zone
 
 
 def manifest_path(batch: int) -> str:
-    """Where a batch's manifest lies in the ingestion zone."""
+    """Path of a batch's manifest in the ingestion zone."""
     return f"batches/{batch:010}.json"
 
 
 REMEMBERED = 100
-"""How many manifests are kept after they were read: a rebuild reads all that there ever were, each some 30 kB."""
+"""How many manifests are kept in memory. A rebuild reads all that were ever committed, of about 30 kB each."""
 
 
 class BatchLog:
@@ -25,19 +28,19 @@ class BatchLog:
         self._read: dict[int, tuple[Manifest, str]] = {}
 
     def head(self) -> int:
-        """Number of the newest batch, 0 before the first."""
+        """Number of the newest batch; 0 before the first."""
         return last_where(self.has)
 
     def check_head_is_last(self, head: int) -> None:
-        """Refuse a log whose head is followed by a gap: the batch that comes next would take a lost one's place.
+        """Refuse a log that has a gap after its head: the next batch would take the place of a lost one.
 
         Args:
-            head: what `head` said.
+            head: what `head` returned.
 
         Raises:
             ManifestMissingError: the next manifest is missing, and the one after it is not.
         """
-        # In this order: a batch that others commit meanwhile is there before the one after it.
+        # In this order: if other ingests commit both batches meanwhile, the first exists before the second.
         if self.has(head + 2) and not self.has(head + 1):
             raise self._missing(head + 1)
 
@@ -46,15 +49,15 @@ class BatchLog:
         return batch in self._read or self.zone.exists(manifest_path(batch))
 
     def commit(self, manifest: Manifest) -> bool:
-        """Commit a batch; return False where another ingest has committed this number."""
+        """Commit a batch; return False if another ingest has already committed this number."""
         return self.zone.create(manifest_path(manifest.batch), manifest.to_json())
 
     def manifest(self, batch: int) -> Manifest:
         """The manifest of a committed batch.
 
         Raises:
-            ManifestMissingError: there is none.
-            ManifestDamagedError, ManifestFormatError: it cannot be read.
+            ManifestMissingError: the manifest does not exist.
+            ManifestDamagedError, ManifestFormatError: the manifest cannot be read.
         """
         return self._load(batch)[0]
 
@@ -63,7 +66,7 @@ class BatchLog:
         return self._load(batch)[1]
 
     def _load(self, batch: int) -> tuple[Manifest, str]:
-        # Manifests never change, so what was read once stays true.
+        # Manifests never change, so they can be cached.
         if batch not in self._read:
             path = manifest_path(batch)
             data = self.zone.read(path)
@@ -87,9 +90,12 @@ class BatchLog:
 
 
 def last_where(holds: Callable[[int], bool]) -> int:
-    """The last number for which a condition holds that holds from 1 up to some number and not beyond; 0 for none.
+    """The last number for which a condition holds, by exponential search; 0 if there is none.
 
-    Asks for some 2·log2 of that number: a listing would page through every batch there ever was.
+    Evaluates the condition about 2·log2 of that number times. Listing the manifests would page through all of them.
+
+    Args:
+        holds: a condition that holds for every number from 1 up to some number, and for none after it.
     """
     known, step = 0, 1
     while holds(known + step):

@@ -1,9 +1,9 @@
-"""The credentials that sign requests to a bucket: those that the SDK holds at the moment, and new ones when refused.
+"""The credentials that sign requests to a bucket: the AWS SDK's current ones, read again if S3 refuses them.
 
-obstore caches credentials by their expiry alone, and cannot be made to drop them before it. The SDK knows when each of
-its sources is to be asked again. So obstore asks here for every request, which costs some microseconds, and caches
-nothing. Credentials without an expiry, as tools write them into the shared credentials file, are read anew when S3
-refuses the ones that were there before.
+obstore caches credentials until they expire, and cannot be made to drop them earlier. The SDK knows when to refresh
+credentials from each kind of source. So obstore calls this module for every request, which costs a few microseconds,
+and caches nothing. Credentials without an expiry, as tools write them into the shared credentials file, are read again
+when S3 refuses the old ones.
 """
 
 import threading
@@ -23,30 +23,30 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ASK_EVERY = 5.0
-"""Seconds between two questions to the SDK. In the last ten minutes of credentials it asks their source each time, and
-a program that hands out what it keeps would be run for every request."""
+"""Minimum number of seconds between two calls of the SDK. In the last ten minutes before credentials expire, the SDK
+asks their source on every call, and a credential process that returns cached ones would be run for every request."""
 
 
 class CredentialsNotRenewedError(Exception):
-    """The source of the credentials did not give new ones when asked; the message is one line.
+    """The source of the credentials did not return new ones; the message is one line.
 
     Attributes:
-        passing: whether it may do so in a moment.
+        transient: whether it may do so if asked again.
     """
 
-    def __init__(self, message: str, *, passing: bool) -> None:
+    def __init__(self, message: str, *, transient: bool) -> None:
         super().__init__(message)
-        self.passing = passing
+        self.transient = transient
 
 
 class Signer:
-    """Credentials from wherever the AWS SDK finds them, for one bucket and any number of threads.
+    """Credentials for one bucket, from wherever the AWS SDK finds them; safe to use from several threads.
 
     Args:
-        session: where they are first looked for.
+        session: the session in which to look for credentials first.
 
     Raises:
-        CredentialsMissingError: there are none.
+        CredentialsMissingError: there are no credentials.
     """
 
     def __init__(self, session: "Session") -> None:
@@ -56,29 +56,29 @@ class Signer:
         self._asked = float("-inf")
 
     def __call__(self) -> "S3Credential":
-        """The credentials for one request, in the form in which obstore wants them."""
+        """The credentials for one request, in the form that obstore expects."""
         current = self._current or self._refresh()
         return {
             "access_key_id": current.access_key,
             "secret_access_key": current.secret_key,
             "token": current.token,
-            "expires_at": datetime.now(UTC),  # so that obstore asks again; the SDK knows when they really do
+            "expires_at": datetime.now(UTC),  # makes obstore call again; the SDK knows the real expiry
         }
 
     def signed(self, request: Callable[[], T], is_refused: Callable[[Exception], bool]) -> T:
-        """Send a request; once more with credentials that are read anew, where those that it was sent with are refused.
+        """Send a request. If its credentials are refused, read the credentials again and repeat the request once.
 
         Args:
-            request: sends it, and asks this object for credentials meanwhile.
-            is_refused: whether what it raised is a refusal of the credentials themselves.
+            request: sends the request, calling this object for credentials.
+            is_refused: whether an error that `request` raised means that the credentials themselves were refused.
 
         Raises:
-            CredentialsNotRenewedError: the last credentials have expired, and there are no new ones.
-            CredentialsMissingError: the new ones cannot be sent.
+            CredentialsNotRenewedError: the credentials have expired, and there are no new ones.
+            CredentialsMissingError: the new credentials cannot be sent in a request.
         """
         used = self._credentials
         if time.monotonic() - self._asked >= ASK_EVERY:
-            # Here, and not when obstore asks, which makes a text of what goes wrong with their source.
+            # Here, and not when obstore calls: obstore would reduce an error of the source to its text.
             self._refresh()
         try:
             return request()
@@ -89,23 +89,23 @@ class Signer:
         return request()
 
     def _refresh(self) -> "ReadOnlyCredentials":
-        """Have the SDK renew the credentials, if it thinks it is time."""
+        """Get the SDK's current credentials, which it renews when they are due."""
         try:
             current = self._credentials.get_frozen_credentials()
         except Exception as error:  # a source may be a program, a file, or a service: each fails in its own way
             raise CredentialsNotRenewedError(
-                aws.why_unreadable(error), passing=aws.is_outage_of_source(error)
+                aws.why_unreadable(error), transient=aws.is_outage_of_source(error)
             ) from None
         aws.require_sendable(current)
         self._current, self._asked = current, time.monotonic()
         return current
 
     def _renew(self, refused: "Credentials") -> bool:
-        """Look for credentials anew, unless another thread has done so; False if there are none now."""
+        """Read the credentials again, unless another thread has done so; return False if there are none now."""
         with self._lock:
             if self._credentials is refused:
                 try:
-                    # In a session of its own, for this one would return what it found before.
+                    # In a new session, because the old one would return what it found before.
                     self._credentials = aws.credentials_of(aws.new_core_session())
                 except CredentialsMissingError:
                     return False

@@ -1,8 +1,9 @@
-"""Where requests to a bucket go, and which certificates are trusted there: what the AWS SDK makes of its settings.
+"""Where requests to a bucket go, and which certificates are trusted there, according to the AWS SDK's settings.
 
-The SDK is asked, so that the lake goes where `aws s3` would: by the environment, the profile and its `services`
-section, the region's partition, its dual-stack and FIPS endpoints, and the style of addressing. obstore knows some
-variables of the environment, and would send a profile's keys to AWS where the profile names a server of its own.
+The SDK resolves the endpoint, so the lake uses the same one as `aws s3` would: it depends on the environment, the
+profile and its `services` section, the region's partition, dual-stack and FIPS endpoints, and the addressing style.
+obstore only reads some environment variables: with a profile that names its own server, it would send the profile's
+keys to AWS.
 """
 
 import os
@@ -25,7 +26,7 @@ _ENDPOINT = re.compile(
 )
 
 _NO_ENDPOINT = (
-    "The endpoint of S3 is no http:// or https:// URL of a host. Correct or unset it: AWS_ENDPOINT_URL_S3, "
+    "The endpoint of S3 is not an http:// or https:// URL of a host. Correct or unset it: AWS_ENDPOINT_URL_S3, "
     "AWS_ENDPOINT_URL, or endpoint_url in the profile."
 )
 
@@ -35,10 +36,10 @@ class Endpoint:
     """Where and how a bucket is reached.
 
     Attributes:
-        url: what paths of objects follow or, unless `names_bucket`, the bucket and they.
-        names_bucket: whether the bucket is part of the URL's host.
-        region: the one that requests are signed for.
-        authorities: PEM of certificates to trust beside the system's; None for no others.
+        url: base URL. It is followed by the bucket's name, unless `names_bucket`, and the path of an object.
+        names_bucket: whether the host of the URL contains the bucket's name (virtual-hosted style).
+        region: the region that requests are signed for.
+        authorities: certificates to trust in addition to the system's, in PEM; None if there are none.
     """
 
     url: str
@@ -48,17 +49,17 @@ class Endpoint:
 
 
 def endpoint_of(session: "Session", bucket: str) -> Endpoint:
-    """Where a session of the SDK finds a bucket; nothing is sent.
+    """The endpoint that a session of the SDK would use for a bucket; nothing is sent.
 
     Raises:
-        SettingsError: the bucket, the region, the endpoint, or the file of certificates cannot be one.
+        SettingsError: the bucket's name, the region, the endpoint, or the certificate file is not valid.
     """
     region = session.get_config_variable("region") or "us-east-1"
-    # obstore does not look at them, and dies of a request that it cannot put together.
+    # obstore does not validate these, and panics if it cannot build a request from them.
     if not _BUCKET.fullmatch(bucket):
-        raise SettingsError(f"{bucket!r} in the URL of the lake cannot be a bucket's name.")
+        raise SettingsError(f"{bucket!r} in the URL of the lake is not a valid bucket name.")
     if not _REGION.fullmatch(region):
-        raise SettingsError(f"{region!r} cannot be an AWS region. Set AWS_REGION to the one that s3://{bucket} is in.")
+        raise SettingsError(f"{region!r} is not a valid AWS region. Set AWS_REGION to the region of s3://{bucket}.")
     url = _url_of_request(session, bucket, region)
     in_path = urlsplit(url).path.rstrip("/").endswith(f"/{bucket}")
     base = url.rstrip("/").removesuffix(f"/{bucket}") if in_path else url.rstrip("/")
@@ -74,15 +75,15 @@ def _url_of_request(session: "Session", bucket: str, region: str) -> str:
     from botocore.config import Config  # noqa: PLC0415
     from botocore.exceptions import BotoCoreError, EndpointResolutionError  # noqa: PLC0415
 
-    asked: list[str] = []
+    urls: list[str] = []
 
     def answer(params: dict[str, Any], **_: Any) -> tuple[AWSResponse, dict[str, Any]]:
-        asked.append(params["url"])
+        urls.append(params["url"])
         return AWSResponse(params["url"], 200, {}, None), {}
 
     try:
         client = session.create_client("s3", region_name=region, config=Config(signature_version=UNSIGNED))
-        # The SDK's own way to answer a request before it is sent.
+        # A handler of this event can answer a request before it is sent.
         client.meta.events.register("before-call.s3.HeadBucket", answer)
         client.head_bucket(Bucket=bucket)
     except (ValueError, EndpointResolutionError):  # they quote the endpoint, which may hold a password
@@ -92,27 +93,27 @@ def _url_of_request(session: "Session", bucket: str, region: str) -> str:
             f"The AWS settings do not say how to reach s3://{bucket}: {one_line(error)} Correct them in the "
             "environment or the profile."
         ) from None
-    return asked[0]
+    return urls[0]
 
 
 def _authorities(session: "Session") -> bytes | None:
-    """The certificates of the file that the settings of the SDK name."""
-    named = session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
-    if not named:
+    """The certificates in the file that the SDK's settings name."""
+    file = session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+    if not file:
         return None
     try:
-        # obstore takes a file without certificates for no certificates at all.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=named)
-        return Path(named).read_bytes()
-    except OSError as error:  # of which an SSLError is one
+        # obstore would accept a file without certificates.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
+        return Path(file).read_bytes()
+    except OSError as error:  # includes SSLError
         raise SettingsError(
-            f"The certificates in {named} cannot be read: {one_line(error)} AWS_CA_BUNDLE, or ca_bundle in the "
-            "profile, is to name one file of certificates in PEM."
+            f"The certificates in {file} cannot be read: {one_line(error)} AWS_CA_BUNDLE, or ca_bundle in the "
+            "profile, must name a file of certificates in PEM."
         ) from error
 
 
 def _port_of(url: str) -> int | None:
     try:
         return urlsplit(url).port
-    except ValueError:  # a port beyond the last
+    except ValueError:  # a number above 65535
         return 0

@@ -1,4 +1,4 @@
-"""The ingestion zone: where its parts lie, and what they hold besides the source's columns."""
+"""The ingestion zone: the paths of its parts, and what they contain besides the source's columns."""
 
 import json
 from collections.abc import Mapping
@@ -9,29 +9,30 @@ import pyarrow as pa
 from totes_dagster.schema.totesys import SOURCE_TABLES
 
 UNDECLARED = "undeclared"
-"""Folder of the tables that are not declared."""
+"""Folder of the undeclared tables."""
 
 UNFIT_VALUES = "_unfit_values"
-"""Column of a part: a JSON object of the columns whose value does not fit their type, each with the reason; or null.
+"""Column of a part that names the columns whose value does not fit their type: a JSON object of reasons by column name,
+or null.
 
-Such a value is null in its own column. A part without any has no such column. A source column of this name, which no
-table declares, is not captured.
+Such a value is null in its own column. A part without unfit values does not have this column. A source column of this
+name, which no table declares, is not captured.
 """
 
 UNFIT_VALUES_TYPE = pa.string()
 
 _UNFIT_VALUES_BEFORE = "unfit: values of this row that the types of their columns cannot hold"
-"""The column's name in parts of older versions of the platform."""
+"""The column's name in parts that older versions of the platform wrote."""
 
 
 def folder_of(table: str, batch: int) -> str:
-    """Where a batch's parts of a source table lie. The name of an undeclared table may be any text."""
+    """Folder of a batch's parts of a source table. The name of an undeclared table may be any text."""
     name = table if table in SOURCE_TABLES else f"{UNDECLARED}/{quote(table, safe='').replace('.', '%2E')}"
     return f"{name}/batch={batch:010}"
 
 
 def live_keys_folder_of(table: str, batch: int) -> str:
-    """Where the keys lie that a source table still had."""
+    """Folder of the parts with a source table's live keys."""
     return f"live_keys/{folder_of(table, batch)}"
 
 
@@ -41,12 +42,12 @@ def is_undeclared(path: str) -> bool:
 
 
 def columns_to_read(names: list[str]) -> list[str]:
-    """The columns of a part to read for some columns of its table."""
+    """The columns of a part to read in order to get some columns of its table."""
     return [*names, UNFIT_VALUES, _UNFIT_VALUES_BEFORE]
 
 
 def with_unfit_values(rows: pa.Table) -> pa.Table:
-    """Rows of a part with the column `UNFIT_VALUES`, also where the part has none."""
+    """Rows of a part with the column `UNFIT_VALUES`, which is added if the part does not have it."""
     if UNFIT_VALUES in rows.column_names:
         return rows
     if _UNFIT_VALUES_BEFORE in rows.column_names:
@@ -55,13 +56,13 @@ def with_unfit_values(rows: pa.Table) -> pa.Table:
 
 
 def without_empty_unfit_values(rows: pa.Table) -> pa.Table:
-    """Rows as a part holds them: without the column `UNFIT_VALUES` where it is null in every row."""
+    """Rows as they are written to a part: without the column `UNFIT_VALUES` if it is null in every row."""
     is_empty = UNFIT_VALUES in rows.column_names and rows.column(UNFIT_VALUES).null_count == rows.num_rows
     return rows.drop_columns(UNFIT_VALUES) if is_empty else rows
 
 
 def unfit_values_from(text: str | None) -> dict[str, str]:
-    """The reasons by column that a value of `UNFIT_VALUES` gives."""
+    """The reasons by column in a value of `UNFIT_VALUES`."""
     return dict(json.loads(text)) if text else {}
 
 

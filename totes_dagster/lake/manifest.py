@@ -1,6 +1,6 @@
 """The manifest: the one small JSON object whose existence commits a batch.
 
-What a manifest says, and how it is written and read. Where manifests are kept is in `log.py`.
+What a manifest contains, and how it is serialized. Storing and finding manifests is in `batch_log.py`.
 """
 
 from typing import Literal, Self
@@ -16,7 +16,7 @@ class _Record(BaseModel):
 
 
 class Part(_Record):
-    """One immutable Parquet object of the lake; `bytes` is its size there."""
+    """One immutable Parquet object of the lake, with its number of rows and its size in bytes."""
 
     path: str
     rows: int
@@ -26,12 +26,13 @@ class Part(_Record):
 class Snapshot(_Record):
     """The source snapshot that a batch shows.
 
-    `xmin` and `xmax` are 64-bit transaction ids: every transaction before `xmin` had ended when the snapshot was taken,
-    none from `xmax` on had begun. The other fields tell one cluster's ids from another's; a copy of a cluster's files
-    has them all, but for the moment at which its server was started.
+    `xmin` and `xmax` are 64-bit transaction ids: when the snapshot was taken, every transaction before `xmin` had
+    ended, and none from `xmax` on had begun. The other fields identify the cluster that the ids belong to. A copy of a
+    cluster's files has the same values, except for the time at which its server was started.
 
-    `in_recovery` says whether the server is a standby. `wal_position` is a position in the write-ahead log: of a
-    primary, one past all that the snapshot shows; of a standby, one up to which the snapshot shows everything.
+    `in_recovery` says whether the server is a standby. `wal_position` is a position in the write-ahead log. On a
+    primary, everything that the snapshot shows was written before it; on a standby, the snapshot shows everything that
+    was written before it.
     """
 
     taken_at: AwareDatetime
@@ -45,15 +46,16 @@ class Snapshot(_Record):
     wal_position: int | None = None
 
     def same_history(self, other: "Snapshot") -> bool:
-        """Whether both snapshots certainly count transactions of one and the same history of one database.
+        """Whether both snapshots certainly belong to the same history of the same database.
 
-        A standby learns late which timeline it follows, so its word counts only while it is the same standby.
+        A standby learns late which timeline it follows, so its timeline is trusted only if both snapshots were taken on
+        the same standby.
         """
         same_standby = self.in_recovery == other.in_recovery and self.server_started_at == other.server_started_at
         return self._claims_history_of(other) and (same_standby or not (self.in_recovery or other.in_recovery))
 
     def is_behind(self, other: "Snapshot") -> bool:
-        """Whether this is a standby's snapshot that may not show yet what the other one did."""
+        """Whether this is a standby's snapshot that may not yet show everything that the other one shows."""
         return (
             self.in_recovery
             and self._claims_history_of(other)
@@ -71,12 +73,12 @@ class Snapshot(_Record):
 
 
 class Census(_Record):
-    """What one scan of a source table counted.
+    """The result of one scan of a source table, by which two states of the table are compared.
 
-    `table_oid` tells the table from another that takes its name; `columns`, a digest of its definition, from what it
-    was before that changed. `keys` is the checksum of the primary keys, `versions` that of the row versions (key and
-    `xmin`): equal checksums with equal counts mean the same keys, the same versions.
-    `keyed` says whether every row has a key of its own that the warehouse can hold.
+    `table_oid` distinguishes the table from another of the same name. `columns` is a digest of the table's definition.
+    `keys` is the checksum of the primary keys, `versions` that of the row versions (key and `xmin`): equal checksums
+    with equal counts mean the same keys and the same versions. `keyed` says whether every row has a unique key that the
+    warehouse can store.
     """
 
     table_oid: int
@@ -90,8 +92,8 @@ class Census(_Record):
 class TableEntry(_Record):
     """A source table in a manifest: carried over unchanged for as long as the table does not change.
 
-    `batch` is the batch that brought `parts`. `live_keys` are parts with all keys of the table where rows may be gone,
-    no parts where none are left; None where nothing is gone.
+    `batch` is the batch that brought `parts`. `live_keys` are parts with all keys of the table, if rows may have been
+    deleted; an empty tuple if the table has no rows left, and None if no row was deleted.
     """
 
     batch: int
@@ -107,9 +109,10 @@ class TableEntry(_Record):
 
 
 class Manifest(_Record):
-    """A committed batch: for every source table, where its newest content lies.
+    """A committed batch: for every source table, the parts with its newest content.
 
-    `contract` names the source's catalogue as it was, which lies beside the manifests (see `lake/source_catalogue.py`).
+    `contract` is the digest of the source's catalogue, which is stored in the same zone (see
+    `lake/source_catalogue.py`).
     """
 
     format: Literal[1] = 1
@@ -119,16 +122,16 @@ class Manifest(_Record):
     tables: dict[str, TableEntry]
 
     def brings(self, table: str) -> bool:
-        """Whether this very batch has new content of the source table."""
+        """Whether this batch itself has new content of the source table."""
         return table in self.tables and self.tables[table].batch == self.batch
 
     @property
     def rows(self) -> int:
-        """Rows that this very batch captured, over all tables."""
+        """Rows that this batch itself captured, over all tables."""
         return sum(entry.rows for name, entry in self.tables.items() if self.brings(name))
 
     def to_json(self) -> bytes:
-        """The object's bytes: one line, as what queries JSON in S3 takes a line for a row."""
+        """The object's bytes: a single line, because query engines treat each line of a JSON object in S3 as a row."""
         return self.model_dump_json().encode()
 
     @classmethod
@@ -136,7 +139,7 @@ class Manifest(_Record):
         """Read a manifest's bytes.
 
         Raises:
-            ManifestFormatError: the manifest is of a format that is not known.
+            ManifestFormatError: the manifest has a format that this version of the platform does not support.
             ManifestDamagedError: the bytes are not a manifest.
         """
         try:
@@ -146,11 +149,11 @@ class Manifest(_Record):
             for fault in faults:
                 if fault["loc"] == ("format",) and type(fault["input"]) is int:
                     raise ManifestFormatError(
-                        f"The manifest {path} cannot be read: it is of format {fault['input']}, which this version of "
-                        "the platform does not know. Upgrade the platform."
+                        f"The manifest {path} cannot be read: it has format {fault['input']}, which this version of "
+                        "the platform does not support. Upgrade the platform."
                     ) from error
             where = ".".join(map(str, first["loc"])) or "the object"
             raise ManifestDamagedError(
-                f"The manifest {path} cannot be read: {where}: {first['msg']}. It is damaged: restore the object from "
-                "the bucket's versions."
+                f"The manifest {path} is damaged: {where}: {first['msg']}. Restore the object from the bucket's "
+                "versions."
             ) from error

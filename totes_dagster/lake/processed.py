@@ -1,7 +1,7 @@
-"""The processed zone: which parts a batch becomes, where they lie, and what they say of themselves.
+"""The processed zone: which parts a batch becomes, their paths, and their metadata.
 
-All of it follows from the batch's manifest. So what is missing is found by looking, and whoever makes a part makes the
-same one.
+Everything follows from the batch's manifest. So missing parts are found by looking for them, and every process that
+writes a part writes the same one.
 """
 
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from totes_dagster.schema.totesys import SOURCE_TABLES, Capture, capture_of
 
 @dataclass(frozen=True)
 class StarPart:
-    """One object of the processed zone, as its batch's manifest implies it.
+    """One part of the processed zone, as implied by its batch's manifest.
 
     Attributes:
         star: the star table.
         batch: the batch's number.
-        path: where the star table's rows lie.
-        quarantine: where the source rows lie that could not become rows of it, if there are any.
-        inputs: for each source table, the parts of the ingestion zone that it is computed from.
+        path: path of the part with the star table's rows.
+        quarantine: path of the part with the source rows that could not become rows of it, if there are any.
+        inputs: the parts of the ingestion zone that it is computed from, by source table.
     """
 
     star: str
@@ -42,10 +42,10 @@ class StarPart:
 
 @dataclass(frozen=True)
 class RowCounts:
-    """What a part says of the source rows that it was made of, in the metadata of its Arrow schema.
+    """Counts of the source rows that a part was computed from, kept in the metadata of its Arrow schema.
 
     Attributes:
-        ingested: how many there were.
+        ingested: how many source rows there were.
         quarantined: how many of them could not become rows of the star table.
     """
 
@@ -53,12 +53,12 @@ class RowCounts:
     quarantined: int = 0
 
     def attached_to(self, rows: pa.Table) -> pa.Table:
-        """Rows with these counts as their only metadata."""
+        """The rows, with these counts as their only metadata."""
         return rows.replace_schema_metadata({"ingested": str(self.ingested), "quarantined": str(self.quarantined)})
 
     @classmethod
     def of(cls, rows: pa.Table) -> "RowCounts":
-        """The counts that rows carry."""
+        """The counts in the metadata of rows; 0 where there are none."""
         metadata = rows.schema.metadata or {}
         return cls(int(metadata.get(b"ingested", 0)), int(metadata.get(b"quarantined", 0)))
 
@@ -69,15 +69,14 @@ def star_schema(star: str) -> pa.Schema:
 
 
 def star_parts(star: str, manifest: Manifest) -> list[StarPart]:
-    """The parts of a star table that a batch must have: none where the batch brings nothing to it.
+    """The parts of a star table that a batch must have; none if the batch brings nothing to it.
 
-    Event tables are remodelled part by part, so that memory is bounded by a part. Dimensions of reference tables are
-    one part each, computed from whole tables, of which some may have come with earlier batches. The calendar is one
-    part.
+    Event tables are remodelled part by part, which bounds the memory. A dimension of reference tables is one part,
+    computed from whole tables, some of which may have come with earlier batches. The calendar is one part.
     """
     names = inputs_of(star)
     if not all(name in manifest.tables for name in names):
-        return []  # from before the source table was known
+        return []  # the batch is older than the declaration of a source table
     brought = {name: manifest.tables[name].parts for name in names if manifest.brings(name)}
     if kind_of(STAR_TABLES[star]) is StarKind.CALENDAR:
         inputs = [{name: parts for name, parts in brought.items() if parts}]

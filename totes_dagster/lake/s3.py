@@ -1,4 +1,7 @@
-"""Buckets: how they are opened, and how they are asked."""
+"""Opening buckets, and sending requests to them.
+
+Their credentials are in `credentials.py`, their endpoints in `endpoint.py`, and their errors in `s3_errors.py`.
+"""
 
 import os
 from collections.abc import Callable
@@ -20,52 +23,52 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_TIMEOUT = "60s"  # for a request with its answer; the largest parts are some 30 MB
+_TIMEOUT = "60s"  # for a request and its response; the largest parts are about 30 MB
 _CONNECT_TIMEOUT = "5s"
 _RETRIES: "RetryConfig" = {
     "max_retries": 3,
     "retry_timeout": timedelta(seconds=30),
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
 }
-"""obstore repeats what S3 could not do at the moment; `runtime/retry.py` goes on where this ends."""
+"""How obstore retries transient failures; when it gives up, `runtime/retry.py` takes over."""
 
 _answered: set[str] = set()
-"""Endpoints that have answered this process: when one does not any more, that is an outage, and no wrong setting."""
+"""Endpoints that have answered this process: if one stops answering, that is an outage and not a wrong setting."""
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket, or what is under a prefix of it.
+    """A bucket, or the objects under a prefix of it.
 
     Attributes:
-        store: takes requests; those that are not made by `ask` fail when credentials that a tool rewrites expire.
-        endpoint: where they go.
-        signer: what they are signed with.
+        store: sends requests. Without `send`, they fail once credentials that a tool rewrites have expired.
+        endpoint: URL that requests go to.
+        signer: provides the credentials.
     """
 
     store: S3Store
     endpoint: str
     signer: Signer
 
-    def ask(self, request: Callable[[], T]) -> T:
-        """Send a request to the store; once more with new credentials, where S3 refuses those that it was sent with."""
+    def send(self, request: Callable[[], T]) -> T:
+        """Send a request to the store; if S3 refuses its credentials, repeat it once with new ones."""
         return self.signer.signed(request, s3_errors.refuses_credentials)
 
     def note_answer(self) -> None:
-        """Remember that S3 answers."""
+        """Remember that the endpoint answers."""
         _answered.add(self.endpoint)
 
-    def named_error(self, url: str, doing: str, error: Exception) -> LakeError:
-        """Name a failure of a request, see there."""
-        return s3_errors.named_error(url, doing, error, answered=self.endpoint in _answered)
+    def named_error(self, url: str, operation: str, error: Exception) -> LakeError:
+        """The named error for a failed request; see `s3_errors.named_error`."""
+        return s3_errors.named_error(url, operation, error, answered=self.endpoint in _answered)
 
 
 def open_bucket(bucket: str, prefix: str) -> Bucket:
-    """A bucket, or what is under a prefix of it, with whatever credentials, region and endpoint the AWS SDKs would use.
+    """Open a bucket, or a prefix of it, with the credentials, region and endpoint that the AWS SDK would use.
 
     Raises:
         CredentialsMissingError: there are no credentials, or they cannot be read.
-        SettingsError: the bucket, the region, the endpoint, a file of certificates or a timeout cannot be one.
+        SettingsError: the bucket's name, the region, the endpoint, the certificate file or a timeout is not valid.
     """
     session = aws.new_core_session()
     try:
@@ -75,19 +78,19 @@ def open_bucket(bucket: str, prefix: str) -> Bucket:
     endpoint = endpoint_of(session, bucket)
     config: S3Config = {
         "region": endpoint.region,
-        # Each by both of its names, for obstore looks for the other in the environment.
+        # By both names of the option, because obstore looks for the other one in the environment.
         "endpoint": endpoint.url,
         "aws_endpoint_url_s3": endpoint.url,
         "virtual_hosted_style_request": endpoint.names_bucket,
-        "checksum_algorithm": "SHA256",  # a bucket with Object Lock takes nothing without a checksum
+        "checksum_algorithm": "SHA256",  # a bucket with Object Lock requires a checksum
     }
     client: ClientConfig = {
         "allow_http": endpoint.url.startswith("http://"),
-        # The variables that obstore would read if we said nothing.
+        # The variables that obstore itself reads if these options are not given.
         "timeout": os.environ.get("AWS_TIMEOUT") or _TIMEOUT,
         "connect_timeout": os.environ.get("AWS_CONNECT_TIMEOUT") or _CONNECT_TIMEOUT,
     }
-    if endpoint.authorities:  # obstore takes no None
+    if endpoint.authorities:  # obstore does not accept None
         client["root_certificate"] = endpoint.authorities
     try:
         store = S3Store(

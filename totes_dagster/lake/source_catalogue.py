@@ -1,6 +1,6 @@
-"""The source's catalogue, as it is kept in the lake: which tables and columns there were, one object per version seen.
+"""The source's catalogue as it is kept in the lake: its tables and columns, one object per version of the catalogue.
 
-What of it breaks the contract is decided in `ingest/contract.py`.
+Whether a catalogue breaks the contract is decided in `ingest/contract.py`.
 """
 
 import hashlib
@@ -14,8 +14,8 @@ from totes_dagster.lake.zone import Zone
 class SourceColumn(BaseModel):
     """A column of the source.
 
-    `type` is written as PostgreSQL's `format_type` writes it, without the length or precision in `full_type`. `labels`
-    are those of an enum, in order.
+    `type` and `full_type` are written as PostgreSQL's `format_type` writes them, without and with the length or
+    precision. `labels` are those of an enum, in order.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -28,14 +28,17 @@ class SourceColumn(BaseModel):
 
 
 class SourceTable(BaseModel):
-    """A table of the source: its columns in order, and those of its primary key.
+    """A table of the source.
 
     Attributes:
+        columns: the columns, in order.
+        key: names of the columns of the primary key; empty if there is none.
         namespace: the schema that it is in.
-        kind: what it is to PostgreSQL: `table`, `partitioned table`, `view` …
-        inherited: whether its rows include those of tables that inherit from it, for which the key does not hold.
-        definition: digest of all that decides, besides its rows, what a query of the table returns.
-        obstacle: why the platform cannot read it, or not all of its rows; empty where it can.
+        kind: kind of relation: `table`, `partitioned table`, `view` …
+        inherited: whether other tables inherit from it. Their rows are also rows of this table, and its primary key
+            does not apply to them.
+        definition: digest of everything, except for the rows themselves, that determines what a query returns.
+        obstacle: why the platform cannot read the table, or not all of its rows; empty if it can.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -50,17 +53,17 @@ class SourceTable(BaseModel):
 
     @property
     def digest(self) -> str:
-        """Tells this table from one of which the same rows look otherwise; not from one with other constraints."""
+        """Digest of what determines how the table's rows look to a query; constraints are not part of it."""
         columns = [(column.name, column.full_type, column.labels) for column in self.columns]
         return hashlib.sha256(repr((columns, self.definition)).encode()).hexdigest()[:16]
 
     def column(self, name: str) -> SourceColumn | None:
-        """A column by its name, if there is one."""
+        """The column of this name; None if there is none."""
         return next((column for column in self.columns if column.name == name), None)
 
 
 class Catalogue(BaseModel):
-    """All tables beside which the declared ones lie, declared or not."""
+    """The tables in the schemas of the declared tables, both declared and undeclared."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -72,17 +75,17 @@ class Catalogue(BaseModel):
 
     @property
     def digest(self) -> str:
-        """The object's name: equal catalogues are one object."""
+        """Digest that names the object, so that equal catalogues are one object."""
         return hashlib.sha256(self.to_json()).hexdigest()[:16]
 
 
 def contract_path(digest: str) -> str:
-    """Where a catalogue lies in the ingestion zone."""
+    """Path of a catalogue in the ingestion zone."""
     return f"contracts/{digest}.json"
 
 
 def register(lake: Zone, catalogue: Catalogue) -> str:
-    """Keep a catalogue in the ingestion zone unless it is there already; return its digest."""
+    """Store a catalogue in the ingestion zone unless it is already there; return its digest."""
     path = contract_path(catalogue.digest)
     if not lake.exists(path):
         lake.create(path, catalogue.to_json())

@@ -1,4 +1,7 @@
-"""A zone of the lake: a bucket or a folder in which objects are created and read, never overwritten, never deleted."""
+"""A zone of the lake: a bucket or a folder in which objects are created and read, but never overwritten or deleted.
+
+What the objects contain is in `ingested.py`, `processed.py` and `manifest.py`.
+"""
 
 import re
 from collections.abc import Callable, Iterator
@@ -37,14 +40,14 @@ _RESTORE = "Restore it from the bucket's versions."
 class Zone:
     """One zone of the lake.
 
-    Every method raises a LakeError when the lake cannot be reached, refuses, or breaks off.
+    Every method raises a LakeError if the lake cannot be reached, refuses the request, or closes the connection.
 
     Args:
-        url: `s3://bucket[/prefix]` or `file:///absolute/folder`. A folder that does not exist is empty until the first
-            object is created, which makes it, closed to other users.
+        url: `s3://bucket[/prefix]` or `file:///absolute/folder`. A folder that does not exist reads as empty. The first
+            write creates it, closed to other users.
 
     Raises:
-        SettingsError: the URL is neither, the folder cannot be one of the lake, or there are no credentials.
+        SettingsError: the URL is neither, the folder or the bucket cannot be opened, or there are no credentials.
     """
 
     def __init__(self, url: str) -> None:
@@ -52,53 +55,54 @@ class Zone:
         self._bucket = opened if isinstance(opened, s3.Bucket) else None
         self._store: ObjectStore = opened.store if isinstance(opened, s3.Bucket) else opened
         self.url = url
-        self._is_there = False
+        self._known_to_exist = False
 
     def check_exists(self) -> None:
-        """Look for the bucket or the folder, and make neither.
+        """Check that the bucket or the folder exists, without creating it.
 
         Raises:
-            BucketMissingError, LakeFolderMissingError: there is none.
+            BucketMissingError, LakeFolderMissingError: it does not exist.
         """
-        with self._asking("look for the zone"):
+        with self._named_errors("list objects"):
             self._list_one()
         if isinstance(self._store, MemoryStore):
             raise LakeFolderMissingError(
                 f"The lake {self.url} does not exist: there is no such folder. Correct the URL or, if it is right, run "
-                "`totes refresh`, which makes the folder."
+                "`totes refresh`, which creates the folder."
             )
 
     def create(self, path: str, data: bytes | pa.Buffer) -> bool:
-        """Create an object, wholly or not at all.
+        """Create an object, atomically.
 
         Returns:
-            Whether the object now holds these bytes: because it was created, or because it had been created with the
-            same bytes before, as by a request whose answer was lost. False, and nothing changed, where it holds others.
+            Whether the object now contains these bytes: because it was created, or because it already had the same
+            bytes, for example after a request whose response was lost. False if it already has other bytes; it is then
+            left unchanged.
 
         Raises:
-            LakeUnavailableError: no answer came, and the object may have been created, or not.
+            LakeUnavailableError: there was no response, and the object may or may not have been created.
         """
-        wanted = pa.py_buffer(data)
-        with self._asking(f"create {path}", writing=True):
+        content = pa.py_buffer(data)
+        with self._named_errors(f"create {path}", writing=True):
             try:
                 # One request, with If-None-Match: a multipart upload could not be conditional.
-                bytes_ = memoryview(wanted).cast("B")
-                self._ask(lambda: obstore.put(self._store, path, bytes_, mode="create", use_multipart=False))
+                bytes_ = memoryview(content).cast("B")
+                self._send(lambda: obstore.put(self._store, path, bytes_, mode="create", use_multipart=False))
             except (AlreadyExistsError, FileExistsError):
                 pass
             else:
                 return True
-        # Perhaps our own: obstore repeats a request that was not answered, although it may have been carried out.
+        # It may be our own: obstore retries a request without a response, although S3 may have carried it out.
         present = self.read(path)
-        if present is None:  # S3 also says so of a request that is under way, and may come to nothing
+        if present is None:  # S3 also reports a conflict with a request in progress, which may yet fail
             raise LakeUnavailableError(
-                f"The lake {self.url} could not create {path}: another request for it was in the way. Try again."
+                f"The lake {self.url} could not create {path}: it conflicted with another request. Try again."
             )
-        return bool(present.equals(wanted))
+        return bool(present.equals(content))
 
     def exists(self, path: str) -> bool:
-        """Whether there is such an object."""
-        with self._asking(f"look for {path}"):
+        """Whether an object exists."""
+        with self._named_errors(f"look up {path}"):
             try:
                 self._head(path)
             except (NotFoundError, FileNotFoundError):
@@ -107,37 +111,41 @@ class Zone:
         return True
 
     def read(self, path: str) -> pa.Buffer | None:
-        """An object's bytes, or None where there is no such object."""
-        with self._asking(f"read {path}"):
+        """An object's bytes; None if it does not exist."""
+        with self._named_errors(f"read {path}"):
             try:
-                return pa.py_buffer(self._ask(lambda: obstore.get(self._store, path).bytes()))
+                return pa.py_buffer(self._send(lambda: obstore.get(self._store, path).bytes()))
             except (NotFoundError, FileNotFoundError):
                 self._check_exists_once()
                 return None
 
     def paths(self, prefix: str) -> list[str]:
         """The paths of all objects in a folder, in order."""
-        with self._asking(f"list {prefix}"):
-            return self._ask(
+        with self._named_errors(f"list {prefix}"):
+            return self._send(
                 lambda: sorted(meta["path"] for page in obstore.list(self._store, prefix) for meta in page)
             )
 
     def create_part(self, path: str, rows: pa.Table) -> Part | None:
-        """Create a Parquet object; return None, and change nothing, where it exists already with other bytes."""
-        # Encoded in memory and put once: a writer on the store publishes a truncated object when its block raises.
+        """Create a Parquet object; return None, without changing anything, if it already exists with other bytes."""
+        # Encoded in memory and put once: a writer on the store publishes a truncated object if its block raises.
         sink = pa.BufferOutputStream()
-        # Without checksums, nearly every bit that flips in a page goes unnoticed, and comes back as another value.
+        # Without checksums, most flipped bits in a page go unnoticed and are read as another value.
         pq.write_table(rows, sink, compression="zstd", write_page_checksum=True)
         data = sink.getvalue()
         return Part(path=path, rows=rows.num_rows, bytes=data.size) if self.create(path, data) else None
 
     def read_part(self, path: str, columns: list[str] | None = None) -> pa.Table:
-        """A Parquet object's rows, or only some of its columns; those that it lacks are left out.
+        """The rows of a Parquet object.
+
+        Args:
+            path: path of the object.
+            columns: the columns to read, all by default; those that the object does not have are left out.
 
         Raises:
-            PartMissingError: there is no such object.
+            PartMissingError: the object does not exist.
             PartEmptyError: it has no bytes.
-            PartDamagedError: it is not whole Parquet, or not what was written.
+            PartDamagedError: it is not valid Parquet, or not what was written.
         """
         data = self.read(path)
         if data is None:
@@ -152,50 +160,51 @@ class Zone:
             raise PartDamagedError(f"The part {path} in {self.url} is damaged: {one_line(error)} {_RESTORE}") from error
 
     @contextmanager
-    def _asking(self, doing: str, *, writing: bool = False) -> Iterator[None]:
-        """Name what fails in the block."""
-        if isinstance(self._store, MemoryStore):  # in place of a folder that did not exist when we last looked
-            opened = open_folder(self.url, make=writing)
-            if not isinstance(opened, MemoryStore):  # which another thread may have made since
+    def _named_errors(self, operation: str, *, writing: bool = False) -> Iterator[None]:
+        """Raise the failures of the block as named errors."""
+        if isinstance(self._store, MemoryStore):  # stands for a folder that did not exist at the last request
+            opened = open_folder(self.url, create=writing)
+            if not isinstance(opened, MemoryStore):  # another thread or process may have created it since
                 self._store = opened
         try:
             yield
         except (BaseError, OSError, CredentialsNotRenewedError) as error:
             if self._bucket:
-                raise self._bucket.named_error(self.url, doing, error) from None
+                raise self._bucket.named_error(self.url, operation, error) from None
             reason = one_line(str(error).partition("Debug source")[0])
-            raise LakeError(f"The lake {self.url} could not {doing}: {reason}") from error
+            raise LakeError(f"The lake {self.url} could not {operation}: {reason}") from error
         if self._bucket:
             self._bucket.note_answer()
 
-    def _ask(self, request: Callable[[], T]) -> T:
+    def _send(self, request: Callable[[], T]) -> T:
         """Send one request to the store."""
-        return self._bucket.ask(request) if self._bucket else request()
+        return self._bucket.send(request) if self._bucket else request()
 
     def _head(self, path: str) -> None:
-        """Ask whether there is an object; raise what obstore raises where there is none."""
+        """Check that an object exists; if it does not, raise obstore's error."""
         try:
-            self._ask(lambda: obstore.head(self._store, path))
+            self._send(lambda: obstore.head(self._store, path))
         except BaseError as error:
             if not self._bucket or not s3_errors.is_unexplained(error):
                 raise
-            self._list_one()  # or it was for credentials that had expired, and these are new now
-            self._ask(lambda: obstore.head(self._store, path))
+            # A listing says why it is refused. If expired credentials were the reason, it renews them, and succeeds.
+            self._list_one()
+            self._send(lambda: obstore.head(self._store, path))
 
     def _check_exists_once(self) -> None:
-        """Tell a missing object from a missing bucket, which a request for an object does not; ask once."""
-        if not self._is_there:
+        """Raise an error if the bucket is missing, which a request for an object does not reveal; check only once."""
+        if not self._known_to_exist:
             self._list_one()
-            self._is_there = True
+            self._known_to_exist = True
 
     def _list_one(self) -> None:
-        """Ask for something whose refusal is explained."""
-        self._ask(lambda: next(iter(obstore.list(self._store, chunk_size=1)), None))
+        """Send a request whose refusal comes with a reason."""
+        self._send(lambda: next(iter(obstore.list(self._store, chunk_size=1)), None))
 
 
 @dataclass(frozen=True)
 class Lake:
-    """The lake: the zone of batches as ingested, and the zone of star-schema parts made of them."""
+    """The two zones of the lake: the ingested batches, and the star-schema parts that are computed from them."""
 
     ingestion: Zone
     processed: Zone
@@ -206,18 +215,20 @@ def _open(url: str) -> ObjectStore | s3.Bucket:
         parts = urlsplit(url)
     except ValueError:
         parts = urlsplit("")
-    # A slash in a password would end what is taken for the host.
+    # A slash in a password would end the part of the URL that is parsed as its host.
     if "@" in (parts.netloc if parts.scheme in {"s3", "file"} else url) or (
         parts.scheme == "s3" and ":" in parts.netloc
     ):
         raise SettingsError(
-            "The URL of a lake seems to hold credentials. Give s3://bucket, s3://bucket/prefix or "
-            "file:///absolute/folder; the AWS SDKs have settings of their own for credentials."
+            "The URL of a lake seems to contain credentials. Use s3://bucket, s3://bucket/prefix or "
+            "file:///absolute/folder; credentials belong in the settings of the AWS SDK."
         )
     if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
         return open_folder(url)
     if parts.scheme == "s3" and parts.netloc and not parts.query and not parts.fragment:
         return s3.open_bucket(parts.netloc, parts.path.strip("/"))
-    # What else is in it may be a key or a signature.
+    # The rest of it may be a key or a signature.
     shown = url if _PLAIN.fullmatch(url) else f"{parts.scheme}://…"
-    raise SettingsError(f"{shown!r} is no lake: give s3://bucket, s3://bucket/prefix or file:///absolute/folder.")
+    raise SettingsError(
+        f"{shown!r} is not the URL of a lake: use s3://bucket, s3://bucket/prefix or file:///absolute/folder."
+    )

@@ -1,1 +1,1 @@
-"""How long a change takes from its commit in the source until the warehouse shows it."""
+"""Measuring how long a change takes from its commit in the source until the warehouse shows it."""

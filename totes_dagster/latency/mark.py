@@ -1,9 +1,9 @@
-"""The mark that a measurement puts on one row of the source, and how it is taken off again, whatever happens.
+"""The mark that a measurement puts on one row of the source, and its removal at the end, even after an error.
 
-A mark is added to the end of whatever the value is at that moment, and taken off in the same way: what others write
-into the row meanwhile stays, and a mark that a killed measurement left behind is replaced by the next one's.
+A mark is appended to the present value, and only the mark is removed: what other sessions write into the row meanwhile
+stays. The next measurement replaces a mark that a killed one left behind.
 
-Nothing is left in a session: a pooler may lend the connection to somebody else after each transaction.
+No state is kept in a session: a pooler may lend the connection to another client after each transaction.
 """
 
 import secrets
@@ -26,42 +26,42 @@ TABLE, KEY, COLUMN = staff.name, key_of(staff), "last_name"
 
 _MARK = " [latency {}]"
 _ANY_MARK = r" \[latency [0-9a-f]{16}-[0-9]+\]$"
-SET_LOCK_TIMEOUT = "set local lock_timeout = '10s'"  # somebody else may be changing the row
-_LOOK_WHERE_THE_USER_DOES = "set local search_path to default"
+SET_LOCK_TIMEOUT = "set local lock_timeout = '10s'"  # another session may be changing the row
+_SET_SEARCH_PATH = "set local search_path to default"
 _NO_LIMIT = "0"
 
-# Last, so that no mark is ever on top of another. `last_updated` stays as it is: it is not ours to move, and whoever
-# runs the platform need not rely on it.
+# Replaces any mark, so that a value never ends in two. `last_updated` stays: it belongs to the application, and the
+# platform does not rely on it.
 _CHANGE = sql.SQL("update {table} set {column} = regexp_replace({column}, {any}, '') || {mark} where {key} = {row}")
 
 
 class MarkError(TotesError):
-    """The source cannot be marked, or the mark cannot be taken off."""
+    """The source cannot be marked, or the mark cannot be removed."""
 
 
 class SourceNotWritableError(MarkError):
-    """The source may not be changed by the platform's user, as a measurement must."""
+    """The platform's user may not change the source, as a measurement must."""
 
 
 class SourceEmptyError(MarkError):
-    """The source has no row that could be marked."""
+    """The source has no row to mark."""
 
 
 class MeasurementInProgressError(MarkError):
-    """Somebody else is measuring on the same source."""
+    """Another measurement is running on the same source."""
 
 
 class MarkLeftError(MarkError):
-    """The mark could not be taken off."""
+    """The mark could not be removed."""
 
 
 class Mark:
-    """One row of the source, to be marked again and again.
+    """One row of the source, marked repeatedly.
 
     Attributes:
         connection: to the source, in autocommit mode.
         row: the row's key.
-        is_on: whether there may be a mark on it.
+        is_on: whether the row may bear a mark.
     """
 
     def __init__(self, connection: psycopg.Connection, row: int) -> None:
@@ -71,11 +71,14 @@ class Mark:
         self._series = secrets.token_hex(8)
 
     def put(self, number: int) -> str:
-        """Commit a mark that no row ever had, instead of the one before; return it.
+        """Commit a new, unique mark in place of the one before; return it.
+
+        Args:
+            number: number of the change; part of the mark.
 
         Raises:
-            SourceNotWritableError: the source lets this user change nothing.
-            SourceEmptyError: the row is gone.
+            SourceNotWritableError: this user may not change the source.
+            SourceEmptyError: the row was deleted.
         """
         mark = _MARK.format(f"{self._series}-{number}")
         was_on, self.is_on = self.is_on, True
@@ -84,31 +87,35 @@ class Mark:
         except (AccessDeniedError, ReadOnlyServerError) as error:
             self.is_on = was_on
             raise SourceNotWritableError(
-                f"A measurement marks a row of totesys, and may not. {error} For as long as it lasts, its user must be "
-                f"able to update {TABLE}."
+                f"A measurement marks a row of totesys, and may not. {error} While it runs, its user must be able to "
+                f"update {TABLE}."
             ) from error
         if not changed:
-            raise SourceEmptyError(f"The row {KEY} {self.row} of totesys' {TABLE} was deleted meanwhile. Measure anew.")
+            raise SourceEmptyError(
+                f"The row {KEY} {self.row} of totesys' {TABLE} was deleted meanwhile. Measure again."
+            )
         return mark
 
 
 @contextmanager
 def marking(source: Database) -> Iterator[Mark]:
-    """A row of the source to mark; whatever mark is on it at the end of the block is taken off.
+    """A row of the source to mark; removes its mark at the end of the block.
 
     Raises:
-        MeasurementInProgressError: somebody else is measuring, and would take off our marks.
+        MeasurementInProgressError: another measurement is running, and would remove our marks.
         SourceEmptyError: there is no row.
-        MarkLeftError: the mark could not be taken off.
-        DatabaseError: the source cannot be reached, refuses, or breaks off.
+        MarkLeftError: the mark could not be removed.
+        DatabaseError: the source cannot be reached, refuses, or closes the connection.
     """
-    # The lock lasts as long as a transaction that holds nothing else, neither an id nor a snapshot.
+    # The lock lasts as long as its transaction, which holds neither a transaction id nor a snapshot.
     with source.connect() as guard, transaction(guard, idle=_NO_LIMIT), source.connect() as connection:
         ((is_alone,),) = guard.execute(
             "select pg_try_advisory_xact_lock(hashtextextended('totes_dagster.latency', 0))"
         ).fetchall()
         if not is_alone:
-            raise MeasurementInProgressError("Somebody else is measuring on this totesys. Wait until they are done.")
+            raise MeasurementInProgressError(
+                "Another measurement is running on this totesys. Wait until it has finished."
+            )
         query = sql.SQL("select min({}) from {}").format(sql.Identifier(KEY), sql.Identifier(TABLE))
         ((row,),) = connection.execute(query).fetchall()
         if row is None:
@@ -118,27 +125,27 @@ def marking(source: Database) -> Iterator[Mark]:
             yield mark
         finally:
             if mark.is_on:
-                with _undisturbed():
-                    _take_off(source, row)
+                with _ignoring_signals():
+                    _remove(source, row)
 
 
-def _take_off(source: Database, row: int) -> None:
-    def take_off() -> None:
-        # On a connection of its own: the other one may be what broke off.
+def _remove(source: Database, row: int) -> None:
+    def remove() -> None:
+        # On a new connection: the measurement's own may be broken.
         with source.connect() as connection:
             _change(connection, row, "")
 
     try:
-        retried("Taking the mark off", take_off)
+        retried("Removing the mark", remove)
     except TotesError as error:
         raise MarkLeftError(
-            f"The mark is still on {TABLE}.{COLUMN} of {KEY} {row} in totesys. Measure again, which takes it off, or "
+            f"The mark is still on {TABLE}.{COLUMN} of {KEY} {row} in totesys. Measure again, which removes it, or "
             f"remove the ending '{_MARK.format('…')}' by hand. {error}"
         ) from error
 
 
 def _change(connection: psycopg.Connection, row: int, mark: str) -> int:
-    """Put a mark, which may be empty, in the place of any other; return how many rows there were, one or none."""
+    """Replace the row's mark, if any, by this one, which may be empty; return the number of rows, 1 or 0."""
     statement = _CHANGE.format(
         table=sql.Identifier(TABLE),
         column=sql.Identifier(COLUMN),
@@ -149,13 +156,13 @@ def _change(connection: psycopg.Connection, row: int, mark: str) -> int:
     )
     with transaction(connection):
         connection.execute(SET_LOCK_TIMEOUT)
-        connection.execute(_LOOK_WHERE_THE_USER_DOES)
+        connection.execute(_SET_SEARCH_PATH)
         return connection.execute(statement).rowcount
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Let a second Ctrl-C wait; only the main thread is ever interrupted."""
+def _ignoring_signals() -> Iterator[None]:
+    """Ignore a second Ctrl-C; signals interrupt the main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,7 +1,7 @@
 """`totes latency`: how long a change takes from its commit in the source until a query of the warehouse shows it.
 
-Only looks at what others refresh. What is measured comes from the databases and from Dagster's records; what it amounts
-to is computed in `timings.py`.
+Refreshes nothing itself. The moments come from the databases and from Dagster's records; `timings.py` computes the
+durations.
 """
 
 import json
@@ -31,28 +31,28 @@ from totes_dagster.simulator.vocabulary import generator
 
 T = TypeVar("T")
 
-_LOOK_EVERY = 0.01
-_READINGS = 5  # of a server's clock at a time; the quickest counts
+_POLL_SECONDS = 0.01
+_READINGS = 5  # of a server's clock per offset; the one with the shortest round trip counts
 
 
 class NotSeenError(TotesError):
-    """The warehouse did not show what was waited for in time."""
+    """The warehouse did not show a change in time."""
 
 
 def run(*, changes: int, every: float, timeout: float, random_seed: int, json_file: TextIO | None) -> None:
-    """Measure, and print what came of it, also where the measurement was cut short.
+    """Measure, and print the results, even of an interrupted measurement.
 
     Args:
         changes: how many to make, one after the other.
         every: mean pause before each, in seconds.
-        timeout: how long to wait for each to be seen, in seconds.
-        random_seed: what the pauses follow from.
-        json_file: where to write every single measurement.
+        timeout: how long to wait until the warehouse shows each, in seconds.
+        random_seed: seed of the pauses.
+        json_file: where to write all measurements.
 
     Raises:
         NotSeenError, MarkError, DatabaseError: see `measure`.
     """
-    # Either way the mark is taken off on the way out; also where a shell had SIGINT ignored.
+    # Both signals unwind the stack, which removes the mark; even if the shell made this process ignore SIGINT.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     seen: list[Change] = []
@@ -85,19 +85,22 @@ def measure(
 ) -> list[Change]:
     """Make changes in the source, one after the other, and wait until the warehouse shows each.
 
-    The changes are marks on one row of `staff`, the last of which is taken off in the end, whatever happens.
+    The changes are marks on one row of `staff`. The last one is removed at the end, even after an error.
 
     Args:
-        platform: whose source to change, and whose warehouse to look at. Somebody else has to refresh it.
+        platform: the source to change, and the warehouse to query. Another process must refresh it.
         changes: how many to make.
         pauses: seconds to wait before each.
-        timeout: seconds to wait for each, and for the first load of an empty warehouse before them.
-        on_seen: told of each change as it is seen.
+        timeout: seconds to wait for each, and before them for the first load of an empty warehouse.
+        on_seen: called with each change once the warehouse shows it.
+
+    Returns:
+        The changes, in order.
 
     Raises:
         NotSeenError: the warehouse did not show a change in time.
         MarkError: the source cannot be marked; see `mark.py`.
-        DatabaseError: a database cannot be reached, refuses, or breaks off.
+        DatabaseError: a database cannot be reached, refuses, or closes the connection.
     """
     seen = []
     with platform.warehouse.database.connect() as connection, marking(platform.source) as mark:
@@ -116,8 +119,8 @@ def clock_offset(connection: psycopg.Connection) -> timedelta:
 
     def read() -> Reading:
         asked_at = _now()
-        ((said,),) = connection.execute("select clock_timestamp()").fetchall()
-        return Reading(asked_at, said, _now())
+        ((server_time,),) = connection.execute("select clock_timestamp()").fetchall()
+        return Reading(asked_at, server_time, _now())
 
     with transaction(connection):
         return offset_of([read() for _ in range(_READINGS)])
@@ -133,12 +136,12 @@ class View:
         self._history = sql.Identifier(schema, load_history.name)
 
     def is_loaded(self) -> bool:
-        """Whether the row is there at all."""
+        """Whether the warehouse has the row."""
         found = self._fetch(sql.SQL("select to_regclass(%s) is not null"), self._table.as_string(None))
         return found == (True,) and self.writer_of("") is not None
 
     def writer_of(self, mark: str) -> str | None:
-        """The transaction that brought a mark; None where the row does not bear it."""
+        """The `xmin` of the row, if it bears this mark; otherwise None."""
         query = sql.SQL("select xmin::text from {} where {} = %s and right({column}, length(%s)) = %s").format(
             self._table, sql.Identifier(KEY), column=sql.Identifier(COLUMN)
         )
@@ -146,8 +149,8 @@ class View:
         return found[0] if found else None
 
     def batch_of(self, writer: str) -> tuple[int | None, datetime | None, datetime | None]:
-        """The batch that a transaction loaded, with its `snapshot_at` and `loaded_at`."""
-        # The transaction that writes a batch's rows also writes its row of the history.
+        """The batch that a transaction loaded, with its `snapshot_at` and `loaded_at`; None for each if unknown."""
+        # The transaction that writes a batch's rows also writes its row in load_history.
         query = sql.SQL("select batch, snapshot_at, loaded_at from {} where xmin::text = %s order by batch desc")
         with transaction(self.connection):
             return self._fetch(query.format(self._history), writer) or (None, None, None)
@@ -174,15 +177,15 @@ def _change(number: int, mark: Mark, view: View, timeout: float) -> Change:
     )
 
 
-def _wait_until(look: Callable[[], T | None], timeout: float, otherwise: str) -> T:
+def _wait_until(query: Callable[[], T | None], timeout: float, failure: str) -> T:
     end = time.monotonic() + timeout
-    while not (found := look()):
+    while not (found := query()):
         if time.monotonic() >= end:
             raise NotSeenError(
-                f"{otherwise} Measuring refreshes nothing by itself: see that `totes dev` or another Dagster runs on "
-                "this platform, and that its sensor totesys_changes is on."
+                f"{failure} A measurement does not refresh the warehouse itself: make sure that `totes dev` or another "
+                "Dagster runs on this platform, and that its sensor totesys_changes is on."
             )
-        time.sleep(_LOOK_EVERY)
+        time.sleep(_POLL_SECONDS)
     return found
 
 
@@ -191,19 +194,19 @@ def _now() -> datetime:
 
 
 def with_runs(changes: list[Change]) -> list[Change]:
-    """The changes with the runs of Dagster that brought them, as far as any are known; says whose records are not."""
+    """The changes with the Dagster runs that loaded them, where known; prints which records cannot be read."""
     for home in dagster_homes():
         try:
             changes = with_run(changes, home)
         except Exception as error:
-            # An instance can be of any kind, and fail in any way; what it says may show a password.
+            # An instance can be of any kind, and fail in any way; its message may show a password.
             console.print(f"Dagster's records in {home} cannot be read ({type(error).__name__}).", soft_wrap=True)
     return changes
 
 
 @contextmanager
 def _shown_progress(changes: int) -> Iterator[Callable[[Change], None]]:
-    """Show each change as it is seen: in a bar on a terminal, otherwise in a line of its own."""
+    """Show each change as the warehouse shows it: on a terminal in a progress bar, otherwise on a line."""
     if not console.is_terminal:
         yield lambda change: console.print(
             f"change {change.number} of {changes}: seen after {change.seconds:.3f} s", soft_wrap=True
@@ -220,7 +223,12 @@ def _shown_progress(changes: int) -> Iterator[Callable[[Change], None]]:
 
 
 def report(changes: Sequence[Change], json_file: TextIO | None = None) -> None:
-    """Print how long each step took: a table on a terminal, otherwise lines; write every change to a file if given."""
+    """Print how long each step took: a table on a terminal, otherwise lines.
+
+    Args:
+        changes: what was measured.
+        json_file: where to write all measurements.
+    """
     if json_file is not None:
         json.dump([as_json(change) for change in changes], json_file, ensure_ascii=False, indent=2)
         json_file.write("\n")
@@ -238,10 +246,10 @@ def report(changes: Sequence[Change], json_file: TextIO | None = None) -> None:
                 f"{step}: {count} changes, median {median:.3f} s, 95 % {p95:.3f} s, longest {longest:.3f} s",
                 soft_wrap=True,
             )
-    strangers = sum(change.run is None for change in changes)
-    if strangers:
+    without_run = sum(change.run is None for change in changes)
+    if without_run:
         console.print(
-            f"Of {strangers} of {len(changes)} changes no run of Dagster on this machine is known: others refreshed, "
-            "or DAGSTER_HOME does not name the instance. What came before their snapshot is not split.",
+            f"The Dagster run of {without_run} of {len(changes)} changes is not known on this machine: another process "
+            "refreshed, or DAGSTER_HOME does not name the instance. The time before their snapshot is not split.",
             soft_wrap=True,
         )

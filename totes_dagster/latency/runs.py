@@ -1,4 +1,7 @@
-"""Which of Dagster's runs brought a change, as far as an instance of Dagster on this machine knows."""
+"""The Dagster run that loaded a change, as far as an instance on this machine has records of it.
+
+Reading the records belongs to `orchestration/run_records.py`.
+"""
 
 import os
 from collections.abc import Sequence
@@ -14,19 +17,19 @@ _LONGEST_RUN = timedelta(hours=1)
 
 
 def dagster_homes() -> list[Path]:
-    """Where instances of Dagster keep their records: that of `totes dev`, and that of the environment."""
+    """The existing homes of Dagster instances: that of `totes dev`, and `DAGSTER_HOME`."""
     homes = [stack_home() / "dagster", *(Path(home) for home in [os.environ.get("DAGSTER_HOME")] if home)]
     return [home for home in dict.fromkeys(homes) if home.is_dir()]
 
 
 def with_run(changes: Sequence[Change], home: Path) -> list[Change]:
-    """The changes with the run that brought each, for those of which none is known yet and this instance knows one.
+    """The changes, each with the run that loaded it, if it has none yet and this instance has a record of one.
 
-    The clocks of Dagster's processes and of its storage are taken to agree with ours.
+    The clocks of Dagster's processes and of its storage are assumed to agree with ours.
 
     Args:
-        changes: in the order in which they were committed.
-        home: folder of an instance of Dagster.
+        changes: in the order of their commits.
+        home: home of a Dagster instance.
     """
     if not changes:
         return []

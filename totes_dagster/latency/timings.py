@@ -1,6 +1,6 @@
-"""What a measurement of latency comes to: the moments of a change, the steps between them, and percentiles.
+"""The results of a latency measurement: the moments of a change, the steps between them, and percentiles.
 
-Pure functions over plain values; the measuring is done in `measurement.py`.
+Pure functions over plain values; `measurement.py` measures.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,26 +11,26 @@ from itertools import pairwise
 from totes_dagster.orchestration.run_records import Run
 
 Step = tuple[str, str]
-"""From one moment to another."""
+"""The names of two moments: from, to."""
 
-MOMENTS = ("commit", "requested", "launched", "at work", "snapshot", "loaded", "seen")
-"""What a change passes through, in this order."""
+MOMENTS = ("commit", "requested", "launched", "started", "snapshot", "loaded", "seen")
+"""The moments of a change, in their order."""
 
 TOTAL: Step = (MOMENTS[0], MOMENTS[-1])
 
 
 @dataclass(frozen=True)
 class Change:
-    """A change's way from the source to the warehouse. All moments are by the clock of the machine that measured.
+    """A change on its way from the source to the warehouse. All moments are by the clock of the measuring machine.
 
     Attributes:
-        number: which of the measurement's changes it is, from 1.
-        committed_at: when the source had acknowledged it.
-        snapshot_at: when the source snapshot was taken that shows it; None if its batch is not known.
-        loaded_at: when its batch was about to be committed in the warehouse; None if its batch is not known.
-        seen_at: when a query of the warehouse had answered with it.
-        batch: what brought it; None if not known.
-        run: whose snapshot it was; None if not known.
+        number: number of the change in its measurement, from 1.
+        committed_at: when the source acknowledged its commit.
+        snapshot_at: when the source snapshot of its batch was taken; None if the batch is not known.
+        loaded_at: when its batch was about to be committed in the warehouse; None if the batch is not known.
+        seen_at: when a query of the warehouse returned it.
+        batch: the batch that brought it; None if not known.
+        run: the Dagster run that took the snapshot; None if not known.
     """
 
     number: int
@@ -43,22 +43,22 @@ class Change:
 
     @property
     def seconds(self) -> float:
-        """From its commit until it was seen."""
+        """The seconds from its commit until the warehouse showed it."""
         return (self.seen_at - self.committed_at).total_seconds()
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A server's clock, read once: what it said, and our clock before and after."""
+    """A server's clock, read once: its time, and our clock before and after."""
 
     asked_at: datetime
-    said: datetime
+    server_time: datetime
     answered_at: datetime
 
 
 @dataclass(frozen=True)
 class Summary:
-    """How long a step took: of how many changes, and in seconds."""
+    """How long a step took: the number of changes, and durations in seconds."""
 
     step: Step
     count: int
@@ -68,41 +68,41 @@ class Summary:
 
 
 def percentile(values: Iterable[float], percent: int) -> float:
-    """The nearest-rank percentile: the least of the values that at least so many percent of them do not exceed.
+    """The nearest-rank percentile: the smallest value that at least this percentage of the values do not exceed.
 
-    It is always one of the values, so that a maximum is never blended with what is usual. (Type 1 of Hyndman and Fan,
-    "Sample Quantiles in Statistical Packages", 1996; numpy's `inverted_cdf`.)
+    It is always one of the values, never an interpolation between an outlier and the usual. (Type 1 of Hyndman and
+    Fan, "Sample Quantiles in Statistical Packages", 1996; numpy's `inverted_cdf`.)
 
     Args:
         values: at least one.
         percent: 1 to 100.
     """
     ordered = sorted(values)
-    return ordered[-(-percent * len(ordered) // 100) - 1]  # the rank rounded up, without a detour over floats
+    return ordered[-(-percent * len(ordered) // 100) - 1]  # the rank rounded up, in integer arithmetic
 
 
 def offset_of(readings: Iterable[Reading]) -> timedelta:
     """How far a server's clock is ahead of ours, by the reading with the shortest round trip.
 
-    What it said is compared with the middle of the round trip, which is wrong by at most half of it.
+    The server's time is compared with the middle of the round trip, so the error is at most half of it.
     """
     best = min(readings, key=lambda reading: reading.answered_at - reading.asked_at)
-    return best.said - (best.asked_at + (best.answered_at - best.asked_at) / 2)
+    return best.server_time - (best.asked_at + (best.answered_at - best.asked_at) / 2)
 
 
 def run_of(snapshot_at: datetime, runs: Iterable[Run]) -> Run | None:
-    """The run that took a snapshot: of those at work at that moment, the one that started last.
+    """The run that took a snapshot: of those running at that moment, the one that started last.
 
-    A run that died without a word looks like one at work for ever; those that started after it come first.
+    A run that was killed without recording its end appears to run for ever; runs that started after it win.
     """
-    at_work = [
+    running = [
         run for run in runs if run.started_at <= snapshot_at and (run.ended_at is None or snapshot_at <= run.ended_at)
     ]
-    return max(at_work, key=lambda run: run.started_at, default=None)
+    return max(running, key=lambda run: run.started_at, default=None)
 
 
 def moments_of(change: Change) -> dict[str, datetime]:
-    """The moments that are known of a change, in the order of `MOMENTS`."""
+    """The known moments of a change, in the order of `MOMENTS`."""
     run = change.run
     moments = (
         change.committed_at,
@@ -115,9 +115,10 @@ def moments_of(change: Change) -> dict[str, datetime]:
 
 
 def steps_of(change: Change) -> dict[Step, float]:
-    """The seconds between each two moments in succession that are known; together they are `change.seconds`.
+    """The seconds between successive known moments; their sum is `change.seconds`.
 
-    What had happened before its turn took no time: a run may have been on its way when the change was committed.
+    A moment that lies before the one it should follow counts as simultaneous: a run may already have been requested
+    when the change was committed.
     """
     moments = moments_of(change)
     reached = change.committed_at
@@ -130,7 +131,7 @@ def steps_of(change: Change) -> dict[Step, float]:
 
 
 def summaries_of(changes: Sequence[Change]) -> list[Summary]:
-    """Every step that any of the changes made, in their order, and the whole way at the end; nothing of no changes."""
+    """One summary for each step of any change, in their order, and last the total; empty without changes."""
     taken: dict[Step, list[float]] = {}
     for change in changes:
         for step, seconds in (steps_of(change) | {TOTAL: change.seconds}).items():
@@ -143,7 +144,7 @@ def summaries_of(changes: Sequence[Change]) -> list[Summary]:
 
 
 def as_json(change: Change) -> Mapping[str, object]:
-    """All that was measured of a change, as JSON can hold it."""
+    """The measurements of a change, as values for JSON: seconds, and moments in ISO 8601."""
     return {
         "number": change.number,
         "batch": change.batch,

@@ -226,6 +226,7 @@ class EmbeddedPostgres:
                     file.unlink()
 
     def server_command(self) -> list[str]:
+        """The command that runs the server, with its settings."""
         fixed = {
             "listen_addresses": "",
             "port": str(_PORT),

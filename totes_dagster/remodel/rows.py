@@ -28,10 +28,16 @@ class Remodelled:
 
 
 def function_of(star: str) -> Callable[..., pd.DataFrame]:
-    """The pure function of `tables/` that computes a star table: the one of the table's name."""
-    module = next(module for module in (calendar, dimensions, facts) if star in vars(module))
-    function: Callable[..., pd.DataFrame] = vars(module)[star]
-    return function
+    """The pure function of `tables/` that computes a star table: the one of the table's name.
+
+    Raises:
+        TypeError: there is none.
+    """
+    for module in (calendar, dimensions, facts):
+        function: Callable[..., pd.DataFrame] | None = vars(module).get(star)
+        if function is not None:
+            return function
+    raise TypeError(f"No function computes {star}: add one of that name to a module in totes_dagster/remodel/tables/.")
 
 
 def remodel_rows(star: str, inputs: Mapping[str, pa.Table]) -> Remodelled:

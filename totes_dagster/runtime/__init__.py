@@ -1,1 +1,1 @@
-"""How work is done, whatever it is: repeated, reported, interrupted, and shown in a terminal."""
+"""What any kind of work needs: retries, progress, interruption and terminal output."""

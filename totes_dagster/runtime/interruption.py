@@ -1,4 +1,7 @@
-"""Work that can be interrupted at once, whatever it waits for."""
+"""Work that a signal can interrupt at once, even while it waits for a database.
+
+Which signals do, and what happens to the process then, belongs to the caller.
+"""
 
 import threading
 from collections.abc import Callable
@@ -9,12 +12,19 @@ T = TypeVar("T")
 
 
 def interruptibly(work: Callable[[], T]) -> T:
-    """Do some work in a thread, so that a signal that ends it reaches the main thread, and at once.
+    """Do some work in a thread, so that the main thread is free to handle a signal at once.
 
-    There ADBC would take it for itself, and cancel no more than the statement at work, which would be tried again.
+    In the main thread, ADBC would handle the signal itself and cancel only the running statement, which would then be
+    retried.
 
-    What raises the interruption must see to it that the process ends soon: the thread goes on for as long. Nothing is
+    The caller must make sure that the process ends soon after an interruption: the thread runs until then. Nothing is
     half-written, whenever it is cut off.
+
+    Returns:
+        What the work returns.
+
+    Raises:
+        BaseException: what the work raises, or what the signal's handler does.
     """
     done: Future[T] = Future()
 

@@ -1,4 +1,7 @@
-"""Repeating work that failed of something that may pass; everything else fails at once."""
+"""Retries after transient errors; every other error is raised at once.
+
+Which errors are transient is declared in `errors.py`; which work is retried is decided in `pipeline.py`.
+"""
 
 import logging
 import time
@@ -21,10 +24,11 @@ class Backoff:
     """How long to wait between attempts: exponentially longer, with jitter, in seconds.
 
     Attributes:
-        first: before the second attempt.
-        longest: before any other.
-        patience: no attempt begins later than this after the first failure. Counted from there, so that also work
-            that went on for an hour is tried again; with the attempts, so that what hangs does not hang for ever.
+        first: the wait before the second attempt.
+        longest: the longest wait before any other.
+        patience: no attempt begins later than this after the first failure. It is counted from that failure, so that
+            work that ran for an hour is retried as well. It includes the attempts, so that one that hangs is not
+            retried for ever.
     """
 
     first: float = 0.5
@@ -33,25 +37,28 @@ class Backoff:
 
 
 def retried(what: str, work: Callable[[], T], backoff: Backoff | None = None) -> T:
-    """Do some work, again and again while it fails of a transient error.
+    """Do some work, and repeat it while it fails because of a transient error.
 
     Args:
         what: the work's name, which begins a sentence in the log.
-        work: what to do; it must be right to do it again, whether or not it was done before it failed.
-        backoff: how long to wait; the usual, unless given, with the patience that `TOTES_RETRY_SECONDS` says.
+        work: what to do. It must be idempotent: a failed attempt may have done it.
+        backoff: how long to wait; by default as `Backoff` says, with the patience that `TOTES_RETRY_SECONDS` sets.
+
+    Returns:
+        What the work returns.
 
     Raises:
-        TotesError: the first permanent one, or the last transient one.
+        TotesError: the first permanent error, or the last transient one.
     """
-    waits = backoff or Backoff(patience=retry_seconds(unless_set=Backoff.patience))
+    waits = backoff or Backoff(patience=retry_seconds(default=Backoff.patience))
     failed_at: list[float] = []
 
-    def is_over(state: tenacity.RetryCallState) -> bool:
+    def is_exhausted(state: tenacity.RetryCallState) -> bool:
         now = time.monotonic()
         failed_at.append(now)
         return now + state.upcoming_sleep - failed_at[0] > waits.patience
 
-    def say(state: tenacity.RetryCallState) -> None:
+    def log_retry(state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         logger.warning(
             "%s failed, trying again in %.1f s. %s: %s", what, state.upcoming_sleep, type(error).__name__, error
@@ -60,7 +67,7 @@ def retried(what: str, work: Callable[[], T], backoff: Backoff | None = None) ->
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception(lambda error: isinstance(error, TotesError) and error.transient),
         wait=tenacity.wait_exponential(waits.first, waits.longest) + tenacity.wait_random(0, waits.first),
-        stop=is_over,
-        before_sleep=say,
+        stop=is_exhausted,
+        before_sleep=log_retry,
         reraise=True,
     )(work)

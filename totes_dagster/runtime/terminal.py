@@ -1,4 +1,4 @@
-"""The terminal: progress while work lasts, tables, and labelled lines."""
+"""Terminal output: progress bars, tables and labelled lines. What they show belongs to the callers."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -12,15 +12,15 @@ from rich.text import Text
 
 from totes_dagster.runtime.progress import Progress, silent
 
-console = Console(highlight=False, markup=False)  # what the source holds is text, and never markup
+console = Console(highlight=False, markup=False)  # values of the source are text, never markup
 
 
 @contextmanager
 def shown_progress(totals: dict[str, int] | None = None) -> Iterator[Progress]:
-    """Show rows per stage for as long as the block runs; nothing where there is no terminal.
+    """Show rows per stage while the block runs; nothing without a terminal.
 
     Args:
-        totals: for stages of which it is known, how many rows there will be.
+        totals: the expected number of rows, for stages where it is known.
     """
     if not console.is_terminal:
         yield silent
@@ -35,7 +35,7 @@ def shown_progress(totals: dict[str, int] | None = None) -> Iterator[Progress]:
         tasks: dict[str, TaskID] = {}
         lock = threading.Lock()
 
-        def moved(stage: str, table: str, rows: int) -> None:
+        def advance(stage: str, table: str, rows: int) -> None:
             with lock:
                 if stage not in tasks:
                     tasks[stage] = bars.add_task(stage, total=(totals or {}).get(stage))
@@ -43,12 +43,12 @@ def shown_progress(totals: dict[str, int] | None = None) -> Iterator[Progress]:
                 done = int(bars.tasks[bars.task_ids.index(tasks[stage])].completed)
                 bars.update(tasks[stage], description=f"{stage:<8}{done:>12,} rows  {table:<20}")
 
-        yield moved
+        yield advance
 
 
 @contextmanager
 def waiting_for(what: str) -> Iterator[None]:
-    """Say what the block waits for, and on a terminal for how long it has."""
+    """Show what the block waits for; on a terminal, also for how long."""
     if not console.is_terminal:
         console.print(f"{what} …", soft_wrap=True)
         yield
@@ -65,7 +65,7 @@ def print_labelled(label: str, text: str) -> None:
 
 
 def show_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """Print rows as a table; numbers with thousands separators, to the right, and floats to the thousandth."""
+    """Print rows as a table; numbers with thousands separators, right-aligned, floats with three decimals."""
     listed = [list(row) for row in rows]
     if title:
         console.print(title, style="bold")
@@ -74,11 +74,11 @@ def show_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[objec
         numeric = all(isinstance(row[number], int | float) and not isinstance(row[number], bool) for row in listed)
         table.add_column(column, justify="right" if numeric and listed else "left")
     for row in listed:
-        table.add_row(*(Text(_written(value)) for value in row))
+        table.add_row(*(Text(_formatted(value)) for value in row))
     console.print(table)
 
 
-def _written(value: object) -> str:
+def _formatted(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.3f}"
     return f"{value:,}" if type(value) is int else str(value)

@@ -1,1 +1,1 @@
-"""The third stage: batches of the processed zone are loaded into the warehouse, each in one transaction."""
+"""The third stage: loads batches of the processed zone into the warehouse, each in one transaction."""

@@ -1,4 +1,7 @@
-"""What a batch brings to the warehouse: the rows of its parts, the rows in quarantine, and the source's live keys."""
+"""What a batch brings to the warehouse: the rows of its parts, the rows in quarantine, and the source's live keys.
+
+Reads only the lake; `load.py` writes to the warehouse.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +21,7 @@ from totes_dagster.schema.totesys import SOURCE_TABLES, Capture, key_of
 
 
 class NotRemodelledError(PartMissingError):
-    """A part of the processed zone, or its quarantine, does not exist: it was not remodelled yet, or was lost.
+    """A part of the processed zone, or its quarantine, does not exist: it has not been remodelled yet, or was lost.
 
     Attributes:
         part: the part.
@@ -34,8 +37,8 @@ class PartRows:
     """The contents of a part of the processed zone.
 
     Attributes:
-        rows: of the star table, in the schema of `star_schema`.
-        quarantined: source rows in quarantine, in the columns of the warehouse's table of that name.
+        rows: rows of the star table, with the schema that `star_schema` gives it.
+        quarantined: source rows in quarantine, with the columns of the warehouse's table `quarantine`.
     """
 
     rows: pa.Table
@@ -46,13 +49,13 @@ def read_part(part: StarPart, processed: Zone) -> PartRows:
     """Read a part of the processed zone.
 
     Raises:
-        NotRemodelledError: it does not exist.
-        PartSchemaError: it does not have the columns of its table.
-        PartError: it is damaged.
+        NotRemodelledError: the part does not exist.
+        PartSchemaError: the part does not have the columns of its table.
+        PartError: the part is damaged.
     """
     try:
         rows = processed.read_part(part.path)
-        # Binary COPY does not look at types: one of the same width would be taken for the column's own.
+        # Binary COPY does not check types: another type of the same width would be read as the column's.
         if not rows.schema.equals(star_schema(part.star)):
             raise PartSchemaError(
                 f"The part {part.path} does not have the columns of {part.star}. Found: {described(rows.schema)}. "
@@ -60,14 +63,14 @@ def read_part(part: StarPart, processed: Zone) -> PartRows:
             )
         if not RowCounts.of(rows).quarantined:
             return PartRows(rows, arrow_schema(quarantine.columns).empty_table())
-        return PartRows(rows, _listed(part, processed.read_part(part.quarantine)))
+        return PartRows(rows, _quarantine_rows(part, processed.read_part(part.quarantine)))
     except PartMissingError as error:
         raise NotRemodelledError(str(error), part) from error
 
 
 @dataclass
 class Account:
-    """The rows of one star table in a batch, as they are loaded: what was ingested must arrive, or be in quarantine."""
+    """Counts the rows of one star table in a batch: each row ingested must be staged, or be in quarantine."""
 
     star: str
     batch: int
@@ -76,50 +79,50 @@ class Account:
     quarantined: int = 0
 
     def check(self, processed: Zone) -> None:
-        """Refuse a batch of which rows were lost or doubled on the way. The calendar is made of no source rows.
+        """Refuse a batch with lost or doubled rows. The calendar has no source rows to count.
 
         Raises:
-            RowsUnaccountedError: the rows ingested are not those staged and those quarantined.
+            RowsUnaccountedError: the rows staged and quarantined do not add up to the rows ingested.
         """
         driving = driving_table_of(self.star)
         if driving and self.ingested != self.staged + self.quarantined:
             raise RowsUnaccountedError(
                 f"Batch {self.batch} has {self.ingested} rows of {driving}, but {self.staged} of them arrived for "
-                f"{self.star}, and {self.quarantined} are in quarantine. The batch is not loaded. Remove its parts of "
-                f"{self.star} from {processed.url}, or restore them from the bucket's versions; what is missing is "
-                "remodelled."
+                f"{self.star}, and {self.quarantined} are in quarantine. The batch was not loaded. Remove its parts of "
+                f"{self.star} from {processed.url}, so that the next load remodels them, or restore them from the "
+                "bucket's versions."
             )
 
 
 def live_keys(ingestion: Zone, source: str, entry: TableEntry) -> Iterator[pa.Table] | None:
-    """The keys that a source table still has, part by part; None where the batch does not know them.
+    """The keys that a source table still has, part by part; None if the batch does not list them.
 
-    Rows in quarantine are not gone.
+    They include the keys of rows in quarantine.
     """
     parts = entry.parts if entry.content is Capture.WHOLE else entry.live_keys
     return None if parts is None else (read_keys(ingestion, source, part) for part in parts)
 
 
 def keys_leaving_quarantine(ingestion: Zone, source: str, entry: TableEntry, quarantined: set[int]) -> set[int]:
-    """Of the keys in quarantine, those whose row a batch brings anew, or knows to be gone.
+    """The quarantined keys whose row a batch brings again, or shows to be deleted.
 
     Args:
         ingestion: the zone with the batch's parts.
         source: the source table.
-        entry: what the batch holds of it: changes.
-        quarantined: the keys that are in quarantine now.
+        entry: the batch's entry for that table, which holds changes.
+        quarantined: the keys in quarantine before this batch.
     """
     brought = _key_set(read_keys(ingestion, source, part) for part in entry.parts)
     live = live_keys(ingestion, source, entry)
-    gone = set() if live is None else quarantined - _key_set(live)
-    return (quarantined & brought) | gone
+    deleted = set() if live is None else quarantined - _key_set(live)
+    return (quarantined & brought) | deleted
 
 
 def read_keys(ingestion: Zone, source: str, part: Part) -> pa.Table:
-    """The keys in a part of a source table, without null.
+    """The keys in a part of a source table, without nulls.
 
     Raises:
-        PartSchemaError: it has none, or of another type.
+        PartSchemaError: the part has no key column, or one of another type.
     """
     key = key_of(SOURCE_TABLES[source])
     keys = ingestion.read_part(part.path, columns=[key])
@@ -135,8 +138,8 @@ def _key_set(tables: Iterator[pa.Table]) -> set[int]:
     return {key for table in tables for key in table.column(0).to_pylist()}
 
 
-def _listed(part: StarPart, quarantined: pa.Table) -> pa.Table:
-    """Quarantined rows as the warehouse lists them."""
+def _quarantine_rows(part: StarPart, quarantined: pa.Table) -> pa.Table:
+    """Quarantined source rows, as rows of the warehouse's table `quarantine`."""
     source, count = inputs_of(part.star)[0], quarantined.num_rows
     columns = {
         "source_table": pa.repeat(pa.scalar(source), count),

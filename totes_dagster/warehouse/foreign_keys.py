@@ -1,7 +1,7 @@
-"""The foreign keys of the facts, out of the way of a bulk load and back.
+"""Drops foreign keys of facts before a bulk load, and adds them back after it.
 
-PostgreSQL checks a foreign key row by row as rows come in, but set by set when the constraint is added: for a million
-rows with nine references that is half a minute against one second.
+PostgreSQL checks a foreign key row by row as rows arrive, but in one query when the constraint is added. For a million
+rows with nine references, that is half a minute against one second.
 """
 
 import logging
@@ -21,33 +21,34 @@ logger = logging.getLogger(__name__)
 
 MANY_ROWS = 10_000
 _ROW_CHECK_COST = 32
-"""What one row-wise check costs, in rows of a set-wise check."""
+"""The cost of checking one arriving row, in rows checked when the constraint is added."""
 
 
 def pays_off(incoming: int, present: int) -> bool:
-    """Whether checking the references set by set is cheaper for this many incoming rows."""
+    """Whether dropping and adding the foreign keys is cheaper for this many incoming rows, into this many present."""
     return incoming >= MANY_ROWS and incoming * _ROW_CHECK_COST > present
 
 
 class Dropped(Enum):
-    """What came of an attempt to drop foreign keys."""
+    """The outcome of an attempt to drop foreign keys."""
 
-    NONE = "none, for it does not pay"
+    NONE = "none, because it does not pay"
     SOME = "some; commit now"
-    BUSY = "none, for readers were in the way; roll back"
+    BUSY = "none, because another session holds a lock; roll back"
 
 
 def drop_foreign_keys_where_it_pays(transaction: LoadTransaction, incoming: dict[str, int]) -> Dropped:
-    """Drop the foreign keys of facts into which so many rows come that adding them back is cheaper.
+    """Drop the foreign keys of facts that receive so many rows that dropping and adding them is cheaper.
 
-    Only those go that are to the letter what the platform makes, so that nothing is lost by making them again. Those of
-    others, and ours with a name, a property or a comment that somebody gave them, stay, and are checked row by row.
+    Only foreign keys that are exactly as the platform creates them are dropped, so that re-creating them loses nothing.
+    Those that users added, and those to which they gave another name, property or comment, stay, and are checked row by
+    row.
 
-    Dropping waits for those who are reading the tables, and those who come after wait behind it. So it gives up soon.
+    The drop waits for the tables' current readers, and new readers queue behind it. So it gives up soon.
 
     Args:
-        transaction: one in which nothing was done yet.
-        incoming: rows to come, by fact.
+        transaction: one in which nothing has been done yet.
+        incoming: the number of rows that each fact will receive, by fact.
     """
     dropped = Dropped.NONE
     transaction.wait_for_locks(SHORT_WAIT)
@@ -68,7 +69,7 @@ def drop_foreign_keys_where_it_pays(transaction: LoadTransaction, incoming: dict
             except adbc_errors.Error as error:
                 if error.sqlstate != LockNotAvailable.sqlstate:
                     raise
-                logger.info("Readers keep %s busy; its foreign keys stay, and are checked row by row.", name)
+                logger.info("Another session is using %s; its foreign keys stay, and are checked row by row.", name)
                 return Dropped.BUSY
             dropped = Dropped.SOME
     transaction.wait_for_locks(LONG_WAIT)
@@ -76,15 +77,15 @@ def drop_foreign_keys_where_it_pays(transaction: LoadTransaction, incoming: dict
 
 
 def add_missing_foreign_keys(transaction: LoadTransaction) -> None:
-    """Add every declared foreign key of a fact that is not there. Readers are not locked out by it."""
+    """Add every declared foreign key that a fact lacks. Readers are not locked out."""
     for fact in FACTS.values():
         present = {foreign_key.column for foreign_key in declared_foreign_keys(transaction, fact)}
         for element in _declared(fact):
             if element.parent.name in present:
                 continue
-            # A table with checks that its owner deferred cannot be altered until they are made.
+            # PostgreSQL refuses to alter a table that has deferred checks pending.
             transaction.execute("set constraints all immediate")
-            # Without a name, it gets the declared one, or another if somebody has given that to something else.
+            # Unnamed, it gets the declared name from PostgreSQL, or another one if that is taken.
             transaction.execute(
                 sql.SQL("alter table {} add foreign key ({}) references {} ({})").format(
                     transaction.name_of(fact),
@@ -97,10 +98,10 @@ def add_missing_foreign_keys(transaction: LoadTransaction) -> None:
 
 @dataclass(frozen=True)
 class DeclaredForeignKey:
-    """A foreign key of a fact that is declared: from this column to the key of its dimension.
+    """A declared foreign key that a fact has, from this column to the key of its dimension.
 
     Attributes:
-        is_as_declared: whether it is all that the platform would make again, its name included.
+        is_as_declared: whether it is exactly what the platform would create, its name included.
     """
 
     name: str
@@ -109,7 +110,7 @@ class DeclaredForeignKey:
 
 
 def declared_foreign_keys(transaction: LoadTransaction, fact: Table) -> list[DeclaredForeignKey]:
-    """The foreign keys of a fact that are there and are declared, by their columns; not those that others added."""
+    """The declared foreign keys that a fact has, found by their columns; not those that users added."""
     declared = [(element.parent.name, element.column.table.name, element.column.name) for element in fact.foreign_keys]
     columns, dimensions, keys = (list(names) for names in zip(*declared, strict=True))
     found = transaction.fetch(

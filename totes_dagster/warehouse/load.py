@@ -1,4 +1,7 @@
-"""The third stage: batches of the processed zone are loaded into the warehouse, in order, each in one transaction."""
+"""Loads batches of the processed zone into the warehouse, in order, each in one transaction.
+
+Decides which steps a batch needs; the SQL of each step is in `load_transaction.py`.
+"""
 
 import json
 import logging
@@ -49,18 +52,19 @@ class LoadedBatch:
 
 
 def load_batches(warehouse: Warehouse, lake: Lake, progress: Progress = silent) -> Iterator[LoadedBatch]:
-    """Load every batch that the warehouse has not loaded yet; yield what was done, batch by batch, after its commit.
+    """Load every batch that the warehouse has not loaded yet; yield what each load did, after its commit.
 
     Args:
-        warehouse: migrated.
-        lake: the manifests and live keys in its ingestion zone, the star-schema parts in the other.
-        progress: notified of rows as they are staged.
+        warehouse: the warehouse, already migrated.
+        lake: manifests and live keys are read from its ingestion zone, star-schema parts from its processed zone.
+        progress: called with the number of rows as they are staged.
 
     Raises:
         NotRemodelledError: a part of a batch is missing.
-        RowsUnaccountedError: rows of a batch were lost or doubled on the way; the batch is not loaded.
+        RowsUnaccountedError: rows of a batch were lost or doubled on the way; that batch is not loaded.
         ForeignLakeError: the warehouse holds batches of another lake.
-        DatabaseError: the warehouse refuses or breaks off; the batch at work is not loaded, those before it are.
+        DatabaseError: the warehouse refuses a statement, or the connection is lost. That batch is not loaded; earlier
+            ones are.
     """
     log = BatchLog(lake.ingestion)
     with warehouse.database.connect_bulk() as connection:
@@ -78,17 +82,17 @@ def _summary(loaded: LoadedBatch) -> str:
 def _load_next(
     warehouse: Warehouse, connection: adbc.Connection, log: BatchLog, lake: Lake, progress: Progress
 ) -> LoadedBatch | None:
-    """Load the oldest batch that is not loaded, or return None if there is none."""
+    """Load the oldest batch that is not loaded yet; return None if there is none."""
     may_drop = True
     while True:
         with LoadTransaction.begin(connection, warehouse) as transaction:
-            # Asked under the lock: another load may have come first.
+            # Read under the lock: another load may have committed in the meantime.
             newest = transaction.newest_load()
             if not is_in_lake(newest, log):
                 raise ForeignLakeError(
-                    f"The warehouse has loaded batch {newest.batch} of another lake than {lake.ingestion.url}. Check "
-                    "TOTES_INGESTION_LAKE and WAREHOUSE_URL; to have the warehouse show this lake instead, run totes "
-                    "rebuild --from-another-lake."
+                    f"The warehouse has loaded batch {newest.batch} of another lake, not of {lake.ingestion.url}. Check "
+                    "TOTES_INGESTION_LAKE and WAREHOUSE_URL; to replace the warehouse's contents with this lake's, run "
+                    "totes rebuild --from-another-lake."
                 )
             following = newest.batch + 1
             if not log.has(following):
@@ -98,8 +102,8 @@ def _load_next(
                 dropped = drop_foreign_keys_where_it_pays(transaction, rows_of_facts(manifest))
                 may_drop = False
                 if dropped is Dropped.SOME:
-                    # Dropping locks readers out, so it must not wait for the load to end. If that load never comes,
-                    # the next one puts the foreign keys back all the same.
+                    # Dropping locks readers out, so it is committed before the load begins. If this load fails, the
+                    # next one adds the foreign keys back.
                     transaction.commit()
                 if dropped is not Dropped.NONE:
                     continue
@@ -111,9 +115,9 @@ def _load_next(
 
 @dataclass(frozen=True)
 class BatchLoad:
-    """The load of one batch, in a transaction that holds the lock of loads and that the caller commits.
+    """The load of one batch, in a transaction that holds the load lock and that the caller commits.
 
-    The caller has made sure that the batch follows the newest one, and adds the foreign keys that are missing.
+    The caller makes sure that the batch follows the newest loaded one, and adds missing foreign keys.
     """
 
     transaction: LoadTransaction
@@ -122,10 +126,10 @@ class BatchLoad:
     progress: Progress = silent
 
     def run(self, digest: str) -> LoadedBatch:
-        """Load all star tables, and enter the batch into `load_history`.
+        """Load all star tables, and add the batch to `load_history`.
 
         Args:
-            digest: of the batch's manifest.
+            digest: the digest of the batch's manifest.
 
         Raises:
             NotRemodelledError, RowsUnaccountedError, PartError, adbc_driver_manager.Error: see `load_batches`.
@@ -151,7 +155,7 @@ class BatchLoad:
         return LoadedBatch(self.manifest.batch, tables, seconds)
 
     def _load_calendar(self) -> LoadedTable:
-        """Extend the calendar to whole years, without a gap, from the earliest to the latest day that is named."""
+        """Extend the calendar to whole years, without gaps, from the earliest to the latest day that is named."""
         named: list[date] = []
         for part in star_parts(CALENDAR.name, self.manifest):
             rows = read_part(part, self.lake.processed).rows
@@ -160,13 +164,13 @@ class BatchLoad:
         first_load = self.manifest.batch == 1
         first, last, count = self.transaction.calendar_extent()
         if first_load:
-            # Rows of an adopted fact need not have had foreign keys.
+            # An adopted fact may have had no foreign keys.
             named += self.transaction.named_days()
         days = [*named, *(day for day in (first, last) if day is not None)]
         if not named:
             return LoadedTable()
         whole_years = (date(max(days).year, 12, 31) - date(min(days).year, 1, 1)).days + 1
-        # The first load may find a calendar of others, which has all days, but other values.
+        # An adopted calendar may have all days, but with other values.
         if count == whole_years and not first_load:
             return LoadedTable()
         return merge_calendar(self.transaction, days)
@@ -191,7 +195,7 @@ class BatchLoad:
         source = driving_table_of(fact.name)
         if source is None or not self.manifest.brings(source):
             return LoadedTable(), {}
-        # Only without its foreign keys: references that point nowhere get their placeholders after the copy.
+        # Only without foreign keys, because placeholders are added after the copy.
         if transaction.is_empty(fact) and not has_foreign_keys(transaction, fact):
             quarantined = self._copy(fact, account)
             transaction.analyze(fact)
@@ -202,7 +206,7 @@ class BatchLoad:
         placeholders = transaction.add_placeholders(fact)
         new, changed = transaction.append_versions(fact, batch)
         if batch == 1:
-            # Rows of an adopted fact need not have had foreign keys.
+            # An adopted fact may have had no foreign keys.
             placeholders = dict(Counter(placeholders) + Counter(transaction.add_placeholders(fact, staged=False)))
         deleted = 0
         keys = live_keys(self.lake.ingestion, source, self.manifest.tables[source])
@@ -219,9 +223,9 @@ class BatchLoad:
         """Copy the batch's parts straight into an empty star table; return the rows in quarantine."""
         batch = self.manifest.batch if kind_of(star) is StarKind.FACT else None
         quarantined = []
-        for rows, aside in self._parts(star, account):
+        for rows, quarantined_rows in self._parts(star, account):
             account.staged += self.transaction.copy(star, rows, batch=batch)
-            quarantined.append(aside)
+            quarantined.append(quarantined_rows)
             self.progress("load", star.name, rows.num_rows)
         return quarantined
 
@@ -229,14 +233,15 @@ class BatchLoad:
         """Copy the batch's parts into the star table's staging table; return the rows in quarantine."""
         self.transaction.create_staging(star)
         quarantined = []
-        for rows, aside in self._parts(star, account):
+        for rows, quarantined_rows in self._parts(star, account):
             account.staged += self.transaction.stage(star, rows)
-            quarantined.append(aside)
+            quarantined.append(quarantined_rows)
             self.progress("load", star.name, rows.num_rows)
         self.transaction.analyze_staging(star)
         return quarantined
 
     def _parts(self, star: Table, account: Account) -> Iterator[tuple[pa.Table, pa.Table]]:
+        """Read the batch's parts of a star table one by one: their rows, and those in quarantine."""
         for part in star_parts(star.name, self.manifest):
             contents = read_part(part, self.lake.processed)
             account.ingested += part.ingested_rows
@@ -244,7 +249,7 @@ class BatchLoad:
             yield contents.rows, contents.quarantined
 
     def _finish(self, account: Account, done: LoadedTable, quarantined: Sequence[pa.Table]) -> LoadedTable:
-        """Check that every row is accounted for, and bring the warehouse's list of quarantined rows up to date."""
+        """Check that every row is accounted for, and update the warehouse's quarantine."""
         account.check(self.lake.processed)
         source = driving_table_of(account.star)
         if source is not None and (self.manifest.brings(source) or account.ingested):
@@ -263,14 +268,14 @@ class BatchLoad:
 
 
 def restore_calendar(transaction: LoadTransaction) -> None:
-    """Put right what others did to the calendar, from the first to the last year that it or a fact names."""
+    """Undo changes that were made to the calendar by hand, from the first to the last year that it or a fact names."""
     days = transaction.named_days()
     if days:
         merge_calendar(transaction, days)
 
 
 def merge_calendar(transaction: LoadTransaction, days: Sequence[date]) -> LoadedTable:
-    """Give the calendar the right values in all years from the earliest to the latest of some days."""
+    """Upsert the days of all years from the earliest to the latest of these days."""
     frame = calendar.dim_date(pd.Series(days, dtype=pd.ArrowDtype(pa.date32())))
     transaction.create_staging(CALENDAR)
     staged = transaction.stage(CALENDAR, to_table(frame, star_schema(CALENDAR.name)))
@@ -280,7 +285,7 @@ def merge_calendar(transaction: LoadTransaction, days: Sequence[date]) -> Loaded
 
 
 def is_in_lake(newest: NewestLoad, log: BatchLog) -> bool:
-    """Whether the newest loaded batch is one of this lake's; true before the first."""
+    """Whether the newest loaded batch came from this lake; true before the first load."""
     return not newest.batch or (log.has(newest.batch) and log.digest(newest.batch) == newest.manifest_sha256)
 
 

@@ -33,9 +33,10 @@ logger = logging.getLogger(__name__)
 class LoadedTable:
     """What a load did to one star table, in rows.
 
-    Of the rows `ingested`, some were `quarantined`, all others `staged`. Of these, `unchanged` equal what the warehouse
-    shows already. `deleted` are versions that record that a row is gone from the source. `placeholders`
-    are members made up for references that point nowhere. The calendar is not made of ingested rows.
+    Rows `ingested` are either `quarantined` or `staged`. Staged rows are `new`, `changed` or, if they equal what the
+    warehouse shows already, `unchanged`. `deleted` counts versions which record that a row is gone from the source;
+    `placeholders`, members added for references to rows that the source does not have. The calendar is computed, and
+    has no ingested rows.
     """
 
     ingested: int = 0
@@ -48,14 +49,14 @@ class LoadedTable:
 
     @property
     def unchanged(self) -> int:
-        """Rows that were staged and made no difference."""
+        """Staged rows that changed nothing."""
         return self.staged - self.new - self.changed
 
     def __add__(self, other: "LoadedTable") -> "LoadedTable":
         return LoadedTable(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
     def counts(self) -> dict[str, int]:
-        """All of it by name."""
+        """All counts, by name."""
         return {**asdict(self), "unchanged": self.unchanged}
 
 
@@ -67,7 +68,7 @@ class LoadTransaction(WarehouseTransaction):
         return bool(self.fetch(sql.SQL("select not exists (select from {})").format(self.name_of(table)))[0])
 
     def estimated_rows(self, table: Table) -> int:
-        """The planner's idea of how many rows a table has."""
+        """The planner's estimate of the number of rows in a table."""
         return int(
             self.fetch(
                 "select greatest(reltuples, 0)::bigint from pg_class where oid = $1::text::regclass",
@@ -76,38 +77,38 @@ class LoadTransaction(WarehouseTransaction):
         )
 
     def copy(self, table: Table, rows: pa.Table, *, batch: int | None = None) -> int:
-        """Copy rows straight into a table; into a fact with the batch's number. Returns how many."""
+        """Copy rows straight into a table, into a fact with their batch's number; return how many."""
         if batch is not None:
             column = pa.field("batch", pa.int64(), nullable=False)
             rows = rows.append_column(column, pa.repeat(pa.scalar(batch, pa.int64()), rows.num_rows))
         return self.ingest(table.name, rows, temporary=False)
 
     def create_staging(self, table: Table) -> None:
-        """Create the table's empty staging table, which goes with the transaction, or empty it."""
+        """Create the table's staging table, which is dropped at the end of the transaction, or empty it."""
         columns = [column.name for column in remodelled_columns(table)]
         self.create_temporary(_staging(table), self.name_of(table), _names(columns))
 
     def stage(self, table: Table, rows: pa.Table) -> int:
-        """Copy rows into the table's staging table. Returns how many."""
+        """Copy rows into the table's staging table; return how many."""
         return self.ingest(f"staging_{table.name}", rows, temporary=True)
 
     def analyze_staging(self, table: Table) -> None:
-        """Let the planner know the staging table after it was filled."""
+        """Update the planner's statistics of the staging table once it is filled."""
         self.execute(sql.SQL("analyze {}").format(_staging(table)))
 
     def list_live_keys(self, fact: Table, keys: Iterable[pa.Table]) -> None:
-        """List the keys that the source still has: tables of one column, which has the name of the fact's key."""
+        """List the keys that the source still has, from tables with one column, named after the fact's key."""
         self.create_temporary(_live_keys(fact), self.name_of(fact), sql.Identifier(natural_key_of(fact)))
         for table in keys:
             self.ingest(f"live_keys_{fact.name}", table, temporary=True)
         self.execute(sql.SQL("analyze {}").format(_live_keys(fact)))
 
     def add_to_history(self, manifest: Manifest, digest: str, counts: str) -> None:
-        """Enter a batch into `load_history`.
+        """Add a batch to `load_history`.
 
         Args:
-            manifest: the batch's.
-            digest: of the manifest.
+            manifest: the batch's manifest.
+            digest: the manifest's digest.
             counts: what the load did, by star table, as JSON.
         """
         self.fetch(
@@ -133,19 +134,19 @@ class LoadTransaction(WarehouseTransaction):
         return set(keys)
 
     def remove_from_quarantine(self, source: str, keys: set[int] | None) -> None:
-        """Take rows of these keys off the list of quarantined rows; without keys, all of the source table."""
+        """Remove rows with these keys from the quarantine; without keys, all rows of the source table."""
         where = sql.SQL("source_table = {}").format(sql.Literal(source))
         if keys is not None:
             where += sql.SQL(" and source_key = any ({}::integer[])").format(sql.Literal(sorted(keys)))
         self.execute(sql.SQL("delete from {} where {}").format(self.name_of(quarantine), where))
 
     def add_to_quarantine(self, rows: pa.Table) -> None:
-        """List rows as quarantined: in all columns of that table."""
+        """Add rows to the table `quarantine`, all of whose columns they have."""
         if rows.num_rows:
             self.ingest(quarantine.name, rows, temporary=False)
 
     def merge_dimension(self, dimension: Table) -> tuple[int, int]:
-        """Give the dimension the staged values; rows that do not differ are not touched. Returns new and changed."""
+        """Upsert the staged rows, without touching rows that are equal; return how many are new, and changed."""
         key = natural_key_of(dimension)
         columns = [column.name for column in dimension.columns]
         values = [name for name in columns if name != key]
@@ -173,9 +174,9 @@ class LoadTransaction(WarehouseTransaction):
         return new, changed
 
     def append_versions(self, fact: Table, batch: int) -> tuple[int, int]:
-        """Append staged rows where they differ from the newest version. Returns how many keys are new, and changed."""
+        """Append staged rows that differ from the newest version; return how many keys are new, and changed."""
         key = natural_key_of(fact)
-        self._remove_versions_of_the_future(
+        self._remove_unloaded_versions(
             fact,
             batch,
             sql.SQL("{key} in (select {key} from {staging})").format(key=sql.Identifier(key), staging=_staging(fact)),
@@ -209,8 +210,8 @@ class LoadTransaction(WarehouseTransaction):
         return new, changed
 
     def append_deletions(self, fact: Table, batch: int) -> int:
-        """Append a deleted version for every live row whose key the source no longer has. Returns how many."""
-        self._remove_versions_of_the_future(
+        """Append a deleted version for every live row whose key the source no longer has; return how many."""
+        self._remove_unloaded_versions(
             fact,
             batch,
             sql.SQL("not exists (select from {live} as live where live.{key} = version.{key})").format(
@@ -237,7 +238,7 @@ class LoadTransaction(WarehouseTransaction):
         )
 
     def remove_repeated_versions(self, fact: Table, keys: Collection[int]) -> int:
-        """Remove versions of these keys that repeat another, as `repeats_of` finds them. Returns how many."""
+        """Remove versions of these keys that repeat another, as defined by `repeats_of`; return how many."""
         return self.execute(
             sql.SQL("delete from {table} where {record_id} in (select {record_id} from ({repeats}) as repeats)").format(
                 table=self.name_of(fact),
@@ -253,9 +254,9 @@ class LoadTransaction(WarehouseTransaction):
         )
 
     def clear(self) -> None:
-        """Remove all that loads have brought, but for members of dimensions, which the same batches bring again.
+        """Remove everything that loads have brought, except members of dimensions, which the same batches update.
 
-        Readers see it as long as this transaction is not committed. Rows that were adopted with the warehouse stay.
+        Readers see it until this transaction is committed. Rows that were adopted with the warehouse stay.
         """
         for fact in FACTS.values():
             self.execute(sql.SQL("delete from {} where batch <> 0").format(self.name_of(fact)))
@@ -263,9 +264,9 @@ class LoadTransaction(WarehouseTransaction):
             self.execute(sql.SQL("delete from {}").format(self.name_of(table)))
 
     def put_sequence_past_record_ids(self, fact: Table) -> None:
-        """Let the next record id be higher than all that are there.
+        """Make sure that the next record id is higher than all existing ones.
 
-        A warehouse that was moved by replication, or restored table by table, has its rows, but not its sequences.
+        Replication, or a restore table by table, moves a warehouse's rows but not the state of its sequences.
         """
         record_id = record_id_of(fact)
         (highest,) = self.fetch(sql.SQL("select max({}) from {}").format(sql.Identifier(record_id), self.name_of(fact)))
@@ -289,23 +290,23 @@ class LoadTransaction(WarehouseTransaction):
             ).format(name=sql.Literal(sequence.as_string(None)), sequence=sequence, highest=sql.Literal(highest))
         )
         if moved:
-            logger.warning("The sequence of %s.%s was behind its rows; it is at %d now.", fact.name, record_id, highest)
+            logger.warning("The sequence of %s.%s was behind its rows; moved it to %d.", fact.name, record_id, highest)
 
     def add_placeholders(self, fact: Table, *, staged: bool = True) -> dict[str, int]:
-        """Make up a member for every reference that points nowhere; returns how many, by dimension.
+        """Add a placeholder for every reference to a member that does not exist; return how many, by dimension.
 
         Args:
-            fact: whose references to look at.
-            staged: those of its staged rows, or else those of all its rows.
+            fact: the fact with the references.
+            staged: whether to look at its staged rows, or else at all its rows.
         """
         rows = sql.SQL("{} as referring").format(_staging(fact) if staged else self.name_of(fact))
-        made: dict[str, int] = {}
+        added: dict[str, int] = {}
         for foreign_key in fact.foreign_keys:
             dimension = foreign_key.column.table
             if dimension is CALENDAR:
                 continue
             required = placeholder_columns(dimension)
-            made[dimension.name] = made.get(dimension.name, 0) + self.execute(
+            added[dimension.name] = added.get(dimension.name, 0) + self.execute(
                 sql.SQL(
                     """
                     insert into {dimension} ({key}, {required})
@@ -321,10 +322,10 @@ class LoadTransaction(WarehouseTransaction):
                     rows=rows,
                 )
             )
-        return made
+        return added
 
     def calendar_extent(self) -> tuple[date | None, date | None, int]:
-        """The first and the last day of the calendar, None where it is empty, and how many days it has."""
+        """The first and last day of the calendar, None if it is empty, and its number of days."""
         first, last, count = self.fetch(
             sql.SQL("select min({0}), max({0}), count(*) from {1}").format(
                 sql.Identifier(natural_key_of(CALENDAR)), self.name_of(CALENDAR)
@@ -333,19 +334,19 @@ class LoadTransaction(WarehouseTransaction):
         return first, last, count
 
     def named_days(self) -> list[date]:
-        """The earliest and the latest day that the calendar or a fact names; none where there are no rows."""
+        """The earliest and latest day that the calendar or a fact names; empty if there are no rows."""
         statement: sql.Composed = named_days_statement(self.schema)
         return [day for day in self.fetch(statement) if day is not None]
 
     def analyze(self, table: Table) -> None:
-        """Let the planner know a table whose contents changed a lot."""
+        """Update the planner's statistics of a table whose contents changed a lot."""
         self.execute(sql.SQL("analyze {}").format(self.name_of(table)))
 
-    def _remove_versions_of_the_future(self, fact: Table, batch: int, condition: sql.Composable) -> None:
-        """Remove versions that say to be of this batch, which is not loaded yet, or of a later one.
+    def _remove_unloaded_versions(self, fact: Table, batch: int, condition: sql.Composable) -> None:
+        """Remove versions with the number of this batch, which is not loaded yet, or of a later one.
 
-        They would outrank what the batch brings. Somebody made them, or restored the fact from a later day than
-        `load_history`, and then the batches bring them again.
+        They would outrank what the batch brings. Another program wrote them, or the fact was restored to a later state
+        than `load_history`, in which case the batches bring them again.
         """
         removed = self.execute(
             sql.SQL("delete from {} as version where batch >= {} and {}").format(
@@ -353,7 +354,7 @@ class LoadTransaction(WarehouseTransaction):
             )
         )
         if removed:
-            logger.warning("Removed %d versions of %s of batches that were not loaded.", removed, fact.name)
+            logger.warning("Removed %d versions of %s that belong to batches not loaded yet.", removed, fact.name)
 
 
 def _staging(table: Table) -> sql.Identifier:

@@ -1,6 +1,6 @@
-"""What a warehouse's history is asked: which version of a thing is the newest, which repeat another, what was loaded.
+"""Queries on the warehouse's history: the newest version of a row, repeated versions, and what was loaded.
 
-SQL for every stage, in the warehouse's schema or qualified by it.
+Any stage may use them. They only read; the statements of a load are in `load_transaction.py`.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class NewestLoad:
 
     Attributes:
         batch: its number, 0 before the first.
-        snapshot_at: the moment at which the source was as the warehouse is; None before the first.
+        snapshot_at: when the source was in the state that the warehouse shows; None before the first.
         manifest_sha256: digest of the batch's manifest; empty before the first.
     """
 
@@ -44,9 +44,9 @@ def newest_load(connection: psycopg.Connection[Any], schema: str) -> NewestLoad:
 
 
 def named_days_statement(schema: str) -> sql.Composed:
-    """A query for the earliest and the latest day that the calendar or a fact names; both null where there are no rows.
+    """A query for the earliest and latest day that the calendar or a fact names; both are null if there are no rows.
 
-    PostgreSQL has days that the calendar does not: of these none counts.
+    Days that PostgreSQL has and the calendar does not (before year 1, after year 9999) are ignored.
     """
     bounds = [
         sql.SQL(
@@ -58,26 +58,26 @@ def named_days_statement(schema: str) -> sql.Composed:
 
 
 def newest_first(fact: Table) -> sql.Composed:
-    """What to order the versions of one thing by, so that the newest comes first."""
+    """The `order by` list that puts the newest version of a row first."""
     return sql.SQL(", ").join(sql.SQL("{} desc").format(sql.Identifier(name)) for name in version_order_of(fact))
 
 
 def oldest_first(fact: Table) -> sql.Composed:
-    """What to order the versions of one thing by, so that the oldest comes first."""
+    """The `order by` list that puts the oldest version of a row first."""
     return sql.SQL(", ").join(map(sql.Identifier, version_order_of(fact)))
 
 
 def repeats_of(fact: Table, table: sql.Composable, condition: sql.Composable) -> sql.Composed:
-    """A query for the record id, key and batch of every version that repeats another, which no load writes.
+    """A query for the record id, key and batch of every version that repeats another; no load writes such versions.
 
-    That is one that equals the version before it; and one that is not the first of its key in its batch, if it equals
-    any other of that key. Of rows that were adopted with the warehouse (batch 0) nobody knows what they should be, so
-    these may repeat one another; where one of two neighbours was adopted, the one that was written later is the repeat.
+    A version is a repeat if it equals the version before it, or if it is not the first of its key in its batch and
+    equals any other version of that key. Rows that were adopted with the warehouse (batch 0) may repeat one another,
+    because what they should be is unknown. If one of two neighbours was adopted, the one written later is the repeat.
 
     Args:
         fact: the fact.
-        table: its name, as the query needs it.
-        condition: which of its rows to look at: all versions of some keys.
+        table: its name, qualified as the query needs it.
+        condition: selects the rows to examine: all versions of some keys.
     """
     return sql.SQL(
         """

@@ -1,7 +1,7 @@
-"""Rebuilding the warehouse from the lake, in place.
+"""Rebuilds the warehouse from the lake, in place.
 
-All batches are loaded anew in one transaction. Until it is committed, readers see the warehouse as it was; and the
-tables stay the same, with the views, rights and comments that others have put on them.
+All batches are loaded again in one transaction. Until it commits, readers see the warehouse as it was. The tables are
+not re-created, so they keep the views, privileges and comments that users have added.
 """
 
 import logging
@@ -22,26 +22,26 @@ logger = logging.getLogger(__name__)
 def reload_all(
     warehouse: Warehouse, lake: Lake, head: int, *, from_another_lake: bool = False, progress: Progress = silent
 ) -> list[LoadedBatch]:
-    """Replace all that loads have brought by what the lake's batches bring now.
+    """Replace everything that loads have brought with what the lake's batches bring now.
 
-    Facts get their whole history anew, under new record ids. Rows that were adopted with the warehouse (batch 0) stay.
-    So do members of dimensions that the lake does not have; all others get the lake's values.
+    Facts get their whole history again, with new record ids. Rows that were adopted with the warehouse (batch 0) stay,
+    and so do members of dimensions that the lake does not have; all other members get the lake's values.
 
     Args:
-        warehouse: migrated.
-        lake: where every batch is remodelled.
+        warehouse: the warehouse, already migrated.
+        lake: the lake, with every batch remodelled.
         head: number of the newest batch.
-        from_another_lake: whether the warehouse may have been loaded from another lake than this one. What only that
-            one has is lost.
-        progress: notified of rows as they move.
+        from_another_lake: whether the warehouse may have been loaded from another lake. What only that lake has is
+            lost.
+        progress: called with the number of rows as they are loaded.
 
     Returns:
         What was done, batch by batch.
 
     Raises:
         ForeignLakeError: the warehouse was loaded from another lake.
-        NotRemodelledError, RowsUnaccountedError, PartError, DatabaseError: see `load_batches`. The warehouse is as it
-            was.
+        NotRemodelledError, RowsUnaccountedError, PartError, DatabaseError: see `load_batches`. The warehouse is
+            unchanged.
     """
     log = BatchLog(lake.ingestion)
     batches = range(1, head + 1)
@@ -72,7 +72,7 @@ def _refuse_another_lake(transaction: LoadTransaction, log: BatchLog) -> None:
     newest = transaction.newest_load()
     if not is_in_lake(newest, log):
         raise ForeignLakeError(
-            f"The warehouse's schema {transaction.schema} has loaded batch {newest.batch} of another lake than "
-            f"{log.zone.url}. What only that lake has would be lost. Check TOTES_INGESTION_LAKE and WAREHOUSE_URL; if "
-            "it is what you want, run totes rebuild --from-another-lake."
+            f"The warehouse's schema {transaction.schema} has loaded batch {newest.batch} of another lake, not of "
+            f"{log.zone.url}. What only that lake has would be lost. Check TOTES_INGESTION_LAKE and WAREHOUSE_URL; to "
+            "rebuild from this lake all the same, run totes rebuild --from-another-lake."
         )

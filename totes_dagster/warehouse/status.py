@@ -1,4 +1,7 @@
-"""Where the three stages stand, and a look at what the warehouse shows."""
+"""What the warehouse holds: its newest batch, row counts, quarantine, and its newest rows.
+
+Reads only. The status of all three stages is put together in `totes_dagster/status.py`.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +22,7 @@ _SAMPLE = 5
 
 @dataclass(frozen=True)
 class Quarantined:
-    """The rows of one source table that are set aside now.
+    """The rows of one source table that are in quarantine.
 
     Attributes:
         rows: how many.
@@ -32,16 +35,16 @@ class Quarantined:
 
 @dataclass(frozen=True)
 class WarehouseStatus:
-    """What the warehouse shows.
+    """What the warehouse holds.
 
     Attributes:
         batch: the newest loaded batch, 0 before the first.
-        snapshot_at: the moment at which the source was as the warehouse is; None before the first batch.
-        rows: rows of each star table.
-        placeholders: members of each dimension that stand for rows which the source does not have.
-        newest_stamps: the latest `last_updated` in each fact; None where it has no rows.
-        quarantined: rows set aside, by source table; of tables without any, nothing.
-        record_ids_used: which part of the record ids that its sequence can give is used up in each fact, from 0 to 1.
+        snapshot_at: when the source was in the state that the warehouse shows; None before the first batch.
+        rows: the number of rows of each star table.
+        placeholders: the number of members of each dimension that stand in for rows that the source does not have.
+        newest_stamps: the latest `last_updated` in each fact; None if it has no rows.
+        quarantined: rows in quarantine, by source table; tables without any are left out.
+        record_ids_used: the share of record ids that each fact's sequence has used up, from 0 to 1.
     """
 
     batch: int
@@ -54,19 +57,19 @@ class WarehouseStatus:
 
 
 def warehouse_status(warehouse: Warehouse) -> WarehouseStatus:
-    """Look up what the warehouse shows; it must have been migrated."""
+    """Look up what the warehouse holds; it must have been migrated."""
     schema = warehouse.schema
-    counted = sql.SQL(" union all ").join(_counted(schema, table) for table in STAR_TABLES.values())
+    counts = sql.SQL(" union all ").join(_count_statement(schema, table) for table in STAR_TABLES.values())
     with warehouse.database.transaction(read_only=True) as connection:
         newest = newest_load(connection, schema)
-        tables = connection.execute(counted).fetchall()
+        tables = connection.execute(counts).fetchall()
         quarantined = _quarantined(connection, schema)
         record_ids_used = _record_ids_used(connection, schema)
     return WarehouseStatus(
         newest.batch,
         newest.snapshot_at,
         rows={name: rows for name, rows, _, _ in tables},
-        placeholders={name: made_up for name, _, made_up, _ in tables if name in DIMENSIONS},
+        placeholders={name: placeholders for name, _, placeholders, _ in tables if name in DIMENSIONS},
         newest_stamps={name: stamp and stamp.replace(tzinfo=UTC) for name, _, _, stamp in tables if name in FACTS},
         quarantined=quarantined,
         record_ids_used=record_ids_used,
@@ -74,7 +77,7 @@ def warehouse_status(warehouse: Warehouse) -> WarehouseStatus:
 
 
 def loaded_batch(warehouse: Warehouse) -> int:
-    """The newest batch that the warehouse has loaded; 0 before the first, and where nothing was migrated yet."""
+    """The newest batch that the warehouse has loaded; 0 before the first load, and before the first migration."""
     history = sql.Identifier(warehouse.schema, load_history.name)
     with warehouse.database.transaction(read_only=True) as connection:
         ((exists,),) = connection.execute("select to_regclass(%s) is not null", [history.as_string()]).fetchall()
@@ -84,14 +87,14 @@ def loaded_batch(warehouse: Warehouse) -> int:
 
 
 def newest_rows(warehouse: Warehouse, limit: int) -> dict[str, Sequence[Mapping[str, str]]]:
-    """The newest few rows of each star table as text, but for what is personal."""
+    """The newest few rows of each star table as text, without personal columns."""
     with warehouse.database.transaction(read_only=True) as connection:
         return {name: _newest(connection, warehouse.schema, table, limit) for name, table in STAR_TABLES.items()}
 
 
 def _newest(connection: psycopg.Connection, schema: str, table: Table, limit: int) -> Sequence[Mapping[str, str]]:
     columns = [column.name for column in table.columns if not is_personal(column)]
-    # Qualified, for by its bare name it would be the text.
+    # Qualified: the bare name would be the output column, which is text.
     statement = sql.SQL("select {} from {} as shown order by shown.{} desc limit {}").format(
         sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in columns),
         sql.Identifier(schema, table.name),
@@ -101,34 +104,34 @@ def _newest(connection: psycopg.Connection, schema: str, table: Table, limit: in
     return [dict(zip(columns, row, strict=True)) for row in connection.execute(statement)]
 
 
-def _counted(schema: str, table: Table) -> sql.Composed:
-    """One scan of a star table: its name, its rows, its placeholders, and its newest stamp."""
+def _count_statement(schema: str, table: Table) -> sql.Composed:
+    """A query for the name, row count, placeholder count and newest stamp of a star table, in one scan."""
     required = placeholder_columns(table)
-    may_be_made_up = required and not is_fact(table)
-    made_up = sql.SQL("({}) = ({})").format(
+    may_have_placeholders = required and not is_fact(table)
+    is_placeholder = sql.SQL("({}) = ({})").format(
         sql.SQL(", ").join(map(sql.Identifier, required)),
         sql.SQL(", ").join([sql.Literal(UNKNOWN)] * len(required)),
     )
     return sql.SQL("select {}, count(*), {}, {} from {}").format(
         sql.Literal(table.name),
-        sql.SQL("count(*) filter (where {})").format(made_up) if may_be_made_up else sql.SQL("0"),
+        sql.SQL("count(*) filter (where {})").format(is_placeholder) if may_have_placeholders else sql.SQL("0"),
         sql.SQL("max(last_updated_date + last_updated_time)" if is_fact(table) else "null::timestamp"),
         sql.Identifier(schema, table.name),
     )
 
 
 def _record_ids_used(connection: psycopg.Connection, schema: str) -> dict[str, float]:
-    """By fact, how much of its sequence is used up; nothing for sequences that the user may not look at."""
+    """The share of its sequence that each fact has used; sequences that the user may not read are left out."""
     used: dict[str, float] = {}
     for name, fact in FACTS.items():
         table = sql.Identifier(schema, name).as_string(connection)
-        for (part,) in connection.execute(
+        for (share,) in connection.execute(
             "select coalesce(pg_sequence_last_value(seqrelid)::numeric / seqmax, 0) from pg_sequence "
             "where seqrelid = pg_get_serial_sequence(%s, %s)::regclass "
             "and has_sequence_privilege(seqrelid, 'usage, select')",
             [table, record_id_of(fact)],
         ):
-            used[name] = float(part)
+            used[name] = float(share)
     return used
 
 

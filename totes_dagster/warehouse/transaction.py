@@ -1,4 +1,4 @@
-"""A transaction on the warehouse that holds the lock of loads, and what its failures are named.
+"""A transaction on the warehouse that holds the load lock, and the named errors that its failures become.
 
 The steps of a load are in `load_transaction.py`.
 """
@@ -24,9 +24,9 @@ from totes_dagster.warehouse.queries import NewestLoad, newest_load_statement
 
 
 class WarehouseTransaction:
-    """A transaction on the warehouse that holds the lock of loads.
+    """A transaction on the warehouse that holds the load lock.
 
-    Its search path leads to nothing but PostgreSQL's own functions and operators: tables are named with their schema.
+    Its search path contains only PostgreSQL's own functions and operators, so tables are qualified by their schema.
     """
 
     def __init__(self, connection: adbc.Connection, schema: str) -> None:
@@ -37,18 +37,18 @@ class WarehouseTransaction:
     @classmethod
     @contextmanager
     def begin(cls, connection: adbc.Connection, warehouse: Warehouse) -> Iterator[Self]:
-        """Begin a transaction and wait until no other load is at work; roll back at the end unless committed.
+        """Begin a transaction and wait until no other load is in progress; roll back at the end unless committed.
 
-        While it waits for a lock, the log says from another connection who holds it.
+        While it waits for a lock, a second connection looks up which session holds it, for the log.
 
         Args:
             connection: to the warehouse's database.
             warehouse: the warehouse.
 
         Raises:
-            DatabaseBusyError: others held a lock for too long; transient.
-            ReplicaIdentityError: a table is published that cannot name its rows to a subscriber.
-            DatabaseError: the warehouse refuses, or breaks off.
+            DatabaseBusyError: another session held a lock for too long; transient.
+            ReplicaIdentityError: a published table has no replica identity.
+            DatabaseError: the warehouse refuses a statement, or the connection is lost.
         """
         schema = warehouse.schema
         with ExitStack() as stack:
@@ -65,26 +65,26 @@ class WarehouseTransaction:
                     )
                     yield transaction
                 finally:
-                    with suppress(adbc_errors.Error):  # of a connection that was lost; what went before counts
+                    with suppress(adbc_errors.Error):  # the connection is lost; the earlier error counts
                         transaction._cursor.close()
                     end_bulk_transaction(connection)
             except adbc_errors.Error as error:
-                raise _named(connection, schema, error, watch.blockers if watch else "") from error
+                raise _load_error(connection, schema, error, watch.blockers if watch else "") from error
 
     def commit(self) -> None:
-        """Make the transaction's work visible, all of it at once."""
+        """Commit: all of the transaction's work becomes visible at once."""
         self._connection.commit()
 
     def wait_for_locks(self, limit: str) -> None:
-        """Let the transaction's further waits for a lock be no longer than this, as PostgreSQL spells it."""
+        """Limit the transaction's further waits for a lock to this time, in PostgreSQL's notation, such as `5s`."""
         self.execute(sql.SQL("set local lock_timeout = {}").format(sql.Literal(limit)))
 
     def name_of(self, table: Table) -> sql.Identifier:
-        """A table of the warehouse, with its schema."""
+        """The name of a table of the warehouse, qualified by its schema."""
         return sql.Identifier(self.schema, table.name)
 
     def fetch(self, statement: str | sql.Composable, *values: Any) -> tuple[Any, ...]:
-        """Run a statement that returns one row."""
+        """Run a statement that returns one row, and return that row."""
         self._cursor.execute(_text(statement), values or None)
         row = self._cursor.fetchone()
         if row is None:
@@ -92,7 +92,7 @@ class WarehouseTransaction:
         return tuple(row)
 
     def execute(self, statement: str | sql.Composable, *values: Any) -> int:
-        """Run a statement that returns nothing; return the number of rows it touched."""
+        """Run a statement that returns no rows; return the number of rows that it affected."""
         self._cursor.execute(_text(statement), values or None)
         return int(self._cursor.rowcount)
 
@@ -104,7 +104,7 @@ class WarehouseTransaction:
         return NewestLoad() if row is None else NewestLoad(*row)
 
     def create_temporary(self, name: sql.Identifier, like: sql.Composable, columns: sql.Composable) -> None:
-        """Make an empty temporary table of columns of another, or empty it where the transaction has it already."""
+        """Create an empty temporary table with columns of another, or empty it if the transaction has it already."""
         if self.fetch("select to_regclass($1) is not null", name.as_string(None))[0]:
             self.execute(sql.SQL("truncate {}").format(name))
             return
@@ -115,32 +115,32 @@ class WarehouseTransaction:
         )
 
     def ingest(self, table: str, rows: pa.Table, *, temporary: bool) -> int:
-        """Copy rows into a table. Returns how many."""
-        # Named in full where it can be: a name alone might find another schema's table.
+        """Copy rows into a table; return how many."""
+        # Qualified where possible: a bare name might resolve to another schema's table.
         schema = None if temporary else self.schema
         return int(self._cursor.adbc_ingest(table, rows, mode="append", temporary=temporary, db_schema_name=schema))
 
 
-def _named(connection: adbc.Connection, schema: str, error: adbc_errors.Error, blockers: str) -> DatabaseError:
-    """Name what a load failed of, after it was rolled back."""
+def _load_error(connection: adbc.Connection, schema: str, error: adbc_errors.Error, blockers: str) -> DatabaseError:
+    """The named error for a failed load, which has been rolled back."""
     if error.sqlstate == LockNotAvailable.sqlstate:
         return DatabaseBusyError(
-            f"Loading the warehouse failed: {blockers or 'another session holds'} a lock that it needs, and it waited "
-            f"for {LONG_WAIT}. Try again when that session has ended, or end it with pg_terminate_backend.",
+            f"Loading the warehouse failed: {blockers or 'another session holds'} a lock that it needs, and still did "
+            f"after {LONG_WAIT}. Try again when that session has ended, or end it with pg_terminate_backend.",
             sqlstate=error.sqlstate,
         )
-    if error.sqlstate == ObjectNotInPrerequisiteState.sqlstate and (nameless := _without_identity(connection, schema)):
+    if error.sqlstate == ObjectNotInPrerequisiteState.sqlstate and (tables := _without_identity(connection, schema)):
         return ReplicaIdentityError(
-            f"Loading the warehouse failed: its rows cannot be changed in {', '.join(nameless)}, which a publication "
-            "includes, though nothing identifies their rows to a subscriber. Say alter table … replica identity "
-            "default, or full where the table has no primary key; or take it out of the publication.",
+            f"Loading the warehouse failed: rows cannot be changed in {', '.join(tables)}, which a publication "
+            "includes, because the table has no replica identity. Run alter table … replica identity default, or full "
+            "if it has no primary key; or remove it from the publication.",
             sqlstate=error.sqlstate,
         )
     return named_error("warehouse", "loading the warehouse", error)
 
 
 def _without_identity(connection: adbc.Connection, schema: str) -> list[str]:
-    """The warehouse's tables that PostgreSQL has no replica identity for."""
+    """The warehouse's tables without a replica identity."""
     statement = sql.SQL(
         """
         select relname::text from pg_class

@@ -1,4 +1,7 @@
-"""Whether the facts hold the versions that batches brought, no more and no fewer."""
+"""Audits whether the facts hold exactly the versions that the loaded batches brought.
+
+Reads only: `LoadTransaction.remove_repeated_versions` removes what is found here.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,18 +15,17 @@ from totes_dagster.schema.bookkeeping import load_history
 from totes_dagster.schema.star import natural_key_of, record_id_of
 from totes_dagster.warehouse.queries import repeats_of
 
-_LINES = 20
+_MAX_SENTENCES = 20
 
 
 @dataclass(frozen=True)
 class BatchVersions:
-    """A batch's versions of a fact.
+    """How many versions of a fact belong to a batch.
 
     Attributes:
-        found: how many there are.
-        brought: how many `load_history` says that the batch brought; None where it does not know the batch.
-        late: whether some are newer than versions of other batches, though they are of rows that were adopted (batch 0)
-            and should be older than all.
+        found: how many the fact holds.
+        brought: how many the batch brought according to `load_history`; None if the batch is not in it.
+        late: whether adopted rows (batch 0), which should be older than all others, are newer than some.
     """
 
     batch: int
@@ -33,48 +35,56 @@ class BatchVersions:
 
 
 def repeated_versions(warehouse: psycopg.Connection, schema: str, fact: Table) -> tuple[set[int], list[str]]:
-    """Look for versions that no load wrote, and for such as one wrote and are gone; two passes over the fact.
+    """Find versions that no load wrote, and versions that a load wrote and that are gone. Reads the fact twice.
 
     Returns:
-        The keys with a version that repeats the one before it, and sentences about all other wrong numbers. Rows that
-        were adopted with the warehouse may be anything.
+        The keys with a version that repeats the one before it, and a sentence about each batch whose number of versions
+        is otherwise wrong. Rows that were adopted with the warehouse (batch 0) are not judged by their number.
     """
-    twice = _twice_in_a_batch(warehouse, schema, fact)
-    numbers = _numbers(warehouse, schema, fact, sorted({batch for _, batch in twice}))
-    suspicious = [of.batch for of in numbers if of.late or of.found > (of.brought or 0)]
-    keys = sorted({key for key, _ in twice})
+    duplicates = _duplicates_within_batches(warehouse, schema, fact)
+    batches = _batch_versions(warehouse, schema, fact, sorted({batch for _, batch in duplicates}))
+    suspicious = [versions.batch for versions in batches if versions.late or versions.found > (versions.brought or 0)]
+    keys = sorted({key for key, _ in duplicates})
     repeats = _repeats(warehouse, schema, fact, keys, suspicious) if keys or suspicious else []
-    return {key for key, _ in repeats}, told(fact.name, numbers, Counter(batch for _, batch in repeats))
+    return {key for key, _ in repeats}, count_discrepancies(fact.name, batches, Counter(batch for _, batch in repeats))
 
 
-def told(fact: str, of_batches: Iterable[BatchVersions], repeated: Counter[int]) -> list[str]:
-    """Sentences about batches whose numbers of versions are wrong, also without the versions that are repeated."""
-    lines = []
-    for numbers in of_batches:
-        found = numbers.found - repeated[numbers.batch]
-        if numbers.late or found == (numbers.brought or 0):
+def count_discrepancies(fact: str, batches: Iterable[BatchVersions], repeated: Counter[int]) -> list[str]:
+    """Describe each batch whose number of versions is wrong even without its repeated ones, in one sentence.
+
+    Args:
+        fact: the fact's name.
+        batches: the batches to judge.
+        repeated: how many of its versions are repeated, by batch.
+    """
+    sentences = []
+    for versions in batches:
+        found = versions.found - repeated[versions.batch]
+        if versions.late or found == (versions.brought or 0):
             continue
-        if numbers.brought is None:
-            lines.append(
-                f"batch {numbers.batch} was never loaded, but versions of {fact} are said to be of it: {found}"
-            )
+        if versions.brought is None:
+            sentences.append(f"batch {versions.batch} was never loaded, but {fact} has versions of it: {found}")
         else:
-            lines.append(f"batch {numbers.batch} brought {numbers.brought} versions of {fact}, but {found} are there")
-    if len(lines) > _LINES:
-        lines[_LINES:] = [f"{len(lines) - _LINES} further batches of {fact} are no better"]
-    return lines
+            sentences.append(
+                f"batch {versions.batch} brought {versions.brought} versions of {fact}, but {found} are there"
+            )
+    if len(sentences) > _MAX_SENTENCES:
+        sentences[_MAX_SENTENCES:] = [
+            f"{len(sentences) - _MAX_SENTENCES} more batches have a wrong number of versions of {fact}"
+        ]
+    return sentences
 
 
-def _twice_in_a_batch(warehouse: psycopg.Connection, schema: str, fact: Table) -> list[tuple[int, int]]:
-    """Key and batch where a batch has more than the one version of a key that it can bring."""
+def _duplicates_within_batches(warehouse: psycopg.Connection, schema: str, fact: Table) -> list[tuple[int, int]]:
+    """Key and batch wherever a batch has more than one version of a key, which no load writes."""
     statement = sql.SQL(
         "select {key}, batch from {fact} where batch <> 0 group by {key}, batch having count(*) > 1"
     ).format(key=sql.Identifier(natural_key_of(fact)), fact=sql.Identifier(schema, fact.name))
     return [(key, batch) for key, batch in warehouse.execute(statement)]
 
 
-def _numbers(warehouse: psycopg.Connection, schema: str, fact: Table, batches: list[int]) -> list[BatchVersions]:
-    """The numbers of these batches, and of all others that are wrong."""
+def _batch_versions(warehouse: psycopg.Connection, schema: str, fact: Table, batches: list[int]) -> list[BatchVersions]:
+    """The numbers of versions of these batches, and of all others where they are wrong."""
     statement = sql.SQL(
         """
         with present as (
@@ -104,7 +114,7 @@ def _numbers(warehouse: psycopg.Connection, schema: str, fact: Table, batches: l
 def _repeats(
     warehouse: psycopg.Connection, schema: str, fact: Table, keys: list[int], batches: list[int]
 ) -> list[tuple[int, int]]:
-    """Key and batch of every version that repeats the one before it, of these keys, and of those in these batches."""
+    """Key and batch of every version that repeats another, of these keys and of the keys in these batches."""
     name, key = sql.Identifier(schema, fact.name), sql.Identifier(natural_key_of(fact))
     condition = sql.SQL(
         "{key} = any ({keys}::integer[]) or {key} in (select {key} from {fact} where batch = any ({batches}::bigint[]))"

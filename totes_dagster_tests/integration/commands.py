@@ -12,12 +12,12 @@ from pathlib import Path
 import psutil
 
 
-def start(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.Popen[str]:
+def start(*arguments: str, cwd: str | Path | None = None, **environment: str) -> subprocess.Popen[str]:
     """Start `totes` with nothing configured but what is given."""
     return start_python("-m", "totes_dagster.cli.commands", *arguments, cwd=cwd, **environment)
 
 
-def start_python(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.Popen[str]:
+def start_python(*arguments: str, cwd: str | Path | None = None, **environment: str) -> subprocess.Popen[str]:
     """Start Python with nothing configured but what is given."""
     ours = ("TOTES", "WAREHOUSE", "DAGSTER", "AWS")
     others = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
@@ -32,7 +32,7 @@ def start_python(*arguments: str, cwd: Path | None = None, **environment: str) -
     )
 
 
-def totes(*arguments: str, cwd: Path | None = None, **environment: str) -> str:
+def totes(*arguments: str, cwd: str | Path | None = None, **environment: str) -> str:
     """Run `totes` to a good end; return what it printed."""
     with start(*arguments, cwd=cwd, **environment) as process:
         printed, errors = process.communicate(timeout=120)
@@ -40,7 +40,7 @@ def totes(*arguments: str, cwd: Path | None = None, **environment: str) -> str:
     return printed
 
 
-def refusal(*arguments: str, cwd: Path | None = None, **environment: str) -> str:
+def refusal(*arguments: str, cwd: str | Path | None = None, **environment: str) -> str:
     """Run `totes` to a bad end; return the one line that it printed."""
     with start(*arguments, cwd=cwd, **environment) as process:
         printed, errors = process.communicate(timeout=120)

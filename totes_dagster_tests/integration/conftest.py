@@ -1,4 +1,4 @@
-"""A graph of assets to run."""
+"""An S3 server, and a graph of assets to run."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from totes_dagster_tests.integration.graph import Graph, new_graph
+from totes_dagster_tests.object_store import bucket, object_store
+
+__all__ = ["bucket", "object_store"]
 
 EVENTS = ("sales_order", "purchase_order", "payment")
 

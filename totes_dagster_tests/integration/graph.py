@@ -8,9 +8,9 @@ from typing import Any
 import psycopg
 from dagster import AssetKey, DagsterInstance, Definitions, ExecuteInProcessResult
 
-from totes_dagster.config.platform import Platform
+from totes_dagster.config.platform import Platform, Warehouse
 from totes_dagster.definitions import build_defs
-from totes_dagster.lake.zone import Zone
+from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.orchestration.io_manager import ZoneIOManager
 from totes_dagster.orchestration.resources.databases import TotesysResource, WarehouseResource
 from totes_dagster.postgres.database import Database
@@ -52,10 +52,8 @@ def new_graph(database: Callable[..., str], folder: Path, orders: int = 20, *, e
     """A graph on new databases, with a company that nothing was ingested of."""
     platform = Platform(
         source=Database("totesys", database("totesys")),
-        warehouse=Database("warehouse", database("warehouse")),
-        schema="analytics",
-        ingestion=Zone((folder / "ingestion").as_uri()),
-        processed=Zone((folder / "processed").as_uri()),
+        lake=Lake(Zone((folder / "ingestion").as_uri()), Zone((folder / "processed").as_uri())),
+        warehouse=Warehouse(Database("warehouse", database("warehouse")), "analytics"),
     )
     seed(platform.source.url, orders=orders, enforced=enforced)
     resources = {

@@ -8,7 +8,7 @@ import pytest
 from totes_dagster.cli.commands import main
 from totes_dagster.warehouse.migrations import HEAD
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TESTS = Path(__file__).parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 

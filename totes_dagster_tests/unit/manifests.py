@@ -6,10 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
+from hypothesis import strategies as st
 
 from totes_dagster.lake.manifest import Census, Manifest, Part, Snapshot, TableEntry
-from totes_dagster.remodel.run import star_schema
-from totes_dagster.schema.totesys import SOURCE_TABLES, capture_of
+from totes_dagster.lake.processed import star_schema
+from totes_dagster.schema.totesys import SOURCE_TABLES, Capture, capture_of
 
 SNAPSHOT = Snapshot(
     taken_at=datetime(2024, 2, 29, 12, tzinfo=UTC),
@@ -21,6 +22,32 @@ SNAPSHOT = Snapshot(
 )
 CENSUS = Census(table_oid=1, rows=3, keys=5, versions=7)
 
+MANIFEST = Manifest(
+    batch=1,
+    snapshot=Snapshot(
+        taken_at=datetime(2024, 2, 29, 12, 30, 0, 123456, tzinfo=UTC),
+        xmin=7,
+        xmax=9,
+        system_identifier=1,
+        timeline=1,
+        database_oid=5,
+    ),
+    tables={
+        "payment": TableEntry(
+            batch=1,
+            content=Capture.CHANGES,
+            census=Census(table_oid=1, rows=2, keys=-(2**63), versions=2**63 - 1),
+            parts=(Part(path="a", rows=2, bytes=9), Part(path="b", rows=3, bytes=9)),
+        )
+    },
+)
+"""A batch that brings changes of one table, in two parts."""
+
+BATCHES = st.lists(
+    st.dictionaries(st.sampled_from(list(SOURCE_TABLES)), st.integers(0, 3), max_size=4), min_size=1, max_size=6
+)
+"""Batches from the first on: which tables each brings, and in how many parts."""
+
 
 def manifest(brought: Mapping[str, int], previous: Manifest | None = None, *, rows: int = 1) -> Manifest:
     """The batch after `previous`, which brings some tables, each with so many parts; the first one brings all.
@@ -28,7 +55,7 @@ def manifest(brought: Mapping[str, int], previous: Manifest | None = None, *, ro
     Every part has so many `rows`.
     """
     batch = previous.batch + 1 if previous else 1
-    brought = brought if previous else dict.fromkeys(SOURCE_TABLES, 1) | brought
+    brought = brought if previous else {**dict.fromkeys(SOURCE_TABLES, 1), **brought}
     entries = {
         name: TableEntry(
             batch=batch,
@@ -54,7 +81,7 @@ def history(*batches: Mapping[str, int]) -> list[Manifest]:
 def star_rows(star: str, *rows: Mapping[str, Any], schema: pa.Schema | None = None) -> pa.Table:
     """Rows of a part of a star table; what a row leaves out is filled in."""
     schema = schema or star_schema(star)
-    values = [{field.name: _usual(field) for field in schema} | row for row in rows]
+    values = [{**{field.name: _usual(field) for field in schema}, **row} for row in rows]
     return pa.Table.from_pylist(values, schema=schema)
 
 

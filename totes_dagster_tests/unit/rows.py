@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Boolean, Column, Enum, Integer, Numeric, String, Table
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
+from totes_dagster.lake.ingested import UNFIT_VALUES
 from totes_dagster.schema.arrow import arrow_schema
 from totes_dagster.schema.totesys import SOURCE_TABLES
 
@@ -53,10 +54,16 @@ def rows_of(table: str, **columns: st.SearchStrategy[Any]) -> Any:
     )
 
 
+def source_rows(table: str) -> Any:
+    """Sound rows of a source table, of which many refer to one another."""
+    close = dict.fromkeys(("address_id", "legal_address_id", "department_id"), SMALL)
+    return rows_of(table, **({"currency_code": CODES} if table == "currency" else close))
+
+
 def any_rows_of(table: str) -> Any:
     """Rows of a source table that kept no constraint: some are sound, keys are repeated, and anything may be missing.
 
-    Some have values that the ingest found unfit; these are null, and `unfit` tells of them.
+    Some have values that the ingest found unfit; these are null, and `unfit` gives the reasons.
     """
     columns = SOURCE_TABLES[table].columns
     row = st.fixed_dictionaries({column.name: _any_values(column) for column in columns})
@@ -120,8 +127,8 @@ def ingested(table: str, rows: Iterable[Row], *, reverse: bool = False) -> pa.Ta
     table_ = pa.Table.from_pylist(complete, schema=pa.schema(fields[::-1] if reverse else fields))
     if not any("unfit" in row for row in complete):
         return table_
-    told = [json.dumps(row["unfit"]) if row.get("unfit") else None for row in complete]
-    return table_.append_column(UNFIT, pa.array(told, pa.string()))
+    reasons = [json.dumps(row["unfit"]) if row.get("unfit") else None for row in complete]
+    return table_.append_column(UNFIT_VALUES, pa.array(reasons, pa.string()))
 
 
 def _defaults(table: Table) -> Row:

@@ -1,4 +1,7 @@
-"""Migrations of the warehouse, by Alembic; applied by `totes migrate`, and by a load that finds an older warehouse."""
+"""Migrations of the warehouse with Alembic, applied by `totes migrate` and by a load that finds an older schema.
+
+This module runs them; each migration is a file in `versions/`.
+"""
 
 import logging
 import threading
@@ -27,43 +30,43 @@ from totes_dagster.postgres.named_errors import named_error, reason_of
 from totes_dagster.postgres.transactions import transaction
 from totes_dagster.schema.bookkeeping import load_history, quarantine
 from totes_dagster.schema.registry import DIMENSIONS, FACTS
-from totes_dagster.warehouse.migrations.adoption import check, describe, let_hold_any_text, refuse_foreign_names
+from totes_dagster.warehouse.migrations.adoption import allow_any_text, check, describe, refuse_foreign_names
 
 logger = logging.getLogger(__name__)
 
 REVISIONS = sorted(path.stem.split("_")[0] for path in (Path(__file__).parent / "versions").glob("[0-9]*.py"))
 
 HEAD = REVISIONS[-1]
-"""The newest revision, by its file's name: Alembic would have to be imported to say so."""
+"""The newest revision, from its file name, so that Alembic need not be imported."""
 
 VERSION_TABLE = "totes_warehouse_version"
-"""A name of our own: Dagster's storage, which also uses Alembic, may live in the same database."""
+"""Not Alembic's default name: Dagster's storage, which also uses Alembic, may be in the same database."""
 
-_ALEMBIC = threading.Lock()
-"""Alembic keeps what it is working on in its module, where another thread's migration would find it."""
+_ALEMBIC_LOCK = threading.Lock()
+"""Alembic keeps the current migration in global variables, which threads share."""
 
 PATIENCE = 30.0
-"""For how many seconds to try again while others hold locks on the tables."""
+"""Seconds to keep trying while other sessions hold locks on the tables."""
 
 _PAUSE = 1.0
-"""How many seconds to leave to readers between two attempts."""
+"""Seconds between two attempts, in which readers can proceed."""
 
 
 def migrate(warehouse: Warehouse) -> str | None:
-    """Bring the warehouse's schema up to date: create it, adopt plain tables that are already there, or upgrade.
+    """Bring the warehouse's schema up to date: create it, adopt existing plain tables, or upgrade it.
 
     Args:
-        warehouse: its schema is created if it does not exist.
+        warehouse: the warehouse; its schema is created if it does not exist.
 
     Returns:
-        The revision that it was at before, or None when it had none.
+        The revision that it was at before, or None if it had none.
 
     Raises:
         WarehouseAheadError: the schema is at a revision that this version of the platform does not know.
-        WarehouseBehindError: it cannot be brought up to date, as when the user lacks a right.
-        WarehouseSchemaError: tables that are already there are not the warehouse's.
-        DatabaseBusyError: others held locks on the tables for too long; transient.
-        DatabaseError: the server broke off.
+        WarehouseBehindError: it cannot be brought up to date, for example because the user lacks a privilege.
+        WarehouseSchemaError: existing tables do not have the warehouse's columns and types.
+        DatabaseBusyError: other sessions held locks on the tables for too long; transient.
+        DatabaseError: the connection was lost.
     """
     database, schema = warehouse.database, warehouse.schema
     with database.connect() as connection:
@@ -77,7 +80,7 @@ def migrate(warehouse: Warehouse) -> str | None:
                 raise named_error(database.name, f"migrating the schema {schema}", cause) from cause
             raise WarehouseBehindError(
                 f"The warehouse's schema {schema} cannot be brought up to date: {reason_of(cause)} Nothing was "
-                "changed. Check that the user may create in it, and that what is there already is the warehouse's."
+                "changed. Check that the user may create in it, and that its existing tables are the warehouse's."
             ) from cause
 
 
@@ -88,9 +91,9 @@ def is_migrated(warehouse: Warehouse) -> bool:
 
 
 def _migrate(connection: psycopg.Connection[Any], database: Database, schema: str) -> str | None:
-    """Try to migrate until nobody else holds a lock on the tables.
+    """Try to migrate until no other session holds a lock on the tables.
 
-    Readers queue behind a wait for the strong locks of a migration, so each wait is short.
+    Readers queue behind a migration that waits for its strong locks, so each wait is short.
     """
     give_up_at = time.monotonic() + PATIENCE
     while True:
@@ -104,11 +107,11 @@ def _migrate(connection: psycopg.Connection[Any], database: Database, schema: st
             if time.monotonic() > give_up_at:
                 raise DatabaseBusyError(
                     f"Migrating the schema {schema} of the warehouse failed, and nothing was changed: "
-                    f"{holders or 'others held'} a lock on its tables. Try again when they have finished, or end them "
-                    "with pg_terminate_backend.",
+                    f"{holders or 'other sessions held'} a lock on its tables. Try again when they have ended, or end "
+                    "them with pg_terminate_backend.",
                     sqlstate=LockNotAvailable.sqlstate,
                 ) from error.__cause__
-            logger.info("Cannot migrate yet, for %s a lock; trying again.", holders or "others held")
+            logger.info("Cannot migrate yet, because %s a lock; trying again.", holders or "other sessions held")
             time.sleep(_PAUSE)
 
 
@@ -117,7 +120,7 @@ def _attempt(connection: psycopg.Connection[Any], database: Database, schema: st
         before = _revision(connection, schema)
     if before == HEAD:
         return before
-    # Slow to import, and needed on few days.
+    # Slow to import, and rarely needed.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
     from sqlalchemy import create_engine  # noqa: PLC0415
@@ -131,7 +134,7 @@ def _attempt(connection: psycopg.Connection[Any], database: Database, schema: st
     )
     try:
         bound = engine.connect()
-    except DBAPIError as error:  # SQLAlchemy's wrapping hides what the driver said
+    except DBAPIError as error:  # SQLAlchemy's wrapper hides the driver's error
         raise error.orig or error from None
     config.attributes["connection"] = bound
     bound.begin()  # so that Alembic neither begins nor ends a transaction
@@ -140,7 +143,7 @@ def _attempt(connection: psycopg.Connection[Any], database: Database, schema: st
         with transaction(connection):
             return _upgrade(connection, database, schema, lambda: command.upgrade(config, "head"))
     finally:
-        with suppress(SQLAlchemyError):  # of a connection that was lost
+        with suppress(SQLAlchemyError):  # the connection is lost
             bound.close()
 
 
@@ -149,7 +152,7 @@ def _upgrade(
 ) -> str | None:
     _wait_for_other_migrations(connection, database, schema)
     _prepare(connection, schema)
-    # Asked again under the lock, for another process may have migrated meanwhile.
+    # Read again under the lock: another process may have migrated in the meantime.
     before = _revision(connection, schema)
     if before is None:
         refuse_foreign_names(connection, schema)
@@ -162,8 +165,8 @@ def _upgrade(
     if before != HEAD:
         _lock_tables(connection, adopting=before is None)
     if before is None:
-        let_hold_any_text(connection, schema)
-    with _ALEMBIC:
+        allow_any_text(connection, schema)
+    with _ALEMBIC_LOCK:
         upgrade()
     check(connection, schema, migrated=True)
     describe(connection)
@@ -183,13 +186,13 @@ def _revision(connection: psycopg.Connection[Any], schema: str) -> str | None:
     if revision in REVISIONS and not has_history:
         raise WarehouseSchemaError(
             f"The warehouse's schema {schema} has a {VERSION_TABLE} but no {load_history.name}. Drop "
-            "the former too, to have the warehouse made anew."
+            "the former too, so that the warehouse is created again."
         )
     return str(revision)
 
 
 def _wait_for_other_migrations(connection: psycopg.Connection[Any], database: Database, schema: str) -> None:
-    """Take the lock of migrations. Nobody else queues behind it, so the wait may be long."""
+    """Take the migration lock. Only migrations queue behind it, so the wait may be long."""
     ((pid,),) = connection.execute("select pg_backend_pid()").fetchall()
     connection.execute(sql.SQL("set local lock_timeout = {}").format(LONG_WAIT))
     with watched_locks(database, pid, f"Migrating the schema {schema}") as watch:
@@ -202,20 +205,20 @@ def _wait_for_other_migrations(connection: psycopg.Connection[Any], database: Da
                 raise
             raise DatabaseBusyError(
                 f"Migrating the schema {schema} of the warehouse failed: {watch.blockers or 'another session holds'} "
-                f"the lock of migrations for more than {LONG_WAIT}. Try again when that migration has ended."
+                f"the migration lock, and still did after {LONG_WAIT}. Try again when that migration has ended."
             ) from None
     connection.execute(sql.SQL("set local lock_timeout = {}").format(SHORT_WAIT))
 
 
 def _prepare(connection: psycopg.Connection[Any], schema: str) -> None:
-    # Creating it "if not exists" would need the right to create schemas even where it exists.
+    # "create schema if not exists" needs the privilege to create schemas even if the schema exists.
     if not connection.execute("select from pg_namespace where nspname = %s", [schema]).rowcount:
         connection.execute(sql.SQL("create schema {}").format(sql.Identifier(schema)))
     connection.execute("select set_config('search_path', quote_ident(%s) || ', pg_temp', true)", [schema])
 
 
 def _lock_tables(connection: psycopg.Connection[Any], *, adopting: bool) -> None:
-    """Take the strong locks that migrations need, before any work is done that would be lost without them."""
+    """Take the strong locks that migrations need before doing work that would be lost without them."""
     tables = [*FACTS, quarantine.name, *(DIMENSIONS if adopting else ())]
     for (name,) in connection.execute(
         "select relname from unnest(%s::text[]) as ours join pg_class on pg_class.oid = to_regclass(quote_ident(ours)) "

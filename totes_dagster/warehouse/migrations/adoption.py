@@ -1,4 +1,7 @@
-"""Warehouses that are already there: what they may look like before a migration, and must look like after it."""
+"""Existing warehouses: what they may look like before a migration, and must look like after it.
+
+The changes themselves are in `versions/`, except lifting length limits of text, which only adopted tables have.
+"""
 
 from typing import Any
 
@@ -10,16 +13,16 @@ from totes_dagster.postgres.types import sql_type
 from totes_dagster.schema.bookkeeping import load_history, quarantine
 from totes_dagster.schema.registry import FACTS, STAR_TABLES
 from totes_dagster.schema.star import current_view_of
-from totes_dagster.warehouse.migrations.views import views_put_aside
+from totes_dagster.warehouse.migrations.views import recreated_views
 
 _TEXT_TYPES = {"character varying", "text"}
 
 
 def refuse_foreign_names(connection: psycopg.Connection[Any], schema: str) -> None:
-    """Refuse a schema in which a name that only the platform adds is taken: adopting is for the plain tables.
+    """Refuse to adopt a schema that already uses a name which only the platform adds: it must have plain tables alone.
 
     Raises:
-        WarehouseSchemaError: such a name is taken.
+        WarehouseSchemaError: such a name is in use.
     """
     ours = [
         load_history.name,
@@ -36,18 +39,18 @@ def refuse_foreign_names(connection: psycopg.Connection[Any], schema: str) -> No
         )
 
 
-def let_hold_any_text(connection: psycopg.Connection[Any], schema: str) -> None:
-    """Let every text of the source fit: into the database's encoding, and into columns of adopted tables.
+def allow_any_text(connection: psycopg.Connection[Any], schema: str) -> None:
+    """Make sure that every text of the source fits: check the encoding, and lift length limits of adopted columns.
 
     Raises:
         WarehouseSchemaError: the database's encoding cannot hold every text, or a view that reads such a column cannot
-            be created again.
+            be re-created.
     """
     ((encoding,),) = connection.execute("select current_setting('server_encoding')").fetchall()
     if encoding != "UTF8":
         raise WarehouseSchemaError(
-            f"The warehouse's database is of encoding {encoding}, which cannot hold every text of the source. Create "
-            "one with encoding UTF8."
+            f"The warehouse's database has the encoding {encoding}, which cannot hold every text of the source. "
+            "Create a database with encoding UTF8."
         )
     limited = connection.execute(
         """
@@ -57,7 +60,7 @@ def let_hold_any_text(connection: psycopg.Connection[Any], schema: str) -> None:
         """,
         [sql.Identifier(schema).as_string(connection), list(STAR_TABLES)],
     ).fetchall()
-    with views_put_aside(connection, limited):
+    with recreated_views(connection, limited):
         for table, column in limited:
             connection.execute(
                 sql.SQL("alter table {} alter column {} type varchar").format(
@@ -67,10 +70,10 @@ def let_hold_any_text(connection: psycopg.Connection[Any], schema: str) -> None:
 
 
 def check(connection: psycopg.Connection[Any], schema: str, *, migrated: bool) -> None:
-    """Compare the warehouse with the declaration; before migrating, what a migration changes may still be as it was.
+    """Compare the warehouse with the declaration; before a migration, what it will change may still differ.
 
     Raises:
-        WarehouseSchemaError: a column is missing, or of another type, or a record id is not generated.
+        WarehouseSchemaError: a column is missing or has another type, or a record id is not generated.
     """
     rows = connection.execute(
         """
@@ -94,27 +97,27 @@ def check(connection: psycopg.Connection[Any], schema: str, *, migrated: bool) -
                 if not migrated:
                     continue
                 raise WarehouseSchemaError(
-                    f"The warehouse's {name} has no column {column.name}. Rename what is in the way of it, or set "
+                    f"The warehouse's {name} has no column {column.name}. Rename the existing {name}, or set "
                     "WAREHOUSE_SCHEMA to a schema of the platform's own."
                 )
             base, full, generated = found[name][column.name]
             expected = sql_type(column)
             is_record_id = name in FACTS and column.primary_key
             is_to_be_widened = is_record_id and full == "integer" and not migrated
-            # A text column may be of any kind or length; all other types must be the declared ones to the letter.
+            # A text column may have any text type and length; all other types must be exactly as declared.
             if full != expected and not {base, expected} <= _TEXT_TYPES and not is_to_be_widened:
                 raise WarehouseSchemaError(f"The warehouse's {name}.{column.name} is {full}, but must be {expected}.")
             if is_record_id and not generated:
                 raise WarehouseSchemaError(
-                    f"The warehouse's {name}.{column.name} is not generated by a sequence of its own: make it "
-                    "serial, or an identity, or let the sequence be owned by the column."
+                    f"The warehouse's {name}.{column.name} is not generated by its own sequence. Make it serial or an "
+                    "identity column, or make it the owner of its sequence with alter sequence … owned by."
                 )
 
 
 def describe(connection: psycopg.Connection[Any]) -> None:
-    """Give the declaration's descriptions to the database, for those who look at it with other tools.
+    """Store the declaration's descriptions as comments in the database, for users of other tools.
 
-    A comment that is there stays: it may be the owner's. A migration that changes a description removes the old one.
+    An existing comment stays: it may be the owner's. A migration that changes a description removes the old one.
     """
     for table in (*STAR_TABLES.values(), load_history, quarantine):
         present = dict(

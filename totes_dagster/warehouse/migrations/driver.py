@@ -1,4 +1,4 @@
-"""The driver's own connection, for migrations whose statements need psycopg's composition."""
+"""The psycopg connection under Alembic's, for migrations that compose their statements with psycopg."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from alembic import op
 
 
 def driver_connection() -> psycopg.Connection[Any]:
-    """The psycopg connection that the migration at work runs on, in its transaction."""
+    """The psycopg connection that the current migration runs on, in its transaction."""
     connection = op.get_bind().connection.driver_connection
     if not isinstance(connection, psycopg.Connection):
-        raise TypeError(f"Migrations run on psycopg, but were given {type(connection).__name__}.")
+        raise TypeError(f"Migrations need a connection of psycopg, not {type(connection).__name__}.")
     return connection

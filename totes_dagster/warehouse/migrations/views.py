@@ -1,8 +1,8 @@
-"""Views out of the way of a column that changes its type, and back.
+"""Drops the views that read a column before its type changes, and re-creates them after it.
 
-PostgreSQL refuses to change the type of a column that a view shows. So the views on it, and the views on those, are
-dropped and created anew in the same transaction, each with its owner, rights, comments, options and indexes. A view
-that cannot come back as it was is named before any is dropped.
+PostgreSQL refuses to change the type of a column that a view uses. So the views on it, and the views on those, are
+dropped and re-created in the same transaction, each with its owner, privileges, comments, options and indexes. A view
+that cannot be re-created as it was is reported before any view is dropped.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,7 +28,7 @@ _IN_ORDER = """
         join pg_rewrite on classid = 'pg_rewrite'::regclass and pg_rewrite.oid = objid and ev_class <> dependent.oid)
     select oid from dependent group by oid order by max(depth)
 """
-"""The relations with rules that read some columns, each after those that it reads."""
+"""The relations whose rules read given columns, each after those that it reads."""
 
 _DEFINITION = """
     select format('%%I.%%I', nspname, pg_class.relname), pg_class.relkind, pg_get_userbyid(pg_class.relowner),
@@ -77,9 +77,9 @@ _RIGHTS = """
         from pg_attribute, aclexplode(attacl) where attrelid = pg_class.oid and not attisdropped) as granted
     where pg_class.oid = %s
 """
-"""Every right on a view, as the statement that grants it."""
+"""Every privilege on a view, as the statement that grants it."""
 
-_LOST = """
+_NOT_RECREATED = """
     select pg_describe_object(classid, objid, objsubid) from pg_depend
     where refclassid = 'pg_class'::regclass and refobjid = any (%(views)s) and deptype = 'a'
       and not exists (select from pg_index where classid = 'pg_class'::regclass and indexrelid = objid)
@@ -94,16 +94,16 @@ _LOST = """
     select pg_describe_object('pg_class'::regclass, oid, 0) from pg_class
     where oid = any (%(views)s) and relkind not in ('v', 'm')
 """
-"""What depends on views, goes with them, and would not come back."""
+"""What depends on given views, is dropped with them, and would not be re-created."""
 
 
 _SET_ROLE_SINCE = 160000
-"""The first version in which a member of a role may be without the right to act as it."""
+"""The first version in which a member of a role may lack the privilege to `set role` to it."""
 
 
 @dataclass(frozen=True)
 class _View:
-    """A view or materialized view, and the statements that make it again."""
+    """A view or materialized view, and the statements that re-create it."""
 
     name: str
     kind: str
@@ -119,19 +119,19 @@ class _View:
 
 
 @contextmanager
-def views_put_aside(connection: psycopg.Connection[Any], columns: Iterable[tuple[str, str]]) -> Iterator[None]:
-    """Drop the views that read some columns, for the time of the block, in the caller's transaction.
+def recreated_views(connection: psycopg.Connection[Any], columns: Iterable[tuple[str, str]]) -> Iterator[None]:
+    """Drop the views that read these columns, and re-create them after the block, in the caller's transaction.
 
     Args:
-        connection: its search path is the warehouse's schema.
-        columns: names of tables and of their columns.
+        connection: a connection whose search path is the warehouse's schema.
+        columns: the columns, each as the name of its table and its own.
 
     Raises:
-        WarehouseSchemaError: a view cannot be made again as it was; nothing was dropped.
+        WarehouseSchemaError: a view cannot be re-created as it was.
     """
     oids = _dependent_views(connection, list(columns))
     views = [_view(connection, oid) for oid in oids]
-    _refuse_what_would_be_lost(connection, oids, views)
+    _refuse_losses(connection, oids, views)
     for view in reversed(views):
         connection.execute(_text(view.drop))
     yield
@@ -167,7 +167,7 @@ def _view(connection: psycopg.Connection[Any], oid: int) -> _View:
     if tablespace:
         create += f" tablespace {_quoted(tablespace)}"
     create += f" as {definition.rstrip().removesuffix(';')}"
-    # It is filled as its owner, who may be somebody whose functions nobody else should call.
+    # Filled only when it belongs to its owner again, so that its functions run as the owner and not as the platform.
     fill = (f"refresh materialized view {name}",) if is_materialized and populated else ()
     return _View(
         name=name,
@@ -180,14 +180,14 @@ def _view(connection: psycopg.Connection[Any], oid: int) -> _View:
     )
 
 
-def _refuse_what_would_be_lost(connection: psycopg.Connection[Any], oids: list[int], views: Sequence[_View]) -> None:
-    lost = [what for (what,) in connection.execute(_LOST, {"views": oids})]
+def _refuse_losses(connection: psycopg.Connection[Any], oids: list[int], views: Sequence[_View]) -> None:
+    lost = [what for (what,) in connection.execute(_NOT_RECREATED, {"views": oids})]
     if lost:
         raise WarehouseSchemaError(
-            f"The type of a column that views read is to change, and these would not come back with them: "
-            f"{', '.join(sorted(lost))}. Drop them, migrate, and create them again."
+            f"The migration changes the type of a column that views read, and cannot re-create what depends on them: "
+            f"{', '.join(sorted(lost))}. Drop it, migrate, and create it again."
         )
-    # Only those who can act as the owner can give a view back to them.
+    # Only a role that can act as the owner can make it the owner of a view.
     right = "set" if connection.info.server_version >= _SET_ROLE_SINCE else "member"
     foreign = [
         view.name
@@ -196,9 +196,9 @@ def _refuse_what_would_be_lost(connection: psycopg.Connection[Any], oids: list[i
     ]
     if foreign:
         raise WarehouseSchemaError(
-            f"The type of a column is to change that these views read: {', '.join(foreign)}. The platform's user may "
-            "not create them for their owners. Run totes migrate once with WAREHOUSE_URL set to a superuser or a "
-            "member of their owners' roles; or drop the views, migrate, and create them again."
+            f"The migration changes the type of a column that these views read: {', '.join(foreign)}. The platform's "
+            "user may not re-create them for their owners. Run totes migrate once with the login of a superuser or of "
+            "a member of the owners' roles in WAREHOUSE_URL; or drop the views, migrate, and create them again."
         )
 
 
@@ -214,7 +214,7 @@ def _restore(connection: psycopg.Connection[Any], view: _View) -> None:
         if error.transient or not isinstance(cause, psycopg.Error):
             raise
         raise WarehouseSchemaError(
-            f"The {view.kind} {view.name} cannot be created again after a column that it reads has changed its type: "
+            f"The {view.kind} {view.name} cannot be re-created with the new type of a column that it reads: "
             f"{reason_of(cause)} Nothing was changed. Drop it, migrate, and create it again."
         ) from cause
 

@@ -8,19 +8,15 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import psycopg
 import pytest
 
-from totes_dagster.config.platform import source_database, warehouse_database
-from totes_dagster.errors import LakeFolderMissingError, NothingHereError, SettingsError
+from totes_dagster.errors import LakeFolderMissingError, SettingsError
 from totes_dagster.lake.zone import Zone
 from totes_dagster.local.server import EmbeddedPostgres
-from totes_dagster.local.stack import LocalStack, existing_stack
 from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.integration.commands import refusal, totes, wait_until_gone
-from totes_dagster_tests.servers import server_folder
 
 NOTHING = "Nothing here yet. Run `totes demo` or `totes dev`."
 
@@ -64,24 +60,6 @@ def test_a_server_without_a_company_is_nothing_and_is_left_as_it_is() -> None:
         assert [path.name for path in Path(folder).iterdir()] == ["postgres"]
 
 
-def test_a_stack_is_looked_at_again_and_again_through_one_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    with server_folder() as folder:
-        monkeypatch.setenv("TOTES_HOME", str(folder))
-        with pytest.raises(NothingHereError):
-            source_database(found=False)
-        assert list(folder.iterdir()) == []
-        stack = LocalStack(folder).start()
-        with pytest.raises(NothingHereError):
-            source_database(found=False)
-        stack.seed(3)
-        before = len(psutil.Process().open_files())
-        assert source_database(found=False).url == stack.database_url("totesys")
-        assert warehouse_database(found=False).url == stack.database_url("warehouse")
-        assert len(psutil.Process().open_files()) == before
-        assert not stack.stop()  # for those who look use it, too
-        existing_stack().server.release()
-
-
 def test_the_status_of_a_configured_platform_makes_neither_lake_nor_tables(
     database: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -107,12 +85,12 @@ def test_the_status_of_a_configured_platform_makes_neither_lake_nor_tables(
 
 
 def test_reading_a_folder_that_does_not_exist_finds_nothing_and_does_not_make_it(tmp_path: Path) -> None:
-    lake = Zone((tmp_path / "lakes" / "ingestion").as_uri())
-    assert not lake.exists("batches/1")
-    assert lake.read("batches/1") is None
-    assert lake.paths("batches") == []
+    zone = Zone((tmp_path / "lakes" / "ingestion").as_uri())
+    assert not zone.exists("batches/1")
+    assert zone.read("batches/1") is None
+    assert zone.paths("batches") == []
     with pytest.raises(LakeFolderMissingError, match="does not exist"):
-        lake.check_exists()
+        zone.check_exists()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -122,18 +100,18 @@ def test_the_first_object_makes_the_folder_and_all_who_looked_before_see_it(tmp_
     assert reader.read("batches/1") is None
     assert writer.create("batches/1", b"x")
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    for lake in (writer, reader):
-        lake.check_exists()
-        assert lake.paths("batches") == ["batches/1"]
+    for zone in (writer, reader):
+        zone.check_exists()
+        assert zone.paths("batches") == ["batches/1"]
 
 
 def test_a_folder_that_was_opened_to_all_since_is_refused_by_those_who_looked_before(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="totes-tests-") as name:
         Path(name).chmod(0o755)
         folder = Path(name) / "ingestion"
-        lake = Zone(folder.as_uri())
+        zone = Zone(folder.as_uri())
         folder.mkdir()
         folder.chmod(0o755)
         with pytest.raises(SettingsError, match="open to every user of this machine"):
-            lake.create("batches/1", b"x")
+            zone.create("batches/1", b"x")
         assert list(folder.iterdir()) == []

@@ -8,16 +8,13 @@ import boto3
 import pytest
 
 from totes_dagster.lake.zone import Zone
-from totes_dagster_tests.system.end_to_end.conftest import bucket, object_store
-
-__all__ = ["bucket", "object_store"]
 
 Damage = Callable[[str, bytes], None]
 """Puts bytes in the place of an object, as no platform would."""
 
 
 @pytest.fixture(params=["folder", "bucket"])
-def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Zone:
+def zone(request: pytest.FixtureRequest, tmp_path: Path) -> Zone:
     """An empty zone."""
     if request.param == "folder":
         return Zone((tmp_path / "a lake").as_uri())
@@ -25,9 +22,9 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Zone:
 
 
 @pytest.fixture
-def damage(lake: Zone, tmp_path: Path) -> Damage:
+def damage(zone: Zone, tmp_path: Path) -> Damage:
     def replace(path: str, data: bytes) -> None:
-        parts = urlsplit(lake.url)
+        parts = urlsplit(zone.url)
         if parts.scheme == "s3":
             key = f"{parts.path.strip('/')}/{path}"
             boto3.client("s3").put_object(Bucket=parts.netloc, Key=key, Body=data)
@@ -38,11 +35,11 @@ def damage(lake: Zone, tmp_path: Path) -> Damage:
 
 
 @pytest.fixture
-def stored(lake: Zone, tmp_path: Path) -> Callable[[], list[bytes]]:
+def stored(zone: Zone, tmp_path: Path) -> Callable[[], list[bytes]]:
     """A function that returns all bytes that are kept anywhere in the zone, hidden or not."""
 
     def look() -> list[bytes]:
-        parts = urlsplit(lake.url)
+        parts = urlsplit(zone.url)
         if parts.scheme != "s3":
             return [path.read_bytes() for path in (tmp_path / "a lake").rglob("*") if path.is_file()]
         client = boto3.client("s3")

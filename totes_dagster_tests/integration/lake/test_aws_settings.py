@@ -65,9 +65,9 @@ def environment(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def ask_both(bucket: str) -> None:
     """Have the lake and the SDK's own client ask for an object."""
-    lake = Zone(f"s3://{bucket}/zone")
-    assert lake.create("a/b", b"x")
-    assert lake.read("a/b") == b"x"
+    zone = Zone(f"s3://{bucket}/zone")
+    assert zone.create("a/b", b"x")
+    assert zone.read("a/b") == b"x"
     body = aws.new_session().client("s3").get_object(Bucket=bucket, Key="zone/a/b")["Body"]
     assert body.read() == b"x"
 
@@ -219,31 +219,37 @@ def test_certificates_are_trusted_that_the_settings_name(
     assert len(server.asked) == 3
 
 
+@dataclass(frozen=True)
+class Certificate:
+    """What is wrong with a certificate, and how one comes to be like that."""
+
+    fault: str
+    days: int = 1
+    host: str = "localhost"
+    is_authority: bool = False
+    is_known: bool = True
+
+
 @pytest.mark.parametrize(
-    ("days", "host", "is_authority", "is_known", "fault"),
+    "certificate",
     [
-        (1, "localhost", False, False, "its authority is not known"),
-        (-1, "localhost", False, True, "it has expired"),
-        (1, "elsewhere", False, True, "it is for another host"),
-        (1, "localhost", True, True, "it is an authority's own, and no server's"),
+        Certificate("its authority is not known", is_known=False),
+        Certificate("it has expired", days=-1),
+        Certificate("it is for another host", host="elsewhere"),
+        Certificate("it is an authority's own, and no server's", is_authority=True),
     ],
+    ids=lambda certificate: certificate.fault,
 )
 def test_what_is_wrong_with_a_certificate_is_said(
-    environment: Environment,
-    bucket: str,
-    tmp_path: Path,
-    days: int,
-    host: str,
-    is_authority: bool,
-    is_known: bool,
-    fault: str,
+    environment: Environment, bucket: str, tmp_path: Path, certificate: Certificate
 ) -> None:
     authority = Authority.new(tmp_path)
-    with with_tls("http://127.0.0.1:9", authority.server(host, days=days, authority=is_authority)) as url:
+    shown = authority.server(certificate.host, days=certificate.days, authority=certificate.is_authority)
+    with with_tls("http://127.0.0.1:9", shown) as url:
         environment.config.write_text(f"[default]\nendpoint_url = {url}\n{KEYS}")
-        if is_known:
+        if certificate.is_known:
             environment.set("AWS_CA_BUNDLE", str(authority.file))
-        with pytest.raises(LakeCertificateError, match=f"cannot be trusted: {fault}. Correct the endpoint"):
+        with pytest.raises(LakeCertificateError, match=f"cannot be trusted: {certificate.fault}. Correct the endpoint"):
             Zone(f"s3://{bucket}").read("a/b")
 
 

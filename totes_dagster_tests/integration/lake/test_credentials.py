@@ -19,10 +19,10 @@ RENEWED = ("process", "container", "role", "web identity")
 """Sources that say when their credentials expire."""
 
 ACTIONS: dict[str, Callable[[Zone], Any]] = {
-    "create": lambda lake: lake.create("payment/another", b"bytes"),
-    "exists": lambda lake: lake.exists("payment/part"),
-    "read": lambda lake: lake.read("payment/part"),
-    "paths": lambda lake: lake.paths("payment"),
+    "create": lambda zone: zone.create("payment/another", b"bytes"),
+    "exists": lambda zone: zone.exists("payment/part"),
+    "read": lambda zone: zone.read("payment/part"),
+    "paths": lambda zone: zone.paths("payment"),
 }
 
 
@@ -58,11 +58,11 @@ def test_credentials_are_renewed_before_they_expire(
 ) -> None:
     """Their last minutes have come as soon as they are issued, and only the newest are taken."""
     monkeypatch.setattr(credentials, "ASK_EVERY", 0.0)
-    lake = Zone(f"s3://{bucket}/zone")
-    assert lake.create("payment/part", b"bytes")
+    zone = Zone(f"s3://{bucket}/zone")
+    assert zone.create("payment/part", b"bytes")
     issued = issuer.issued
     for act in ACTIONS.values():
-        assert act(lake)
+        assert act(zone)
     assert issuer.issued >= issued + len(ACTIONS)
     assert issuer.refused == 0
 
@@ -72,10 +72,10 @@ def test_credentials_that_expire_before_their_time_are_replaced_and_the_request_
     renewed: str, issuer: Issuer, bucket: str, action: str
 ) -> None:
     issuer.lifetime = timedelta(hours=6)
-    lake = Zone(f"s3://{bucket}/zone")
-    assert lake.create("payment/part", b"bytes")
+    zone = Zone(f"s3://{bucket}/zone")
+    assert zone.create("payment/part", b"bytes")
     issuer.issue()  # to somebody else, which revokes those that the lake has
-    assert ACTIONS[action](lake)
+    assert ACTIONS[action](zone)
     assert issuer.refused > 0
 
 
@@ -84,21 +84,21 @@ def test_keys_that_a_tool_rewrites_in_the_shared_file_are_read_anew(
     issuer: Issuer, environment: Environment, bucket: str, action: str
 ) -> None:
     environment.write_keys(issuer.issue())
-    lake = Zone(f"s3://{bucket}/zone")
-    assert lake.create("payment/part", b"bytes")
+    zone = Zone(f"s3://{bucket}/zone")
+    assert zone.create("payment/part", b"bytes")
     environment.write_keys(issuer.issue())
-    assert ACTIONS[action](lake)
+    assert ACTIONS[action](zone)
     assert issuer.refused > 0
 
 
 def test_many_threads_find_the_new_keys(issuer: Issuer, environment: Environment, bucket: str) -> None:
     environment.write_keys(issuer.issue())
-    lake = Zone(f"s3://{bucket}/zone")
-    assert lake.create("payment/0", b"bytes")
+    zone = Zone(f"s3://{bucket}/zone")
+    assert zone.create("payment/0", b"bytes")
     environment.write_keys(issuer.issue())
     with ThreadPoolExecutor(8) as pool:
-        assert all(pool.map(lambda number: lake.create(f"payment/{number}", b"bytes"), range(1, 33)))
-    assert len(lake.paths("payment")) == 33
+        assert all(pool.map(lambda number: zone.create(f"payment/{number}", b"bytes"), range(1, 33)))
+    assert len(zone.paths("payment")) == 33
 
 
 @pytest.mark.parametrize("action", ACTIONS)
@@ -106,9 +106,9 @@ def test_keys_that_nobody_rewrites_are_said_to_have_expired(
     issuer: Issuer, environment: Environment, bucket: str, action: str
 ) -> None:
     environment.write_keys(issuer.issue())
-    lake = Zone(f"s3://{bucket}/zone")
+    zone = Zone(f"s3://{bucket}/zone")
     issuer.issue()
-    error = failure(lambda: ACTIONS[action](lake))
+    error = failure(lambda: ACTIONS[action](zone))
     assert type(error) is LakeAccessDeniedError
     assert "ExpiredToken: The provided token has expired. Renew the AWS credentials" in str(error)
     assert issuer.refused < 6
@@ -118,10 +118,10 @@ def test_a_file_that_is_gone_leaves_the_refusal_as_the_reason(
     issuer: Issuer, environment: Environment, bucket: str
 ) -> None:
     environment.write_keys(issuer.issue())
-    lake = Zone(f"s3://{bucket}/zone")
+    zone = Zone(f"s3://{bucket}/zone")
     issuer.issue()
     environment.credentials.unlink()
-    assert "ExpiredToken" in str(failure(lambda: lake.paths("payment")))
+    assert "ExpiredToken" in str(failure(lambda: zone.paths("payment")))
 
 
 def test_a_source_that_is_away_for_a_moment_is_worth_another_attempt(
@@ -135,15 +135,15 @@ def test_a_source_that_is_away_for_a_moment_is_worth_another_attempt(
 
     with in_front_of("http://nowhere", answer) as url:
         environment.set("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
-        lake = Zone(f"s3://{bucket}/zone")
-        assert lake.create("payment/part", b"bytes")
+        zone = Zone(f"s3://{bucket}/zone")
+        assert zone.create("payment/part", b"bytes")
         away = True
-        error = failure(lambda: lake.read("payment/part"))
+        error = failure(lambda: zone.read("payment/part"))
         assert type(error) is LakeUnavailableError
         assert error.transient
-        assert f"The lake {lake.url} could not read payment/part: " in str(error)
+        assert f"The lake {zone.url} could not read payment/part: " in str(error)
         away = False
-        assert lake.read("payment/part") == b"bytes"
+        assert zone.read("payment/part") == b"bytes"
 
 
 def test_a_role_that_may_not_be_assumed_any_more_is_said(
@@ -151,10 +151,10 @@ def test_a_role_that_may_not_be_assumed_any_more_is_said(
 ) -> None:
     monkeypatch.setattr(credentials, "ASK_EVERY", 0.0)
     with source("role", issuer, environment):
-        lake = Zone(f"s3://{bucket}/zone")
-        assert lake.create("payment/part", b"bytes")
+        zone = Zone(f"s3://{bucket}/zone")
+        assert zone.create("payment/part", b"bytes")
         issuer.denies_role = True
-        error = failure(lambda: lake.read("payment/part"))
+        error = failure(lambda: zone.read("payment/part"))
     assert type(error) is LakeAccessDeniedError
     assert "AccessDenied: You may not perform sts:AssumeRole. Renew the AWS credentials" in str(error)
 

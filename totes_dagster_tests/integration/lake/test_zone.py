@@ -26,46 +26,46 @@ from totes_dagster_tests.s3_front import Answer, PassOn, Request, in_front_of, r
 ROWS = pa.table({"payment_id": pa.array(range(1000), pa.int32()), "note": ["ñ", None] * 500})
 
 
-def test_what_was_created_is_read_back_and_what_was_not_is_not_there(lake: Zone) -> None:
-    assert lake.create("payment/batch=0000000001/part.parquet", b"bytes")
-    assert lake.create("empty", b"")
-    assert lake.exists("payment/batch=0000000001/part.parquet")
-    assert lake.read("payment/batch=0000000001/part.parquet") == pa.py_buffer(b"bytes")
-    assert lake.read("empty") == pa.py_buffer(b"")
+def test_what_was_created_is_read_back_and_what_was_not_is_not_there(zone: Zone) -> None:
+    assert zone.create("payment/batch=0000000001/part.parquet", b"bytes")
+    assert zone.create("empty", b"")
+    assert zone.exists("payment/batch=0000000001/part.parquet")
+    assert zone.read("payment/batch=0000000001/part.parquet") == pa.py_buffer(b"bytes")
+    assert zone.read("empty") == pa.py_buffer(b"")
     for missing in ("payment/batch=0000000001/part", "payment/batch=0000000001", "other/part.parquet"):
-        assert not lake.exists(missing)
-        assert lake.read(missing) is None
+        assert not zone.exists(missing)
+        assert zone.read(missing) is None
 
 
-def test_an_object_is_never_overwritten(lake: Zone) -> None:
-    assert lake.create("batches/1.json", b"first")
-    assert not lake.create("batches/1.json", b"second")
-    assert not lake.create("batches/1.json", b"")
-    assert lake.read("batches/1.json") == pa.py_buffer(b"first")
+def test_an_object_is_never_overwritten(zone: Zone) -> None:
+    assert zone.create("batches/1.json", b"first")
+    assert not zone.create("batches/1.json", b"second")
+    assert not zone.create("batches/1.json", b"")
+    assert zone.read("batches/1.json") == pa.py_buffer(b"first")
 
 
-def test_to_create_an_object_again_makes_no_difference(lake: Zone, stored: Callable[[], list[bytes]]) -> None:
-    assert lake.create("batches/1.json", b"first")
-    assert lake.create("batches/1.json", b"first")
+def test_to_create_an_object_again_makes_no_difference(zone: Zone, stored: Callable[[], list[bytes]]) -> None:
+    assert zone.create("batches/1.json", b"first")
+    assert zone.create("batches/1.json", b"first")
     assert stored() == [b"first"]
-    part = lake.create_part("part.parquet", ROWS)
-    assert lake.create_part("part.parquet", ROWS) == part
+    part = zone.create_part("part.parquet", ROWS)
+    assert zone.create_part("part.parquet", ROWS) == part
 
 
 @settings(
     deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )  # every example has a path of its own
 @given(data=st.binary(max_size=2000))
-def test_any_bytes_come_back_as_they_were(lake: Zone, data: bytes) -> None:
-    path = f"some/{len(lake.paths('some')):05}"
-    assert lake.create(path, data)
-    read = lake.read(path)
+def test_any_bytes_come_back_as_they_were(zone: Zone, data: bytes) -> None:
+    path = f"some/{len(zone.paths('some')):05}"
+    assert zone.create(path, data)
+    read = zone.read(path)
     assert read is not None
     assert read.to_pybytes() == data
 
 
 def test_of_many_writers_at_once_one_wins_and_the_losers_bytes_are_nowhere(
-    lake: Zone, stored: Callable[[], list[bytes]]
+    zone: Zone, stored: Callable[[], list[bytes]]
 ) -> None:
     writers, rounds = 8, 5
     contents = {number: f"writer {number}".encode() * 50_000 for number in range(writers)}
@@ -76,61 +76,61 @@ def test_of_many_writers_at_once_one_wins_and_the_losers_bytes_are_nowhere(
 
             def create(number: int, path: str = f"batches/{attempt}", together: threading.Barrier = together) -> bool:
                 together.wait()
-                return lake.create(path, contents[number])
+                return zone.create(path, contents[number])
 
             results = list(pool.map(create, range(writers)))
             assert results.count(True) == 1
             winners.append(results.index(True))
-    kept = [lake.read(f"batches/{attempt}") for attempt in range(rounds)]
+    kept = [zone.read(f"batches/{attempt}") for attempt in range(rounds)]
     assert [data and data.to_pybytes() for data in kept] == [contents[winner] for winner in winners]
     assert sorted(stored()) == sorted(contents[winner] for winner in winners)
 
 
-def test_a_folder_is_listed_in_order_and_without_those_whose_names_begin_alike(lake: Zone) -> None:
+def test_a_folder_is_listed_in_order_and_without_those_whose_names_begin_alike(zone: Zone) -> None:
     for path in ("payment/b", "payment/a/c", "payment_type/a", "payment", "live_keys/payment/a"):
-        if path != "payment" or lake.url.startswith("s3"):  # a folder has no room for an object of its own name
-            assert lake.create(path, b"")
-    assert lake.paths("payment") == ["payment/a/c", "payment/b"]
-    assert lake.paths("payment_type") == ["payment_type/a"]
-    assert lake.paths("pay") == []
+        if path != "payment" or zone.url.startswith("s3"):  # a folder has no room for an object of its own name
+            assert zone.create(path, b"")
+    assert zone.paths("payment") == ["payment/a/c", "payment/b"]
+    assert zone.paths("payment_type") == ["payment_type/a"]
+    assert zone.paths("pay") == []
 
 
-def test_a_folder_of_more_objects_than_one_page_is_listed_whole(lake: Zone) -> None:
+def test_a_folder_of_more_objects_than_one_page_is_listed_whole(zone: Zone) -> None:
     paths = [f"batches/{number:010}.json" for number in range(1100)]
     with ThreadPoolExecutor(8) as pool:
-        assert all(pool.map(lambda path: lake.create(path, b"{}"), paths))
-    assert lake.paths("batches") == paths
+        assert all(pool.map(lambda path: zone.create(path, b"{}"), paths))
+    assert zone.paths("batches") == paths
 
 
-def test_a_part_says_where_it_lies_and_how_much_it_holds(lake: Zone, stored: Callable[[], list[bytes]]) -> None:
-    part = lake.create_part("payment/part.parquet", ROWS)
+def test_a_part_says_where_it_lies_and_how_much_it_holds(zone: Zone, stored: Callable[[], list[bytes]]) -> None:
+    part = zone.create_part("payment/part.parquet", ROWS)
     assert part is not None
     (data,) = stored()
     assert (part.path, part.rows, part.bytes) == ("payment/part.parquet", 1000, len(data))
-    assert lake.read_part(part.path).equals(ROWS)
-    assert lake.read_part(part.path, columns=["note"]).equals(ROWS.select(["note"]))
+    assert zone.read_part(part.path).equals(ROWS)
+    assert zone.read_part(part.path, columns=["note"]).equals(ROWS.select(["note"]))
     assert pq.read_metadata(pa.BufferReader(data)).row_group(0).column(0).compression == "ZSTD"
 
 
-def test_a_part_that_exists_is_left_as_it_is(lake: Zone) -> None:
-    assert lake.create_part("part.parquet", ROWS)
-    assert lake.create_part("part.parquet", ROWS.slice(0, 1)) is None
-    assert lake.read_part("part.parquet").equals(ROWS)
+def test_a_part_that_exists_is_left_as_it_is(zone: Zone) -> None:
+    assert zone.create_part("part.parquet", ROWS)
+    assert zone.create_part("part.parquet", ROWS.slice(0, 1)) is None
+    assert zone.read_part("part.parquet").equals(ROWS)
 
 
-def test_a_missing_part_is_named(lake: Zone) -> None:
+def test_a_missing_part_is_named(zone: Zone) -> None:
     with pytest.raises(PartMissingError, match=r"The part payment/part\.parquet is missing from") as raised:
-        lake.read_part("payment/part.parquet")
-    assert lake.url in str(raised.value)
+        zone.read_part("payment/part.parquet")
+    assert zone.url in str(raised.value)
 
 
 @pytest.mark.parametrize(
     "broken", ["cut off", "garbage", "another format", "a byte changed in the footer", "a bit flipped in a value"]
 )
-def test_a_damaged_part_is_named(lake: Zone, damage: Damage, broken: str) -> None:
-    part = lake.create_part("payment/part.parquet", ROWS)
+def test_a_damaged_part_is_named(zone: Zone, damage: Damage, broken: str) -> None:
+    part = zone.create_part("payment/part.parquet", ROWS)
     assert part is not None
-    content = lake.read(part.path)
+    content = zone.read(part.path)
     assert content is not None
     whole = content.to_pybytes()
     damage(
@@ -146,28 +146,28 @@ def test_a_damaged_part_is_named(lake: Zone, damage: Damage, broken: str) -> Non
     with pytest.raises(
         PartDamagedError, match=r"^The part payment/part\.parquet in .* is damaged: .*\. Restore it"
     ) as no:
-        lake.read_part(part.path)
+        zone.read_part(part.path)
     assert "\n" not in str(no.value)
-    assert lake.url in str(no.value)
+    assert zone.url in str(no.value)
 
 
-def test_an_empty_part_is_named(lake: Zone, damage: Damage) -> None:
-    part = lake.create_part("payment/part.parquet", ROWS)
+def test_an_empty_part_is_named(zone: Zone, damage: Damage) -> None:
+    part = zone.create_part("payment/part.parquet", ROWS)
     assert part is not None
     damage(part.path, b"")
     with pytest.raises(PartEmptyError, match=r"The part payment/part\.parquet in .* is empty: it has no bytes"):
-        lake.read_part(part.path)
+        zone.read_part(part.path)
 
 
 def test_a_writer_that_is_killed_halfway_leaves_nothing_that_anybody_sees(tmp_path: Path) -> None:
     size = 400_000_000
     script = (
-        "import sys; from totes_dagster.lake.zone import Zone; lake = Zone(sys.argv[1]); "
-        "data = b'x' * int(sys.argv[2]); print(flush=True); sys.stdin.readline(); lake.create('batches/1', data)"
+        "import sys; from totes_dagster.lake.zone import Zone; zone = Zone(sys.argv[1]); "
+        "data = b'x' * int(sys.argv[2]); print(flush=True); sys.stdin.readline(); zone.create('batches/1', data)"
     )
-    lake = Zone((tmp_path / "lake").as_uri())
+    zone = Zone((tmp_path / "lake").as_uri())
     with subprocess.Popen(
-        [sys.executable, "-c", script, lake.url, str(size)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", script, zone.url, str(size)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as writer:
         assert writer.stdout is not None and writer.stdin is not None
         writer.stdout.readline()
@@ -178,11 +178,11 @@ def test_a_writer_that_is_killed_halfway_leaves_nothing_that_anybody_sees(tmp_pa
         psutil.Process(writer.pid).kill()
     written = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
     assert 0 < written < size, "the writer was not killed halfway"
-    assert lake.read("batches/1") is None
-    assert lake.paths("batches") == []
-    assert lake.create("batches/1", b"another's")
-    assert lake.read("batches/1") == pa.py_buffer(b"another's")
-    assert lake.paths("batches") == ["batches/1"]
+    assert zone.read("batches/1") is None
+    assert zone.paths("batches") == []
+    assert zone.create("batches/1", b"another's")
+    assert zone.read("batches/1") == pa.py_buffer(b"another's")
+    assert zone.paths("batches") == ["batches/1"]
 
 
 @pytest.mark.parametrize(
@@ -206,16 +206,16 @@ def test_a_url_of_no_lake_is_refused(url: str) -> None:
 
 def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
     folder = tmp_path / "a lake of 100% tôtes #1"
-    lake = Zone(folder.as_uri())
-    assert lake.create("a/b", b"x")
+    zone = Zone(folder.as_uri())
+    assert zone.create("a/b", b"x")
     assert (folder / "a" / "b").read_bytes() == b"x"
 
 
 @pytest.mark.parametrize("prefix", ["", "/", "/deep/down/"])
 def test_a_bucket_may_have_a_prefix(bucket: str, prefix: str) -> None:
-    lake = Zone(f"s3://{bucket}{prefix}")
-    assert lake.create("a/b", b"x")
-    assert lake.paths("a") == ["a/b"]
+    zone = Zone(f"s3://{bucket}{prefix}")
+    assert zone.create("a/b", b"x")
+    assert zone.paths("a") == ["a/b"]
 
 
 def test_a_bucket_with_object_lock_takes_what_is_written(
@@ -231,9 +231,9 @@ def test_a_bucket_with_object_lock_takes_what_is_written(
 
     with in_front_of(object_store, locked) as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-        lake = Zone(f"s3://{bucket}")
-        assert lake.create("an/object", b"of some bytes")
-        assert lake.create_part("a/part.parquet", ROWS) is not None
+        zone = Zone(f"s3://{bucket}")
+        assert zone.create("an/object", b"of some bytes")
+        assert zone.create_part("a/part.parquet", ROWS) is not None
 
 
 def test_a_new_folder_is_closed_to_other_users(tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_a_folder_that_is_there_already_keeps_its_mode(tmp_path: Path) -> None:
 
 def test_a_folder_that_takes_no_more_says_why_and_has_nothing_half_written(tmp_path: Path) -> None:
     """A limit on the size of files does to one process what a full disk does to all."""
-    lake = Zone((tmp_path / "lake").as_uri())
+    zone = Zone((tmp_path / "lake").as_uri())
     script = """
 import resource, signal, sys
 from totes_dagster.lake.zone import Zone
@@ -261,12 +261,12 @@ try:
 finally:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)  # what measures coverage has files of its own to write
 """
-    done = subprocess.run([sys.executable, "-c", script, lake.url], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", script, zone.url], capture_output=True, text=True, check=False)
     *_, last = done.stderr.splitlines()
-    assert last.startswith(f"totes_dagster.errors.LakeError: The lake {lake.url} could not create payment/part: ")
+    assert last.startswith(f"totes_dagster.errors.LakeError: The lake {zone.url} could not create payment/part: ")
     assert "File too large" in last
-    assert not lake.exists("payment/part")
-    assert lake.paths("payment") == []
+    assert not zone.exists("payment/part")
+    assert zone.paths("payment") == []
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ def test_a_run_of_dagster_that_brought_a_change_is_found(graph: Graph, tmp_path:
         )
     assert found.run.run_id == run_id
     assert replace(found, run=None) == change
-    assert {("requested", "at work"), ("at work", "snapshot")} <= set(steps_of(found))
+    assert {("requested", "started"), ("started", "snapshot")} <= set(steps_of(found))
 
 
 def test_an_instance_without_a_fitting_run_changes_nothing(platform: Platform, tmp_path: Path) -> None:
@@ -266,5 +266,5 @@ def test_what_was_measured_is_a_table_on_a_terminal_and_lines_elsewhere(
         assert row.replace("│", "").split()[-4:] == ["3", "2.000", "3.000", "3.000"]
     else:
         assert printed.startswith("commit → seen: 3 changes, median 2.000 s, 95 % 3.000 s, longest 3.000 s\n")
-    assert "Of 3 of 3 changes no run of Dagster" in printed
+    assert "The Dagster run of 3 of 3 changes is not known" in printed
     assert [change["seconds"] for change in json.loads(written.getvalue())] == [1, 2, 3]

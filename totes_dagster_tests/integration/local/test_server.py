@@ -45,7 +45,7 @@ def test_every_client_finds_the_server_wherever_it_is_kept(directory: Path, name
         )
         assert answer.stdout == "7\n"
     wait_until_stopped(server.directory)
-    socket_directory = postgres.socket_directory(server.data)
+    socket_directory = server.socket_directory
     assert socket_directory == server.data or not socket_directory.exists()
 
 
@@ -98,7 +98,7 @@ def test_a_directory_that_cannot_be_made_is_an_error_of_ours(directory: Path) ->
 
 def test_a_socket_folder_of_somebody_else_is_refused(directory: Path) -> None:
     server = EmbeddedPostgres(directory / _ODD_PATHS["comma"])
-    socket_directory = postgres.socket_directory(server.data)
+    socket_directory = server.socket_directory
     socket_directory.mkdir(mode=0o755)
     try:
         with pytest.raises(EmbeddedServerError, match="should be a private folder"):

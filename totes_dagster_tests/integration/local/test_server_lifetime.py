@@ -21,7 +21,7 @@ from totes_dagster_tests.servers import wait_until_stopped
 _USER = """
 import sys
 from pathlib import Path
-from totes_dagster.local.postgres import EmbeddedPostgres
+from totes_dagster.local.server import EmbeddedPostgres
 
 server = EmbeddedPostgres(Path(sys.argv[1]), dict(setting.split("=") for setting in sys.argv[2:])).start()
 print(server.create_database("shared"), flush=True)

@@ -13,14 +13,12 @@ import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from totes_dagster.config.platform import Platform
 from totes_dagster.lake.batch_log import BatchLog
-from totes_dagster.lake.zone import Zone
 from totes_dagster.local.server import EmbeddedPostgres
-from totes_dagster.postgres.database import Database
 from totes_dagster.schema.totesys import SOURCE_TABLES, key_of
 from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.system.catalogue.lake_in_athena import Athena, folder_of
+from totes_dagster_tests.system.platforms import lake_in, platform_at
 from totes_dagster_tests.world import NEW_DEAL, World
 
 _GHOSTS = (999_999, 1000)
@@ -104,13 +102,7 @@ def past(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -
     for name in ("catalogue_totesys", "catalogue_warehouse"):
         assert postgres.create_database(name)
     folder = tmp_path_factory.mktemp("lake")
-    platform = Platform(
-        source=Database("totesys", postgres.url("catalogue_totesys")),
-        warehouse=Database("warehouse", postgres.url("catalogue_warehouse")),
-        schema="public",
-        ingestion=Zone((folder / "ingestion").as_uri()),
-        processed=Zone((folder / "processed").as_uri()),
-    )
+    platform = platform_at(postgres.url("catalogue_totesys"), postgres.url("catalogue_warehouse"), lake_in(folder))
     seed(platform.source.url, orders=40)
     world = World(platform)
     world.refresh()

@@ -15,7 +15,7 @@ import sqlglot
 from totes_dagster.config.platform import Platform
 from totes_dagster.lake.zone import Zone
 
-MODULE = Path(__file__).parents[2] / "terraform" / "modules" / "catalogue"
+MODULE = Path(__file__).parents[3] / "terraform" / "modules" / "catalogue"
 TABLES = json.loads((MODULE / "tables.json").read_text())
 QUERIES = {path.stem: path.read_text() for path in sorted((MODULE / "queries").glob("*.sql"))}
 

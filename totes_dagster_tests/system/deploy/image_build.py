@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 DOCKERFILE = PROJECT / "Dockerfile"
 
 _NAME = "localhost/totes_dagster:tested"

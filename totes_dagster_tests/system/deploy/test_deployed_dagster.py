@@ -4,78 +4,26 @@ With a task for each run it is tried on the infrastructure that Terraform makes,
 """
 
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import boto3
 import psutil
 import psycopg
-import pytest
 import yaml
 from dagster import DagsterInstance, DagsterRunStatus
 
 from totes_dagster.orchestration.development.processes import die_with_parent
 from totes_dagster.simulator.seeding import seed
-from totes_dagster_tests.conftest import FAST_SETTINGS
-from totes_dagster_tests.servers import server_folder
-from totes_dagster_tests.system.end_to_end.conftest import bucket, object_store
+from totes_dagster_tests.system.deploy.conftest import DEPLOY, PASSWORD
 from totes_dagster_tests.system.end_to_end.dagster_at_work import kill_all, until
 from totes_dagster_tests.tcp_postgres import TcpPostgres
 
-__all__ = ["bucket", "object_store"]
-
-DEPLOY = Path(__file__).parents[2] / "deploy"
-LOCAL = DEPLOY.parent / "totes_dagster" / "local"
-
-PASSWORD = "p@ss:w0rd%"
-
-
-@pytest.fixture
-def server() -> Iterator[TcpPostgres]:
-    """A server with a database for Dagster, whose owner has to say a password."""
-    with server_folder() as folder, TcpPostgres(folder, FAST_SETTINGS) as running:
-        with psycopg.connect(running.url(), autocommit=True) as connection:
-            connection.execute(f"create role dagster login password '{PASSWORD}'")
-            connection.execute("create database dagster owner dagster")
-            (running.data / "pg_hba.conf").write_text("local all all trust\nhost all all all scram-sha-256\n")
-            connection.execute("select pg_reload_conf()")
-        yield running
-
-
-@pytest.fixture
-def home(server: TcpPostgres, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """DAGSTER_HOME, with everything that the environment has to say."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    for database in ("totesys", "warehouse"):
-        server.create_database(database)
-    settings = {
-        "DAGSTER_HOME": str(tmp_path),
-        "DAGSTER_POSTGRES_HOST": "127.0.0.1",
-        "DAGSTER_POSTGRES_PORT": str(server.port),
-        "DAGSTER_POSTGRES_USER": "dagster",
-        "DAGSTER_POSTGRES_PASSWORD": PASSWORD,
-        "DAGSTER_POSTGRES_DB": "dagster",
-        "DAGSTER_COMPUTE_LOG_BUCKET": bucket,
-        "DAGSTER_CODE_SERVER_HOST": "127.0.0.1",
-        "DAGSTER_CODE_SERVER_PORT": str(port),
-        "TOTESYS_URL": server.url("totesys"),
-        "WAREHOUSE_URL": server.url("warehouse"),
-        "TOTES_INGESTION_LAKE": f"s3://{bucket}/ingestion",
-        "TOTES_PROCESSED_LAKE": f"s3://{bucket}/processed",
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    shutil.copy(DEPLOY / "warm" / "dagster.yaml", tmp_path)
-    shutil.copy(DEPLOY / "workspace.yaml", tmp_path)
-    return tmp_path
+LOCAL = DEPLOY.parent / "totes_dagster" / "orchestration" / "development"
 
 
 def start(stack: ExitStack, log: Path, *command: str) -> None:

@@ -89,7 +89,7 @@ def new_run(instance: DagsterInstance) -> list[str]:
 def rows_of_warehouse(server: TcpPostgres) -> int:
     with psycopg.connect(server.url("warehouse")) as connection:
         counted = " + ".join(f"(select count(*) from {name})" for name in STAR_TABLES)
-        ((rows,),) = connection.execute(f"select {counted}").fetchall()  # type: ignore[call-overload]
+        ((rows,),) = connection.execute(f"select {counted}").fetchall()
     return int(rows)
 
 

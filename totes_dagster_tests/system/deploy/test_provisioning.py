@@ -18,12 +18,9 @@ from totes_dagster.local.programs import program
 from totes_dagster.orchestration import provisioning
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.servers import server_folder
-from totes_dagster_tests.system.end_to_end.conftest import bucket, object_store
 from totes_dagster_tests.tcp_postgres import TcpPostgres
 
-__all__ = ["bucket", "object_store"]
-
-ROLES = Path(__file__).parents[2] / "deploy" / "roles"
+ROLES = Path(__file__).parents[3] / "deploy" / "roles"
 
 ADMINISTRATOR = "madeByTheServersOwner1"
 LOADER, STORAGE = "theLoadersOwnPassword1", "theStoragesOwnPassword1"

@@ -13,7 +13,7 @@ import pytest
 
 from totes_dagster_tests.system.deploy.policy_linter import findings, known_actions
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RIGHTS = ROOT / "terraform" / "bootstrap" / "rights"
 
 pytestmark = pytest.mark.skipif(shutil.which("terraform") is None, reason="Terraform is not installed")

@@ -86,7 +86,9 @@ class Dagster:
         """One evaluation of the sensor that requests refreshes."""
         needed = {name: self.resources[name] for name in ("totesys", "ingestion_zone")}
         with build_sensor_context(instance=self.instance, resources=needed) as context:
-            return totesys_changes(context)
+            found = totesys_changes(context)
+        assert isinstance(found, RunRequest | SkipReason)
+        return found
 
     def refresh(self) -> None:
         """A run of Dagster's, in this process."""
@@ -98,13 +100,17 @@ class Dagster:
         assert run is not None
         return run.status
 
+    def wait_for(self, run_id: str, status: DagsterRunStatus) -> None:
+        """Wait until a run has a status."""
+        until(lambda: self.status(run_id) is status, f"the run {run_id} to be {status}")
+
     def worker(self, run_id: str) -> psutil.Process:
         """The process that is at work on a run."""
         for entry in self.instance.all_logs(run_id, of_type=DagsterEventType.ENGINE_EVENT):
-            data = entry.dagster_event and entry.dagster_event.event_specific_data
-            pid = data and data.metadata.get("pid")
-            if pid:
-                return psutil.Process(int(pid.value))
+            if entry.dagster_event:
+                pid = entry.dagster_event.engine_event_data.metadata.get("pid")
+                if pid:
+                    return psutil.Process(int(str(pid.value)))
         raise LookupError(f"No process has begun run {run_id}.")
 
     def create_run(self, status: DagsterRunStatus) -> str:

@@ -19,7 +19,7 @@ import pyarrow as pa
 from totes_dagster.config.platform import Platform
 from totes_dagster.config.settings import RETRY_SECONDS
 from totes_dagster.errors import DatabaseUnavailableError, LakeUnavailableError
-from totes_dagster.lake.zone import Zone
+from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.pipeline import refresh
 from totes_dagster.runtime.progress import Progress
 from totes_dagster.warehouse.load_transaction import LoadTransaction
@@ -75,12 +75,9 @@ class LakeFailure:
     def strike(self, platform: Platform) -> bool:
         """Refresh; whether that came to its end."""
         countdown = Countdown(self.moment, self.passes, self._fail)
-        zones = {
-            "ingestion": FaultyLake(platform.lake.ingestion, countdown),
-            "processed": FaultyLake(platform.lake.processed, countdown),
-        }
+        lake = Lake(FaultyZone(platform.lake.ingestion, countdown), FaultyZone(platform.lake.processed, countdown))
         with _impatience(), suppress(self.failure):
-            refresh(replace(platform, **zones))
+            refresh(replace(platform, lake=lake))
             return True
         return False
 
@@ -132,16 +129,16 @@ class KilledProcess:
 Interruption = LakeFailure | LostConnections | KilledProcess
 
 
-class FaultyLake(Zone):
+class FaultyZone(Zone):
     """A zone that may fail.
 
     Args:
-        lake: the zone.
+        zone: the zone.
         fails: called around each request with what is asked and when; it raises what the zone fails of, or does not.
     """
 
-    def __init__(self, lake: Zone, fails: Callable[[str], None]) -> None:
-        super().__init__(lake.url)
+    def __init__(self, zone: Zone, fails: Callable[[str], None]) -> None:
+        super().__init__(zone.url)
         self._fails = fails
 
     def create(self, path: str, data: bytes | pa.Buffer) -> bool:
@@ -161,7 +158,7 @@ class FaultyLake(Zone):
 
 def cut_connections(platform: Platform) -> None:
     """End the platform's connections to both databases, as an administrator can, and see that they are gone."""
-    for database in (platform.source, platform.warehouse):
+    for database in (platform.source, platform.warehouse.database):
         with psycopg.connect(database.url) as connection:
             connection.execute(f"select pg_terminate_backend(pid, 5000) {_OURS}")
 
@@ -176,7 +173,7 @@ def _impatience() -> Iterator[None]:
 def _wait_until_nobody_is_connected(platform: Platform) -> None:
     """A server notices that a client is gone when it next looks."""
     give_up_at = time.monotonic() + PATIENCE
-    for database in (platform.source, platform.warehouse):
+    for database in (platform.source, platform.warehouse.database):
         with psycopg.connect(database.url, autocommit=True) as connection:
             ours = (
                 "select from pg_stat_activity where datname = current_database() and application_name = 'totes_dagster'"

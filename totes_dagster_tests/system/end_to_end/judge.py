@@ -10,17 +10,17 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from totes_dagster_tests.specification import StarTable
 from totes_dagster_tests.system.end_to_end.rules import (
-    ADDRESS,
     DIMENSIONS,
     FACTS,
-    NULLABLE,
     REFERENCES,
     TABLES,
     Columns,
     OddValueError,
     Row,
     Text,
+    columns_of,
     integer,
 )
 
@@ -49,12 +49,10 @@ class Expectation:
         with psycopg.connect(url) as connection:
             source = {table: _rows(connection, table) for table in TABLES}
         self.aside.clear()
-        staff = self._looked_up(source, "staff", "department", "department_id", ["department_name", "location"], "")
-        parties = self._looked_up(source, "counterparty", "address", "legal_address_id", list(ADDRESS), "legal_")
-        for dimension, (table, columns) in DIMENSIONS.items():
-            rows = {"staff": staff, "counterparty": parties}.get(table, source[table])
-            key = next(iter(columns))
-            self.members[dimension] |= {row[key]: row for row in self._sound(table, columns, rows, NULLABLE - {key})}
+        for dimension, star in DIMENSIONS.items():
+            rows = self._looked_up(source, star) if star.looked_up_in else source[star.source]
+            sound = self._sound(star.source, columns_of(star), rows, star.nullable)
+            self.members[dimension] |= {str(row[star.key]): row for row in sound}
         for table, columns in FACTS.items():
             self._see_fact(table, list(self._sound(table, columns, source[table], set())), source[table])
 
@@ -87,19 +85,19 @@ class Expectation:
             else:
                 yield made
 
-    def _looked_up(
-        self, source: dict[str, list[Row]], table: str, of: str, by: str, names: list[str], prefix: str
-    ) -> list[Row]:
-        """Rows with values of another table's; one whose key is not its own can be looked up by nobody."""
+    def _looked_up(self, source: dict[str, list[Row]], star: StarTable) -> list[Row]:
+        """Rows with values of another table's; where the row there shares its key, nothing can be looked up."""
+        of, by = star.looked_up_in, star.looked_up_by
+        looked_up = [column for column in star.columns if column.table]
         copies = Counter(row[f"{of}_id"] for row in source[of])
         found = {row[f"{of}_id"]: row for row in source[of] if row[f"{of}_id"] is not None}
-        nothing: Row = dict.fromkeys(names)
+        nothing: Row = dict.fromkeys(column.source for column in looked_up)
         rows = []
-        for row in source[table]:
+        for row in source[star.source]:
             values = found.get(row[by], nothing) if row[by] is not None else nothing
-            unknown = {name: "Unknown" if name not in NULLABLE else None for name in names}
-            added = {prefix + name: unknown[name] if values[name] is None else values[name] for name in names}
-            # A number that no integer holds is not what it says, and nothing can be looked up by it.
+            unknown = {column.source: None if column.mark == "?" else "Unknown" for column in looked_up}
+            added = {f"{of}.{name}": other if values[name] is None else values[name] for name, other in unknown.items()}
+            # A number that no integer holds is unfit, and nothing can be looked up by it.
             odd = row[by] is not None and (copies[row[by]] > 1 or _key(row[by]) is None)
             rows.append({**row, **added, **({"cannot be looked up": by} if odd else {})})
         return rows
@@ -109,8 +107,8 @@ def disagreements(expected: Expectation, url: str) -> list[str]:
     """Where a warehouse is not what it must be, one line each."""
     found: list[str] = []
     with psycopg.connect(url) as connection:
-        for dimension, (_, columns) in DIMENSIONS.items():
-            rows = _rows(connection, dimension, list(columns))
+        for dimension, star in DIMENSIONS.items():
+            rows = _rows(connection, dimension, [column.name for column in star.columns])
             found += _compared(dimension, list(expected.members[dimension].values()), rows)
         for table, columns in FACTS.items():
             rows = _rows(connection, f"fact_{table}", [*columns, "is_deleted"], order=2)
@@ -154,7 +152,7 @@ def _rows(connection: psycopg.Connection, table: str, names: list[str] | None = 
 
 
 def _value(connection: psycopg.Connection, query: str) -> Any:
-    return connection.execute(query).fetchall()[0][0]  # type: ignore[arg-type]
+    return connection.execute(query).fetchall()[0][0]
 
 
 def _made(columns: Columns, row: Row) -> Row | None:
@@ -174,9 +172,8 @@ def _key(value: Text) -> Text:
 
 
 def _placeholder(dimension: str, key: Text) -> Row:
-    _, columns = DIMENSIONS[dimension]
-    first, *others = columns
-    return {first: key, **{name: None if name in NULLABLE else "Unknown" for name in others}}
+    first, *others = DIMENSIONS[dimension].columns
+    return {first.name: key, **{other.name: None if other.mark == "?" else "Unknown" for other in others}}
 
 
 def _compared(name: str, expected: list[Row], found: list[Row]) -> Iterator[str]:

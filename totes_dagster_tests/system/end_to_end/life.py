@@ -19,12 +19,12 @@ from psycopg import sql
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.zone import Zone
 from totes_dagster.pipeline import refresh
-from totes_dagster.postgres.database import Database
 from totes_dagster.simulator.simulator import Action, NothingToActOnError, Simulator
 from totes_dagster_tests import oracle
 from totes_dagster_tests.system.end_to_end.chronicle import SOURCES, Chronicle, ExpectedWarehouse
 from totes_dagster_tests.system.end_to_end.edits import EDITS_OF_TABLES, Editor
 from totes_dagster_tests.system.end_to_end.stage import Stage
+from totes_dagster_tests.system.platforms import warehouse_at
 from totes_dagster_tests.world import World
 
 Changes = list[Action | str | None]
@@ -107,8 +107,9 @@ class Life(RuleBasedStateMachine):
 
     def use_warehouse(self, name: str, expected: ExpectedWarehouse) -> None:
         """Go on with another database for a warehouse."""
-        warehouse = Database("warehouse", self.stage.server.url(name))
-        self.world = World(replace(self.world.platform, warehouse=warehouse))
+        platform = self.world.platform
+        warehouse = warehouse_at(self.stage.server.url(name), platform.warehouse.schema)
+        self.world = World(replace(platform, warehouse=warehouse))
         self.expected = expected
 
     # What always holds
@@ -124,12 +125,12 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def nothing_in_the_lake_changes_or_disappears(self) -> None:
-        now = {}
+        now: dict[Path, tuple[int, int, int]] = {}
         for zone in (self.world.platform.lake.ingestion, self.world.platform.lake.processed):
             for path in folder_of(zone).rglob("*"):
                 if path.is_file():
-                    found = path.stat()
-                    now[path] = found.st_ino, found.st_mtime_ns, found.st_size
+                    status = path.stat()
+                    now[path] = status.st_ino, status.st_mtime_ns, status.st_size
         for path, found in self.files.items():
             assert now.get(path) == found, path
         for path in now.keys() & self.lost.keys():

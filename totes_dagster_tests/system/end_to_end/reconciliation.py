@@ -10,17 +10,15 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from totes_dagster.config.platform import Platform
 from totes_dagster.lake.batch_log import BatchLog
-from totes_dagster.lake.zone import Zone
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.pipeline import Reconciled, reconcile
-from totes_dagster.postgres.database import Database
 from totes_dagster.reconcile.compare import TableDifferences
 from totes_dagster.runtime.progress import Progress, silent
 from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests import oracle
 from totes_dagster_tests.system.end_to_end.chronicle import Chronicle, ExpectedWarehouse
+from totes_dagster_tests.system.platforms import lake_in, platform_at
 from totes_dagster_tests.world import NEW_DEAL, World
 
 
@@ -136,15 +134,7 @@ class Original:
             connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
     def _world(self, warehouse: str, lake: Path) -> World:
-        return World(
-            Platform(
-                source=Database("totesys", self._server.url("original_source")),
-                warehouse=Database("warehouse", self._server.url(warehouse)),
-                schema="public",
-                ingestion=Zone((lake / "ingestion").as_uri()),
-                processed=Zone((lake / "processed").as_uri()),
-            )
-        )
+        return World(platform_at(self._server.url("original_source"), self._server.url(warehouse), lake_in(lake)))
 
 
 def found_in(done: Reconciled) -> dict[str, TableDifferences]:

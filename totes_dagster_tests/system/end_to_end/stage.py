@@ -12,13 +12,11 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from totes_dagster.config.platform import Platform
-from totes_dagster.lake.zone import Zone
 from totes_dagster.local.server import EmbeddedPostgres
-from totes_dagster.postgres.database import Database
 from totes_dagster.schema.totesys import SOURCE_TABLES
 from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.system.end_to_end.chronicle import SOUND
+from totes_dagster_tests.system.platforms import lake_in, platform_at
 from totes_dagster_tests.world import World
 
 SCHEMA = "star schema"
@@ -104,15 +102,7 @@ class Stage:
             connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
     def _world(self, source: str, warehouse: str, lake: Path) -> World:
-        return World(
-            Platform(
-                source=Database("totesys", self._source_url(source)),
-                warehouse=Database("warehouse", self.server.url(warehouse)),
-                schema=SCHEMA,
-                ingestion=Zone((lake / "ingestion").as_uri()),
-                processed=Zone((lake / "processed").as_uri()),
-            )
-        )
+        return World(platform_at(self._source_url(source), self.server.url(warehouse), lake_in(lake), SCHEMA))
 
 
 def name_of(url: str) -> str:

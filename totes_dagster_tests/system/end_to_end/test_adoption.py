@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -10,8 +11,8 @@ from psycopg import sql
 
 from totes_dagster.config.platform import Platform
 from totes_dagster.errors import WarehouseSchemaError
-from totes_dagster.lake.zone import Zone
 from totes_dagster_tests import oracle
+from totes_dagster_tests.system.platforms import lake_in, warehouse_at
 from totes_dagster_tests.world import World
 
 PREDEFINED = """
@@ -87,7 +88,7 @@ def prepare(platform: Platform, *scripts: str) -> None:
             connection.execute(script)
 
 
-def catalogue(platform: Platform) -> list[tuple]:
+def catalogue(platform: Platform) -> list[tuple[Any, ...]]:
     """Every column of every relation of the warehouse's database, and how many rows there are."""
     with psycopg.connect(platform.warehouse.database.url) as connection:
         return connection.execute(
@@ -174,8 +175,7 @@ def plainly_loaded(company: World, tmp_path: Path) -> World:
         *(f"alter table {fact} drop column is_deleted, drop column batch" for fact in oracle.FACTS),
         "drop table load_history, quarantine, totes_warehouse_version",
     )
-    lakes = [Zone((tmp_path / "new" / zone).as_uri()) for zone in ("ingestion", "processed")]
-    return World(replace(company.platform, ingestion=lakes[0], processed=lakes[1]))
+    return World(replace(company.platform, lake=lake_in(tmp_path / "new")))
 
 
 def test_rows_that_equal_the_source_are_left_as_they_are(plainly_loaded: World) -> None:
@@ -272,7 +272,7 @@ def test_a_warehouse_half_dropped_is_refused_with_what_to_do(company: World) -> 
 
 @pytest.mark.parametrize("schema", ["analytics", 'It\'s "quoted", 100% {so} to speak; ünd so\\weiter'])
 def test_the_warehouse_may_live_in_any_schema(unseen_company: World, schema: str) -> None:
-    elsewhere = World(replace(unseen_company.platform, schema=schema))
+    elsewhere = World(replace(unseen_company.platform, warehouse=warehouse_at(unseen_company.warehouse_url, schema)))
     elsewhere.refresh()
     assert elsewhere.wrongs(strict=True) == []
     assert {row[0] for row in catalogue(elsewhere.platform)} == {schema}
@@ -286,7 +286,7 @@ def test_the_warehouse_may_live_in_any_schema(unseen_company: World, schema: str
 
 
 def test_one_database_can_hold_two_warehouses(company: World) -> None:
-    other = World(replace(company.platform, schema="second"))
+    other = World(replace(company.platform, warehouse=warehouse_at(company.warehouse_url, "second")))
     other.refresh()
     company.change("update sales_order set units_sold = 1 where sales_order_id = 7")
     for world in (company, other):

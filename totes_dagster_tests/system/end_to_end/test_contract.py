@@ -96,7 +96,7 @@ def test_what_breaks_the_contract_is_refused_before_anything_is_written_and_mend
 
 
 def test_a_database_without_any_of_the_tables_is_refused_in_one_sentence(unseen_company: World) -> None:
-    elsewhere = World(replace(unseen_company.platform, source=unseen_company.platform.warehouse))
+    elsewhere = World(replace(unseen_company.platform, source=unseen_company.platform.warehouse.database))
     with pytest.raises(SourceSchemaError) as refused:
         elsewhere.refresh()
     assert f"totesys: expected its {len(SOURCE_TABLES)} tables, found none of them" in str(refused.value)
@@ -195,5 +195,7 @@ def test_every_definition_that_was_seen_is_kept_and_named_by_the_batches_of_its_
     assert (badge.full_type, badge.nullable) == ("integer", True)
     declared = contract(plain).tables
     assert set(declared) == set(SOURCE_TABLES)
-    assert declared["payment_type"].column("payment_type_name").labels[0] == "SALES_RECEIPT"
+    payment_type_name = declared["payment_type"].column("payment_type_name")
+    assert payment_type_name is not None
+    assert payment_type_name.labels[0] == "SALES_RECEIPT"
     assert declared["staff"].key == ("staff_id",)

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from totes_dagster.ingest import recorder as recording_stage
+from totes_dagster.ingest.reader import open_reader
 from totes_dagster_tests.system.end_to_end.badness import EDIT
 from totes_dagster_tests.system.end_to_end.witness import Witness
 from totes_dagster_tests.world import of_the_older_source
@@ -68,7 +69,7 @@ def test_a_definition_that_somebody_wants_to_change_in_the_midst_of_a_refresh_ca
     witness: Witness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After the refresh has locked all tables, and before it has begun to read this one."""
-    open_follower, begun = recording_stage.follower_of, threading.Event()
+    begun = threading.Event()
 
     def alter() -> None:
         with owner_of(witness) as owner:
@@ -80,10 +81,10 @@ def test_a_definition_that_somebody_wants_to_change_in_the_midst_of_a_refresh_ca
             if not begun.is_set():
                 begun.set()
                 see_somebody_wait(witness, pool.submit(alter))
-            return open_follower(*arguments)
+            return open_reader(*arguments)
 
         witness.change(EDIT.format(7), "update payment set paid = not paid where payment_id = 3")
-        monkeypatch.setattr(recording_stage, "follower_of", open_late)
+        monkeypatch.setattr(recording_stage, "open_reader", open_late)
         witness.refresh()
     assert begun.is_set()
     witness.change("update payment set note = 'there it is' where payment_id = 4")

@@ -4,8 +4,9 @@ import pytest
 import yaml
 from dagster import DagsterRunStatus, RunRequest, SkipReason
 
-from totes_dagster.orchestration import automation
+from totes_dagster.orchestration import sensors
 from totes_dagster.orchestration.development.dev import prepare_storage
+from totes_dagster.orchestration.jobs import PATIENCE
 from totes_dagster_tests.system.end_to_end.dagster_at_work import DAEMON, Dagster, kill_all, load_locked, until
 
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = {}"
@@ -32,7 +33,7 @@ def test_a_run_whose_process_is_killed_is_marked_as_failed_and_the_next_one_carr
         assert isinstance(reason, SkipReason)
         assert "A refresh is in progress" in str(reason.skip_message)
         dagster.worker(run.run_id).kill()
-        until(lambda: dagster.status(run.run_id) is DagsterRunStatus.FAILURE, "the run to be marked as failed")
+        dagster.wait_for(run.run_id, DagsterRunStatus.FAILURE)
     # What it did stays done.
     assert (world.head(), world.ask_one("select max(batch) from load_history")) == (2, 1)
 
@@ -40,7 +41,7 @@ def test_a_run_whose_process_is_killed_is_marked_as_failed_and_the_next_one_carr
     assert isinstance(reason, SkipReason)
     assert "The last refresh failed" in str(reason.skip_message)
     world.change(EDIT.format(8))
-    monkeypatch.setattr(automation, "FIRST_PAUSE", automation.FIRST_PAUSE * 0)
+    monkeypatch.setattr(sensors, "FIRST_PAUSE", sensors.FIRST_PAUSE * 0)
     assert isinstance(dagster.look(), RunRequest)
     dagster.refresh()
     assert world.wrongs() == []
@@ -75,9 +76,9 @@ def test_runs_of_which_nobody_can_know_that_they_died_are_given_up_in_time_by_th
             requested: DagsterRunStatus.FAILURE,
             cancelled.run_id: DagsterRunStatus.CANCELED,
         }.items():
-            until(lambda run_id=run_id, status=status: dagster.status(run_id) is status, f"a run to be {status}")
+            dagster.wait_for(run_id, status)
 
-    monkeypatch.setattr(automation, "FIRST_PAUSE", automation.FIRST_PAUSE * 0)
+    monkeypatch.setattr(sensors, "FIRST_PAUSE", sensors.FIRST_PAUSE * 0)
     assert isinstance(dagster.look(), RunRequest)
     dagster.refresh()
     assert world.wrongs() == []
@@ -94,14 +95,14 @@ def test_what_a_killed_development_server_left_is_marked_as_failed_when_the_next
     prepare_storage(dagster.home)
     assert [dagster.status(run_id) for run_id in left] == [DagsterRunStatus.FAILURE] * 2
     assert dagster.status(ended) is DagsterRunStatus.SUCCESS
-    monkeypatch.setattr(automation, "FIRST_PAUSE", automation.FIRST_PAUSE * 0)
+    monkeypatch.setattr(sensors, "FIRST_PAUSE", sensors.FIRST_PAUSE * 0)
     assert isinstance(dagster.look(), RunRequest)
 
 
 def test_dagster_gives_a_run_up_when_the_automation_does(dagster: Dagster) -> None:
     assert dagster.instance.run_monitoring_enabled
     assert "MONITORING" in dagster.instance.get_required_daemon_types()
-    assert dagster.instance.run_monitoring_max_runtime_seconds == automation.PATIENCE.total_seconds()
+    assert dagster.instance.run_monitoring_max_runtime_seconds == PATIENCE.total_seconds()
     assert (
         0 < dagster.instance.run_monitoring_start_timeout_seconds < dagster.instance.run_monitoring_max_runtime_seconds
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from totes_dagster.config.platform import Platform
-from totes_dagster.lake.zone import Zone
-from totes_dagster.postgres.database import Database
 from totes_dagster.schema.totesys import SOURCE_TABLES
 from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.system.end_to_end.oddities import mend, odd_values, set_free
 from totes_dagster_tests.system.end_to_end.witness import Witness
+from totes_dagster_tests.system.platforms import lake_in, platform_at
 from totes_dagster_tests.world import World
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20)
@@ -84,13 +83,7 @@ def free_company(platform: Platform, database: Callable[..., str], tmp_path: Pat
 
     def make(orders: int, *, keyed: bool) -> Witness:
         folder = tmp_path / str(next(numbers))
-        made = replace(
-            platform,
-            source=Database("totesys", database("totesys")),
-            warehouse=Database("warehouse", database("warehouse")),
-            ingestion=Zone((folder / "ingestion").as_uri()),
-            processed=Zone((folder / "processed").as_uri()),
-        )
+        made = platform_at(database("totesys"), database("warehouse"), lake_in(folder))
         seed(made.source.url, orders=orders)
         set_free(made.source.url, keyed=keyed)
         return Witness(World(made))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from random import Random
+from typing import Any
 
 import psycopg
 import pytest
@@ -67,7 +68,7 @@ def test_no_reader_ever_sees_an_order_without_its_payment(company: World) -> Non
             company.refresh()
 
     seen: set[int] = set()
-    torn: list[tuple[int, list[tuple]]] = []
+    torn: list[tuple[int, list[tuple[Any, ...]]]] = []
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(work), pool.submit(follow)]
         give_up_at = time.monotonic() + PATIENCE
@@ -93,7 +94,7 @@ def test_no_reader_ever_sees_an_order_without_its_payment(company: World) -> Non
 def test_a_recapture_that_finds_nothing_touches_no_row(company: World) -> None:
     tables = (*oracle.DIMENSIONS, *oracle.FACTS)
 
-    def places() -> dict[str, list[tuple]]:
+    def places() -> dict[str, list[tuple[Any, ...]]]:
         return {table: company.ask(f"select ctid::text, xmin::text from {table} order by ctid") for table in tables}
 
     before = places()

@@ -18,28 +18,28 @@ from totes_dagster.ingest import parts as parts_stage
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.zone import Zone
-from totes_dagster.pipeline import ingest, load, reconcile, remodel
-from totes_dagster.postgres.database import Database
-from totes_dagster.schema.registry import STAR_TABLES, remodelled, write_star
+from totes_dagster.pipeline import MissingParts, ingest, load, reconcile, remodel, write_parts
+from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster.simulator.seeding import seed
 from totes_dagster.simulator.simulator import Simulator
 from totes_dagster_tests import oracle
+from totes_dagster_tests.system.platforms import lake_at, lake_in, warehouse_at
 from totes_dagster_tests.world import World
 
 Objects = dict[str, object]
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = 7"
 
 
-def file_of(lake: Zone, path: str) -> Path:
-    return Path(lake.url.removeprefix("file://")) / path
+def file_of(zone: Zone, path: str) -> Path:
+    return Path(zone.url.removeprefix("file://")) / path
 
 
 def files(platform: Platform) -> Objects:
     """Every object of both zones, with all that would tell that somebody touched it."""
     found: Objects = {}
-    for lake in (platform.lake.ingestion, platform.lake.processed):
-        for path in lake.paths(""):
-            file = file_of(lake, path)
+    for zone in (platform.lake.ingestion, platform.lake.processed):
+        for path in zone.paths(""):
+            file = file_of(zone, path)
             found[str(file)] = (file.stat().st_ino, file.stat().st_mtime_ns, file.read_bytes())
     return found
 
@@ -70,13 +70,7 @@ def test_no_file_of_the_lake_is_ever_written_again_or_removed(company: World) ->
 def test_no_object_of_the_lake_is_ever_written_again_or_removed(unseen_company: World, bucket: str) -> None:
     s3 = boto3.client("s3")
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    world = World(
-        replace(
-            unseen_company.platform,
-            ingestion=Zone(f"s3://{bucket}/ingestion"),
-            processed=Zone(f"s3://{bucket}/processed"),
-        )
-    )
+    world = World(replace(unseen_company.platform, lake=lake_at(f"s3://{bucket}")))
 
     def versions() -> Objects:
         """Every version of every object: the bucket keeps them all, and remembers every removal."""
@@ -132,8 +126,8 @@ def test_a_remodel_that_dies_halfway_is_completed_by_the_next(
     for _ in range(batches):
         unseen_company.change("update sales_order set units_sold = units_sold + 1")
         ingest(platform.source, platform.lake.ingestion)
-    parts = remodelled("fact_sales_order", platform.lake.ingestion, platform.lake.processed)
-    write_star(platform.lake.processed, islice(parts, 1 + 3 * (batches - 1)))
+    parts = MissingParts("fact_sales_order", platform.lake)
+    write_parts(islice(parts, 1 + 3 * (batches - 1)), platform.lake.processed)
     before = files(platform)
     done = unseen_company.refresh()
     assert done.remodelled["fact_sales_order"].parts == 2
@@ -145,10 +139,10 @@ def test_a_remodel_that_dies_halfway_is_completed_by_the_next(
 def test_a_remodel_that_comes_second_leaves_what_the_first_wrote(unseen_company: World) -> None:
     platform = unseen_company.platform
     ingest(platform.source, platform.lake.ingestion)
-    computed_twice = [list(remodelled("dim_staff", platform.lake.ingestion, platform.lake.processed)) for _ in range(2)]
-    assert write_star(platform.lake.processed, computed_twice[0]).parts == 1
+    computed_twice = [list(MissingParts("dim_staff", platform.lake)) for _ in range(2)]
+    assert write_parts(computed_twice[0], platform.lake.processed).parts == 1
     before = files(platform)
-    write_star(platform.lake.processed, computed_twice[1])
+    write_parts(computed_twice[1], platform.lake.processed)
     assert files(platform) == before
 
 
@@ -191,7 +185,7 @@ def test_a_table_of_many_parts_is_loaded_as_one(platform: Platform, small_parts:
     )
     manifest = world.refresh().ingested.batch
     assert manifest is not None
-    assert len(manifest.tables["payment"].live_keys) > 2
+    assert len(manifest.tables["payment"].live_keys or ()) > 2
     assert len(manifest.tables["sales_order"].parts) == 4
     assert world.wrongs() == []
     assert world.versions("fact_payment", 13) == ["live", "deleted"]
@@ -243,11 +237,12 @@ def test_a_load_that_meets_a_damaged_part_names_it_and_changes_nothing(
     for star in STAR_TABLES:
         remodel(star, platform.lake)
     if victim == "live keys":
-        lake, path = platform.lake.ingestion, manifest.tables["payment"].live_keys[0].path
+        zone, (first, *_) = platform.lake.ingestion, manifest.tables["payment"].live_keys or ()
+        path = first.path
     else:
         (path,) = (path for path in platform.lake.processed.paths(victim) if "batch=0000000002" in path)
-        lake = platform.lake.processed
-    file, shown = file_of(lake, path), shown_by(company)
+        zone = platform.lake.processed
+    file, shown = file_of(zone, path), shown_by(company)
     content = file.read_bytes()
 
     damage(file)
@@ -271,7 +266,7 @@ def test_a_processed_part_that_went_missing_is_computed_anew(company: World, dat
     content = lost.read_bytes()
     lost.unlink()
 
-    another = World(replace(company.platform, warehouse=Database("warehouse", database("another"))))
+    another = World(replace(company.platform, warehouse=warehouse_at(database("another"))))
     another.refresh()
     assert oracle.history(another.warehouse_url) == history
     assert lost.read_bytes() == content
@@ -307,13 +302,7 @@ def test_a_remodel_that_meets_a_damaged_part_names_it(
 
 
 def test_a_warehouse_refuses_the_batches_of_another_lake(company: World, tmp_path: Path) -> None:
-    other = World(
-        replace(
-            company.platform,
-            ingestion=Zone((tmp_path / "other" / "ingestion").as_uri()),
-            processed=Zone((tmp_path / "other" / "processed").as_uri()),
-        )
-    )
+    other = World(replace(company.platform, lake=lake_in(tmp_path / "other")))
     company.change(EDIT)
     shown = shown_by(company)
     with pytest.raises(ForeignLakeError, match="batch 1 of another lake"):

@@ -11,14 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from totes_dagster.errors import RowsUnaccountedError
-from totes_dagster.ingest import run as ingest_stage
 from totes_dagster.lake.zone import Zone
-from totes_dagster.pipeline import load, remodel
-from totes_dagster.postgres.database import Database
+from totes_dagster.pipeline import ingest, load, remodel
 from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster.warehouse.migrations import migrate
 from totes_dagster_tests.system.end_to_end.badness import EDIT, KEYLESS, LIST, MENDED, SOON, TWIN, nullable
 from totes_dagster_tests.system.end_to_end.witness import Witness
+from totes_dagster_tests.system.platforms import warehouse_at
 from totes_dagster_tests.world import World, of_the_older_source
 
 
@@ -35,11 +34,9 @@ def test_the_lake_alone_tells_which_rows_are_set_aside(
     listed = witness.world.ask(LIST)
     assert len(listed) > 20
 
-    anew = replace(
-        witness.world.platform,
-        warehouse=Database("warehouse", database("rebuilt")),
-        processed=Zone((tmp_path / "anew").as_uri()),
-    )
+    platform = witness.world.platform
+    lake = replace(platform.lake, processed=Zone((tmp_path / "anew").as_uri()))
+    anew = replace(platform, lake=lake, warehouse=warehouse_at(database("rebuilt")))
     for star in STAR_TABLES:
         remodel(star, anew.lake)
     migrate(anew.warehouse)
@@ -77,7 +74,7 @@ def test_rows_that_somebody_takes_out_or_puts_in_are_missed_or_found_before_the_
 ) -> None:
     platform = witness.world.platform
     witness.change(SOON.format(7), EDIT.format(8), "update design set file_name = 'other'")
-    ingest_stage.ingest(platform.source, platform.lake.ingestion)
+    ingest(platform.source, platform.lake.ingestion)
     for star in STAR_TABLES:
         remodel(star, platform.lake)
     before = everything(witness.world)

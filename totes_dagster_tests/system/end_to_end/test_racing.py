@@ -114,7 +114,12 @@ def test_refreshes_that_race_while_the_company_works_lose_and_double_nothing(com
     with ThreadPoolExecutor(racers) as pool:
         for key in range(1, rounds + 1):
             together = threading.Barrier(racers + 1, timeout=20)
-            runs = [pool.submit(lambda start=together: (start.wait(), company.refresh())) for _ in range(racers)]
+
+            def race(start: threading.Barrier = together) -> None:
+                start.wait()
+                company.refresh()
+
+            runs = [pool.submit(race) for _ in range(racers)]
             together.wait()
             company.change(EDIT.format(key))
             for run in runs:

@@ -9,11 +9,11 @@ import psycopg
 import pytest
 
 from totes_dagster.errors import DatabaseError, ForeignLakeError, ManifestMissingError
-from totes_dagster.lake.zone import Zone
 from totes_dagster.pipeline import rebuild
 from totes_dagster.warehouse import foreign_keys as constraints
 from totes_dagster_tests import oracle
 from totes_dagster_tests.system.end_to_end.test_adoption import PREDEFINED, ROWS, prepare
+from totes_dagster_tests.system.platforms import lake_in, warehouse_at
 from totes_dagster_tests.world import NEW_DEAL, World
 
 TOTAL = "select count(*), sum(units_sold) from finance.sold"
@@ -125,17 +125,16 @@ def test_adopted_rows_stay(unseen_company: World) -> None:
 
 
 def test_a_warehouse_that_is_not_there_yet_is_built(lived: World) -> None:
-    elsewhere = World(replace(lived.platform, schema="second"))
+    elsewhere = World(replace(lived.platform, warehouse=warehouse_at(lived.warehouse_url, "second")))
     rebuild(elsewhere.platform)
     assert oracle.history(lived.warehouse_url, "second") == oracle.history(lived.warehouse_url)
 
 
 def test_another_lake_needs_a_word(lived: World, tmp_path: Path) -> None:
-    zones = [Zone((tmp_path / "other" / zone).as_uri()) for zone in ("ingestion", "processed")]
-    other = World(replace(lived.platform, ingestion=zones[0], processed=zones[1]))
+    other = World(replace(lived.platform, lake=lake_in(tmp_path / "other")))
     with pytest.raises(ManifestMissingError, match="There is no batch in"):
         rebuild(other.platform)
-    elsewhere = World(replace(other.platform, schema="second"))
+    elsewhere = World(replace(other.platform, warehouse=warehouse_at(other.warehouse_url, "second")))
     elsewhere.refresh()
     history = oracle.history(lived.warehouse_url)
     with pytest.raises(ForeignLakeError, match=r"batch 4 of another lake .* run totes rebuild --from-another-lake"):

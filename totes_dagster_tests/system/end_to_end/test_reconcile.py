@@ -1,12 +1,12 @@
 """Reconciliation from end to end: what came between the source and the warehouse is found and repaired, and no more."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from sqlalchemy import Table
 
 from totes_dagster.ingest import capture
-from totes_dagster.ingest.snapshot import Leader, censuses_of
+from totes_dagster.ingest.snapshot import SourceSnapshot, censuses_of, open_snapshot
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.local.server import EmbeddedPostgres
@@ -172,20 +172,22 @@ def test_facts_that_somebody_emptied_are_filled_again(
 # What capture missed
 
 
-def unseen_changes(leader: Leader, previous: Manifest) -> Manifest:
+def unseen_changes(snapshot: SourceSnapshot, previous: Manifest) -> Manifest:
     """A batch that claims to have seen the source as it is, and brings nothing."""
-    censuses = censuses_of(leader)
+    censuses = censuses_of(snapshot)
     entries = {name: entry.model_copy(update={"census": censuses[name]}) for name, entry in previous.tables.items()}
-    return previous.model_copy(update={"batch": previous.batch + 1, "snapshot": leader.snapshot, "tables": entries})
+    return previous.model_copy(update={"batch": previous.batch + 1, "snapshot": snapshot.taken, "tables": entries})
 
 
-def changes_before_the_horizon(leader: Leader, previous: Manifest) -> Manifest:
+def changes_before_the_horizon(snapshot: SourceSnapshot, previous: Manifest) -> Manifest:
     """A batch of which the source must think that all that changed was seen, as a volume put back may make it."""
-    return previous.model_copy(update={"batch": previous.batch + 1, "snapshot": leader.snapshot})
+    return previous.model_copy(update={"batch": previous.batch + 1, "snapshot": snapshot.taken})
 
 
 @pytest.mark.parametrize("forged", [unseen_changes, changes_before_the_horizon])
-def test_what_capture_missed_is_brought_by_a_batch(company: World, forged) -> None:
+def test_what_capture_missed_is_brought_by_a_batch(
+    company: World, forged: Callable[[SourceSnapshot, Manifest], Manifest]
+) -> None:
     it = Reconciliation(company)
     log = BatchLog(company.platform.lake.ingestion)
     it.change(
@@ -195,8 +197,8 @@ def test_what_capture_missed_is_brought_by_a_batch(company: World, forged) -> No
         "update staff set last_name = 'Lovelace' where staff_id = 1",
         "insert into address values (1000, 'a', null, null, 'c', 'p', 'l', 't', now(), now())",
     )
-    with open_snapshot(company.platform.source) as leader:
-        assert log.commit(forged(leader, log.manifest(1)))
+    with open_snapshot(company.platform.source) as snapshot:
+        assert log.commit(forged(snapshot, log.manifest(1)))
     company.refresh()
     assert any("current_sales_order lacks" in wrong for wrong in company.wrongs())
 

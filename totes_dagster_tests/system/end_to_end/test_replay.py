@@ -10,12 +10,12 @@ import pytest
 from totes_dagster.config.platform import Platform
 from totes_dagster.lake.zone import Zone
 from totes_dagster.pipeline import load, remodel
-from totes_dagster.postgres.database import Database
 from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster.simulator.seeding import seed
 from totes_dagster.simulator.simulator import Action, Event, NothingToActOnError, Simulator
 from totes_dagster.warehouse.migrations import migrate
 from totes_dagster_tests import oracle
+from totes_dagster_tests.system.platforms import warehouse_at
 from totes_dagster_tests.world import World
 
 STEPS = 50
@@ -103,14 +103,14 @@ def test_any_life_of_a_company_is_shown_as_it_is_and_remembered_as_it_was(
     assert {(False, False), (False, True, False)} <= lives
 
     # The lake alone can tell it all again, to a warehouse that saw nothing of it.
-    again = replace(platform, warehouse=Database("warehouse", database("rebuilt")))
+    again = replace(platform, warehouse=warehouse_at(database("rebuilt")))
     migrate(again.warehouse)
     load(again.warehouse, again.lake)
     assert contents(again.warehouse.database.url) == contents(world.warehouse_url)
 
     # So can its ingestion zone alone, to the byte.
     folder = tmp_path_factory.mktemp("remodelled")
-    anew = replace(platform, processed=Zone(folder.as_uri()))
+    anew = replace(platform, lake=replace(platform.lake, processed=Zone(folder.as_uri())))
     for star in STAR_TABLES:
         remodel(star, anew.lake)
     objects = platform.lake.processed.paths("")

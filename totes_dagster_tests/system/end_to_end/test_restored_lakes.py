@@ -13,6 +13,7 @@ from totes_dagster.pipeline import load, reconcile, refresh
 from totes_dagster_tests.system.end_to_end.chronicle import History
 from totes_dagster_tests.system.end_to_end.life import folder_of
 from totes_dagster_tests.system.faults.scenes import shown_by
+from totes_dagster_tests.system.platforms import reopened
 from totes_dagster_tests.world import World
 
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = {}"
@@ -28,8 +29,7 @@ def restore(world: World, *zones: Zone) -> World:
     for zone in zones:
         shutil.rmtree(folder_of(zone))
         _backup_of(zone).rename(folder_of(zone))
-    ingestion, processed = (Zone(zone.url) for zone in (world.platform.lake.ingestion, world.platform.lake.processed))
-    return World(replace(world.platform, ingestion=ingestion, processed=processed))
+    return World(replace(world.platform, lake=reopened(world.platform.lake)))
 
 
 def _backup_of(zone: Zone) -> Path:

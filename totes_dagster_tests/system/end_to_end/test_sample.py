@@ -13,9 +13,8 @@ import pytest
 from psycopg import sql
 
 from totes_dagster.config.platform import Platform
-from totes_dagster.lake.zone import Zone
-from totes_dagster.postgres.database import Database
 from totes_dagster_tests import oracle
+from totes_dagster_tests.system.platforms import lake_at, platform_at
 from totes_dagster_tests.world import run_totes
 
 SAMPLE = Path(os.environ.get("TOTESYS_SAMPLE") or "totesys_sample")
@@ -57,13 +56,7 @@ def source(database: Callable[..., str]) -> str:
 
 @pytest.fixture
 def platform(source: str, database: Callable[..., str], bucket: str) -> Platform:
-    return Platform(
-        source=Database("totesys", source),
-        warehouse=Database("warehouse", database("warehouse")),
-        schema="public",
-        ingestion=Zone(f"s3://{bucket}/ingestion"),
-        processed=Zone(f"s3://{bucket}/processed"),
-    )
+    return platform_at(source, database("warehouse"), lake_at(f"s3://{bucket}"))
 
 
 def fetch(url: str, query: str) -> list[tuple[Any, ...]]:

@@ -15,7 +15,6 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from totes_dagster.config.platform import Platform
 from totes_dagster.ingest import parts as parts_stage
-from totes_dagster.lake.zone import Zone
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.pipeline import catch_up, ingest, reconcile, refresh
 from totes_dagster_tests import oracle
@@ -32,6 +31,7 @@ from totes_dagster_tests.system.end_to_end.interruptions import (
 )
 from totes_dagster_tests.system.end_to_end.life import CHANGES, NUMBERS, Changes, Life, folder_of
 from totes_dagster_tests.system.end_to_end.stage import Stage, name_of
+from totes_dagster_tests.system.platforms import reopened
 from totes_dagster_tests.world import World
 
 DAMAGES = {
@@ -189,7 +189,7 @@ class EventfulLife(Life):
 
 
 def _restarted(platform: Platform) -> Platform:
-    return replace(platform, ingestion=Zone(platform.lake.ingestion.url), processed=Zone(platform.lake.processed.url))
+    return replace(platform, lake=reopened(platform.lake))
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ def stage(postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_whatever_happens_the_warehouse_tells_the_truth(stage: Stage) -> None:
     run_state_machine_as_test(
-        partial(EventfulLife, stage),
+        partial(EventfulLife, stage),  # type: ignore[arg-type]  # it is only called
         settings=settings(
             max_examples=8,  # with fewer, hardly anybody races, and no row is ever lost
             stateful_step_count=16,

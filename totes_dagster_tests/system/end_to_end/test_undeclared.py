@@ -165,7 +165,7 @@ def test_a_new_table_that_may_not_be_read_is_told_of_and_left_until_it_may(
     witness.change("create table secret (a integer)", "insert into secret values (1)", EDIT.format(7))
     ingested = poor_reader.refresh().ingested
     assert [str(deviation) for deviation in ingested.deviations] == [
-        "secret: expected no such table, found a new table, set aside: the platform's user may not read it"
+        "secret: expected no such table, found a new table, not captured: the platform's user may not read it"
     ]
     assert ingested.batch is not None
     assert "secret" not in ingested.batch.tables

@@ -15,6 +15,10 @@ def next_run(dagster: Dagster, before: set[str]) -> DagsterRun:
     return run
 
 
+def wait_for_the_end_of(process: psutil.Process) -> None:
+    until(lambda: not process.is_running(), "the run's process to end")
+
+
 def test_every_run_is_a_process_of_its_own_forked_from_one_that_has_imported_everything(dagster: Dagster) -> None:
     world = dagster.world
     seen: dict[str, psutil.Process] = {}
@@ -29,8 +33,8 @@ def test_every_run_is_a_process_of_its_own_forked_from_one_that_has_imported_eve
                 assert parent is not None
                 assert "totes_dagster.orchestration.internals.preloaded" in " ".join(parent.cmdline())
                 seen[run.run_id] = parent
-            until(lambda run=run: dagster.status(run.run_id) is DagsterRunStatus.SUCCESS, "the run to succeed")
-            until(lambda worker=worker: not worker.is_running(), "its process to end")
+            dagster.wait_for(run.run_id, DagsterRunStatus.SUCCESS)
+            wait_for_the_end_of(worker)
             if key == 8:
                 parent.kill()  # what all runs are forked from
     first, second, third = seen.values()
@@ -48,10 +52,10 @@ def test_a_run_can_be_stopped_and_the_next_one_carries_on(dagster: Dagster) -> N
             until(load_waits, "the run to load")
             worker = dagster.worker(stopped.run_id)
             assert dagster.instance.run_launcher.terminate(stopped.run_id)
-        until(lambda: dagster.status(stopped.run_id) is DagsterRunStatus.CANCELED, "the run to be marked as stopped")
-        until(lambda: not worker.is_running(), "its process to end")
+        dagster.wait_for(stopped.run_id, DagsterRunStatus.CANCELED)
+        wait_for_the_end_of(worker)
         world.change(EDIT.format(8))
         run = next_run(dagster, {stopped.run_id})
-        until(lambda: dagster.status(run.run_id) is DagsterRunStatus.SUCCESS, "the next run to succeed")
+        dagster.wait_for(run.run_id, DagsterRunStatus.SUCCESS)
     assert world.wrongs() == []
     assert [world.versions("fact_sales_order", key) for key in (7, 8)] == [["live", "live"]] * 2

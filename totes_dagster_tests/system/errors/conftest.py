@@ -12,11 +12,8 @@ from totes_dagster.lake.zone import Zone
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.s3_front import Decide, in_front_of
 from totes_dagster_tests.servers import server_folder
-from totes_dagster_tests.system.end_to_end.conftest import bucket, object_store
 from totes_dagster_tests.system.errors.asking import ACTIONS, SECRET_KEY, TOKEN, Front
 from totes_dagster_tests.tcp_postgres import TcpPostgres
-
-__all__ = ["bucket", "object_store"]
 
 
 @pytest.fixture(params=["connect", "connect_bulk"])

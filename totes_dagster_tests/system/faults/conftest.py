@@ -10,12 +10,9 @@ import pytest
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster_tests.conftest import FAST_SETTINGS, Summaries
 from totes_dagster_tests.servers import server_folder
-from totes_dagster_tests.system.end_to_end.conftest import object_store
 from totes_dagster_tests.system.faults.matrix import Matrix
 from totes_dagster_tests.system.faults.proxied import ObjectStore
 from totes_dagster_tests.system.faults.scenes import Scene, first_load, rich_change
-
-__all__ = ["object_store"]
 
 _SETTINGS = {**FAST_SETTINGS, "synchronous_commit": "on"}
 """What is committed must outlive a crash of the server, though not one of the machine."""

@@ -17,9 +17,9 @@ from threading import Event
 
 from totes_dagster.config.platform import Platform
 from totes_dagster.errors import TotesError
-from totes_dagster.lake.zone import Zone
+from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.pipeline import refresh
-from totes_dagster.postgres.database import Database
+from totes_dagster_tests.system.platforms import platform_at
 
 PROCESSES = get_context("forkserver")
 PROCESSES.set_forkserver_preload(["totes_dagster_tests.system.faults.preloaded"])
@@ -72,13 +72,8 @@ class Settings:
 
     def platform(self) -> Platform:
         """The platform, in this process."""
-        return Platform(
-            source=Database("totesys", self.source),
-            warehouse=Database("warehouse", self.warehouse),
-            schema=self.schema,
-            ingestion=Zone(self.ingestion),
-            processed=Zone(self.processed),
-        )
+        lake = Lake(Zone(self.ingestion), Zone(self.processed))
+        return platform_at(self.source, self.warehouse, lake, self.schema)
 
 
 class RefreshProcess:

@@ -18,10 +18,11 @@ from psycopg.conninfo import make_conninfo
 from totes_dagster.config.platform import Platform
 from totes_dagster.ingest import parts
 from totes_dagster.lake.batch_log import BatchLog
+from totes_dagster.lake.processed import star_parts
 from totes_dagster.lake.zone import Zone
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.pipeline import refresh
-from totes_dagster.schema.registry import STAR_TABLES, star_parts
+from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster.simulator.seeding import seed
 from totes_dagster.warehouse import foreign_keys as constraints
 from totes_dagster.warehouse.migrations import migrate

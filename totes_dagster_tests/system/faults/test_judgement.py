@@ -16,6 +16,10 @@ from totes_dagster_tests.system.faults.matrix import Case, Matrix
 from totes_dagster_tests.system.faults.points import Fault, last
 from totes_dagster_tests.system.faults.scenes import Scene
 
+HISTORY = ("warehouse", 'insert into "public"."load_history"')
+MANIFEST = ("lake", "PUT ingestion/batches/")
+"""Requests by the server, and how they begin."""
+
 
 def load_in_two_transactions() -> None:
     """Bring the rows of a batch, and only in another transaction the batch itself."""
@@ -35,15 +39,15 @@ def commit_before_writing() -> None:
     create, commit = Zone.create, BatchLog.commit
     late: list[tuple[str, bytes]] = []
 
-    def create_later(lake: Zone, path: str, data: bytes) -> bool:
+    def create_later(zone: Zone, path: str, data: bytes) -> bool:
         if path.startswith("payment/"):
             late.append((path, data))
             return True
-        return create(lake, path, data)
+        return create(zone, path, data)
 
     def commit_first(log: BatchLog, manifest: Manifest) -> bool:
         committed = commit(log, manifest)
-        return committed and all(create(log.lake, path, data) for path, data in late)
+        return committed and all(create(log.zone, path, data) for path, data in late)
 
     Zone.create, BatchLog.commit = create_later, commit_first  # type: ignore[method-assign, assignment]
 
@@ -67,25 +71,24 @@ def fail_namelessly() -> None:
 
 
 @pytest.mark.parametrize(
-    ("broken", "asked", "words", "fault", "complaint"),
+    ("broken", "where", "fault", "complaint"),
     [
-        (load_in_two_transactions, "warehouse", 'insert into "public"."load_history"', Fault.KILLED_BEFORE, "never"),
-        (commit_before_writing, "lake", "PUT ingestion/batches/", Fault.KILLED_AFTER, "next refresh fails"),
-        (ignore_failing_loads, "warehouse", 'insert into "public"."load_history"', Fault.DISK_FULL, "never should"),
-        (fail_namelessly, "warehouse", 'insert into "public"."load_history"', Fault.DEADLOCK, "otherwise than it may"),
+        (load_in_two_transactions, HISTORY, Fault.KILLED_BEFORE, "never"),
+        (commit_before_writing, MANIFEST, Fault.KILLED_AFTER, "next refresh fails"),
+        (ignore_failing_loads, HISTORY, Fault.DISK_FULL, "never should"),
+        (fail_namelessly, HISTORY, Fault.DEADLOCK, "otherwise than it may"),
     ],
 )
 def test_a_platform_that_is_broken_is_found_out(
     matrix: Matrix,
     scenes: dict[str, Scene],
     broken: Callable[[], None],
-    asked: str,
-    words: str,
+    where: tuple[str, str],
     fault: Fault,
     complaint: str,
 ) -> None:
     scene = scenes["a rich change"]
-    point = last(matrix.points(scene), asked, words)
+    point = last(matrix.points(scene), *where)
     assert matrix.wrongs(scene, [Case(point, fault)]) == []
     (wrong, *_) = matrix.wrongs(replace(scene, prepare=broken), [Case(point, fault)])
     assert complaint in wrong

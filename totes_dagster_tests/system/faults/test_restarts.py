@@ -69,13 +69,13 @@ class Outage:
 
 
 @pytest.mark.parametrize(
-    ("scene", "mode", "server", "request_words", "fault"),
+    ("scene", "mode", "moment"),
     [
-        ("a rich change", "fast", "source", "COPY", Fault.INTERRUPTED_AFTER),
-        ("a first load", "fast", "warehouse", "comment on", Fault.INTERRUPTED_BEFORE),
-        ("a rich change", "immediate", "warehouse", "end of COPY", Fault.INTERRUPTED_BEFORE),
-        ("a rich change", "immediate", "warehouse", "COMMIT", Fault.INTERRUPTED_AFTER),
-        ("a first load", "immediate", "warehouse", "COMMIT", Fault.INTERRUPTED_AFTER),
+        ("a rich change", "fast", ("source", "COPY", Fault.INTERRUPTED_AFTER)),
+        ("a first load", "fast", ("warehouse", "comment on", Fault.INTERRUPTED_BEFORE)),
+        ("a rich change", "immediate", ("warehouse", "end of COPY", Fault.INTERRUPTED_BEFORE)),
+        ("a rich change", "immediate", ("warehouse", "COMMIT", Fault.INTERRUPTED_AFTER)),
+        ("a first load", "immediate", ("warehouse", "COMMIT", Fault.INTERRUPTED_AFTER)),
     ],
     indirect=["scene"],
 )
@@ -85,9 +85,7 @@ def test_a_refresh_survives_a_restart_of_the_database_server(
     tmp_path: Path,
     scene: Scene,
     mode: str,
-    server: str,
-    request_words: str,
-    fault: Fault,
+    moment: tuple[str, str, Fault],
 ) -> None:
     def stop(way: Way) -> None:
         way.source.close_port()
@@ -101,7 +99,8 @@ def test_a_refresh_survives_a_restart_of_the_database_server(
         way.source.open_port()
         way.warehouse.open_port()
 
-    point = last(matrix.points(scene), server, request_words)
+    server, words, fault = moment
+    point = last(matrix.points(scene), server, words)
     with scene.copy() as settings:
         outcome = Outage(settings, scene, tmp_path / "warnings").outcome(point, fault, stop, start)
         assert outcome == Outcome(End.SUCCESS)
@@ -109,7 +108,7 @@ def test_a_refresh_survives_a_restart_of_the_database_server(
 
 
 @pytest.mark.parametrize(
-    ("request_words", "fault"),
+    "moment",
     [
         ("PUT ingestion/batches", Fault.INTERRUPTED_AFTER),
         ("GET processed/fact_payment", Fault.INTERRUPTED_BEFORE),
@@ -121,8 +120,7 @@ def test_a_refresh_survives_a_restart_of_the_object_store(
     store: ObjectStore,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    request_words: str,
-    fault: Fault,
+    moment: tuple[str, Fault],
 ) -> None:
     def stop(way: Way) -> None:
         assert way.lake
@@ -135,7 +133,8 @@ def test_a_refresh_survives_a_restart_of_the_object_store(
     for name, value in store.environment.items():
         monkeypatch.setenv(name, value)
     scene = scenes["a rich change"]
-    point = last(matrix.points(scene), "lake", request_words)
+    words, fault = moment
+    point = last(matrix.points(scene), "lake", words)
     with scene.copy(store.bucket) as settings:
         patient = replace(settings, environment=store.environment)
         outage = Outage(patient, scene, tmp_path / "warnings", store)

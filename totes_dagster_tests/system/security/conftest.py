@@ -6,16 +6,16 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from totes_dagster.config.platform import Platform
-from totes_dagster.lake.zone import Zone
-from totes_dagster.postgres.database import Database
+from totes_dagster.lake.zone import Lake
 from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.servers import server_folder
-from totes_dagster_tests.system.end_to_end.conftest import bucket, lakes, object_store
+from totes_dagster_tests.system.end_to_end.conftest import lake
+from totes_dagster_tests.system.platforms import platform_at
 from totes_dagster_tests.system.security.secured_postgres import SecuredPostgres
 from totes_dagster_tests.system.security.statement_log import PREFIX
 
-__all__ = ["bucket", "lakes", "object_store"]
+__all__ = ["lake"]
 
 PASSWORD = "a pass/word"
 
@@ -39,17 +39,13 @@ def company(server: SecuredPostgres) -> str:
 
 
 @pytest.fixture
-def platform(server: SecuredPostgres, company: str, lakes: tuple[Zone, Zone]) -> Platform:
+def platform(server: SecuredPostgres, company: str, lake: Lake) -> Platform:
     """The platform under its least roles, on a company that nothing was ingested of."""
     totesys, warehouse = server.new_database("totesys", template=company), server.new_database("warehouse")
     reader = server.make_role("totesys_reader", totesys, PASSWORD)
     loader = server.make_role("warehouse_loader", warehouse, PASSWORD, schema="analytics")
-    return Platform(
-        source=Database("totesys", server.uri(reader, PASSWORD, totesys)),
-        warehouse=Database("warehouse", server.uri(loader, PASSWORD, warehouse)),
-        schema="analytics",
-        ingestion=lakes[0],
-        processed=lakes[1],
+    return platform_at(
+        server.uri(reader, PASSWORD, totesys), server.uri(loader, PASSWORD, warehouse), lake, schema="analytics"
     )
 
 

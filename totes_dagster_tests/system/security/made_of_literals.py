@@ -101,8 +101,9 @@ class Module:
         match node:
             case ast.Starred(value=ast.Name(id=name)):
                 function = self._function(node)
-                runs = isinstance(function, _Function) and function.name in _RUNNING
-                return runs and function.args.vararg is not None and function.args.vararg.arg == name
+                if not isinstance(function, _Function) or function.args.vararg is None:
+                    return False
+                return function.name in _RUNNING and function.args.vararg.arg == name
             case ast.Name():
                 function = self._function(node)
                 runs = isinstance(function, _Function) and function.name in _RUNNING
@@ -111,7 +112,7 @@ class Module:
                 return self._is_passed_on(given)
         return False
 
-    def _function(self, node: ast.AST) -> ast.AST:
+    def _function(self, node: ast.AST) -> _Function | ast.Module:
         """The function that a node is in, or else the module."""
         while not isinstance(node, _Function | ast.Module):
             node = self._parents[node]

@@ -17,7 +17,7 @@ from psycopg import sql
 from totes_dagster.local.programs import program
 from totes_dagster_tests.tcp_postgres import TcpPostgres
 
-SCRIPTS = Path(__file__).parents[2] / "deploy" / "roles"
+SCRIPTS = Path(__file__).parents[3] / "deploy" / "roles"
 
 ADMINISTRATOR = "administrator"
 """May make roles, and owns the databases."""

@@ -7,24 +7,27 @@ from pathlib import Path
 
 import pytest
 
-from totes_dagster.config.platform import Platform
 from totes_dagster.errors import AccessDeniedError, SourceSchemaError, TotesError, WarehouseBehindError
-from totes_dagster.lake.zone import Zone
+from totes_dagster.lake.zone import Lake
 from totes_dagster.pipeline import catch_up, ingest
 from totes_dagster.postgres.database import Database
-from totes_dagster.schema import totesys
 from totes_dagster.schema.registry import FACTS, metadata
 from totes_dagster.schema.star import current_view_of
+from totes_dagster.schema.totesys import SOURCE_TABLES
 from totes_dagster.warehouse.migrations import VERSION_TABLE, migrate
+from totes_dagster_tests.system.platforms import lake_in, warehouse_at
 from totes_dagster_tests.system.security.conftest import PASSWORD
 from totes_dagster_tests.system.security.secured_postgres import SCRIPTS, SecuredPostgres, numbers
 
-RIGHTS = {
+Refusal = tuple[type[TotesError], str]
+"""What is raised, and some of its words."""
+
+RIGHTS: dict[str, dict[str, Refusal | None]] = {
     "totesys_reader": {
         "grant connect": (AccessDeniedError, "permission denied for database"),
         "grant usage": (
             SourceSchemaError,
-            "expected its 11 tables, found none of them",
+            f"expected its {len(SOURCE_TABLES)} tables, found none of them",
         ),
         "grant select on %I.%I": (AccessDeniedError, "permission denied for table"),
         "alter default privileges": None,
@@ -75,17 +78,16 @@ def test_every_right_of_the_scripts_is_tested_below() -> None:
             assert len([statement for statement in granting if right in statement]) == 1, right
 
 
-def refused(script: str) -> list[tuple[str, type[TotesError], str]]:
-    return [(right, *refusal) for right, refusal in RIGHTS[script].items() if refusal]
+def refused(script: str) -> list[tuple[str, Refusal]]:
+    return [(right, refusal) for right, refusal in RIGHTS[script].items() if refusal]
 
 
 @pytest.fixture(scope="session")
-def batch(server: SecuredPostgres, company: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Zone, Zone]:
-    """The zones of a lake with a batch."""
-    folder = tmp_path_factory.mktemp("lake")
-    zones = Zone((folder / "ingestion").as_uri()), Zone((folder / "processed").as_uri())
-    ingest(Database("totesys", server.as_administrator(company)), zones[0])
-    return zones
+def batch(server: SecuredPostgres, company: str, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """A lake with a batch."""
+    lake = lake_in(tmp_path_factory.mktemp("lake"))
+    ingest(Database("totesys", server.as_administrator(company)), lake.ingestion)
+    return lake
 
 
 def new_role(server: SecuredPostgres, script: Path, database: str, **variables: str) -> str:
@@ -95,85 +97,82 @@ def new_role(server: SecuredPostgres, script: Path, database: str, **variables: 
     return server.uri(role, PASSWORD, database)
 
 
-def warehouse_of(url: str, batch: tuple[Zone, Zone]) -> Platform:
-    return Platform(Database("totesys", ""), Database("warehouse", url), "analytics", *batch)
-
-
-@pytest.mark.parametrize(("right", "error", "words"), refused("totesys_reader"))
+@pytest.mark.parametrize(("right", "refusal"), refused("totesys_reader"))
 def test_the_reader_needs_each_of_its_rights(
     server: SecuredPostgres,
     company: str,
-    lakes: tuple[Zone, Zone],
+    lake: Lake,
     tmp_path: Path,
     right: str,
-    error: type[TotesError],
-    words: str,
+    refusal: Refusal,
 ) -> None:
     database = server.new_database("totesys", template=company)
     url = new_role(server, without("totesys_reader", right, tmp_path), database)
+    error, words = refusal
     with pytest.raises(error, match=words):
-        ingest(Database("totesys", url), lakes[0])
+        ingest(Database("totesys", url), lake.ingestion)
 
 
-def test_the_reader_must_read_every_table(server: SecuredPostgres, company: str, lakes: tuple[Zone, Zone]) -> None:
+def test_the_reader_must_read_every_table(server: SecuredPostgres, company: str, lake: Lake) -> None:
     database = server.new_database("totesys", template=company)
     role = server.make_role("totesys_reader", database, PASSWORD)
     source = Database("totesys", server.uri(role, PASSWORD, database))
     with server.administrator(database) as connection:
-        for table in totesys.SOURCE_TABLES:
+        for table in SOURCE_TABLES:
             connection.execute(f"revoke select on {table} from {role}")
             with pytest.raises(AccessDeniedError, match=f"permission denied for table {table}"):
-                ingest(source, lakes[0])
+                ingest(source, lake.ingestion)
             connection.execute(f"grant select on {table} to {role}")
-    assert ingest(source, lakes[0]).batch
+    assert ingest(source, lake.ingestion).batch
 
 
 @pytest.mark.parametrize("right", ["", "alter default privileges"], ids=["with the right", "without"])
 def test_the_reader_needs_the_right_to_read_tables_to_come(
-    server: SecuredPostgres, company: str, lakes: tuple[Zone, Zone], tmp_path: Path, right: str
+    server: SecuredPostgres, company: str, lake: Lake, tmp_path: Path, right: str
 ) -> None:
     database = server.new_database("totesys", template=company)
     script = without("totesys_reader", right, tmp_path) if right else SCRIPTS / "totesys_reader.sql"
     source = Database("totesys", new_role(server, script, database))
     with server.administrator(database) as connection:
         connection.execute("create table refund as select 1 as refund_id")
-    ingested = ingest(source, lakes[0])
+    ingested = ingest(source, lake.ingestion)
     (deviation,) = ingested.deviations
     assert deviation.table == "refund"
     assert ("may not read" in deviation.found) == bool(right)
+    assert ingested.batch is not None
     assert ("refund" in ingested.batch.tables) != bool(right)
 
 
-@pytest.mark.parametrize(("right", "error", "words"), refused("warehouse_loader"))
+@pytest.mark.parametrize(("right", "refusal"), refused("warehouse_loader"))
 def test_the_loader_needs_each_of_its_rights(
     server: SecuredPostgres,
-    batch: tuple[Zone, Zone],
+    batch: Lake,
     tmp_path: Path,
     right: str,
-    error: type[TotesError],
-    words: str,
+    refusal: Refusal,
 ) -> None:
     script = without("warehouse_loader", right, tmp_path)
     url = new_role(server, script, server.new_database("warehouse"), schema="analytics")
+    error, words = refusal
     with pytest.raises(error, match=words):
-        bring_up(warehouse_of(url, batch))
+        catch_up(warehouse_at(url, "analytics"), batch)
 
 
 @pytest.mark.parametrize("right", ["", "alter table %I.%I owner to"], ids=["with the right", "without"])
 def test_the_loader_must_own_tables_that_are_there_already(
-    server: SecuredPostgres, batch: tuple[Zone, Zone], tmp_path: Path, right: str
+    server: SecuredPostgres, batch: Lake, tmp_path: Path, right: str
 ) -> None:
     database = server.new_database("warehouse")
-    migrate(Warehouse(Database("warehouse", server.as_administrator(database)), "analytics"))
+    migrate(warehouse_at(server.as_administrator(database), "analytics"))
     with server.administrator(database) as connection:
         for made_by_the_platform in ("totes_warehouse_version", "load_history", "quarantine"):
             connection.execute(f"drop table analytics.{made_by_the_platform}")
         for fact in FACTS.values():
             connection.execute(f"drop view analytics.{current_view_of(fact)}")
     script = without("warehouse_loader", right, tmp_path) if right else SCRIPTS / "warehouse_loader.sql"
-    platform = warehouse_of(new_role(server, script, database, schema="analytics"), batch)
+    warehouse = warehouse_at(new_role(server, script, database, schema="analytics"), "analytics")
     with pytest.raises(WarehouseBehindError, match="must be owner of table") if right else nullcontext():
-        _, (done,) = catch_up(platform.warehouse, platform.lake)
+        _, (done,) = catch_up(warehouse, batch)
         assert done.tables["fact_payment"].new > 0
 
 
@@ -185,27 +184,27 @@ def test_the_loader_gets_all_that_the_warehouse_consists_of() -> None:
 
 
 @pytest.fixture(scope="session")
-def loaded(server: SecuredPostgres, batch: tuple[Zone, Zone]) -> tuple[str, str]:
+def loaded(server: SecuredPostgres, batch: Lake) -> tuple[str, str]:
     """A warehouse that shows a batch, for others to be made from; and its loader."""
     database = server.new_database("warehouse")
     loader = server.make_role("warehouse_loader", database, PASSWORD, schema="analytics")
-    bring_up(warehouse_of(server.uri(loader, PASSWORD, database), batch))
+    catch_up(warehouse_at(server.uri(loader, PASSWORD, database), "analytics"), batch)
     return database, loader
 
 
-@pytest.mark.parametrize(("right", "error", "words"), refused("warehouse_reader"))
+@pytest.mark.parametrize(("right", "refusal"), refused("warehouse_reader"))
 def test_analysts_need_each_of_their_rights(
     server: SecuredPostgres,
     loaded: tuple[str, str],
     tmp_path: Path,
     right: str,
-    error: type[TotesError],
-    words: str,
+    refusal: Refusal,
 ) -> None:
     template, loader = loaded
     database = server.new_database("warehouse", template=template)
     script = without("warehouse_reader", right, tmp_path)
     url = new_role(server, script, database, schema="analytics", loader=loader)
+    error, words = refusal
     with pytest.raises(error, match=words), Database("warehouse", url).connect() as connection:
         connection.execute("select * from analytics.current_payment")
 
@@ -218,7 +217,7 @@ def test_analysts_need_the_right_to_read_what_migrations_will_make(
     loader = server.make_role("warehouse_loader", database, PASSWORD, schema="analytics")
     script = without("warehouse_reader", right, tmp_path) if right else SCRIPTS / "warehouse_reader.sql"
     analyst = Database("warehouse", new_role(server, script, database, schema="analytics", loader=loader))
-    migrate(Warehouse(Database("warehouse", server.uri(loader, PASSWORD, database)), "analytics"))
+    migrate(warehouse_at(server.uri(loader, PASSWORD, database), "analytics"))
     readable = [*metadata.tables, *map(current_view_of, FACTS.values())]
     for name in readable:
         with pytest.raises(AccessDeniedError, match=name) if right else nullcontext(), analyst.connect() as connection:

@@ -10,10 +10,11 @@ from psycopg.conninfo import conninfo_to_dict
 from totes_dagster.cli.output import show_reconciled, show_status
 from totes_dagster.config.platform import Platform
 from totes_dagster.lake.batch_log import BatchLog
-from totes_dagster.lake.zone import Zone
+from totes_dagster.lake.zone import Lake
 from totes_dagster.pipeline import reconcile, refresh
-from totes_dagster.postgres.database import Database
+from totes_dagster.status import platform_status
 from totes_dagster_tests import oracle
+from totes_dagster_tests.system.platforms import platform_at
 from totes_dagster_tests.system.security.conftest import PASSWORD, analyst_of
 from totes_dagster_tests.system.security.secured_postgres import SecuredPostgres
 
@@ -22,18 +23,13 @@ NAME = """O'Ke"e %s %(a)s {0} $1 \\ ; [/b] ü --"""
 
 
 @pytest.fixture
-def named(server: SecuredPostgres, company: str, lakes: tuple[Zone, Zone]) -> Platform:
+def named(server: SecuredPostgres, company: str, lake: Lake) -> Platform:
     """The platform where every name is a strange one."""
     source = server.new_database(f"s {NAME}", template=company)
     warehouse = server.new_database(f"w {NAME}")
     reader = server.make_role("totesys_reader", source, PASSWORD, role=f"r {NAME}")
     loader = server.make_role("warehouse_loader", warehouse, PASSWORD, role=f"l {NAME}", schema=NAME)
-    return Platform(
-        Database("totesys", server.uri(reader, PASSWORD, source)),
-        Database("warehouse", server.uri(loader, PASSWORD, warehouse)),
-        NAME,
-        *lakes,
-    )
+    return platform_at(server.uri(reader, PASSWORD, source), server.uri(loader, PASSWORD, warehouse), lake, NAME)
 
 
 def test_names_may_hold_any_character(
@@ -52,14 +48,14 @@ def test_names_may_hold_any_character(
             "delete from payment where payment_id = 3",
         ):
             connection.execute(statement)
-    show_status(named)
+    show_status(platform_status(named))
     assert refresh(named).loaded[-1].tables["fact_payment"].deleted == 1
-    with psycopg.connect(named.warehouse.url) as connection:
+    with psycopg.connect(named.warehouse.database.url) as connection:
         connection.execute(sql.SQL("delete from {}").format(sql.Identifier(NAME, "fact_sales_order")))
     show_reconciled(reconcile(named))
     assert oracle.differences(named.source.url, analyst, NAME) == []
     assert oracle.broken_foreign_keys(analyst, NAME) == []
-    manifest = BatchLog(named.ingestion).manifest(2)
+    manifest = BatchLog(named.lake.ingestion).manifest(2)
     assert rows_of(named, manifest.tables[table].parts[0].path, column) == [label]
     assert set(rows_of(named, manifest.tables["staff"].parts[0].path, column)) == {NAME}
     assert "capture staff" in " ".join(capsys.readouterr().out.replace("│", " ").split())

@@ -11,14 +11,15 @@ from psycopg import sql
 
 from totes_dagster.cli.output import show_status
 from totes_dagster.config.platform import Platform
-from totes_dagster.lake.zone import Zone
-from totes_dagster.orchestration import automation
+from totes_dagster.lake.zone import Lake
+from totes_dagster.orchestration import sensors
 from totes_dagster.orchestration.io_manager import ZoneIOManager
 from totes_dagster.orchestration.resources.databases import TotesysResource
 from totes_dagster.orchestration.sensors import totesys_changes
 from totes_dagster.pipeline import reconcile, refresh
-from totes_dagster.postgres.database import Database
 from totes_dagster.schema.totesys import metadata
+from totes_dagster.status import platform_status
+from totes_dagster_tests.system.platforms import platform_at
 from totes_dagster_tests.system.security.secured_postgres import SecuredPostgres
 from totes_dagster_tests.system.security.statement_log import could_have_written, logged
 
@@ -84,9 +85,9 @@ def source(server: SecuredPostgres, company: str) -> Source:
 
 
 @pytest.fixture
-def platform(source: Source, database: Callable[..., str], lakes: tuple[Zone, Zone]) -> Platform:
+def platform(source: Source, database: Callable[..., str], lake: Lake) -> Platform:
     """The platform, with its warehouse on another server."""
-    return Platform(Database("totesys", source.url), Database("warehouse", database("warehouse")), "public", *lakes)
+    return platform_at(source.url, database("warehouse"), lake)
 
 
 def watch(source: Source, platform: Platform) -> RunRequest | SkipReason:
@@ -122,7 +123,7 @@ def work(source: Source, platform: Platform) -> None:
     """Everything that the platform does with a source."""
     refresh(platform)
     source.change("update staff set first_name = 'Zoë' where staff_id = 1", "delete from payment where payment_id = 3")
-    show_status(platform)
+    show_status(platform_status(platform))
     refresh(platform)
     with psycopg.connect(platform.warehouse.database.url) as warehouse:
         warehouse.execute("update dim_staff set first_name = 'Nobody' where staff_id = 2")
@@ -140,13 +141,13 @@ def test_all_that_stages_ask_is_asked_in_read_only_transactions(
 def test_all_that_the_sensor_asks_is_asked_in_read_only_transactions(
     source: Source, platform: Platform, asked: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(automation, "LOOK_FOR", 0.0)
+    monkeypatch.setattr(sensors, "LOOK_FOR", 0.0)
     assert isinstance(watch(source, platform), RunRequest)
     assert asked() == []
 
 
 def test_nothing_is_written(source: Source, platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(automation, "LOOK_FOR", 0.0)
+    monkeypatch.setattr(sensors, "LOOK_FOR", 0.0)
     before = source.rows(), source.counters(), source.next_transaction()
     refresh(platform)
     found = watch(source, platform)

@@ -9,11 +9,12 @@ from dagster import DagsterInstance, RunRequest, build_sensor_context
 from totes_dagster.cli.output import show_status
 from totes_dagster.config.platform import Platform
 from totes_dagster.definitions import build_defs
-from totes_dagster.orchestration import automation
+from totes_dagster.orchestration import sensors
 from totes_dagster.orchestration.io_manager import ZoneIOManager
 from totes_dagster.orchestration.resources.databases import TotesysResource, WarehouseResource
 from totes_dagster.orchestration.sensors import totesys_changes
 from totes_dagster.pipeline import reconcile, refresh
+from totes_dagster.status import platform_status
 from totes_dagster.warehouse.migrations import HEAD, migrate
 from totes_dagster_tests import oracle
 
@@ -46,19 +47,20 @@ def test_the_commands_work(
     change(*CHANGES)
     refreshed = refresh(platform)
     assert refreshed.loaded[-1].tables["fact_payment"].deleted == 1
+    assert refreshed.ingested.batch is not None
     assert "refund" in refreshed.ingested.batch.tables
     damage(platform)
     reconciled = reconcile(platform)
     assert sum(found.count for found in reconciled.found.values()) == 2
     assert not any(reconciled.left.values())
     assert migrate(platform.warehouse) == HEAD
-    show_status(platform)
+    show_status(platform_status(platform))
     assert "The warehouse shows the source as it is now." in capsys.readouterr().out
     assert wrongs(platform, analyst) == []
 
 
 def test_dagster_works(platform: Platform, change: Change, analyst: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(automation, "LOOK_FOR", 0.0)
+    monkeypatch.setattr(sensors, "LOOK_FOR", 0.0)
     resources = {
         "totesys": TotesysResource(url=platform.source.url),
         "warehouse": WarehouseResource(url=platform.warehouse.database.url, warehouse_schema=platform.warehouse.schema),

@@ -69,8 +69,10 @@ def spelled(text: str) -> Iterator[str]:
 
 def shown(error: BaseException) -> str:
     """Everything that may come to be shown of an error: by Python, by Dagster, and by whoever looks closer."""
+    assert error.__traceback__ is not None
+    excepted = type(error), error, error.__traceback__
     told = ["".join(traceback.format_exception(error))]
-    told.append(str(serializable_error_info_from_exc_info((type(error), error, error.__traceback__))))
+    told.append(str(serializable_error_info_from_exc_info(excepted)))
     link: BaseException | None = error
     while link is not None:
         told += [str(link), repr(link), repr(link.args), repr(vars(link))]

@@ -83,6 +83,6 @@ def test_what_the_file_replaces_is_named_and_not_shown(tmp_path: Path) -> None:
     with start("status", cwd=tmp_path, TOTES_HOME="s3cret-too") as process:
         printed, errors = process.communicate(timeout=60)
     assert (process.returncode, printed) == (0, "Nothing here yet. Run `totes demo` or `totes dev`.\n")
-    assert errors.startswith("The file .env sets TOTES_HOME to something else than the environment does.")
+    assert errors.startswith("The file .env overrides TOTES_HOME from the environment")
     assert "s3cret" not in errors
     assert totes("status", cwd=tmp_path).startswith("Nothing here yet.")

@@ -184,12 +184,12 @@ def test_a_database_comes_from_its_url_before_its_secret(secrets: Any, make: Any
 
 @pytest.mark.parametrize(("given", "seconds"), [({}, 25.0), ({"TOTES_RETRY_SECONDS": ""}, 25.0)])
 def test_the_usual_patience_holds_unless_another_is_asked_for(given: dict[str, str], seconds: float) -> None:
-    assert retry_seconds(unless_set=25.0, environment=given) == seconds
-    assert retry_seconds(unless_set=25.0, environment={"TOTES_RETRY_SECONDS": "0"}) == 0
-    assert retry_seconds(unless_set=25.0, environment={"TOTES_RETRY_SECONDS": "1.5"}) == 1.5
+    assert retry_seconds(default=25.0, environment=given) == seconds
+    assert retry_seconds(default=25.0, environment={"TOTES_RETRY_SECONDS": "0"}) == 0
+    assert retry_seconds(default=25.0, environment={"TOTES_RETRY_SECONDS": "1.5"}) == 1.5
 
 
 @pytest.mark.parametrize("given", ["-1", "soon", "nan", "inf", "1s"])
 def test_a_patience_that_is_no_number_of_seconds_is_refused(given: str) -> None:
     with pytest.raises(SettingsError, match=f"TOTES_RETRY_SECONDS is '{given}': give a number of seconds"):
-        retry_seconds(unless_set=25.0, environment={"TOTES_RETRY_SECONDS": given})
+        retry_seconds(default=25.0, environment={"TOTES_RETRY_SECONDS": given})

@@ -173,7 +173,7 @@ def test_new_columns_and_tables_are_told_of_without_breaking_the_contract() -> N
     assert found == [
         Deviation("staff", "badge", "no such column", "integer", breaks=False),
         Deviation("a_new_one", None, "no such table", "a new table, kept in the lake", breaks=False),
-        Deviation("hidden", None, "no such table", "a new table, set aside: it is hidden", breaks=False),
+        Deviation("hidden", None, "no such table", "a new table, not captured: it is hidden", breaks=False),
     ]
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from totes_dagster.errors import ManifestDamagedError, ManifestFormatError
 from totes_dagster.lake.manifest import Census, Manifest, Part, Snapshot, TableEntry
 from totes_dagster.schema.totesys import Capture
+from totes_dagster_tests.unit.manifests import MANIFEST
 
 COUNTS = st.integers(0, 2**62)
 CHECKSUMS = st.integers(-(2**63), 2**63 - 1)
@@ -38,25 +39,6 @@ MANIFESTS = st.builds(
     batch=st.integers(1, 10**9),
     snapshot=SNAPSHOTS,
     tables=st.dictionaries(st.text(), ENTRIES, max_size=3),
-)
-MANIFEST = Manifest(
-    batch=1,
-    snapshot=Snapshot(
-        taken_at=datetime(2024, 2, 29, 12, 30, 0, 123456, tzinfo=UTC),
-        xmin=7,
-        xmax=9,
-        system_identifier=1,
-        timeline=1,
-        database_oid=5,
-    ),
-    tables={
-        "payment": TableEntry(
-            batch=1,
-            content=Capture.CHANGES,
-            census=Census(table_oid=1, rows=2, keys=-(2**63), versions=2**63 - 1),
-            parts=(Part(path="a", rows=2, bytes=9), Part(path="b", rows=3, bytes=9)),
-        )
-    },
 )
 
 

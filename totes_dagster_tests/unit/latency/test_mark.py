@@ -146,7 +146,7 @@ def test_a_row_that_is_gone_is_said(totesys: Database) -> None:
 
 
 def test_two_do_not_measure_at_the_same_time(totesys: Database) -> None:
-    with marking(totesys), pytest.raises(MeasurementInProgressError, match="Somebody else is measuring"):
+    with marking(totesys), pytest.raises(MeasurementInProgressError, match="Another measurement is running"):
         marking(totesys).__enter__()
 
 

@@ -69,8 +69,8 @@ def test_a_change_is_split_at_every_moment_that_is_known() -> None:
     assert split == {
         ("commit", "requested"): 1,
         ("requested", "launched"): 1,
-        ("launched", "at work"): 3,
-        ("at work", "snapshot"): 1,
+        ("launched", "started"): 3,
+        ("started", "snapshot"): 1,
         ("snapshot", "loaded"): 2,
         ("loaded", "seen"): 1,
     }
@@ -78,7 +78,7 @@ def test_a_change_is_split_at_every_moment_that_is_known() -> None:
 
 def test_where_no_run_is_known_its_steps_are_one() -> None:
     assert list(steps_of(change())) == [("commit", "snapshot"), ("snapshot", "loaded"), ("loaded", "seen")]
-    assert ("requested", "at work") in steps_of(change(a_run(11, None, 15, 20)))
+    assert ("requested", "started") in steps_of(change(a_run(11, None, 15, 20)))
 
 
 def test_where_no_batch_is_known_only_the_whole_way_is() -> None:
@@ -88,8 +88,8 @@ def test_where_no_batch_is_known_only_the_whole_way_is() -> None:
 
 def test_a_run_that_was_on_its_way_before_the_commit_cost_nothing_until_then() -> None:
     split = steps_of(change(a_run(7, 8, 9, 20)))
-    assert split["commit", "requested"] == split["requested", "launched"] == split["launched", "at work"] == 0
-    assert split["at work", "snapshot"] == 6
+    assert split["commit", "requested"] == split["requested", "launched"] == split["launched", "started"] == 0
+    assert split["started", "snapshot"] == 6
 
 
 @given(st.lists(st.floats(0, 100), min_size=6, max_size=6), st.floats(0, 100))
@@ -118,9 +118,9 @@ def test_a_summary_counts_the_changes_of_each_step_and_ends_with_the_whole_way()
     assert [(" ".join(summary.step), summary.count) for summary in summaries] == [
         ("commit requested", 2),
         ("requested launched", 2),
-        ("launched at work", 2),
+        ("launched started", 2),
         ("commit snapshot", 1),
-        ("at work snapshot", 2),
+        ("started snapshot", 2),
         ("snapshot loaded", 3),
         ("loaded seen", 3),
         ("commit seen", 3),
@@ -147,8 +147,8 @@ def test_a_run_that_died_without_a_word_does_not_claim_what_later_ones_brought()
 
 
 def test_a_servers_clock_is_compared_with_the_middle_of_the_quickest_round_trip() -> None:
-    slow = Reading(asked_at=at(0), said=at(7.5), answered_at=at(5))
-    quick = Reading(asked_at=at(10), said=at(13.1), answered_at=at(10.2))
+    slow = Reading(asked_at=at(0), server_time=at(7.5), answered_at=at(5))
+    quick = Reading(asked_at=at(10), server_time=at(13.1), answered_at=at(10.2))
     assert offset_of([slow, quick, slow]) == timedelta(seconds=3)
     assert offset_of([Reading(at(10), at(9), at(10))]) == timedelta(seconds=-1)
 

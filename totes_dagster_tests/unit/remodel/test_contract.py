@@ -14,8 +14,8 @@ from totes_dagster.remodel.run import star_schema
 from totes_dagster.schema.arrow import arrow_type
 from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster.schema.star import natural_key_of, remodelled_columns
+from totes_dagster_tests.specification import STAR_TABLES as SPECIFIED
 from totes_dagster_tests.unit.manifests import star_rows
-from totes_dagster_tests.unit.remodel.naive import NULLABLE
 
 STARS = [star for star in STAR_TABLES.values() if star.name != "dim_date"]
 every_star = pytest.mark.parametrize("star", STARS, ids=lambda star: star.name)
@@ -38,7 +38,7 @@ def test_sound_rows_break_nothing(star: Table) -> None:
 def test_a_null_breaks_every_column_that_must_have_a_value(star: Table) -> None:
     for column in remodelled_columns(star):
         found = breaches_of(star, rows(star, {}, {column.name: None}, {}))
-        allowed = column.name in NULLABLE.get(star.name, set())
+        allowed = column.name in SPECIFIED[star.name].nullable
         assert found == ({} if allowed else {1: [(column.name, "null")]})
 
 

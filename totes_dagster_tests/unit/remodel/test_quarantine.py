@@ -1,23 +1,14 @@
-"""Rows of the source, sound or not: each becomes a row of its star table, or is set aside with the reason."""
+"""Rows of the source that cannot become rows of a star table are set aside, each with the reason."""
 
-import json
 from typing import Any
 
-import pyarrow as pa
 import pytest
-from hypothesis import event, given, settings
-from hypothesis import strategies as st
 
-from totes_dagster.ingest.exact_types import UNFIT_VALUES
-from totes_dagster.remodel.quarantine import REASON, quarantine_schema
-from totes_dagster.schema.registry import Remodelled, inputs_of, remodel_rows, star_schema
+from totes_dagster.remodel.quarantine import REASON
+from totes_dagster.schema.registry import inputs_of
 from totes_dagster.schema.totesys import SOURCE_TABLES, key_of
-from totes_dagster_tests.unit.remodel import naive
-from totes_dagster_tests.unit.rows import Row, any_rows_of, ingested
-
-
-def remodelled(star: str, *inputs: list[Row]) -> Remodelled:
-    return remodel_rows(star, {name: ingested(name, rows) for name, rows in zip(inputs_of(star), inputs, strict=True)})
+from totes_dagster_tests.unit.remodel.remodelling import remodelled
+from totes_dagster_tests.unit.rows import Row
 
 
 def reasons(star: str, *inputs: list[Row]) -> dict[Any, str]:
@@ -25,31 +16,6 @@ def reasons(star: str, *inputs: list[Row]) -> dict[Any, str]:
     aside = remodelled(star, *inputs).quarantined
     keys = aside.column(key_of(SOURCE_TABLES[inputs_of(star)[0]])).to_pylist()
     return dict(zip(keys, aside.column(REASON).to_pylist(), strict=True))
-
-
-@pytest.mark.parametrize("star", naive.FUNCTIONS)
-@settings(deadline=None, max_examples=25, derandomize=True)
-@given(data=st.data())
-def test_every_row_is_remodelled_exactly_or_set_aside_as_it_is_with_a_reason(star: str, data: st.DataObject) -> None:
-    source, *_ = names = inputs_of(star)
-    inputs = {name: data.draw(any_rows_of(name), label=name) for name in names}
-    kept, aside = naive.judged(star, inputs)
-    driving = ingested(source, inputs[source])
-    done = remodel_rows(star, {name: ingested(name, rows) for name, rows in inputs.items()})
-
-    assert done.rows.schema.equals(star_schema(star))
-    assert done.rows.to_pylist() == kept
-    assert done.rows.schema.metadata == {
-        b"ingested": str(driving.num_rows).encode(),
-        b"quarantined": str(len(aside)).encode(),
-    }
-    assert done.quarantined.schema.equals(quarantine_schema(source))
-    columns = list(SOURCE_TABLES[source].columns.keys())
-    assert done.quarantined.select(columns).equals(driving.take(pa.array(aside, pa.int64())).select(columns))
-    assert all(done.quarantined.column(REASON).to_pylist())
-    told = [inputs[source][place].get("unfit") for place in aside]
-    assert done.quarantined.column(UNFIT_VALUES).to_pylist() == [json.dumps(unfit) if unfit else None for unfit in told]
-    event(f"{star}: some kept, some aside", bool(kept and aside))
 
 
 @pytest.mark.parametrize(
@@ -162,9 +128,3 @@ def test_a_department_without_a_key_is_nobodys() -> None:
     nowhere = {"department_id": None, "department_name": "Nowhere", "unfit": {"department_id": "is 3e9"}}
     done = remodelled("dim_staff", staff, [nowhere, nowhere])
     assert done.rows.column("department_name").to_pylist() == ["Unknown"]
-
-
-def test_when_all_rows_are_set_aside_the_star_part_is_empty_and_of_its_schema() -> None:
-    done = remodelled("fact_payment", [{"payment_id": 1, "payment_date": "soon"}])
-    assert (done.rows.num_rows, done.quarantined.num_rows) == (0, 1)
-    assert done.rows.schema.equals(star_schema("fact_payment"))

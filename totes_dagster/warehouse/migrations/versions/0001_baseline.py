@@ -1,6 +1,6 @@
 """The plain star schema, and what the platform adds to it.
 
-Frozen as SQL beside this file, so that later changes of the declaration do not change what this migration made.
+Kept as SQL beside this file, so that later changes of the declaration do not change what this migration creates.
 """
 
 from pathlib import Path
@@ -14,10 +14,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make what is not there yet."""
+    """Create what does not exist yet."""
     op.get_bind().exec_driver_sql(Path(__file__).with_suffix(".sql").read_text())
 
 
 def downgrade() -> None:
-    """Refuse: the way back from the baseline is to drop the schema, by hand."""
+    """Refuse: to go back from the baseline, drop the schema by hand."""
     raise NotImplementedError("Dropping the warehouse is not a migration.")

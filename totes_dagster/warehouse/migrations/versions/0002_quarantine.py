@@ -1,4 +1,4 @@
-"""The list of source rows that are set aside now."""
+"""The table of source rows that are in quarantine."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the table."""
+    """Create the table."""
     op.get_bind().exec_driver_sql(Path(__file__).with_suffix(".sql").read_text())
 
 
 def downgrade() -> None:
-    """Drop it: the next batch that brings a row tells of it again."""
+    """Drop it. The next batch that brings a row lists it again."""
     op.drop_table("quarantine")

@@ -3,7 +3,7 @@
 from psycopg import sql
 
 from totes_dagster.warehouse.migrations.driver import driver_connection
-from totes_dagster.warehouse.migrations.views import views_put_aside
+from totes_dagster.warehouse.migrations.views import recreated_views
 
 revision = "0003"
 down_revision = "0002"
@@ -18,7 +18,7 @@ _RECORD_IDS = (
 
 
 def upgrade() -> None:
-    """Widen those that are still integers, which rewrites their tables; an adopted table may have had bigints."""
+    """Widen record ids that are integers, which rewrites their tables. An adopted table may have bigints already."""
     connection = driver_connection()
     narrow = [
         (fact, column)
@@ -28,9 +28,9 @@ def upgrade() -> None:
             [fact, column],
         ).rowcount
     ]
-    with views_put_aside(connection, narrow):
+    with recreated_views(connection, narrow):
         for fact, column in narrow:
-            # Revision 0004 builds it anew, and this one need not.
+            # Revision 0004 rebuilds it, so rebuilding it here would be wasted.
             connection.execute(sql.SQL("drop index if exists {}").format(sql.Identifier(f"{fact}_newest_idx")))
             connection.execute(
                 sql.SQL("alter table {} alter column {} type bigint").format(
@@ -43,7 +43,7 @@ def upgrade() -> None:
             "where pg_class.oid = pg_get_serial_sequence(%s, %s)::regclass",
             [fact, column],
         ).fetchall()
-        # A sequence that starts over would give numbers a second time.
+        # A sequence that cycles would generate numbers a second time.
         connection.execute(sql.SQL("alter sequence {} as bigint no cycle").format(sql.Identifier(*sequence)))
 
 

@@ -23,7 +23,7 @@ _OLD_DESCRIPTION = "Generated number of this version; of two versions of one row
 
 
 def upgrade() -> None:
-    """Let the views of the current state, and the index that serves them, follow that order."""
+    """Make the views of the current state, and the index that serves them, follow that order."""
     connection = driver_connection()
     for fact, view, key, record_id in _FACTS:
         index = sql.Identifier(f"{fact}_newest_idx")
@@ -32,7 +32,7 @@ def upgrade() -> None:
         connection.execute(
             sql.SQL("create index {} on {fact} ({key}, batch desc, {record_id} desc)").format(index, **names)
         )
-        ((columns, options, strange),) = connection.execute(
+        ((columns, options, extra),) = connection.execute(
             """
             select (select array_agg(attname::text order by attnum) from pg_attribute
                     where attrelid = pg_class.oid and attnum > 0),
@@ -45,12 +45,12 @@ def upgrade() -> None:
             """,
             [fact, view],
         ).fetchall()
-        if strange:
+        if extra:
             raise WarehouseSchemaError(
-                f"The warehouse's view {view} has columns that {fact} does not have: {strange}. Remove them from the "
+                f"The warehouse's view {view} has columns that {fact} does not have: {extra}. Remove them from the "
                 "view, or move them to a view of your own, and migrate again."
             )
-        # What the owner set for the view would be gone without being said again.
+        # Replacing a view resets its options, so those that the owner set are repeated.
         pairs = [option.partition("=") for option in options]
         settings = sql.SQL(", ").join(
             sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(value)) for name, _, value in pairs
@@ -71,7 +71,7 @@ def upgrade() -> None:
 
 
 def _remove_description(connection: psycopg.Connection[Any], fact: str, record_id: str) -> None:
-    """Make room for the new description, unless the owner wrote one of their own."""
+    """Make room for the new description, unless the owner has replaced the old one."""
     if connection.execute(
         "select from pg_attribute where attrelid = %s::regclass and attname = %s "
         "and col_description(attrelid, attnum) = %s",

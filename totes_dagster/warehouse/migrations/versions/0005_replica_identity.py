@@ -1,8 +1,8 @@
 """A replica identity for the one table without a key.
 
-A publication for all tables includes it, and PostgreSQL refuses to delete from a published table whose rows it cannot
-name to a subscriber. Its rows have no natural key, and a generated one would need another sequence, which a warehouse
-that is moved by replication leaves behind.
+A publication for all tables includes it, and PostgreSQL refuses to delete from a published table that has no replica
+identity. Its rows have no natural key, and a generated key would need another sequence, whose state replication does
+not copy.
 """
 
 from alembic import op
@@ -14,10 +14,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Let the whole row identify a quarantined row."""
+    """Identify a quarantined row by all its columns."""
     op.execute("alter table quarantine replica identity full")
 
 
 def downgrade() -> None:
-    """Go back to the primary key, of which there is none."""
+    """Return to the default, the primary key, which the table does not have."""
     op.execute("alter table quarantine replica identity default")

@@ -7,11 +7,11 @@ import pytest
 from dagster import DagsterInstance
 
 from totes_dagster_tests.integration.mailbox import Mailbox
-from totes_dagster_tests.system.end_to_end.conftest import bucket, object_store
-from totes_dagster_tests.system.errors.conftest import guarded, server
+from totes_dagster_tests.object_store import guarded
+from totes_dagster_tests.tcp_postgres import server
 from totes_dagster_tests.watcher import Watcher
 
-__all__ = ["bucket", "guarded", "object_store", "server"]
+__all__ = ["guarded", "server"]
 
 _names = itertools.count(1)
 

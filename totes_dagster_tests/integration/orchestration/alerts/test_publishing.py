@@ -149,7 +149,7 @@ def test_what_is_no_topic_is_refused_before_anything_is_to_be_told(topic: str) -
 
 
 def test_a_topic_that_sends_no_e_mail_is_refused() -> None:
-    with pytest.raises(SettingsError, match="a FIFO topic sends no e-mails"):
+    with pytest.raises(SettingsError, match="a FIFO topic cannot send e-mail"):
         Alerts(topic=f"{TOPIC}.fifo").check()
 
 

@@ -114,7 +114,7 @@ def test_ctrl_c_ends_the_wait_for_a_start(home: Path, port: str) -> None:
 def test_what_dagster_cannot_load_ends_it_with_the_reason(home: Path, port: str, tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("raise RuntimeError('This is broken.')\n")
     program = (
-        "from totes_dagster.cli.commands import main; from totes_dagster.local import dev; "
+        "from totes_dagster.cli.commands import main; from totes_dagster.orchestration.development import dev; "
         "dev.WORKSPACE['load_from'][0]['python_module']['module_name'] = 'broken'; "
         f"main(['dev', '--orders', '20', '--port', '{port}'])"
     )

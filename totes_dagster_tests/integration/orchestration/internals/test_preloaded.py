@@ -10,7 +10,7 @@ from typing import Any
 PROGRAM = """
 import json, sys, threading
 import psutil
-import totes_dagster.preloaded
+import totes_dagster.orchestration.internals.preloaded
 process = psutil.Process()
 print(json.dumps({
     "modules": sorted(sys.modules),

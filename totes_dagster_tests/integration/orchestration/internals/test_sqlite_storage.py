@@ -40,7 +40,7 @@ def test_it_is_what_the_development_server_uses(instance: DagsterInstance) -> No
 
 
 def test_dagsters_own_storage_reads_what_it_wrote(home: Path, instance: DagsterInstance) -> None:
-    runs = [little.execute_in_process(instance=instance).run_id for _ in range(_KEPT + 4)]
+    runs = [little.execute_in_process(instance=instance).run_id for _ in range(ENGINES_KEPT + 4)]
     written = {run: [str(event) for event in instance.all_logs(run)] for run in runs}
     (home / "dagster.yaml").unlink()
     with DagsterInstance.from_config(str(home)) as other:

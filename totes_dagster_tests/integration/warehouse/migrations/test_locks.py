@@ -1,6 +1,7 @@
 """A migration that others are in the way of waits in short pieces, lets readers through, and says who it was."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -12,7 +13,7 @@ from totes_dagster.errors import DatabaseBusyError
 from totes_dagster.postgres.database import Database
 from totes_dagster.warehouse import migrations
 from totes_dagster.warehouse.migrations import HEAD, migrate
-from totes_dagster_tests.integration.warehouse.migrations.test_migrations import catalogue
+from totes_dagster_tests.integration.warehouse.migrations.catalogue import catalogue
 
 LOCK = "select pg_advisory_xact_lock(hashtextextended('totes_dagster.migrate.' || 'public', 0))"
 
@@ -47,10 +48,10 @@ def test_a_migration_is_tried_again_until_the_reader_has_finished_and_others_rea
     def pause(_seconds: float) -> None:
         paused.set()
 
-    monkeypatch.setattr(migrations.time, "sleep", pause)
+    monkeypatch.setattr(time, "sleep", pause)
     with ThreadPoolExecutor(1) as pool, reader_of(earlier) as reader:
         reader.execute("select from fact_payment")
-        migrating = pool.submit(migrate, earlier, "public")
+        migrating = pool.submit(migrate, Warehouse(earlier, "public"))
         for _ in range(3):
             paused.clear()
             assert paused.wait(30)
@@ -65,7 +66,7 @@ def test_another_migration_is_waited_for_and_then_named(earlier: Database, monke
     monkeypatch.setattr(migrations, "LONG_WAIT", "50ms")
     with reader_of(earlier) as other:
         other.execute(LOCK)
-        with pytest.raises(DatabaseBusyError, match=r"the lock of migrations for more than 50ms\.") as busy:
+        with pytest.raises(DatabaseBusyError, match=r"the migration lock, and still did after 50ms\.") as busy:
             migrate(Warehouse(earlier, "public"))
     assert busy.value.transient
     assert migrate(Warehouse(earlier, "public")) == "0002"

@@ -5,7 +5,6 @@ import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -30,24 +29,7 @@ from totes_dagster.schema.registry import FACTS, metadata
 from totes_dagster.schema.star import current_view_of
 from totes_dagster.warehouse import migrations
 from totes_dagster.warehouse.migrations import HEAD, VERSION_TABLE, migrate
-
-CATALOGUE = """
-    select relnamespace::regnamespace::text, relname, relkind, pg_class.xmin::text from pg_class
-    where relnamespace::regnamespace::text !~ '^pg_|^information_schema$' order by 1, 2
-"""
-
-
-def run(database: Database, *statements: str) -> None:
-    with psycopg.connect(database.url) as connection:
-        for statement in statements:
-            connection.execute(statement)
-
-
-def catalogue(database: Database) -> list[tuple[Any, ...]]:
-    """Every relation with the transaction that last changed it."""
-    with database.transaction() as connection:
-        schemas = "select nspname, '', '', '' from pg_namespace where nspname !~ '^pg_' order by 1"
-        return connection.execute(schemas).fetchall() + connection.execute(CATALOGUE).fetchall()
+from totes_dagster_tests.integration.warehouse.migrations.catalogue import CATALOGUE, catalogue, run
 
 
 def test_the_newest_revision_is_alembics() -> None:
@@ -208,7 +190,7 @@ def test_a_schema_of_the_future_is_told_apart(empty: Database) -> None:
 def test_a_server_that_breaks_off_is_not_taken_for_a_bad_schema(empty: Database) -> None:
     with empty.transaction() as holder, empty.connect() as killer, ThreadPoolExecutor(1) as pool:
         holder.execute("select pg_advisory_xact_lock(hashtextextended('totes_dagster.migrate.' || 'analytics', 0))")
-        migrating = pool.submit(migrate, empty, "analytics")
+        migrating = pool.submit(migrate, Warehouse(empty, "analytics"))
         kill = (
             "select pg_terminate_backend(pid) from pg_stat_activity "
             "where datname = current_database() and wait_event = 'advisory'"

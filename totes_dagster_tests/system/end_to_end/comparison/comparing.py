@@ -8,12 +8,12 @@ import pytest
 from psycopg import IsolationLevel, sql
 from sqlalchemy import Boolean, Column, Date, Integer, Numeric, String, Table, Time
 
-from totes_dagster.ingest.snapshot import Leader
+from totes_dagster.ingest.snapshot import SourceSnapshot, open_snapshot
 from totes_dagster.reconcile.checksums import RANGE_BITS
 from totes_dagster.reconcile.compare import TableDifferences, compare
 from totes_dagster.schema import totesys
 from totes_dagster.schema.dimensions import dim_date
-from totes_dagster.schema.registry import FACTS, STAR_TABLES
+from totes_dagster.schema.registry import FACTS, STAR_TABLES, driving_table_of
 from totes_dagster.schema.star import current_view_of, is_fact, natural_key_of, record_id_of, remodelled_columns
 from totes_dagster_tests.world import World
 
@@ -38,13 +38,13 @@ OTHER_VALUES = {
 """For each type, an expression of a value that is as close to a column's own as can be."""
 
 
-def compared(world: World, *damage: str | sql.Composable) -> dict[str, TableDifferences]:
+def compared(world: World, *damage: str | sql.Composed) -> dict[str, TableDifferences]:
     """What the comparison finds in each star table while this damage is done to the warehouse, undone afterwards."""
-    with open_snapshot(world.platform.source) as leader:
-        return compared_in(leader, world, *damage)
+    with open_snapshot(world.platform.source) as snapshot:
+        return compared_in(snapshot, world, *damage)
 
 
-def compared_in(leader: Leader, world: World, *damage: str | sql.Composable) -> dict[str, TableDifferences]:
+def compared_in(snapshot: SourceSnapshot, world: World, *damage: str | sql.Composed) -> dict[str, TableDifferences]:
     """The same, in a given snapshot of the source."""
     with psycopg.connect(world.warehouse_url) as connection:
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
@@ -53,7 +53,7 @@ def compared_in(leader: Leader, world: World, *damage: str | sql.Composable) -> 
         for statement in damage:
             assert connection.execute(statement).rowcount != 0, statement
         connection.execute("set local search_path = pg_catalog")
-        found = compare(leader, connection, world.platform.warehouse.schema)
+        found = compare(snapshot, connection, world.platform.warehouse.schema)
         connection.rollback()
     return found
 
@@ -82,9 +82,10 @@ def keys_of(world: World, star: Table, condition: sql.Composable | str = "true")
         condition=sql.SQL(condition) if isinstance(condition, str) else condition,
     )
     keys = [key for (key,) in world.ask(query.as_string(None))]
-    if star is dim_date:
+    driving = driving_table_of(star.name)
+    if driving is None:  # the calendar
         return keys
-    source = totesys.SOURCE_TABLES[driving_table_of(star.name)]
+    source = totesys.SOURCE_TABLES[driving]
     with psycopg.connect(world.source_url) as connection:
         present = {key for (key,) in connection.execute(f"select {totesys.key_of(source)} from {source.name}")}
     return [key for key in keys if key in present]

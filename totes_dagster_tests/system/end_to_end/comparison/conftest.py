@@ -6,13 +6,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from totes_dagster.config.platform import Platform
-from totes_dagster.lake.zone import Zone
 from totes_dagster.local.server import EmbeddedPostgres
-from totes_dagster.postgres.database import Database
 from totes_dagster.simulator.seeding import seed
 from totes_dagster.simulator.simulator import Simulator
 from totes_dagster_tests.system.end_to_end.comparison.comparing import OUTERMOST_KEYS, RANGE, orders
+from totes_dagster_tests.system.platforms import lake_in, platform_at
 from totes_dagster_tests.world import World
 
 NINE = "generate_series(1, 9) as n"
@@ -21,16 +19,14 @@ NINE = "generate_series(1, 9) as n"
 @pytest.fixture(scope="package")
 def world(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A company with orders in seven ranges of keys, whose life the warehouse has followed. Nobody may change it."""
-    names = {"totesys": "totesys_compared", "warehouse": "warehouse_compared"}
-    for name in names.values():
+    names = ("totesys_compared", "warehouse_compared")
+    for name in names:
         assert postgres.create_database(name)
-    source, warehouse = (Database(role, postgres.url(name)) for role, name in names.items())
-    folder = tmp_path_factory.mktemp("lake")
-    zones = [Zone((folder / zone).as_uri()) for zone in ("ingestion", "processed")]
-    world = World(Platform(source, warehouse, 'odd "schema", %s; Ñ', *zones))
-    seed(source.url, orders=60)
+    source, warehouse = map(postgres.url, names)
+    world = World(platform_at(source, warehouse, lake_in(tmp_path_factory.mktemp("lake")), 'odd "schema", %s; Ñ'))
+    seed(source, orders=60)
     world.refresh()
-    with Simulator(source.url, seed=5, harsh=True) as simulator:
+    with Simulator(source, seed=5, harsh=True) as simulator:
         for _ in range(4):
             for _ in range(8):
                 simulator.step()
@@ -47,5 +43,5 @@ def world(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) 
     world.refresh()
     yield world
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
-        for name in names.values():
+        for name in names:
             connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))

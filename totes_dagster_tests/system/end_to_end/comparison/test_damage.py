@@ -213,7 +213,7 @@ def damages(draw: st.DrawFn) -> list[tuple[Table, int, str]]:
 @settings(max_examples=15, deadline=None)
 @given(damages=damages(), data=st.data())
 def test_any_damage_is_found_exactly(world: World, damages: list[tuple[Table, int, str]], data: st.DataObject) -> None:
-    statements: list[sql.Composable] = []
+    statements: list[sql.Composed] = []
     expected: dict[tuple[str, str], set[int]] = {}
     for star, position, way in damages:
         keys = keys_of(world, star)

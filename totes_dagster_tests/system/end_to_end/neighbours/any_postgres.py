@@ -104,7 +104,7 @@ class Server:
     def ask(self, query: str) -> object:
         """The one value that a query returns."""
         with psycopg.connect(self.url(), autocommit=True) as connection:
-            ((value,),) = connection.execute(query).fetchall()  # type: ignore[call-overload]
+            ((value,),) = connection.execute(query).fetchall()
             return value
 
     def run(self, program: str, *arguments: str) -> None:

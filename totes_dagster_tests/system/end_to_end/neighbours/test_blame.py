@@ -5,22 +5,24 @@ from dataclasses import replace
 
 import psycopg
 import pytest
+from sqlalchemy import Table
 
 from totes_dagster.errors import AccessDeniedError, DatabaseError, SourceSchemaError
+from totes_dagster.ingest.snapshot import SourceSnapshot
 from totes_dagster.pipeline import reconcile
 from totes_dagster.postgres.database import Database
 from totes_dagster.reconcile import compare as comparison
+from totes_dagster.reconcile.checksums import HashedRows, source_rows
+from totes_dagster.schema.totesys import SOURCE_TABLES
 from totes_dagster_tests.world import World
 
 
 def test_what_fails_at_the_source_while_both_are_compared_is_said_of_the_source(
     company: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compare = comparison.source_rows
-
-    def with_a_limit(leader, star):
-        leader.connection.execute("set local statement_timeout to 1")
-        return replace(compare(leader, star), rows=psycopg.sql.SQL("pg_sleep(9)"))
+    def with_a_limit(snapshot: SourceSnapshot, star: Table) -> HashedRows:
+        snapshot.connection.execute("set local statement_timeout to 1")
+        return replace(source_rows(snapshot, star), rows=psycopg.sql.SQL("pg_sleep(9)"))
 
     monkeypatch.setattr(comparison, "source_rows", with_a_limit)
     monkeypatch.setenv("TOTES_RETRY_SECONDS", "0")
@@ -30,7 +32,7 @@ def test_what_fails_at_the_source_while_both_are_compared_is_said_of_the_source(
 
 
 def test_an_error_names_the_connection_that_it_comes_from(company: World) -> None:
-    source, warehouse = company.platform.source, company.platform.warehouse
+    source, warehouse = company.platform.source, company.platform.warehouse.database
     with source.transaction() as inner, warehouse.transaction() as outer:
         for connection, name in ((inner, "totesys"), (outer, "warehouse")):
             with pytest.raises(DatabaseError, match=f"failed at {name}: division by zero"), connection.transaction():
@@ -54,8 +56,8 @@ def test_a_database_without_any_of_the_tables_is_said_once(company: World, datab
     with pytest.raises(SourceSchemaError) as raised:
         World(platform).refresh()
     assert str(raised.value).startswith(
-        "The source is not as declared: totesys: expected its 11 tables, found none of them; is this the right "
-        "database, and may the user use the schema?"
+        f"The source is not as declared: totesys: expected its {len(SOURCE_TABLES)} tables, found none of them; is "
+        "this the right database, and may the user use the schema?"
     )
 
 

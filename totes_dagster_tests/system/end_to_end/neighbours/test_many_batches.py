@@ -2,7 +2,9 @@
 
 import gc
 from collections import Counter
+from collections.abc import Callable
 from math import log2
+from typing import Any
 
 import psycopg
 import pytest
@@ -20,31 +22,33 @@ READING = ("exists", "paths", "read", "read_part")
 def asked_by_a_refresh(company: World, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each thing is asked of the lake while ten rows that changed are refreshed."""
     asked: Counter[str] = Counter()
+
+    def counted(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def ask(*arguments: Any, **options: Any) -> Any:
+            asked[name] += 1
+            return method(*arguments, **options)
+
+        return ask
+
     company.change(EDIT)
     with monkeypatch.context() as counting:
         for name in READING:
-            method = getattr(Zone, name)
-
-            def counted(*arguments, _name=name, _method=method, **options):
-                asked[_name] += 1
-                return _method(*arguments, **options)
-
-            counting.setattr(Zone, name, counted)
+            counting.setattr(Zone, name, counted(name, getattr(Zone, name)))
         company.refresh()
     return asked
 
 
 def pretend(company: World, batches: int) -> None:
     """Add batches that brought nothing, as if there had been so many, to the lake and to the warehouse."""
-    lake = company.platform.lake.ingestion
-    newest = BatchLog(lake).manifest(company.head())
+    zone = company.platform.lake.ingestion
+    newest = BatchLog(zone).manifest(company.head())
     for batch in range(newest.batch + 1, batches + 1):
-        assert lake.create(manifest_path(batch), newest.model_copy(update={"batch": batch}).to_json())
+        assert zone.create(manifest_path(batch), newest.model_copy(update={"batch": batch}).to_json())
     with psycopg.connect(company.warehouse_url) as connection:
         connection.execute(
             "insert into load_history (batch, snapshot_at, manifest_sha256, tables) "
             "select number, now(), %s, '{}' from generate_series(%s::bigint, %s) as number",
-            [BatchLog(lake).digest(batches), newest.batch + 1, batches],
+            [BatchLog(zone).digest(batches), newest.batch + 1, batches],
         )
 
 

@@ -74,7 +74,8 @@ def shared(platform: Platform, pool: str) -> Platform:
     def behind(database: Database) -> Database:
         return Database(database.name, pool.format(conninfo_to_dict(database.url)["dbname"]))
 
-    return replace(platform, source=behind(platform.source), warehouse=behind(platform.warehouse))
+    warehouse = replace(platform.warehouse, database=behind(platform.warehouse.database))
+    return replace(platform, source=behind(platform.source), warehouse=warehouse)
 
 
 def test_nobody_who_shares_a_pool_with_the_platform_feels_it(platform: Platform, shared: Platform) -> None:

@@ -102,7 +102,7 @@ def test_functions_of_somebody_elses_that_come_first_are_not_called(unseen_compa
     for url in (unseen_company.source_url, unseen_company.warehouse_url):
         with psycopg.connect(url) as connection:
             for shadow in shadows:
-                connection.execute(shadow)  # type: ignore[call-overload]
+                connection.execute(shadow)
         set_all(url, {"search_path": "public, pg_catalog"})
     whole_life(unseen_company)
     unseen_company.change(

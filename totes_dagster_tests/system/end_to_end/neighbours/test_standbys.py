@@ -11,10 +11,10 @@ from psycopg.conninfo import make_conninfo
 
 from totes_dagster.config.platform import Platform
 from totes_dagster.errors import RecoveryConflictError, SeveralServersError, SourceBehindError
-from totes_dagster.ingest.run import changed_tables, ingest
+from totes_dagster.ingest.run import changed_tables
 from totes_dagster.ingest.watch import watching
 from totes_dagster.local.programs import program
-from totes_dagster.pipeline import reconcile
+from totes_dagster.pipeline import ingest, reconcile
 from totes_dagster.postgres.transactions import REPEATABLE_READ
 from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.servers import server_folder
@@ -78,7 +78,7 @@ def test_a_standby_is_followed_like_a_primary(pair: Pair) -> None:
     assert company.wrongs() == []
     pair.change(*NEW_DEAL, "delete from payment where payment_id = 4", "create unlogged table draft as select 1 as a")
     (told,) = [str(deviation) for deviation in company.refresh().ingested.deviations]
-    assert told.startswith("draft: expected no such table, found a new table, set aside: it is unlogged")
+    assert told.startswith("draft: expected no such table, found a new table, not captured: it is unlogged")
     assert company.wrongs() == []
     assert company.versions("fact_payment", 4) == ["live", "deleted"]
     assert company.versions("fact_sales_order", 1) == ["live"]
@@ -108,7 +108,7 @@ def test_a_standby_that_is_behind_takes_nothing_back(pair: Pair, monkeypatch: py
     pair.standby.ask("select pg_wal_replay_pause()::text")
     pair.by_primary.change(*NEW_DEAL)
     pair.by_primary.refresh()
-    with pytest.raises(SourceBehindError, match="has not replayed yet all that batch 2 holds"):
+    with pytest.raises(SourceBehindError, match="has not yet replayed everything that batch 2 contains"):
         pair.by_standby.refresh()
     with pytest.raises(SourceBehindError):
         changed_tables(pair.by_standby.platform.source, pair.by_standby.platform.lake.ingestion)

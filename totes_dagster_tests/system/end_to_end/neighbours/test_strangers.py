@@ -1,17 +1,21 @@
 """Tables that nobody declared, whatever they are: set aside with their names where need be, and never fatal."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import psycopg
+import pyarrow as pa
 import pytest
 from psycopg import sql
 
 from totes_dagster.config.platform import Platform
 from totes_dagster.ingest import parts
 from totes_dagster.ingest import recorder as recording_stage
+from totes_dagster.ingest.snapshot import SourceSnapshot
+from totes_dagster.ingest.undeclared import count_undeclared
+from totes_dagster.lake.manifest import Census, Part
 from totes_dagster.lake.zone import Zone
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.pipeline import reconcile
@@ -19,6 +23,8 @@ from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.servers import server_folder
 from totes_dagster_tests.world import World
+
+Counted = tuple[dict[str, Census], dict[str, str]]
 
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = 7"
 
@@ -40,7 +46,7 @@ def test_a_strangers_table_with_row_level_security_is_set_aside(company: World) 
     company.change("create table tenant (id int)", "alter table tenant enable row level security", EDIT)
     with reader_of(company) as reader:
         (told,) = deviations(reader)
-        assert told.startswith("tenant: expected no such table, found a new table, set aside: row-level security")
+        assert told.startswith("tenant: expected no such table, found a new table, not captured: row-level security")
         assert not any(reconcile(reader.platform).found.values())
     assert company.wrongs() == []
 
@@ -52,8 +58,8 @@ def test_a_strangers_table_that_is_locked_is_set_aside_until_it_is_free(
     with psycopg.connect(company.source_url) as owner:
         owner.execute("lock table busy in access exclusive mode")
         (told,) = deviations(company)
-        assert told.startswith("busy: expected no such table, found a new table, set aside this time: ")
-        assert "The undeclared table busy is set aside this time" in caplog.text
+        assert told.startswith("busy: expected no such table, found a new table, not captured this time: ")
+        assert "The undeclared table busy is not captured this time" in caplog.text
         assert not any(reconcile(company.platform).found.values())
     assert company.wrongs() == []
     manifest = company.refresh().ingested.batch
@@ -76,18 +82,17 @@ def test_a_strangers_table_that_changes_under_our_eyes_is_never_seen_as_it_never
     company: World, monkeypatch: pytest.MonkeyPatch, statements: tuple[str, ...]
 ) -> None:
     company.change("create table passing as select 1 as a", EDIT)
-    look = recording_stage.look_at_undeclared
 
-    def look_late(leader, tables):
+    def look_late(snapshot: SourceSnapshot, tables: Iterable[str]) -> Counted:
         company.change(*statements)
-        return look(leader, tables)
+        return count_undeclared(snapshot, tables)
 
     with monkeypatch.context() as patched:
-        patched.setattr(recording_stage, "look_at_undeclared", look_late)
+        patched.setattr(recording_stage, "count_undeclared", look_late)
         (told,) = deviations(company)
     assert told.startswith("passing: ")
     assert company.wrongs() == []
-    assert "set aside this time" in told
+    assert "not captured this time" in told
 
 
 def test_a_strangers_table_whose_rows_cannot_be_read_is_set_aside(company: World) -> None:
@@ -129,9 +134,9 @@ def test_parts_are_bounded_in_bytes(company: World, monkeypatch: pytest.MonkeyPa
     sizes: list[int] = []
     create_part = Zone.create_part
 
-    def measured(lake: Zone, path: str, rows):
+    def measured(zone: Zone, path: str, rows: pa.Table) -> Part | None:
         sizes.append(rows.nbytes)
-        return create_part(lake, path, rows)
+        return create_part(zone, path, rows)
 
     monkeypatch.setattr(Zone, "create_part", measured)
     company.change(
@@ -184,14 +189,13 @@ def test_a_strangers_cast_is_not_run_as_the_platforms_user(company: World) -> No
 def test_definitions_of_declared_tables_can_be_changed_while_a_strangers_table_is_read(
     company: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = recording_stage.look_at_undeclared
 
-    def look_while_the_owner_is_at_work(leader, tables):
+    def look_while_the_owner_is_at_work(snapshot: SourceSnapshot, tables: Iterable[str]) -> Counted:
         company.change("set local lock_timeout = '5s'", "alter table staff add note text")
-        return look(leader, tables)
+        return count_undeclared(snapshot, tables)
 
     company.change("create table stranger as select 1 as a", EDIT)
-    monkeypatch.setattr(recording_stage, "look_at_undeclared", look_while_the_owner_is_at_work)
+    monkeypatch.setattr(recording_stage, "count_undeclared", look_while_the_owner_is_at_work)
     manifest = company.refresh().ingested.batch
     assert manifest is not None
     assert manifest.tables["stranger"].rows == 1

@@ -16,6 +16,7 @@ from totes_dagster_tests.postgres_versions import programs_of
 from totes_dagster_tests.servers import server_folder
 from totes_dagster_tests.system.end_to_end.neighbours.any_postgres import Server
 from totes_dagster_tests.system.end_to_end.neighbours.test_definitions import PARTITIONED
+from totes_dagster_tests.system.platforms import warehouse_at
 from totes_dagster_tests.world import NEW_DEAL, World
 
 VERSIONS = [int(version) for version in os.environ.get("POSTGRES_VERSIONS", "13").split()]
@@ -32,7 +33,7 @@ def on_version(version: int, platform: Platform) -> Iterator[World]:
             replace(
                 platform,
                 source=replace(platform.source, url=source),
-                warehouse=replace(platform.warehouse, url=warehouse),
+                warehouse=warehouse_at(warehouse),
             )
         )
 

@@ -1,22 +1,24 @@
-"""The calendar: whole years without a gap, and what there is to know about each day."""
+"""Days: read from the source's texts, strictly, named by facts, and described by the calendar."""
 
+import re
 from datetime import date, datetime, timedelta
 
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from totes_dagster.lake.processed import star_schema
 from totes_dagster.remodel.frames import to_frame, to_table
-from totes_dagster.remodel.run import remodel_rows, star_schema
-from totes_dagster.remodel.tables.calendar import day_of, dim_date, named_days
+from totes_dagster.remodel.tables.calendar import date_from_text, day_of, dim_date, named_days
 from totes_dagster_tests.unit.remodel import naive
-from totes_dagster_tests.unit.rows import MOMENTS, ingested, rows_of
+from totes_dagster_tests.unit.remodel.remodelling import sound_rows
+from totes_dagster_tests.unit.rows import MOMENTS, TEXTS, rows_of
 
 
 def calendar(*days: date) -> list[dict[str, object]]:
-    series = pd.Series(pd.array(list(days), dtype=pd.ArrowDtype(pa.date32())))
+    series = pd.Series(days, dtype=pd.ArrowDtype(pa.date32()))
     return to_table(dim_date(series), star_schema("dim_date")).to_pylist()
 
 
@@ -65,7 +67,7 @@ def test_a_day_has_its_iso_number_its_english_names_and_its_quarter(
 def test_the_named_days_are_those_of_stamps_and_text_dates_each_once(table: str, data: st.DataObject) -> None:
     rows = data.draw(rows_of(table))
     texts = ["payment_date"] if table == "payment" else ["agreed_delivery_date", "agreed_payment_date"]
-    fact = remodel_rows(f"fact_{table}", {table: ingested(table, rows)}).rows
+    fact = sound_rows(f"fact_{table}", rows)
     expected = {row[stamp].date() for row in rows for stamp in ("created_at", "last_updated")}
     expected |= {date.fromisoformat(row[text]) for row in rows for text in texts}
     assert sorted(named_days(to_frame(fact))) == sorted(expected)
@@ -76,3 +78,65 @@ def test_the_day_of_a_moment_is_its_day_or_none_outside_the_calendar(moments: li
     days = day_of(pd.Series(pa.array(moments, pa.timestamp("us")), dtype=pd.ArrowDtype(pa.timestamp("us"))))
     assert days.dtype == pd.ArrowDtype(pa.date32())
     assert pa.array(days, from_pandas=True).to_pylist() == [naive.day_and_time(moment)[0] for moment in moments]
+
+
+# Dates from text: strictly YYYY-MM-DD, strictly of the calendar
+
+
+def parsed(*texts: str | None) -> list[date | None]:
+    dates = date_from_text(pd.Series(list(texts), dtype=pd.ArrowDtype(pa.string())))
+    assert dates.dtype == pd.ArrowDtype(pa.date32())
+    return pa.array(dates, from_pandas=True).to_pylist()
+
+
+def date_or_none(text: str) -> date | None:
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+@given(st.lists(st.none() | st.dates()))
+def test_every_date_there_is_is_read_and_nulls_stay(dates: list[date | None]) -> None:
+    assert parsed(*(day.isoformat() if day else None for day in dates)) == dates
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2023-02-30",
+        "2023-02-29",
+        "1900-02-29",
+        "2023-13-01",
+        "2023-00-10",
+        "2023-04-31",
+        "2023-2-3",
+        "23-02-03",
+        " 2023-01-01",
+        "2023-01-01 ",
+        "2023-01-01\n",
+        "2023-01-01T00:00:00",
+        "2023-01-01 00:00",
+        "20230101",
+        "2023/01/01",
+        "01-02-2023",
+        "2023-W01-1",
+        "10000-01-01",
+        "+2023-01-01",
+        "-0001-01-01",
+        "0000-01-01",
+        "\uff12023-01-01",
+        "today",
+        "",
+    ],
+)
+def test_a_text_that_is_no_date_becomes_null_and_those_beside_it_their_dates(text: str) -> None:
+    assert parsed("2023-01-01", text, "2023-01-02") == [date(2023, 1, 1), None, date(2023, 1, 2)]
+
+
+@given(TEXTS | st.from_regex(r"\d{3,5}-\d{1,2}-\d{1,2}", fullmatch=True))
+@example("2024-02-29")
+def test_a_text_is_read_as_the_date_that_it_spells_or_not_at_all(text: str) -> None:
+    assert parsed(text) == [date_or_none(text)]

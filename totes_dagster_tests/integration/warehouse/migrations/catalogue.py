@@ -1,0 +1,25 @@
+"""What a database holds, and statements to change it."""
+
+from typing import Any
+
+import psycopg
+
+from totes_dagster.postgres.database import Database
+
+CATALOGUE = """
+    select relnamespace::regnamespace::text, relname, relkind, pg_class.xmin::text from pg_class
+    where relnamespace::regnamespace::text !~ '^pg_|^information_schema$' order by 1, 2
+"""
+
+
+def run(database: Database, *statements: str) -> None:
+    with psycopg.connect(database.url) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def catalogue(database: Database) -> list[tuple[Any, ...]]:
+    """Every relation with the transaction that last changed it."""
+    with database.transaction() as connection:
+        schemas = "select nspname, '', '', '' from pg_namespace where nspname !~ '^pg_' order by 1"
+        return connection.execute(schemas).fetchall() + connection.execute(CATALOGUE).fetchall()
