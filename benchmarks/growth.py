@@ -26,9 +26,9 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import TickData, TickStatus
 from rich.table import Table
 
-from totes_dagster.cli.output import console
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.orchestration.retention import PruneConfig
+from totes_dagster.runtime.terminal import console
 from totes_dagster_tests.integration.graph import Graph, new_graph
 
 PER = 10_000
@@ -135,7 +135,7 @@ def refreshed(graph: Graph, times: int) -> float:
     for number in range(times):
         order = 1 + number % 20
         graph.change(f"update sales_order set units_sold = units_sold % 1000 + 1 where sales_order_id = {order}")  # noqa: S608
-        tags = {"totes/changed": "sales_order", "dagster/sensor_name": "totes_changes"}
+        tags = {"totes/changed": "sales_order", "dagster/sensor_name": "totesys_changes"}
         run = graph.run(tags=tags)
         graph.instance.create_tick(
             TickData(

@@ -1,6 +1,6 @@
 """Takes the pictures of Dagster's UI for the documentation: `make screenshots` writes them to `docs/images/`.
 
-They show a company that has lived for a while and then rests, so that nothing moves while it is looked at.
+They show a company that has traded for a while and has stopped, so that nothing changes between pictures.
 """
 
 import shutil
@@ -25,8 +25,9 @@ WIDTH = 1280
 ORDERS = 3_000
 CHANGES_PER_SECOND = 1.0
 BATCHES = 12
-"""How long the company lives: enough for plots to have a shape."""
+"""Batches to load before the pictures: enough for plots to have a shape."""
 PATIENCE = 600
+"""Seconds to wait for these batches."""
 
 FACT = "warehouse/fact_sales_order"
 DIMENSION = "warehouse/dim_staff"
@@ -40,10 +41,10 @@ def main() -> None:
     if browser_path is None:
         sys.exit(HOW_TO_INSTALL)
     if pngquant is None:
-        sys.exit("There is no pngquant to make the pictures small with. Install it: `apt-get install pngquant`.")
+        sys.exit("pngquant, which makes the pictures small, is not installed. Run `apt-get install pngquant`.")
     IMAGES.mkdir(exist_ok=True)
     with chromium(browser_path) as browser, development(orders=ORDERS, rate=0) as dev:
-        live(dev, browser)
+        let_company_trade(dev, browser)
         for look, (height, scale) in PICTURES.items():
             picture = IMAGES / f"{look.__name__}.png"
             ui = DagsterUI(browser, dev.url, width=WIDTH, height=height, scale=scale)
@@ -54,21 +55,21 @@ def main() -> None:
             shrink(picture, pngquant)
 
 
-def live(dev: Development, browser: Browser) -> None:
-    """Let the company live, then compare all of it with its source by a click."""
+def let_company_trade(dev: Development, browser: Browser) -> None:
+    """Let the company trade until enough batches are loaded, then compare the warehouse with the source by a click."""
     stop = threading.Event()
     with Simulator(dev.url_of("totesys"), seed=1) as simulator:
-        life = threading.Thread(target=simulator.run, args=(CHANGES_PER_SECOND, stop))
-        life.start()
+        trading = threading.Thread(target=simulator.run, args=(CHANGES_PER_SECOND, stop))
+        trading.start()
         try:
             end = time.monotonic() + PATIENCE
             while loaded(dev) < BATCHES:
                 if time.monotonic() > end:
-                    sys.exit(f"The sensor did not bring {BATCHES} batches into the warehouse.\n{dev.said()}")
+                    sys.exit(f"The warehouse did not have {BATCHES} batches after {PATIENCE} s.\n{dev.said()}")
                 time.sleep(1)
         finally:
             stop.set()
-            life.join()
+            trading.join()
     ui = DagsterUI(browser, dev.url)
     ui.open_lineage()
     ui.open_run(ui.materialize_all(), "Success")
@@ -76,7 +77,7 @@ def live(dev: Development, browser: Browser) -> None:
 
 
 def loaded(dev: Development) -> int:
-    """How many batches the warehouse has."""
+    """The number of batches that the warehouse has loaded."""
     if dev.ask("select to_regclass('load_history') is null") == [(True,)]:
         return 0
     ((batches,),) = dev.ask("select count(*) from load_history")
@@ -91,25 +92,25 @@ def lineage(ui: DagsterUI) -> None:
 
 
 def asset(ui: DagsterUI) -> None:
-    """What a table of the warehouse is."""
+    """The overview of a table of the warehouse."""
     ui.open_asset(FACT)
     ui.says("Row count")
 
 
 def metadata(ui: DagsterUI) -> None:
-    """What every load did to it."""
+    """What each load did to it, over time."""
     ui.open_asset(FACT)
     ui.show_plots()
 
 
 def checks(ui: DagsterUI) -> None:
-    """What is checked of it."""
+    """Its checks, and the result of one."""
     ui.open_asset(FACT, "checks")
     ui.open_check(CHECK)
 
 
 def upstream(ui: DagsterUI) -> None:
-    """What a dimension is made of."""
+    """What a dimension is computed from."""
     ui.open(f"/assets/{DIMENSION}?view=lineage&lineageScope=upstream&lineageDepth=4")
     ui.hide_navigation()
 
@@ -122,13 +123,13 @@ def runs(ui: DagsterUI) -> None:
 
 
 def automation(ui: DagsterUI) -> None:
-    """What is requested when."""
+    """The sensors and schedules."""
     ui.open("/automation")
     expect(ui.automation(SENSOR)).to_be_visible()
 
 
 def sensor(ui: DagsterUI) -> None:
-    """When the source was found changed."""
+    """The evaluations of the sensor."""
     automation(ui)
     ui.automation(SENSOR).click()
     ui.says("Latest tick")
@@ -152,14 +153,14 @@ PICTURES: dict[Callable[[DagsterUI], None], tuple[int, float]] = {
     sensor: (900, 1.5),
     run: (800, 1.5),
 }
-"""The pictures, each named like its function: how high it is, and pixels of it per pixel of the page."""
+"""For each picture, named after its function: the height of the page, and the picture's pixels per page pixel."""
 
 
 def shrink(picture: Path, pngquant: str) -> None:
-    """Give a picture a palette, and say how large it is.
+    """Reduce a picture to a palette, and print its size.
 
     Raises:
-        SystemExit: it is too large for a page.
+        SystemExit: the picture is too large for a page.
     """
     how = ["--force", "--strip", "--speed", "1", "--nofs"]
     subprocess.run([pngquant, *how, "--output", picture, "64", picture], check=True)  # noqa: S603 - our own picture

@@ -1,4 +1,4 @@
-"""What CloudWatch's Embedded Metric Format demands of a line, as its specification says it."""
+"""What CloudWatch's Embedded Metric Format requires of a line, from its specification."""
 
 import json
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Point:
 
 
 def points_of(line: str) -> list[Point]:
-    """The values that a line brings; an AssertionError says what of it breaks the specification."""
+    """The values in a line; an AssertionError shows what breaks the specification."""
     assert len(line.encode()) <= 2**20
     document = json.loads(line, parse_constant=_refuse, object_pairs_hook=_without_doubles)
     assert isinstance(document, dict)
@@ -54,20 +54,20 @@ def points_of(line: str) -> list[Point]:
 
 def _points(directive: dict[str, Any], document: dict[str, Any], timestamp: int) -> list[Point]:
     assert directive.keys() == {"Namespace", "Dimensions", "Metrics"}
-    _see_that_text(directive["Namespace"], 1024)
+    _check_text(directive["Namespace"], 1024)
     assert isinstance(directive["Dimensions"], list)
     assert directive["Dimensions"]
     for names in directive["Dimensions"]:
         assert isinstance(names, list)
         assert len(names) <= 30
         for name in names:
-            _see_that_text(name, 250)
-            _see_that_text(document[name], 1024)
+            _check_text(name, 250)
+            _check_text(document[name], 1024)
     assert isinstance(directive["Metrics"], list)
     assert 0 < len(directive["Metrics"]) <= 100
     for metric in directive["Metrics"]:
         assert {"Name"} <= metric.keys() <= {"Name", "Unit", "StorageResolution"}
-        _see_that_text(metric["Name"], 1024)
+        _check_text(metric["Name"], 1024)
         assert metric.get("Unit", "None") in UNITS
         assert type(document[metric["Name"]]) in {int, float}
         assert abs(document[metric["Name"]]) <= LARGEST
@@ -85,7 +85,7 @@ def _points(directive: dict[str, Any], document: dict[str, Any], timestamp: int)
     ]
 
 
-def _see_that_text(text: Any, longest: int) -> None:
+def _check_text(text: Any, longest: int) -> None:
     assert isinstance(text, str)
     assert 1 <= len(text) <= longest
     assert "\n" not in text

@@ -1,4 +1,4 @@
-"""Looking for secrets in everything that somebody may come to see of an error."""
+"""Looking for secrets in everything that an error shows."""
 
 import traceback
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from totes_dagster.errors import TotesError
 
 
 def assert_clear(error: TotesError, *secrets: str) -> TotesError:
-    """See that an error is one line long, and that no secret shows in it, in its causes, or in its traceback."""
+    """Check that an error is one line long, and that no secret shows in it, in its causes, or in its traceback."""
     assert "\n" not in str(error)
     assert str(error).strip() == str(error) != ""
     shown = "\n".join(_shown(error))

@@ -12,6 +12,19 @@ from psycopg import sql
 
 from totes_dagster_tests.specification import CALENDAR, DIMENSIONS, FACTS, Column, StarTable
 
+__all__ = [
+    "DIMENSIONS",
+    "FACTS",
+    "Row",
+    "Versions",
+    "broken_foreign_keys",
+    "current_rows",
+    "differences",
+    "dimension_rows",
+    "history",
+    "members",
+]
+
 Row = tuple[Any, ...]
 Versions = dict[int, list[Row]]
 """The versions of a fact by natural key, oldest first: the fact's columns, `is_deleted` and `batch`."""
@@ -45,7 +58,9 @@ def _expression(column: Column) -> str:
 
 
 def _expected(star: StarTable) -> str:
-    """A query for the rows that the source's rows make."""
+    """A query of the source for the rows of a star table, without placeholders."""
+    if star is CALENDAR:
+        return _calendar()
     lookup = (
         f" left join {star.looked_up_in} as found on found.{star.looked_up_in}_id = main.{star.looked_up_by}"
         if star.looked_up_in
@@ -91,7 +106,7 @@ def differences(source_url: str, warehouse_url: str, schema: str = "public", *, 
     found: list[str] = []
     with _reading(source_url) as source, _reading(warehouse_url, schema) as warehouse:
         for name, star in DIMENSIONS.items():
-            columns, expected = _select(source, _calendar() if star is CALENDAR else _expected(star))
+            columns, expected = _select(source, _expected(star))
             found += _wrong_columns(warehouse, name, columns, extra=[])
             actual = _rows_of(warehouse, name, columns)
             present = set() if strict else {row[0] for row in actual}
@@ -136,6 +151,12 @@ def current_rows(source_url: str) -> dict[str, dict[int, Row]]:
     """What each fact must show now, by natural key."""
     with _reading(source_url) as source:
         return {name: {row[0]: row for row in _select(source, _expected(fact))[1]} for name, fact in FACTS.items()}
+
+
+def members(source_url: str) -> dict[str, set[Row]]:
+    """The members of each dimension that the source's rows make, without placeholders."""
+    with _reading(source_url) as source:
+        return {name: set(_select(source, _expected(star))[1]) for name, star in DIMENSIONS.items()}
 
 
 def history(warehouse_url: str, schema: str = "public") -> dict[str, Versions]:

@@ -83,7 +83,7 @@ class World:
         return BatchLog(self.platform.lake.ingestion).head()
 
     def has_arrived(self) -> bool:
-        """Whether further refreshes make no batch, also while somebody keeps an unrelated transaction open."""
+        """Whether further refreshes make no batch, also while another session keeps an unrelated transaction open."""
         head = self.head()
         with self.transaction():
             self.refresh()

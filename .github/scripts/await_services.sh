@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Wait until the services of an environment are stable, and see that they run what was deployed: one whose new tasks do
-# not become healthy goes back to its old ones, and is stable too.
+# Wait until the services of an environment are stable, and check that they run the deployed image: a service whose new
+# tasks do not become healthy rolls back to its old ones, and is stable too.
 #
 # Usage: await_services.sh OUTPUTS IMAGE
-#   OUTPUTS  file with what `terraform output -json` says of the environment
+#   OUTPUTS  file with the environment's `terraform output -json`
 #   IMAGE    the image that the services must run
 set -euo pipefail
 
@@ -21,7 +21,7 @@ while IFS=$'\t' read -r service definition; do
     if [ "$runs" = "$image" ]; then
         echo "$service runs $image"
     else
-        echo "$service went back to $runs: its new tasks did not become healthy. See its log group for why." >&2
+        echo "$service went back to $runs: its new tasks did not become healthy. See its log group for the reason." >&2
         wrong=1
     fi
 done < <(aws ecs describe-services --cluster "$cluster" --services "${services[@]}" --output json |

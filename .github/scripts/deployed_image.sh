@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Print the image that an environment runs, as its Terraform state says, so that a plan shows nothing but what is changed.
-# Where nothing is deployed yet, and so there may be no state at all: an image of the repository that does not exist.
+# Print the image that an environment runs, according to its Terraform state, so that a plan shows only real changes.
+# Before the first deployment there may be no state; then print an image that does not exist in the repository.
 #
 # Usage: deployed_image.sh REPOSITORY < STATE
 set -euo pipefail

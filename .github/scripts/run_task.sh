@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Run a task of an environment once, to its end; print the last of what it said; exit with its exit code.
+# Run a task of an environment to its end; print the end of its log; exit with its exit code.
 #
 # Usage: run_task.sh OUTPUTS TASK DEFINITION [COMMAND...]
-#   OUTPUTS     file with what `terraform output -json` says of the environment
-#   TASK        what the task is called in its definition, and its log group in the outputs: run or provision
-#   DEFINITION  name of the output with the task's definition
-#   COMMAND     what to run instead of the definition's own command
+#   OUTPUTS     file with the environment's `terraform output -json`
+#   TASK        name of the container in the task definition, and of its log group in the outputs: run or provision
+#   DEFINITION  name of the output with the task definition
+#   COMMAND     command to run instead of the definition's own
 set -euo pipefail
 
 outputs=$1 task=$2 definition=$3
@@ -20,7 +20,7 @@ network=$(output '{awsvpcConfiguration: {
 overrides=$(jq --null-input --compact-output --arg task "$task" \
     'if $ARGS.positional == [] then {} else {containerOverrides: [{name: $task, command: $ARGS.positional}]} end' --args -- "$@")
 
-# A task can fail to be placed without the call failing: then there are failures, and no task.
+# The call succeeds even if the task cannot be placed: then it returns failures, and no task.
 started=$(aws ecs run-task --cluster "$cluster" --task-definition "$(output ".$definition.value")" --launch-type FARGATE \
     --count 1 --network-configuration "$network" --overrides "$overrides" --output json)
 if ! arn=$(jq --exit-status --raw-output '.tasks[0].taskArn' <<< "$started"); then
@@ -35,23 +35,23 @@ state() { aws ecs describe-tasks --cluster "$cluster" --tasks "$arn" --output js
 deadline=$((SECONDS + ${TASK_TIMEOUT:-1800}))
 until described=$(state) && [ "$(jq --raw-output .lastStatus <<< "$described")" = STOPPED ]; do
     if [ "$SECONDS" -ge "$deadline" ]; then
-        echo "The task takes too long, and is stopped." >&2
+        echo "The task takes too long and is being stopped." >&2
         aws ecs stop-task --cluster "$cluster" --task "$arn" --reason "It took too long." > /dev/null
         exit 1
     fi
     sleep "${TASK_POLL_SECONDS:-5}"
 done
 
-# What a container said comes with a delay, and not at all where none started; that must not hide the exit code.
-echo "Last of what it said:"
+# A container's log arrives with a delay, and not at all if no container started; that must not hide the exit code.
+echo "The end of its log:"
 aws logs get-log-events --log-group-name "$(output ".log_group_names.value[\"$task\"]")" \
     --log-stream-name "$task/$task/${arn##*/}" --limit 50 --output json 2> /dev/null | jq --raw-output '.events[].message' ||
     echo "(nothing could be read)"
 
 code=$(jq --raw-output --arg task "$task" '.containers[] | select(.name == $task) | .exitCode // empty' <<< "$described")
 if [ -z "$code" ]; then
-    echo "It never ran: $(jq --raw-output '[.stoppedReason, .containers[].reason] | map(values) | unique | join("; ")' <<< "$described")" >&2
+    echo "The task never ran: $(jq --raw-output '[.stoppedReason, .containers[].reason] | map(values) | unique | join("; ")' <<< "$described")" >&2
     exit 1
 fi
-echo "It ended with exit code $code."
+echo "The task ended with exit code $code."
 exit "$code"

@@ -1,7 +1,8 @@
-"""Compares `rds-authorities.pem`, whose certificates the image trusts to sign those of databases, with AWS's own file.
+"""Compares `rds-authorities.pem`, the certificate authorities of databases that the image trusts, with AWS's own file.
 
-`python deploy/image/rds_authorities.py` fails where we trust one that AWS does not publish, and says which of AWS's
-we lack, as we do when there is a new region. With `--write` ours is made anew from AWS's. Needs Python and no package.
+`python deploy/image/rds_authorities.py` fails if the image trusts an authority that AWS does not publish. It also lists
+published ones that the image lacks, for example those of a new region. `--write` replaces our file by AWS's
+authorities. Needs Python and no package.
 """
 
 import argparse
@@ -18,50 +19,50 @@ PUBLISHED = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _WANTED = re.compile(r"Amazon RDS [a-z0-9-]+ Root CA [A-Z0-9]+ G\d+")
-"""The regions' present roots: not those that expired with 2024, and not RDS's previews."""
+"""The current roots of the regions: not those that expired in 2024, nor RDS's previews."""
 
 
 def authorities(bundle: str) -> dict[str, str]:
-    """The certificates of RDS's present roots in a bundle, by name.
+    """The certificates of RDS's current roots in a bundle, by name.
 
     Raises:
-        ValueError: it has none, and so is no bundle of RDS's.
+        ValueError: there are none, so this is not RDS's bundle.
     """
     named = {_name(certificate): certificate for certificate in _CERTIFICATE.findall(bundle)}
     wanted = {name: certificate for name, certificate in sorted(named.items()) if _WANTED.fullmatch(name)}
     if not wanted:
-        raise ValueError("This holds no certificate of an Amazon RDS root.")
+        raise ValueError("The bundle contains no certificate of an Amazon RDS root.")
     return wanted
 
 
 def foreign(ours: dict[str, str], theirs: dict[str, str]) -> list[str]:
-    """The names of those of ours that are not among theirs, to the last byte."""
+    """The names of our certificates that AWS does not publish, or publishes with other content."""
     return [name for name, certificate in ours.items() if _bytes(certificate) != _bytes(theirs.get(name, ""))]
 
 
 def written(roots: dict[str, str]) -> str:
-    """The text of a bundle; what stands between certificates is for readers."""
+    """The text of a bundle; the lines between the certificates are comments."""
     return "".join(f"# {name}\n{certificate}\n" for name, certificate in roots.items())
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Compare or write; the exit status."""
-    parser = argparse.ArgumentParser(description="Compare the authorities of RDS that the image trusts with AWS's.")
-    parser.add_argument("--write", action="store_true", help="replace ours by AWS's")
-    parser.add_argument("--published", default=PUBLISHED, metavar="URL", help="where AWS's are")
-    parser.add_argument("--ours", default=OURS, type=Path, metavar="FILE", help="where ours are")
-    asked = parser.parse_args(arguments)
-    with urlopen(asked.published, timeout=30) as answer:  # noqa: S310 - the caller's own
+    """Compare or write the authorities; return the exit status."""
+    parser = argparse.ArgumentParser(description="Compare the RDS authorities that the image trusts with AWS's.")
+    parser.add_argument("--write", action="store_true", help="replace our authorities by AWS's")
+    parser.add_argument("--published", default=PUBLISHED, metavar="URL", help="address of AWS's bundle")
+    parser.add_argument("--ours", default=OURS, type=Path, metavar="FILE", help="our bundle")
+    options = parser.parse_args(arguments)
+    with urlopen(options.published, timeout=30) as answer:  # noqa: S310 - the caller's own URL
         theirs = authorities(answer.read().decode("ascii"))
-    if asked.write:
-        asked.ours.write_text(written(theirs))
-    ours = authorities(asked.ours.read_text())
-    lacking = sorted(theirs.keys() - ours.keys())
+    if options.write:
+        options.ours.write_text(written(theirs))
+    ours = authorities(options.ours.read_text())
+    missing = sorted(theirs.keys() - ours.keys())
     unknown = foreign(ours, theirs)
-    say = sys.stdout.write
-    say(f"{len(ours)} authorities are trusted, and {len(theirs)} published.\n")
-    say("".join(f"Published, but not trusted: {name}\n" for name in lacking))
-    say("".join(f"TRUSTED, BUT NOT PUBLISHED: {name}\n" for name in unknown))
+    write = sys.stdout.write
+    write(f"{len(ours)} authorities are trusted, and {len(theirs)} published.\n")
+    write("".join(f"Published, but not trusted: {name}\n" for name in missing))
+    write("".join(f"TRUSTED, BUT NOT PUBLISHED: {name}\n" for name in unknown))
     return 1 if unknown else 0
 
 

@@ -1,20 +1,20 @@
--- The role that Dagster keeps its storage with: runs, events, cursors. It can do nothing elsewhere.
+-- The role with which Dagster keeps its storage: runs, events, cursors. It can do nothing elsewhere.
 --
--- Who runs it: whoever owns the database, which is Dagster's alone, and may create roles; it need not be a superuser. In
--- the database itself, by psql 11 or newer, as often as one likes:
+-- Run this as the owner of the database, which is Dagster's alone, with the right to create roles; superuser rights are
+-- not needed. Run it in the database itself, with psql 11 or newer. Running it again is safe:
 --
 --     psql "postgresql://owner@host/dagster" -f dagster_storage.sql -c '\password dagster'
 --
--- Another name is given by `-v role=...`. The password is typed at the prompt of \password, which sends only its hash:
--- so it is neither here, nor in the shell's history, nor in the server's log. Let it have no slash, which
+-- `-v role=...` gives the role another name. Type the password at the prompt of \password, which sends only its hash,
+-- so that it is neither here, nor in the shell's history, nor in the server's log. It must not contain a slash, which
 -- dagster-postgres does not quote.
 --
--- What the role may do, and what comes of less:
+-- What the role may do, and what happens without it:
 --
 --     connect to the database         Dagster cannot log in
---     use its schema, create in it    Dagster cannot make its tables, nor migrate them
+--     use its schema, create in it    Dagster cannot create its tables, nor migrate them
 --
--- PUBLIC loses the right to create in the schema, which it has in databases that began before PostgreSQL 15.
+-- PUBLIC loses the right to create in the schema, which it has in databases created before PostgreSQL 15.
 
 \set ON_ERROR_STOP on
 \set QUIET on
@@ -36,4 +36,4 @@ revoke create on schema public from public;
 
 commit;
 
-\echo The role :role may keep the storage of Dagster in :DBNAME. If it has no password yet, say '\\password' :role
+\echo The role :role may keep the storage of Dagster in :DBNAME. If it has no password yet, run '\\password' :role

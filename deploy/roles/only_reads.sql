@@ -1,6 +1,5 @@
--- Sees that an ordinary role can change nothing in this database, whatever it was granted before and whatever PUBLIC may
--- do. The scripts of the reading roles end with it; if it fails, they have changed nothing. Comes after
--- ordinary_role.sql.
+-- Checks that an ordinary role can change nothing in this database, whatever it was granted before and whatever PUBLIC
+-- may do. The scripts of the reading roles end with it, after ordinary_role.sql; if it fails, they change nothing.
 
 do $$
 declare

@@ -1,5 +1,5 @@
--- Sees that a role is an ordinary one, which may do no more than what it is granted. All scripts of roles end with it;
--- if it fails, they have changed nothing. It needs the variable `role`.
+-- Checks that a role is an ordinary one, which may only do what it is granted. All role scripts end with it; if it
+-- fails, they change nothing. It needs the variable `role`.
 
 select set_config('totes.role', :'role', true) as checked \gset
 

@@ -1,30 +1,31 @@
--- The role that totes_dagster reads totesys with. It can do nothing else there.
+-- The role with which totes_dagster reads totesys. It can do nothing else there.
 --
--- Who runs it: whoever owns the database and its tables, or is a member of their owners, and may create roles; it need
--- not be a superuser. In the database itself, by psql 11 or newer, as often as one likes:
+-- Run this as the owner of the database and its tables, or as a member of the owning roles, with the right to create
+-- roles; superuser rights are not needed. Run it in the database itself, with psql 11 or newer. Running it again is
+-- safe:
 --
 --     psql "postgresql://owner@host/totesys" -f totesys_reader.sql -c '\password totesys_reader'
 --
--- Other names than these are given by `-v role=... -v schema=...`. The password is typed at the prompt of \password,
--- which sends only its hash: so it is neither here, nor in the shell's history, nor in the server's log.
+-- `-v role=... -v schema=...` gives other names. Type the password at the prompt of \password, which sends only its
+-- hash, so that it is neither here, nor in the shell's history, nor in the server's log.
 --
--- What the role may do, and what comes of less:
+-- What the role may do, and what happens without it:
 --
 --     connect to the database         the platform cannot log in
---     use the schema                  it finds none of the tables, and says that the source is not as declared
---     select from every table         it stops, and names one that it may not read. Whole rows are read, for the lake
---                                     keeps also what the warehouse has no use for
---     select from tables to come      the lake does without new tables; a check warns of them
+--     use the schema                  it finds none of the tables, and reports that the source is not as declared
+--     select from every table         it stops, and names one that it may not read. It reads whole rows, because the
+--                                     lake also keeps what the warehouse does not use
+--     select from future tables       the lake lacks new tables; a check warns of them
 --
--- For its snapshots it needs no right: every role may ask where the server stands (pg_control_system(),
+-- Its snapshots need no further right: every role may read the server's state (pg_control_system(),
 -- pg_control_checkpoint(), pg_control_recovery(), pg_current_snapshot(), the positions in the write-ahead log), export
--- what it sees (pg_export_snapshot()), and lock what it may select from against changes of its definition (lock table ...
--- in access share mode).
+-- its snapshot (pg_export_snapshot()), and lock the tables that it may select from against changes of their definition
+-- (lock table ... in access share mode).
 --
--- What PUBLIC may do, the role may too. So PUBLIC loses two rights here: to make temporary tables, and to create in the
--- schema, as it may in databases that began before PostgreSQL 15. Owners of tables of the schema get them by name, so
--- that the application goes on as before; grant them to other roles that need them. What PostgreSQL lets every role do,
--- and no grant takes away, is to make large objects.
+-- The role may do whatever PUBLIC may. So PUBLIC loses two rights here: to create temporary tables, and to create in
+-- the schema, which it has in databases created before PostgreSQL 15. The owners of tables in the schema are granted
+-- both, so that the application works as before; grant them to other roles that need them. One thing that PostgreSQL
+-- lets every role do cannot be revoked: to create large objects.
 
 \set ON_ERROR_STOP on
 \set QUIET on
@@ -44,15 +45,14 @@ alter role :"role" login;
 alter role :"role" set default_transaction_read_only = on;
 -- A row that a policy hides would count as deleted; with this, reading such a table is an error.
 alter role :"role" set row_security = off;
--- The source must not suffer from a reader that hangs: those who change a table's definition would wait for it, and
--- nothing that was deleted meanwhile could be cleaned up. The platform has limits of its own in each of its transactions;
--- these are for all that is done by this role besides.
+-- A reader that hangs must not harm the source: it would block changes of table definitions, and keep vacuum from
+-- removing dead rows. The platform sets its own limits in each transaction; these are for all other use of the role.
 alter role :"role" set lock_timeout = '10s';
 alter role :"role" set statement_timeout = '1h';
 alter role :"role" set idle_in_transaction_session_timeout = '4h';
 alter role :"role" in database :"DBNAME" set search_path = :"schema";
 
--- Whatever it had before, it has this afterwards.
+-- Revoke earlier rights, so that only these are left.
 revoke all on database :"DBNAME" from :"role";
 revoke all on schema :"schema" from :"role";
 select format('revoke all on %s from %I', oid::regclass, :'role')
@@ -61,8 +61,8 @@ where exists (select from aclexplode(relacl) where pg_get_userbyid(grantee) = :'
 
 grant connect on database :"DBNAME" to :"role";
 grant usage on schema :"schema" to :"role";
--- Not from the application's own bookkeeping, which is none of the platform's business; and partitions are read as the
--- table that they are part of.
+-- Not on the application's own bookkeeping, which the platform does not read, nor on partitions, which are read through
+-- their partitioned table.
 select format('grant select on %I.%I to %I', :'schema', relname, :'role')
 from pg_class
 where relnamespace = quote_ident(:'schema')::regnamespace and relkind in ('r', 'p') and not relispartition
@@ -88,4 +88,4 @@ revoke create on schema :"schema" from public;
 
 commit;
 
-\echo The role :role may read the tables of :DBNAME, and do nothing else. If it has no password yet, say '\\password' :role
+\echo The role :role may read the tables of :DBNAME, and do nothing else. If it has no password yet, run '\\password' :role

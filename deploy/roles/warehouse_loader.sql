@@ -1,28 +1,29 @@
--- The role that totes_dagster keeps the warehouse with. It owns the warehouse's tables, and can do nothing elsewhere.
+-- The role with which totes_dagster keeps the warehouse. It owns the warehouse's tables, and can do nothing elsewhere.
 --
--- Who runs it: whoever owns the database, and the warehouse's tables if there are any, or is a member of their owners,
--- and may create roles; it need not be a superuser. In the database itself, by psql 11 or newer, as often as one likes:
+-- Run this as the owner of the database, and of the warehouse's tables if there are any, or as a member of the owning
+-- roles, with the right to create roles; superuser rights are not needed. Run it in the database itself, with psql 11
+-- or newer. Running it again is safe:
 --
 --     psql "postgresql://owner@host/warehouse" -f warehouse_loader.sql -c '\password warehouse_loader'
 --
--- Other names than these are given by `-v role=... -v schema=...`; the schema is what WAREHOUSE_SCHEMA says. The
--- password is typed at the prompt of \password, which sends only its hash: so it is neither here, nor in the shell's
--- history, nor in the server's log.
+-- `-v role=... -v schema=...` gives other names; the schema must be that of WAREHOUSE_SCHEMA. Type the password at the
+-- prompt of \password, which sends only its hash, so that it is neither here, nor in the shell's history, nor in the
+-- server's log.
 --
--- What the role may do, and what comes of less:
+-- What the role may do, and what happens without it:
 --
 --     connect to the database         the platform cannot log in
---     make temporary tables in it     it cannot stage the rows of a batch
---     use the schema, create in it    it cannot make the warehouse's tables, nor find them
---     all in these tables, as owner   it cannot migrate them, nor drop and add their foreign keys around a bulk load:
---                                     for that PostgreSQL has no grant, only ownership
+--     create temporary tables         it cannot stage the rows of a batch
+--     use the schema, create in it    it cannot create the warehouse's tables, nor find them
+--     own the warehouse's tables      it cannot migrate them, nor drop and add their foreign keys around a bulk load,
+--                                     for which PostgreSQL requires ownership
 --
--- It does not own the schema: the owner of a schema may drop whatever is in it, also what is not the warehouse's.
--- Tables of the warehouse that are there already, somebody else's, become the role's; who could read them still can.
--- What else is in the schema is left alone, and so is every other schema.
+-- It does not own the schema: the owner of a schema may drop everything in it, including what is not the warehouse's.
+-- Existing tables of the warehouse become the role's; roles that could read them still can. Everything else in the
+-- schema, and every other schema, stays as it is.
 --
--- PUBLIC loses the right to create in the schema, which it has in `public` of databases that began before PostgreSQL
--- 15: whoever could plant a function there might have the loader call it.
+-- PUBLIC loses the right to create in the schema, which it has in `public` of databases created before PostgreSQL 15: a
+-- role that can create a function there could make the loader call it.
 
 \set ON_ERROR_STOP on
 \set QUIET on
@@ -39,7 +40,8 @@ begin;
 
 select format('create role %I', :'role') where not exists (select from pg_roles where rolname = :'role') \gexec
 alter role :"role" login;
--- Only a member of a role can give something to it. Superusers are of all, others not even of those that they made.
+-- Only a member of a role can make it an owner. Superusers count as members of all roles; others are not members even
+-- of the roles that they created.
 select format('grant %I to current_user', :'role') where not pg_has_role(:'role', 'usage') \gexec
 
 grant connect on database :"DBNAME" to :"role";
@@ -61,4 +63,4 @@ where relnamespace = quote_ident(:'schema')::regnamespace and relkind in ('r', '
 
 commit;
 
-\echo The role :role may keep the warehouse in the schema :schema of :DBNAME. If it has no password yet, say '\\password' :role
+\echo The role :role may keep the warehouse in the schema :schema of :DBNAME. If it has no password yet, run '\\password' :role

@@ -1,24 +1,24 @@
--- A role for whoever asks the warehouse: an analyst, or a tool for dashboards. It can do nothing else there.
+-- A role that queries the warehouse, for an analyst or a dashboard tool. It can do nothing else there.
 --
--- Who runs it: who ran warehouse_loader.sql, and after that; the tables need not be there yet. Once for each analyst
--- or tool, by psql 11 or newer, and again as often as one likes:
+-- Run this after warehouse_loader.sql, as the same user; the tables need not exist yet. Run it once for each analyst or
+-- tool, with psql 11 or newer. Running it again is safe:
 --
 --     psql "postgresql://owner@host/warehouse" -v role=anna -f warehouse_reader.sql -c '\password anna'
 --
--- Other names are given by `-v role=... -v loader=... -v schema=...`. The password is typed at the prompt of \password,
--- which sends only its hash: so it is neither here, nor in the shell's history, nor in the server's log.
+-- `-v role=... -v loader=... -v schema=...` gives other names. Type the password at the prompt of \password, which
+-- sends only its hash, so that it is neither here, nor in the shell's history, nor in the server's log.
 --
--- What the role may do, and what comes of less:
+-- What the role may do, and what happens without it:
 --
 --     connect to the database         it cannot log in
 --     use the schema                  it finds none of the tables
---     select from all that the loader has made there: the star tables, the views current_*, load_history, quarantine
---     select from all that the loader will make there: a migration would shut it out from what is new
+--     select from the loader's tables it cannot query the star tables, current_*, load_history and quarantine
+--     select from its future tables   it cannot query what a migration adds
 --
--- Rights on anything else, such as views that a team has put on these tables, are left as they are.
+-- Rights on anything else, such as a team's views on these tables, stay as they are.
 --
--- What PUBLIC may do, the role may too. So PUBLIC loses the right to make temporary tables here. The loader has it by
--- name; grant it to other roles that need it. What PostgreSQL lets every role do, and no grant takes away, is to make
+-- The role may do whatever PUBLIC may. So PUBLIC loses the right to create temporary tables here. The loader is granted
+-- it; grant it to other roles that need it. One thing that PostgreSQL lets every role do cannot be revoked: to create
 -- large objects.
 
 \set ON_ERROR_STOP on
@@ -43,7 +43,7 @@ alter role :"role" login;
 alter role :"role" set default_transaction_read_only = on;
 alter role :"role" in database :"DBNAME" set search_path = :"schema";
 
--- Whatever rights on the warehouse it had before, it has these afterwards.
+-- Revoke earlier rights on the warehouse, so that only these are left.
 revoke all on database :"DBNAME" from :"role";
 revoke all on schema :"schema" from :"role";
 grant connect on database :"DBNAME" to :"role";
@@ -67,4 +67,4 @@ revoke temporary on database :"DBNAME" from public;
 
 commit;
 
-\echo The role :role may ask the schema :schema of :DBNAME. If it has no password yet, say '\\password' :role
+\echo The role :role may query the schema :schema of :DBNAME. If it has no password yet, run '\\password' :role

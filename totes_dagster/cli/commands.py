@@ -43,7 +43,7 @@ _harsh_option = click.option(
 def main(*, verbose: bool) -> None:
     """Archive every change of totesys in a data lake, and keep a warehouse current with it.
 
-    Without settings, everything runs on an embedded stack under .totes/. The README lists the settings.
+    Without settings, everything runs on an embedded stack under .totes/. docs/your-own-databases.md lists the settings.
     """
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(message)s")
     replaced = read_env_file(Path())
@@ -196,7 +196,7 @@ def latency(
     from totes_dagster.latency.measurement import run
 
     if is_configured() and not yes:
-        _confirm("This changes a row of the database that TOTESYS_URL names, and restores it at the end.")
+        _confirm("This temporarily changes a row of the database that TOTESYS_URL names.")
     run(changes=changes, every=every, timeout=timeout, random_seed=random_seed, json_file=json_file)
 
 

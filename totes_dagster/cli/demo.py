@@ -77,7 +77,7 @@ def show(orders: int) -> None:
         ("Dagster's UI, with a changing source", "make dev"),
         ("The warehouse, while `make dev` runs", psql),
         ("The lake: Parquet, and a manifest per batch", str(stack.home / "lake")),
-        ("How it works, and where to change what", "README.md"),
+        ("How it works, and where to change what", "docs/architecture.md"),
     ):
         console.print(f"{what:<46}{where}", soft_wrap=True)
 

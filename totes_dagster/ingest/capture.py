@@ -140,7 +140,7 @@ def all_keys_remain(before: Census, now: Census, newest_keys: int) -> bool:
     """Whether checksums prove that every earlier key still exists.
 
     If there are n more keys than before, and all except the n highest have the checksum that all keys had before, then
-    no key is gone. The keys may all still exist even where this cannot prove it; the live keys then decide.
+    no key is gone. The keys may all still exist even if this cannot prove it; the live keys then decide.
 
     Args:
         before: the table's census in the previous batch.

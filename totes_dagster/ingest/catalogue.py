@@ -42,7 +42,7 @@ with recursive
     chosen as (
         select * from named
         where relname = any (%(declared)s)
-              or %(others)s and relkind in ('r', 'p') and relname <> all (%(ignored)s)
+              or %(undeclared)s and relkind in ('r', 'p') and relname <> all (%(ignored)s)
                  and oid not in (select inhrelid from pg_inherits join pg_class on pg_class.oid = inhparent
                                  where pg_class.relkind = 'p')
                  and nspname in (select nspname from named where relname = any (%(declared)s))),
@@ -109,13 +109,13 @@ def search_path_of(connection: psycopg.Connection) -> list[str]:
     return [name for name in schemas if not name.startswith("pg_")]
 
 
-def catalogue_of(connection: psycopg.Connection, search_path: list[str], *, others: bool) -> Catalogue:
+def catalogue_of(connection: psycopg.Connection, search_path: list[str], *, undeclared: bool) -> Catalogue:
     """The declared tables that exist in the source, as they are there.
 
     Args:
         connection: in a transaction of `postgres.transactions`.
         search_path: see `search_path_of`.
-        others: whether to include the undeclared tables in the same schemas, except for the source application's own
+        undeclared: whether to include undeclared tables in the same schemas, except for the source application's own
             bookkeeping.
     """
     rows = connection.execute(
@@ -124,7 +124,7 @@ def catalogue_of(connection: psycopg.Connection, search_path: list[str], *, othe
             "path": search_path,
             "declared": list(SOURCE_TABLES),
             "ignored": [name for name in metadata.tables if name not in SOURCE_TABLES],
-            "others": others,
+            "undeclared": undeclared,
         },
     ).fetchall()
     tables: dict[str, SourceTable] = {}

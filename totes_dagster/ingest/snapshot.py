@@ -166,14 +166,14 @@ def _export(connection: psycopg.Connection[Any], replayed: int | None) -> tuple[
 
 
 def _catalogue(connection: psycopg.Connection[Any], path: list[str]) -> Catalogue:
-    return catalogue_of(connection, path, others=False)
+    return catalogue_of(connection, path, undeclared=False)
 
 
 def _catalogue_of_all(connection: psycopg.Connection[Any], path: list[str]) -> Catalogue:
     """The catalogue with undeclared tables, or without them if one of their names cannot be read."""
     try:
         with connection.transaction():
-            return catalogue_of(connection, path, others=True)
+            return catalogue_of(connection, path, undeclared=True)
     except DatabaseError as error:
         if error.facts["sqlstate"] not in {UntranslatableCharacter.sqlstate, CharacterNotInRepertoire.sqlstate}:
             raise

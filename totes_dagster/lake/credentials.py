@@ -53,7 +53,7 @@ class Signer:
         self._lock = threading.Lock()
         self._credentials = aws.credentials_of(session)
         self._current: ReadOnlyCredentials | None = None
-        self._asked = float("-inf")
+        self._refreshed_at = float("-inf")
 
     def __call__(self) -> "S3Credential":
         """The credentials for one request, in the form that obstore expects."""
@@ -77,7 +77,7 @@ class Signer:
             CredentialsMissingError: the new credentials cannot be sent in a request.
         """
         used = self._credentials
-        if time.monotonic() - self._asked >= ASK_EVERY:
+        if time.monotonic() - self._refreshed_at >= ASK_EVERY:
             # Here, and not when obstore calls: obstore would reduce an error of the source to its text.
             self._refresh()
         try:
@@ -97,7 +97,7 @@ class Signer:
                 aws.why_unreadable(error), transient=aws.is_outage_of_source(error)
             ) from None
         aws.require_sendable(current)
-        self._current, self._asked = current, time.monotonic()
+        self._current, self._refreshed_at = current, time.monotonic()
         return current
 
     def _renew(self, refused: "Credentials") -> bool:

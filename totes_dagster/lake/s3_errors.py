@@ -87,7 +87,7 @@ def _not_answered(error: Exception, *, answered: bool) -> _Named | None:
         )
     if re.search(r"Error\(\s*Connect,", text) and not answered:
         return LakeError, "Check the region, AWS_ENDPOINT_URL, the proxy and the network."
-    return LakeUnavailableError, "Try again when it is available."
+    return LakeUnavailableError, "Try again when it is back."
 
 
 def _refused(error: Exception) -> _Named:

@@ -1,1 +1,1 @@
-"""The embedded stack: a PostgreSQL server, a simulated company, folders for the lake."""
+"""The embedded stack: a PostgreSQL server with a simulated company, and folders for the lake."""

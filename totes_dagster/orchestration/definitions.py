@@ -27,8 +27,8 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> Definitions:
     """The platform's definitions.
 
     Args:
-        resources: instead of those that the environment names: `totesys`, `warehouse`, `ingestion_zone`,
-            `processed_zone` and `alerts`, all or some.
+        resources: resources that replace those from the environment: any of `totesys`, `warehouse`,
+            `ingestion_zone`, `processed_zone` and `alerts`.
 
     Raises:
         SettingsError: the environment names some of the databases and zones, but not all.
@@ -46,7 +46,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> Definitions:
 
 
 def resources_from_environment() -> dict[str, Any]:
-    """Resources as the environment names them, looked up when a run starts; the embedded stack where it names none."""
+    """Resources that the environment configures, read when a run starts; the embedded stack if it configures none."""
     settings.is_configured()
     named = settings.PlatformSettings.read(_variable)
     return {
@@ -63,5 +63,5 @@ def resources_from_environment() -> dict[str, Any]:
 
 
 def _variable(name: str) -> Any:
-    # An EnvVar keeps the value itself out of the UI; one that is not set would fail the run.
+    # An EnvVar keeps the value out of the UI, but fails the run if it is not set.
     return EnvVar(name) if os.environ.get(name) else ""

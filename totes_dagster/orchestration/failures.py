@@ -1,4 +1,4 @@
-"""How a step does its work and fails: with the platform's own message, and the facts to act on as metadata."""
+"""Runs a step's work, and reports a named error as a failure with its own message, and its facts as metadata."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 def run_step(work: Callable[[], T]) -> T:
-    """Do a step's work in a way that its run can be stopped, and that a named error fails it with its message.
+    """Do a step's work so that its run can be stopped, and so that a named error fails it with that error's message.
 
     Raises:
-        dagster.Failure: the work raised a `TotesError`. Transient ones were repeated by then, so the step is not.
+        dagster.Failure: the work raised a `TotesError`. Transient errors have been retried by then, so the step is not.
     """
     try:
         return interruptibly(work)

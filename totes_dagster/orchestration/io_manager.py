@@ -21,7 +21,7 @@ class ZoneIOManager(ConfigurableIOManager):
     """One zone of the lake, in a bucket or a folder.
 
     An asset stored in the zone returns its parts, which are computed and written one at a time, each with a conditional
-    create. An asset that takes one of them as an input gets the zone itself, to read from part by part, and no rows.
+    create. An asset that takes such an asset as an input gets the zone itself, from which it reads part by part.
     """
 
     zone_name: str = Field(description="`ingestion` or `processed`.")
@@ -32,12 +32,12 @@ class ZoneIOManager(ConfigurableIOManager):
         """The bucket or folder."""
         return lake_zone(self.zone_name, self.url)
 
-    def load_input(self, context: InputContext) -> Zone:  # noqa: ARG002 - every table is read from the same place
-        """Hand over the place to read from."""
+    def load_input(self, context: InputContext) -> Zone:  # noqa: ARG002 - the zone is the same for every table
+        """The zone to read from."""
         return self.zone
 
     def handle_output(self, context: OutputContext, obj: Iterable[RemodelledPart]) -> None:
-        """Write the parts as they are computed, and describe in the metadata what was written."""
+        """Write the parts as they are computed, and add metadata about them to the output."""
         started = perf_counter()
         written = run_step(lambda: pipeline.write_parts(obj, self.zone))
         seconds = perf_counter() - started

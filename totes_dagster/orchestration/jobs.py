@@ -1,4 +1,7 @@
-"""The two jobs that move data: what each runs, and whether one of them is in progress."""
+"""The two jobs that move data: what each runs, and whether one of them is in progress.
+
+When they run is decided in `sensors.py` and `schedules.py`.
+"""
 
 from datetime import UTC, datetime, timedelta
 
@@ -19,8 +22,8 @@ _IN_PROGRESS = [
 ]
 
 PATIENCE = timedelta(hours=1)
-"""After this, a run that is still in progress counts as dead. Should it be alive after all, no harm is done: of two
-ingests one wins each batch, and two loads wait for one another."""
+"""After this, a run that is still in progress counts as dead. If it is alive after all, no harm is done: of two
+ingests, one wins each batch, and two loads wait for one another."""
 
 refresh = define_asset_job(
     "refresh",
@@ -41,5 +44,5 @@ def run_in_progress(instance: DagsterInstance) -> str | None:
     for record in records:
         run = record.dagster_run
         if run.job_name in {refresh.name, reconcile.name}:
-            return f"A {run.job_name} is in progress (run {run.run_id[:8]}); what it leaves will be seen after it."
+            return f"A {run.job_name} is in progress (run {run.run_id[:8]}). The next one picks up what it misses."
     return None

@@ -1,4 +1,4 @@
-"""What materialisations and checks carry: values that Dagster shows as tables, moments and plots."""
+"""Metadata of materialisations and checks: values that Dagster shows as tables, timestamps and plots."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,13 +20,13 @@ def table_of(rows: Sequence[Mapping[str, object]]) -> TableOf:
 
 
 def preview_of(rows: pa.Table, columns: Iterable[str]) -> TableOf:
-    """The first few rows, of these columns; dates and stamps as Arrow writes them, whatever their century."""
+    """The first few rows of these columns. Arrow formats dates and timestamps, of any century."""
     shown = rows.slice(0, PREVIEW).select(list(columns))
     texts = {name: shown.column(name).cast(pa.string()).to_pylist() for name in shown.column_names}
     return table_of([dict(zip(texts, values, strict=True)) for values in zip(*texts.values(), strict=True)])
 
 
 def as_of(snapshot_at: datetime) -> dict[str, Any]:
-    """When the source was as it is shown, and how many seconds ago that was."""
+    """When the source was in the state that is shown, and how many seconds ago that was."""
     lag = (datetime.now(UTC) - snapshot_at).total_seconds()
     return {"snapshot_at": MetadataValue.timestamp(snapshot_at), "lag_seconds": MetadataValue.float(round(lag, 3))}

@@ -1,7 +1,7 @@
-"""What a deployment does to its servers before the platform works on them: databases, roles with passwords, migrations.
+"""Prepares the servers of a deployment for the platform: databases, roles with passwords, migrations.
 
-Every step may be repeated, and is by every deployment. The roles themselves are described by scripts for psql, which an
-administrator can run by hand as well.
+Every step can be repeated, and every deployment does so. The roles themselves are defined by psql scripts, which an
+administrator can also run by hand.
 """
 
 import logging
@@ -26,19 +26,19 @@ from totes_dagster.warehouse.migrations import HEAD, migrate
 logger = logging.getLogger(__name__)
 
 PATIENCE = 120
-"""Seconds for a script, which has to wait for whoever uses the tables that it hands over."""
+"""Seconds for a script, which may have to wait for sessions that use the tables it hands over."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server that a deployment made, and sets up.
+    """A server that a deployment created and sets up.
 
     Attributes:
-        name: what the platform calls its database.
-        login: the secret with the login that the platform is to have; the database and the role are made as it says.
-        administrator: the secret with the name and the password of the server's administrator.
-        script: the script that makes the role.
-        variables: what psql is to tell the script besides the role's name.
+        name: the platform's name for its database.
+        login: the secret with the platform's login, which names the database and the role to create.
+        administrator: the secret with the name and password of the server's administrator.
+        script: the script that creates the role.
+        variables: psql variables for the script, besides the role's name.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Server:
 
 
 def servers(environment: Mapping[str, str] = os.environ) -> list[Server]:
-    """The servers that the environment names administrators of; others are somebody else's affair."""
+    """The servers whose administrators the environment names. All other servers are set up by their owners."""
     schema = environment.get(settings.WAREHOUSE_SCHEMA) or settings.DEFAULT_SCHEMA
     known = [
         Server(
@@ -71,11 +71,11 @@ def servers(environment: Mapping[str, str] = os.environ) -> list[Server]:
 
 
 def provision(roles: Path, environment: Mapping[str, str] = os.environ) -> Iterator[str]:
-    """Set up what a deployment made, and migrate what it works on; yields what was done, as it is done.
+    """Set up the servers, and migrate the warehouse and Dagster's storage; yield what was done, step by step.
 
     Args:
-        roles: the folder of the roles' scripts.
-        environment: what names the servers, as the platform's settings do.
+        roles: the folder with the roles' scripts.
+        environment: environment variables that name the servers, with the names of the platform's settings.
 
     Raises:
         ProvisioningError: a script is missing or failed.
@@ -92,38 +92,40 @@ def provision(roles: Path, environment: Mapping[str, str] = os.environ) -> Itera
 
 
 def _set_up(server: Server, roles: Path) -> Iterator[str]:
-    """Make a server's database and role, and give the role its password."""
+    """Create a server's database and role, and give the role its password."""
     login = _options(url_from_secret(server.login))
     user, password = administrator_from_secret(server.administrator)
     as_administrator = {"host": login["host"], "port": login["port"], "user": user, "password": password}
     name = login["dbname"]
-    with Database(server.name, make_conninfo(**as_administrator, dbname="postgres")).connect() as there:
-        if not there.execute("select from pg_database where datname = %s", [name]).rowcount:
-            # Not what the server's own template may say: the warehouse takes any text.
+    with Database(server.name, make_conninfo(**as_administrator, dbname="postgres")).connect() as connection:
+        if not connection.execute("select from pg_database where datname = %s", [name]).rowcount:
+            # From template0, because only that can have another encoding, and the warehouse must hold any text.
             statement = "create database {} encoding 'UTF8' template template0"
-            there.execute(sql.SQL(statement).format(sql.Identifier(name)))
+            connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
             yield f"Created the database {name}."
     _run_script(server, roles, make_conninfo(**as_administrator, dbname=name), login)
-    yield f"The role {login['user']} is as {server.script} says, and has the password of its secret."
+    yield f"Set up the role {login['user']} with {server.script}, and gave it the password of its secret."
 
 
 def _run_script(server: Server, roles: Path, conninfo: str, login: Mapping[str, str]) -> None:
     """Run the script of a server's role as the administrator, and then set the role's password."""
     psql, script = shutil.which("psql"), roles / server.script
     if psql is None:
-        raise ProvisioningError("The program psql is missing, which runs the scripts of roles. Install it.")
+        raise ProvisioningError("The program psql, which runs the roles' scripts, is missing. Install it.")
     if not script.is_file():
-        raise ProvisioningError(f"The script {script} is missing. Name the folder of the roles' scripts by --roles.")
+        raise ProvisioningError(
+            f"The script {script} is missing. Name the folder with the roles' scripts with --roles."
+        )
     options = _options(Database(server.name, conninfo).conninfo())
     password = options.pop("password")
     variables = {"role": login["user"], **server.variables}
     try:
-        done = subprocess.run(  # noqa: S603 - our own command line
+        completed = subprocess.run(  # noqa: S603 - our own command line
             [
                 *(psql, "--no-psqlrc", "--no-password", "--dbname", make_conninfo(**options)),
                 *(argument for key, value in variables.items() for argument in ("-v", f"{key}={value}")),
                 *("-f", str(script)),
-                # Asks twice, and sends only a hash of what it is told.
+                # Prompts twice, and sends only a hash of the password.
                 *("-c", f"\\password {sql.Identifier(variables['role']).as_string(None)}"),
             ],
             input=f"{login['password']}\n{login['password']}\n",
@@ -132,17 +134,17 @@ def _run_script(server: Server, roles: Path, conninfo: str, login: Mapping[str, 
             encoding="utf-8",
             timeout=PATIENCE,
             check=False,
-            start_new_session=True,  # without a terminal, it takes the password from what it is fed
+            start_new_session=True,  # without a terminal, psql reads the password from standard input
         )
     except subprocess.TimeoutExpired:
         raise ProvisioningError(
-            f"The script {server.script} did not end within {PATIENCE} s at the database of {server.name}. Perhaps "
-            "somebody has locked its tables. What was under way has changed nothing: deploy again."
+            f"The script {server.script} did not finish within {PATIENCE} s in the database of {server.name}. Another "
+            "session may have locked its tables. The step in progress was rolled back. Deploy again."
         ) from None
-    if done.returncode:
+    if completed.returncode:
         raise ProvisioningError(
-            f"The script {server.script} failed at the database of {server.name}: {one_line(done.stderr)} What "
-            "failed has changed nothing. See what the script says at its top, mend it, and deploy again."
+            f"The script {server.script} failed in the database of {server.name}: {one_line(completed.stderr)} The "
+            "failed step was rolled back. Read the comment at the top of the script, fix the cause, and deploy again."
         )
 
 

@@ -1,7 +1,7 @@
-"""For how long Dagster remembers its runs: the job that removes old ones, and the schedule that runs it.
+"""How long Dagster keeps its runs: the job that removes old ones, and the schedule that starts it.
 
-How a run is removed is in `internals/run_history.py`. Ticks of the sensor and the schedules are not ours to remove:
-Dagster does it itself, as `retention` in `dagster.yaml` says.
+How a run is removed is in `internals/run_history.py`. Dagster itself removes ticks of sensors and schedules, as
+configured by `retention` in `dagster.yaml`.
 """
 
 import time
@@ -33,7 +33,7 @@ from totes_dagster.orchestration.jobs import refresh
 _ENDED = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
 
 RUNS_AT_ONCE = 100
-"""Runs that are removed between two looks at the clock; a second or a few."""
+"""Runs that are removed before the time limit is checked again; they take a few seconds at most."""
 
 PATIENCE = timedelta(hours=1)
 """After this, a prune that is still in progress counts as dead."""
@@ -43,14 +43,14 @@ _MEGABYTE = 1_000_000
 
 @dataclass(frozen=True)
 class Limit:
-    """How much is kept of one kind of runs: the newest ones, and of those none that ended too long ago."""
+    """How much is kept of one kind of runs: the newest `runs`, unless they ended more than `days` days ago."""
 
     runs: int
     days: int
 
 
 class PruneConfig(Config):
-    """How many runs to keep, of each job by itself, and for how long. The newest of each kind is always kept."""
+    """How many runs of each job to keep, and for how long. The newest run of each kind is always kept."""
 
     refreshes: int = Field(default=1_000, ge=1, description="Successful refreshes (and prunes) to keep.")
     refresh_days: int = Field(default=7, ge=0, description="Days to keep them for.")
@@ -61,7 +61,7 @@ class PruneConfig(Config):
     minutes: float = Field(default=10, ge=0, description="Minutes after which to leave the rest to the next prune.")
 
     def limit(self, job: str, *, success: bool) -> Limit:
-        """The limit of one job's runs that ended in one way."""
+        """The limit for one job's runs, by whether they succeeded."""
         if not success:
             return Limit(self.failures, self.failure_days)
         if job in {refresh.name, prune.name}:
@@ -70,13 +70,13 @@ class PruneConfig(Config):
 
 
 def due(runs: Iterable[Run], held: Collection[str], config: PruneConfig, now: datetime) -> list[str]:
-    """Runs that are to be removed.
+    """Choose the runs to remove.
 
     Args:
-        runs: all that there are.
-        held: those that Dagster needs, whatever their age.
-        config: what to keep of the others.
-        now: with a time zone.
+        runs: all runs.
+        held: ids of runs that Dagster needs, whatever their age.
+        config: how many of the others to keep, and for how long.
+        now: the current time, with a time zone.
 
     Returns:
         Their ids, the oldest first. Runs in progress are not among them.
@@ -95,18 +95,18 @@ def due(runs: Iterable[Run], held: Collection[str], config: PruneConfig, now: da
 
 
 def to_remove(history: History, config: PruneConfig, now: datetime) -> list[str]:
-    """Runs of which something is to be removed: what others left of theirs, and those that are due."""
+    """The runs to remove: leftovers of runs that are gone already, then runs that are due."""
     held = history.held()
     return [*sorted(history.leftovers() - held), *due(history.runs(), held, config, now)]
 
 
 @op(description="Removes runs that are too many or too old, oldest first, with their events, check results and logs.")
 def prune_history(context: OpExecutionContext, config: PruneConfig) -> None:
-    """Remove what is due, batch by batch, until nothing is left or the time is up."""
+    """Remove runs that are due, batch by batch, until none is left or the time is up."""
     pruned = run_step(lambda: _prune(History(context.instance), config, context.log.info))
     context.log.info(
-        f"Removed {pruned.removed:,} runs and {pruned.runless:,} events of none, {pruned.freed / _MEGABYTE:,.1f} MB of "
-        f"files; {pruned.left:,} runs are left to the next prune."
+        f"Removed {pruned.removed:,} runs, {pruned.runless:,} events without a run, and "
+        f"{pruned.freed / _MEGABYTE:,.1f} MB of files. {pruned.left:,} runs are left for the next prune."
     )
     context.add_output_metadata(
         {
@@ -126,7 +126,7 @@ class _Pruned:
     freed: int
 
 
-def _prune(history: History, config: PruneConfig, say: Callable[[str], None]) -> _Pruned:
+def _prune(history: History, config: PruneConfig, log: Callable[[str], None]) -> _Pruned:
     end = time.monotonic() + 60 * config.minutes
     now = datetime.now(UTC)
     removed = freed = 0
@@ -136,14 +136,14 @@ def _prune(history: History, config: PruneConfig, say: Callable[[str], None]) ->
         batch = remove[removed : removed + RUNS_AT_ONCE]
         freed += history.remove(batch)
         removed += len(batch)
-        say(f"Removed {removed:,} of {len(remove):,} runs.")
+        log(f"Removed {removed:,} of {len(remove):,} runs.")
         if time.monotonic() >= end:
             break
     return _Pruned(removed, len(remove) - removed, runless, freed)
 
 
 @job(
-    # Shown in the launchpad, to be changed for one run.
+    # Shown in the launchpad, where it can be changed for one run.
     config=RunConfig(ops={prune_history.name: PruneConfig()}),
     description="Remove old runs from Dagster's storage, with all that belongs to them, so that it does not grow.",
 )

@@ -1,6 +1,6 @@
-"""When the runs of an instance of Dagster on this machine were requested, launched, started and ended.
+"""When the runs of a Dagster instance on this machine were requested, launched, started and ended.
 
-Moments are by the clocks of Dagster's processes and of its storage.
+Times are from the clocks of Dagster's processes and of its storage.
 """
 
 from collections.abc import Iterable
@@ -20,9 +20,9 @@ class Run:
     Attributes:
         run_id: its id.
         requested_at: when it was created.
-        launched_at: when its process was asked for; None if Dagster did not record that.
-        started_at: when its process was at work.
-        ended_at: when it ended; None as long as it has not.
+        launched_at: when its process was requested; None if Dagster did not record that.
+        started_at: when its process began to work.
+        ended_at: when it ended; None if it has not.
     """
 
     run_id: str
@@ -33,11 +33,11 @@ class Run:
 
 
 def moving_runs(dagster_home: Path, since: datetime) -> list[Run]:
-    """The refreshes and reconciliations that were created since a moment and have started; `launched_at` is not read.
+    """The refreshes and reconciliations that were created since a time and have started, without `launched_at`.
 
     Args:
-        dagster_home: folder of the instance.
-        since: with a time zone.
+        dagster_home: the folder of the instance.
+        since: that time, with a time zone.
     """
     from dagster import DagsterInstance, RunsFilter  # noqa: PLC0415 - slow to import
 
@@ -53,7 +53,7 @@ def moving_runs(dagster_home: Path, since: datetime) -> list[Run]:
 
 
 def launch_times(dagster_home: Path, run_ids: Iterable[str]) -> dict[str, datetime | None]:
-    """When the processes of some runs were requested; None where Dagster did not record that."""
+    """When the processes of these runs were requested, by run id; None if Dagster did not record that."""
     from dagster import DagsterInstance  # noqa: PLC0415
 
     with DagsterInstance.from_config(str(dagster_home)) as instance:

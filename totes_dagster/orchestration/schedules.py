@@ -1,4 +1,4 @@
-"""The schedules that move data: a safety net under the sensor, and the nightly reconciliation."""
+"""The schedules that move data: a safety net for the sensor, and the nightly reconciliation."""
 
 from dagster import DefaultScheduleStatus, RunRequest, ScheduleEvaluationContext, SkipReason, schedule
 
@@ -9,7 +9,7 @@ from totes_dagster.orchestration.jobs import reconcile, refresh, run_in_progress
     job=refresh,
     cron_schedule="*/15 * * * *",
     default_status=DefaultScheduleStatus.RUNNING,
-    description="The safety net under the sensor: refreshes whatever the sensor says.",
+    description="The safety net for the sensor: refreshes whether or not the sensor requests it.",
 )
 def refresh_every_15_minutes(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
     """Request a refresh unless one is in progress."""

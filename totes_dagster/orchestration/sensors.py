@@ -1,4 +1,7 @@
-"""The sensor that watches the source: when it requests a refresh, and how long it waits after failures."""
+"""The sensor that watches the source: when it requests a refresh, and how long it waits after failures.
+
+The schedules behind it are in `schedules.py`, the alerts in `alerts/`.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -34,37 +37,37 @@ from totes_dagster.orchestration.io_manager import ZoneIOManager
 from totes_dagster.orchestration.jobs import reconcile, refresh, run_in_progress
 from totes_dagster.orchestration.resources.databases import TotesysResource
 
-_LOOK_EVERY = 0.1
+_POLL_SECONDS = 0.1
 LOOK_FOR = 9.0
-"""Seconds that one evaluation of the sensor watches: Dagster starts evaluations every 5 s at best, and gives up on one
-after 60."""
+"""Seconds that one evaluation of the sensor watches. Dagster starts evaluations every 5 s at best, and stops one after
+60 s."""
 
 ASK_EVERY = 0.25
-"""Seconds between two looks at whether a run is still in progress."""
+"""Seconds between two checks whether a run is still in progress."""
 
-_REST = 10
-"""How many times as long as it took to count the tables to wait until they are counted again."""
+_REST_FACTOR = 10
+"""After the tables were counted, how many times as long as that took to wait before counting them again."""
 
 CONFIRM_AFTER = timedelta(minutes=10)
-"""With nothing to refresh for so long, the warehouse is confirmed to be current: often enough for `FRESHNESS`."""
+"""After this long without a change, a refresh confirms that the warehouse is current: often enough for `FRESHNESS`."""
 
-_NAMED = 4
-"""Tables that a run's tag names."""
+_TABLES_IN_TAG = 4
+"""The most tables that a run's tag names."""
 
 FIRST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(minutes=15)
-"""How long to wait before another try: longer with each failure."""
+"""How long to wait before another try; it doubles with each failure."""
 
 _FAILURES_COUNT_FOR = timedelta(hours=1)
-"""For so long a failure counts, also when a refresh has succeeded since: else one that fails every other time would
-never be left alone for longer than a minute."""
+"""How long a failure counts, even if a refresh has succeeded since. Otherwise, the pause after a refresh that fails
+every other time would never exceed a minute."""
 
-_REFRESHES_LOOKED_AT = 20
+_REFRESHES_READ = 20
 
 _BLIND = "totes/blind"
-"""Tag of the refreshes that the sensor requested because it could not look."""
+"""Tag of the refreshes that the sensor requested because it could not read the source."""
 
-_AWAY = (
+_UNAVAILABLE = (
     ConnectTimeoutError,
     DatabaseBusyError,
     DatabaseUnavailableError,
@@ -73,7 +76,7 @@ _AWAY = (
     NothingHereError,
     PortClosedError,
 )
-"""Errors that pass by themselves once somebody is back; a refresh would only fail of them, too."""
+"""Errors that end when a server is available again. Until then, a refresh would fail with them, too."""
 
 
 @sensor(
@@ -81,12 +84,12 @@ _AWAY = (
     minimum_interval_seconds=1,
     default_status=DefaultSensorStatus.RUNNING,
     description="Watches totesys, and requests a refresh within a fraction of a second after a commit that changed a "
-    "table. Where nothing changes, requests one every ten minutes, which confirms that the warehouse is current.",
+    "table. If nothing changes, requests one every ten minutes, which confirms that the warehouse is current.",
 )
 def totesys_changes(
     context: SensorEvaluationContext, totesys: TotesysResource, ingestion_zone: ResourceParam[ZoneIOManager]
 ) -> Any:
-    """Request a refresh once the source's next batch would hold something."""
+    """Request a refresh as soon as the source's next batch would not be empty."""
     end = time.monotonic() + LOOK_FOR
     reason = _wait_for_runs(context.instance, end)
     past, now = past_refreshes(context.instance), datetime.now(UTC)
@@ -104,19 +107,19 @@ def totesys_changes(
         source = totesys.database(create=False)
         lake = ingestion_zone.zone
         with watching(source) as position:
-            # The cursor only saves counting the tables again while nothing at all was written in the cluster.
+            # The cursor only saves counting the tables again as long as nothing was written in the whole cluster.
             changed = (
-                ["not known, for the last refresh failed"]
+                ["unknown, because the last refresh failed"]
                 if failed
                 else _wait_for_change(position, lambda: changed_tables(source, lake), context.cursor, end)
             )
     except NothingHereError:
-        changed = ["nothing yet, for there is no company; the refresh makes one"]
-    except _AWAY as error:
-        return SkipReason(f"{error} The next look is in some seconds.")
+        changed = ["nothing yet, because there is no company; the refresh creates one"]
+    except _UNAVAILABLE as error:
+        return SkipReason(f"{error} The sensor tries again in a few seconds.")
     except TotesError as error:
-        # It will not pass by itself. A refresh usually fails with it, too, and failed runs raise alerts. But where only
-        # this process is at fault, refreshes succeed, and the sensor would request one after the other.
+        # It lasts until it is corrected. A refresh usually fails with the same error, and failed runs raise alerts. But
+        # if only this process has the error, refreshes succeed, and the sensor would request one after the other.
         if now < again_at:
             return SkipReason(f"{error} The next refresh is requested at {_moment(again_at)}.")
         changed, blind = [type(error).__name__], {_BLIND: "true"}
@@ -125,12 +128,12 @@ def totesys_changes(
         confirmed = last_success(context.instance)
         if confirmed and datetime.now(UTC) - confirmed < CONFIRM_AFTER:
             return SkipReason(f"Nothing changed in totesys since the refresh at {_moment(confirmed)}.")
-        changed = ["nothing, but the warehouse is to be confirmed as current"]
-    return RunRequest(tags={"totes/changed": _told(changed), **blind})
+        changed = ["nothing; confirms that the warehouse is current"]
+    return RunRequest(tags={"totes/changed": _changes_tag(changed), **blind})
 
 
 def last_success(instance: DagsterInstance) -> datetime | None:
-    """When the warehouse was last brought up to date by a run that Dagster remembers."""
+    """When a run that Dagster remembers last brought the warehouse up to date; None if none did."""
     ended = []
     for job in (refresh.name, reconcile.name):
         succeeded = RunsFilter(job_name=job, statuses=[DagsterRunStatus.SUCCESS])
@@ -143,10 +146,10 @@ class PastRefresh:
     """A refresh that ended.
 
     Attributes:
-        run: its run.
-        ended_at: when.
+        run: the id of its run.
+        ended_at: when it ended.
         failed: whether it failed.
-        blind: whether the sensor requested it because it could not look itself.
+        blind: whether the sensor requested it because it could not read the source.
     """
 
     run: str
@@ -156,11 +159,11 @@ class PastRefresh:
 
 
 def next_try(past: Sequence[PastRefresh]) -> datetime:
-    """The earliest moment to try again after a failure; one long past if none counts.
+    """The earliest time to try again after a failure; long past if no failure counts.
 
-    Refreshes count that failed, or that the sensor requested blindly, within an hour before the newest of them, whether
-    or not others succeeded in between. So neither a fault that comes and goes nor one that only the sensor meets makes
-    refreshes follow one another without a pause.
+    A refresh counts if it failed, or if the sensor requested it blindly, within an hour before the newest of these,
+    whether or not others succeeded in between. So refreshes do not follow one another without a pause, neither for an
+    intermittent fault nor for one that only the sensor has.
 
     Args:
         past: refreshes that ended, newest first.
@@ -174,8 +177,8 @@ def next_try(past: Sequence[PastRefresh]) -> datetime:
 
 
 def past_refreshes(instance: DagsterInstance) -> list[PastRefresh]:
-    """The last refreshes that Dagster remembers and that ended, newest first; also those that somebody cancelled."""
-    records = instance.get_run_records(RunsFilter(job_name=refresh.name), limit=_REFRESHES_LOOKED_AT)
+    """The last refreshes that Dagster remembers and that have ended, cancelled ones included, newest first."""
+    records = instance.get_run_records(RunsFilter(job_name=refresh.name), limit=_REFRESHES_READ)
     return [
         PastRefresh(
             run=record.dagster_run.run_id,
@@ -188,10 +191,10 @@ def past_refreshes(instance: DagsterInstance) -> list[PastRefresh]:
     ]
 
 
-def _told(changed: Sequence[str]) -> str:
-    """What changed, in the width of a column of the runs' list."""
-    named = ", ".join(changed[:_NAMED])
-    return named if len(changed) <= _NAMED else f"{named}, and {len(changed) - _NAMED} more"
+def _changes_tag(changed: Sequence[str]) -> str:
+    """What changed, short enough for a column of the list of runs."""
+    named = ", ".join(changed[:_TABLES_IN_TAG])
+    return named if len(changed) <= _TABLES_IN_TAG else f"{named}, and {len(changed) - _TABLES_IN_TAG} more"
 
 
 def _moment(when: datetime) -> str:
@@ -199,10 +202,10 @@ def _moment(when: datetime) -> str:
 
 
 def _wait_for_runs(instance: DagsterInstance, end: float) -> str | None:
-    """Wait until no run is in progress: what changed meanwhile is then seen at once, and not five seconds later.
+    """Wait until no run is in progress, so that changes in the meantime are seen at once, not five seconds later.
 
     Returns:
-        Which run it is that is still in progress at the end; None if there is none.
+        A sentence about the run that is still in progress at the end; None if there is none.
     """
     while reason := run_in_progress(instance):
         if time.monotonic() >= end:
@@ -214,19 +217,19 @@ def _wait_for_runs(instance: DagsterInstance, end: float) -> str | None:
 def _wait_for_change(
     position: Callable[[], str], changed: Callable[[], list[str]], seen: str | None, end: float
 ) -> list[str] | str:
-    """Watch until tables change, and return them; at the end without any, return the position looked at last.
+    """Watch until tables change, and return them; if none has changed at the end, return the last position.
 
-    Counting the tables takes at most a tenth of the time, however busy others keep the source's cluster.
+    Counting the tables takes at most a tenth of the time, however busy the source's cluster is.
     """
-    rested = 0.0
+    count_at = 0.0
     while True:
         now, started = position(), time.monotonic()
-        if now != seen and started >= rested:
+        if now != seen and started >= count_at:
             tables = changed()
             if tables:
                 return tables
             seen = now
-            rested = time.monotonic() + _REST * (time.monotonic() - started)
+            count_at = time.monotonic() + _REST_FACTOR * (time.monotonic() - started)
         if time.monotonic() >= end:
             return seen or ""
-        time.sleep(_LOOK_EVERY)
+        time.sleep(_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""What Dagster is told about a table, derived from its declaration: description, columns, lineage."""
+"""Asset keys and metadata of tables, derived from their declarations: descriptions, columns, lineage."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -59,13 +59,13 @@ def column_schema(table: Table, columns: Iterable[Column[Any]] | None = None) ->
 
 
 def _described(column: Column[Any]) -> str:
-    """A column's description, with its sources: Dagster keeps the lineage of columns, but its UI does not show it."""
+    """A column's description and sources. Dagster stores column lineage, but its UI does not show it."""
     sources = column.info.get("sources", ())
     return f"{column.comment} From {', '.join(sources)}." if sources else str(column.comment)
 
 
 def copied_lineage(upstream: AssetKey, columns: Iterable[Column[Any]]) -> TableColumnLineage:
-    """Column lineage of a table that holds columns of another as they are."""
+    """Column lineage of a table that has columns of another unchanged."""
     return TableColumnLineage({column.name: [TableColumnDep(upstream, column.name)] for column in columns})
 
 

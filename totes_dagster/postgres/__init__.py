@@ -1,1 +1,1 @@
-"""What the source and the warehouse have in common as PostgreSQL servers, whatever their owners have made of them."""
+"""PostgreSQL: connections, transactions, locks and errors, for the source and the warehouse alike."""

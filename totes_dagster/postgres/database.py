@@ -1,4 +1,7 @@
-"""Connections to PostgreSQL: psycopg for statements, ADBC for bulk. What fails is named in `database_errors.py`."""
+"""Connections to PostgreSQL: psycopg for statements, ADBC for bulk transfers.
+
+Failures become named errors in `named_errors.py`; transactions are in `transactions.py`.
+"""
 
 import os
 import re
@@ -17,38 +20,39 @@ from totes_dagster.errors import PoolerError, ServerVersionError, SettingsError,
 from totes_dagster.postgres import transactions
 from totes_dagster.postgres.destination import effective_options, is_remote
 from totes_dagster.postgres.named_errors import DriverError, named_connect_error, named_error
-from totes_dagster.postgres.refusal import ask_why
+from totes_dagster.postgres.refusal import probe_refusal
 
 OLDEST_VERSION = 130000
-"""The first version of PostgreSQL that has all that the platform asks for: `pg_current_snapshot()`, for one."""
+"""The oldest version of PostgreSQL that has everything the platform uses, such as `pg_current_snapshot()`."""
 
 _URI = re.compile(r"([^@/]*@)?+[^@?]*(\?.*)?")
-"""What follows the `//`. With an @ or / too many, libpq would take the end of a password for a host or a port."""
+"""The part of a URI after the `//`. With an unescaped @ or /, libpq would parse the end of a password as a host or a
+port."""
 
 _BULK_OPTIONS = "-c search_path=pg_catalog -c quote_all_identifiers=off -c statement_timeout=0"
-"""ADBC asks for the server's types while it connects, before there is a transaction of ours."""
+"""Settings for the queries by which ADBC reads the server's types while connecting, before the first transaction."""
 
 _OPTIONS_REFUSED = re.compile(r"unsupported startup parameter|command-line options")
-"""What PgBouncer and RDS Proxy say of options that they would have to set in a session of others."""
+"""How PgBouncer and RDS Proxy refuse options, which they would have to set in a shared session."""
 
-_without_options: set[str] = set()
-"""Connection strings that lead to such a pooler; like those below, not to be shown."""
+_refusing_options: set[str] = set()
+"""Connection strings that lead to such a pooler. They contain passwords: never print them."""
 
 _reached: set[str] = set()
-"""Connection strings with which this process has connected; they hold passwords, so this is not to be shown."""
+"""Connection strings with which this process has connected. They contain passwords: never print them."""
 
 
 class NamedConnection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection whose statements fail with errors that name its database.
+    """A connection whose errors name its database.
 
-    A block that works on two databases at once cannot tell from outside which of them an error comes from.
+    Otherwise, code that uses two databases at once could not tell which of them an error comes from.
     """
 
     database_name = ""
 
 
 class _Cursor(psycopg.Cursor[tuple[Any, ...]]):
-    """A cursor that names the failures of what it executes."""
+    """A cursor that raises the failures of its statements as named errors."""
 
     def execute(self, *arguments: Any, **options: Any) -> Self:
         try:
@@ -64,8 +68,9 @@ class Database:
     """A PostgreSQL database that the platform connects to.
 
     Attributes:
-        name: what the platform calls it: `totesys` or `warehouse`.
-        url: libpq URI or connection string. It may hold a password, so it is left out of the repr and never printed.
+        name: the platform's name for it: `totesys` or `warehouse`.
+        url: libpq URI or connection string. It may contain a password, so it is not part of the repr and is never
+            printed.
     """
 
     name: str
@@ -75,14 +80,14 @@ class Database:
     def connect(self) -> Iterator[NamedConnection]:
         """A psycopg connection in autocommit mode, closed at the end of the block.
 
-        The server, the database or the role may have settings that change what a statement means, and a pooler may hand
-        the session to others after each transaction. So statements belong into `postgres.transactions.transaction`, and
-        nothing is prepared.
+        The server, the database or the role may have settings that change the meaning of a statement, and a pooler may
+        give the session to another client after each transaction. So run statements in a
+        `postgres.transactions.transaction`; statements are never prepared.
 
         Raises:
-            DatabaseError: the server cannot be reached, refuses, or fails in the block.
-            ServerVersionError: it is older than the platform can work with.
-            SettingsError: the URL is not a connection string.
+            DatabaseError: the server cannot be reached, refuses the connection, or fails in the block.
+            ServerVersionError: the server is older than the platform supports.
+            SettingsError: the URL is not a valid connection string.
         """
         conninfo = self.conninfo()
         try:
@@ -105,7 +110,7 @@ class Database:
     def transaction(
         self, *, isolation: sql.SQL = transactions.READ_COMMITTED, read_only: bool = False
     ) -> Iterator[NamedConnection]:
-        """One transaction on a connection of its own: committed at the end of the block, rolled back if it raises.
+        """One transaction on its own connection: committed at the end of the block, or rolled back if the block raises.
 
         Raises:
             DatabaseError, ServerVersionError, SettingsError: see `connect`.
@@ -118,18 +123,18 @@ class Database:
 
     @contextmanager
     def connect_bulk(self) -> Iterator[adbc.Connection]:
-        """An ADBC connection in a transaction, rolled back at the end of the block unless committed, and closed.
+        """An ADBC connection in a transaction; at the end of the block it is rolled back, unless committed, and closed.
 
-        Each transaction needs `postgres.transactions.set_up_bulk_transaction` first.
+        Each transaction must begin with `postgres.transactions.set_up_bulk_transaction`.
 
         Raises:
-            DatabaseError: the server cannot be reached, refuses, or fails in the block.
-            ServerVersionError: it is older than the platform can work with.
-            SettingsError: the URL is not a connection string.
+            DatabaseError: the server cannot be reached, refuses the connection, or fails in the block.
+            ServerVersionError: the server is older than the platform supports.
+            SettingsError: the URL is not a valid connection string.
         """
         conninfo = self.conninfo()
         try:
-            # While connecting the driver asks for the names of types, which need not have an equivalent in UTF-8.
+            # While connecting, the driver reads the names of types, which may have no equivalent in UTF-8.
             connection = _bulk_connection(self.name, make_conninfo(conninfo, client_encoding="SQL_ASCII"))
         except adbc_errors.Error as error:
             raise self._cannot_connect(conninfo, error) from None
@@ -144,7 +149,7 @@ class Database:
     def at_server_of(self, connection: psycopg.Connection[Any]) -> "Database":
         """The database at the one server that a connection has reached.
 
-        The URL may name several servers, and one name may stand for the addresses of several.
+        The URL may name several servers, and one host name may resolve to the addresses of several.
         """
         info = connection.info
         return Database(
@@ -153,16 +158,16 @@ class Database:
         )
 
     def conninfo(self) -> str:
-        """The URL as a connection string with our defaults: a time limit, and encryption to hosts other than this one.
+        """The URL as a connection string with the platform's defaults: a timeout, and encryption to remote hosts.
 
         Raises:
-            SettingsError: the URL is not a connection string. The message does not show it.
+            SettingsError: the URL is not a valid connection string. The message does not show it.
         """
         given = self._options()
         if given is None:
             raise SettingsError(
-                f"The URL of {self.name} is no libpq URI: give postgresql://user:password@host:port/database, and "
-                "percent-encode what is special in it (%40 for @, %2F for /)."
+                f"The URL of {self.name} is not a valid libpq URI: use postgresql://user:password@host:port/database, "
+                "and percent-encode special characters (%40 for @, %2F for /)."
             )
         defaults = {"application_name": "totes_dagster", "connect_timeout": "10"}
         options = effective_options(self.url)
@@ -180,9 +185,9 @@ class Database:
             )
 
     def _options(self) -> dict[str, object] | None:
-        """The URL as libpq reads it; None where it cannot, or would take a piece of the password for something else."""
+        """The URL as libpq parses it; None if it is not valid, or if libpq would misread a part of the password."""
         given: dict[str, object] | None = None
-        # The cause would show the URL, and with it the password.
+        # The exception contains the URL, and with it the password.
         with suppress(psycopg.ProgrammingError, UnicodeError):
             self.url.encode()
             given = None if "\0" in self.url else dict(conninfo_to_dict(self.url))
@@ -198,35 +203,36 @@ class Database:
             dict(conninfo_to_dict(conninfo)),
             error,
             was_reached=conninfo in _reached,
-            ask_why=lambda: ask_why(conninfo),
+            probe=lambda: probe_refusal(conninfo),
         )
 
 
 def _bulk_connection(name: str, conninfo: str) -> adbc.Connection:
-    """An ADBC connection, in whose first look at the server's types our settings hold already.
+    """An ADBC connection for which `_BULK_OPTIONS` apply when the driver reads the server's types.
 
     Raises:
-        PoolerError: they cannot, and need to.
+        PoolerError: a pooler refuses these options, and the server's own settings do not allow to do without them.
     """
-    connection = _with_options(conninfo) if conninfo not in _without_options else None
+    connection = _with_options(conninfo) if conninfo not in _refusing_options else None
     if connection is None:
         connection = adbc.connect(conninfo)
-        _without_options.add(conninfo)
+        _refusing_options.add(conninfo)
     with connection.cursor() as cursor:
         cursor.execute("select current_setting('quote_all_identifiers')")
         (quotes,) = cursor.fetchone()
     connection.rollback()
-    if quotes != "off":  # nor is it a text where the driver has not recognised the types
+    if quotes != "off":  # if the driver has not recognized the types, it is not even a string
         connection.close()
         raise PoolerError(
-            f"{name} has quote_all_identifiers = on, and the connection pooler in between lets nobody turn it off "
-            f"while connecting, as bulk transfers need. Turn it off by alter role … set for the user of {name}."
+            f"{name} has quote_all_identifiers = on, and the connection pooler in between does not allow turning it "
+            f"off while connecting, which bulk transfers need. Turn it off for the user of {name} with alter role … "
+            "set."
         )
     return connection
 
 
 def _with_options(conninfo: str) -> adbc.Connection | None:
-    """The same with options; None where a pooler refuses them."""
+    """An ADBC connection with `_BULK_OPTIONS`; None if a pooler refuses them."""
     given = str(conninfo_to_dict(conninfo).get("options") or "")
     try:
         return adbc.connect(make_conninfo(conninfo, options=f"{given} {_BULK_OPTIONS}".strip()))

@@ -1,6 +1,6 @@
-"""Text in a server's own encoding, turned into Unicode by the server itself, value by value.
+"""Decoding text in a server's own encoding, by the server itself and value by value.
 
-A client that asks for UTF-8 gets an error instead of rows as soon as one value has a byte without an equivalent there.
+If a client requests UTF-8, a single value with a byte that has no equivalent there gives an error instead of all rows.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from psycopg.errors import CharacterNotInRepertoire, UntranslatableCharacter
 from totes_dagster.errors import DatabaseError
 
 Decoder = Callable[[Sequence[bytes]], list[str | None]]
-"""Decodes values; None stands for one that cannot be decoded."""
+"""A function that decodes values; the result of a value that cannot be decoded is None."""
 
 _STATEMENT = """
     select array(select convert_from(value, getdatabaseencoding())
@@ -21,7 +21,7 @@ _STATEMENT = """
 
 
 def utf8(values: Sequence[bytes]) -> list[str | None]:
-    """Decode values that should be UTF-8, as in a database of encoding SQL_ASCII, which holds any bytes."""
+    """Decode values that should be UTF-8 but may not be: a database with encoding SQL_ASCII stores any bytes."""
     return [_utf8(value) for value in values]
 
 
@@ -29,7 +29,7 @@ def decoder_of(transaction: Callable[[], AbstractContextManager[psycopg.Connecti
     """A decoder of text in a database's own encoding.
 
     Args:
-        transaction: begins a transaction on that database, which may fail without harm.
+        transaction: begins a new transaction on that database; the decoder lets it fail when a value cannot be decoded.
     """
 
     def decode(values: Sequence[bytes]) -> list[str | None]:

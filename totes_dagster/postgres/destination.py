@@ -1,4 +1,4 @@
-"""Where libpq would connect to, however it was written: in the URL, in a service file, or in the environment."""
+"""Where libpq would connect to, according to the URL, the service file and the environment."""
 
 import ipaddress
 import os
@@ -11,13 +11,14 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 
 def effective_options(conninfo: str) -> dict[str, str]:
-    """What libpq makes of a connection string: its options, then those of its service, the environment, and defaults.
+    """The options that libpq would use for a connection string.
 
-    An option that makes no sense is left out here; connecting reports it.
+    They come from the string itself, its service, the environment, and libpq's defaults, in this order. Invalid options
+    are left out here; connecting reports them.
     """
     given = {name: str(value) for name, value in conninfo_to_dict(conninfo).items() if value is not None}
     if given.get("service") or os.environ.get("PGSERVICE"):
-        # Only libpq knows where its service files are. It reads them, and then refuses to connect anywhere.
+        # Only libpq knows where its service files are. This makes it read them, but refuse to connect.
         attempt = pq.PGconn.connect_start(make_conninfo(conninfo, target_session_attrs="nonsense").encode())
         try:
             options = attempt.info
@@ -25,22 +26,22 @@ def effective_options(conninfo: str) -> dict[str, str]:
             attempt.finish()
     else:
         options = []
-        with suppress(MemoryError, psycopg.Error):  # what libpq answers where a default makes no sense
+        with suppress(MemoryError, psycopg.Error):  # raised if a default is not valid
             options = pq.Conninfo.get_defaults()
     return {option.keyword.decode(): option.val.decode() for option in options if option.val} | given
 
 
 def is_remote(options: Mapping[str, str]) -> bool:
-    """Whether options of libpq name another machine than this one, by at least one of their hosts."""
+    """Whether at least one of the hosts in libpq's options is not this machine."""
     hosts, addresses = options.get("host", "").split(","), options.get("hostaddr", "").split(",")
     if len(addresses) > len(hosts):
         hosts += [""] * (len(addresses) - len(hosts))
     addresses += [""] * (len(hosts) - len(addresses))
-    return any(not _is_here(address or host) for host, address in zip(hosts, addresses, strict=True))
+    return any(not _is_local(address or host) for host, address in zip(hosts, addresses, strict=True))
 
 
-def _is_here(host: str) -> bool:
-    if not host or host.startswith(("/", "@")) or host == "localhost":  # nothing, or a Unix socket
+def _is_local(host: str) -> bool:
+    if not host or host.startswith(("/", "@")) or host == "localhost":  # the default, or a Unix socket
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

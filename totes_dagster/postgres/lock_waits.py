@@ -1,7 +1,7 @@
-"""Waiting for locks on the warehouse: how long, and who holds them.
+"""Waiting for locks on the warehouse: how long to wait, and which sessions hold them.
 
-Whoever waits for a strong lock holds up all who come after, so a wait that hinders readers is short and repeated. All
-other waits are longer, and after some seconds the log says who holds the lock.
+A session that waits for a strong lock blocks all sessions that queue behind it, so a wait that blocks readers is short
+and repeated. All other waits are longer, and after some seconds the log names the sessions that hold the lock.
 """
 
 import logging
@@ -27,61 +27,67 @@ LONG_WAIT = "5min"
 """How long to wait for a lock otherwise."""
 
 FIRST_LOOK = 5.0
-NEXT_LOOKS = 5.0
+"""Seconds until the first check for blocking sessions."""
 
-_LISTED = 3
+NEXT_LOOKS = 5.0
+"""Seconds between two later checks."""
+
+_MAX_LISTED = 3
 
 
 @dataclass
 class LockWatch:
-    """Looks from time to time who holds the lock that a server process waits for.
+    """Checks at intervals which sessions hold a lock that a server process waits for.
 
     Attributes:
-        blockers: those who were seen last, as a phrase; empty where nobody was.
+        database: the database that the process is connected to.
+        pid: process id on the server.
+        operation: what the process does, as the beginning of a sentence.
+        blockers: the blocking sessions found last, as a phrase; empty if none were found.
     """
 
     database: Database
     pid: int
-    doing: str
+    operation: str
     blockers: str = ""
-    _over: threading.Event = field(default_factory=threading.Event)
+    _stopped: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
-        """Look until told to stop. The first look comes late, so that short work costs no connection."""
-        if self._over.wait(FIRST_LOOK):
+        """Check until `stop` is called. The first check comes late, so short operations need no extra connection."""
+        if self._stopped.wait(FIRST_LOOK):
             return
         try:
             with self.database.connect() as connection:
                 while True:
-                    self._look(connection)
-                    if self._over.wait(NEXT_LOOKS):
+                    self._check(connection)
+                    if self._stopped.wait(NEXT_LOOKS):
                         return
-        except TotesError as error:  # the work goes on without it
-            logger.info("Cannot look for whoever might hold a lock that %s needs: %s", self.doing, error)
+        except TotesError as error:  # the operation continues without this
+            logger.info("%s: cannot check which session holds a lock: %s", self.operation, error)
 
     def stop(self) -> None:
-        """End `run` soon."""
-        self._over.set()
+        """Make `run` return soon."""
+        self._stopped.set()
 
-    def _look(self, connection: psycopg.Connection[Any]) -> None:
+    def _check(self, connection: psycopg.Connection[Any]) -> None:
         with transaction(connection, read_only=True):
             ((pids,),) = connection.execute("select pg_blocking_pids(%s)", [self.pid]).fetchall()
-            seen = described_sessions(connection, pids) if pids else ""
-        if seen and seen != self.blockers:
-            logger.warning("%s waits for a lock that %s.", self.doing, seen)
-        self.blockers = seen or self.blockers
+            found = described_sessions(connection, pids) if pids else ""
+        if found and found != self.blockers:
+            logger.warning("%s waits for a lock that %s.", self.operation, found)
+        self.blockers = found or self.blockers
 
 
 @contextmanager
-def watched_locks(database: Database, pid: int, doing: str) -> Iterator[LockWatch]:
-    """Watch a server process for the time of the block, from a connection of its own.
+def watched_locks(database: Database, pid: int, operation: str) -> Iterator[LockWatch]:
+    """Watch a server process for the duration of the block, from another connection.
 
     Args:
-        database: where the process works.
-        pid: the process.
-        doing: what it does, to begin a sentence in the log.
+        database: the database that the process is connected to.
+        pid: process id on the server.
+        operation: what the process does, as the beginning of a sentence in the log.
     """
-    watch = LockWatch(database, pid, doing)
+    watch = LockWatch(database, pid, operation)
     thread = threading.Thread(target=watch.run, name="lock-watch", daemon=True)
     thread.start()
     try:
@@ -92,7 +98,7 @@ def watched_locks(database: Database, pid: int, doing: str) -> Iterator[LockWatc
 
 
 def holders_of_tables(connection: psycopg.Connection[Any], schema: str) -> str:
-    """Who else holds a lock on a relation of a schema, as a phrase; empty where nobody does."""
+    """The other sessions that hold a lock on a relation of a schema, as a phrase; empty if there are none."""
     ((pids,),) = connection.execute(
         """
         select coalesce(array_agg(distinct coalesce(pid, 0)), '{}')
@@ -107,9 +113,13 @@ def holders_of_tables(connection: psycopg.Connection[Any], schema: str) -> str:
 
 
 def described_sessions(connection: psycopg.Connection[Any], pids: list[int]) -> str:
-    """Sessions that hold a lock, as a phrase that ends in "holds" or "hold".
+    """Sessions that hold a lock, as a phrase that ends in "holds", "hold" or "held".
 
-    A role without pg_read_all_stats sees of others' sessions only who they are.
+    Of other users' sessions, a role without pg_read_all_stats sees only the user name.
+
+    Args:
+        connection: in a transaction of `postgres.transactions`.
+        pids: process ids of the sessions; 0 stands for prepared transactions.
     """
     rows = connection.execute(
         """
@@ -118,14 +128,14 @@ def described_sessions(connection: psycopg.Connection[Any], pids: list[int]) -> 
         """,
         [pids],
     ).fetchall()
-    told = [_described(*row) for row in rows]
+    sessions = [_described(*row) for row in rows]
     if 0 in pids:
-        told.append("a prepared transaction (see pg_prepared_xacts)")
-    if not told:
-        return "a session that has ended meanwhile held"
-    if len(told) > _LISTED:
-        told[_LISTED:] = [f"{len(told) - _LISTED} more"]
-    return f"{' and '.join(told)} {'hold' if len(told) > 1 else 'holds'}"
+        sessions.append("a prepared transaction (see pg_prepared_xacts)")
+    if not sessions:
+        return "a session that has since ended held"
+    if len(sessions) > _MAX_LISTED:
+        sessions[_MAX_LISTED:] = [f"{len(sessions) - _MAX_LISTED} more"]
+    return f"{' and '.join(sessions)} {'hold' if len(sessions) > 1 else 'holds'}"
 
 
 def _described(pid: int, user: str | None, application: str | None, since: str | None) -> str:

@@ -1,7 +1,7 @@
-"""Why a server refused a connection, whatever language it speaks.
+"""Finding out why a server refused a connection, whatever the language of its messages.
 
-libpq hands on a refusal as the server words it, in the language of the server's `lc_messages`, and without its
-SQLSTATE. That stands in the protocol all the same, which libpq can trace.
+libpq reports only the message of a refusal, in the language of the server's `lc_messages`, and not its SQLSTATE. The
+SQLSTATE is part of the protocol, though, which libpq can trace.
 """
 
 import os
@@ -19,10 +19,10 @@ _REFUSED = re.compile(rb'\tErrorResponse\t.*? C "([0-9A-Z]{5})"')
 
 @dataclass(frozen=True)
 class Refusal:
-    """A server's answer to an attempt to connect.
+    """A server's response to an attempt to connect.
 
     Attributes:
-        sqlstate: its code; 00000 (successful completion) where it accepts.
+        sqlstate: its SQLSTATE; 00000 (successful completion) if the server accepted the connection.
         encrypted: whether the connection was encrypted when it was refused.
     """
 
@@ -30,19 +30,19 @@ class Refusal:
     encrypted: bool
 
 
-def ask_why(conninfo: str, *, seconds: float = 10.0) -> Refusal | None:
-    """Try to connect once more, and listen for the reason of a refusal.
+def probe_refusal(conninfo: str, *, seconds: float = 10.0) -> Refusal | None:
+    """Try to connect once more, and get the SQLSTATE of the refusal from a trace of the protocol.
 
     Args:
         conninfo: the connection string that was refused.
         seconds: how long to wait.
 
     Returns:
-        The answer. None where it is not the server that refuses, or it does not answer in time, and where libpq cannot
-        trace (on other systems than Linux).
+        The server's response. None if the server itself did not refuse the connection or did not respond in time, or if
+        libpq cannot write a trace (on systems other than Linux).
     """
     attempt = pq.PGconn.connect_start(conninfo.encode())
-    # In memory, and read by nobody else: it holds what was sent, which may be a password.
+    # In memory, where no other process can read it: the trace contains what was sent, possibly a password.
     trace = os.memfd_create("refusal") if hasattr(os, "memfd_create") else -1
     try:
         if trace < 0 or attempt.status == pq.ConnStatus.BAD:
@@ -54,7 +54,7 @@ def ask_why(conninfo: str, *, seconds: float = 10.0) -> Refusal | None:
             return Refusal("00000", encrypted)
         codes = _REFUSED.findall(os.pread(trace, os.fstat(trace).st_size, 0))
         return Refusal(codes[-1].decode(), encrypted) if codes else None
-    except psycopg.Error:  # of a trace that is not supported, or a socket that is gone
+    except psycopg.Error:  # tracing is not supported, or the socket is closed
         return None
     finally:
         attempt.finish()
@@ -63,7 +63,7 @@ def ask_why(conninfo: str, *, seconds: float = 10.0) -> Refusal | None:
 
 
 def _poll(attempt: PGconn, deadline: float) -> bool:
-    """Drive a connection attempt to its end; return whether it was encrypted on the way."""
+    """Poll a connection attempt until it ends; return whether it was encrypted at any time."""
     encrypted = False
     while (state := attempt.connect_poll()) not in {pq.PollingStatus.OK, pq.PollingStatus.FAILED}:
         encrypted = encrypted or attempt.ssl_in_use

@@ -1,7 +1,7 @@
-"""Transactions with settings of our own, whatever the server, the database or the role has set.
+"""Transactions with the platform's own settings, whatever the server, the database or the role has set.
 
-Everything is set for the transaction alone. A connection may be lent by a pooler that hands it to somebody else after
-our commit (PgBouncer, `pool_mode=transaction`), and what we left in the session would hit them.
+All settings are local to the transaction. A pooler may give the session to another client after the commit (PgBouncer,
+`pool_mode=transaction`), which must not inherit them.
 """
 
 from collections.abc import Iterator
@@ -17,27 +17,27 @@ READ_COMMITTED = sql.SQL("read committed")
 REPEATABLE_READ = sql.SQL("repeatable read")
 
 _SETTINGS: dict[str, tuple[str, ...]] = {
-    # How long a statement or a transaction may live; first, for they hold from the next statement on.
+    # How long a statement or a transaction may take; first, because they apply from the next statement on.
     "statement_timeout": ("12h",),
     "lock_timeout": ("0",),
     "exit_on_error": ("off",),
-    # The bulk driver prints what it is told besides.
+    # The bulk driver prints notices and warnings.
     "client_min_messages": ("error",),
-    # What a value looks like as text, and what a text means as a value.
+    # How values are converted to and from text.
     "bytea_output": ("hex",),
-    "client_encoding": ("UTF8",),  # the bulk driver takes what it is sent for that
+    "client_encoding": ("UTF8",),  # the bulk driver assumes it
     "datestyle": ("ISO, YMD",),
     "extra_float_digits": ("1",),
     "intervalstyle": ("postgres",),
     "lc_monetary": ("C",),
     "timezone": ("UTC",),
     "xmloption": ("content",),
-    # What a statement means.
+    # How statements are interpreted.
     "array_nulls": ("on",),
     "quote_all_identifiers": ("off",),
-    # PostgreSQL's own first, and temporary tables last: a session that a pooler lends may have somebody else's.
+    # Temporary tables last: a pooled session may contain those of another client.
     "search_path": ("pg_catalog", "pg_temp"),
-    "row_security": ("off",),  # a query that would be shown only some of the rows fails
+    "row_security": ("off",),  # makes a query fail if it would return only some of the rows
     "standard_conforming_strings": ("on",),
     "transform_null_equals": ("off",),
 }
@@ -45,14 +45,14 @@ _SETTINGS: dict[str, tuple[str, ...]] = {
 _SETTINGS_SINCE: dict[int, dict[str, tuple[str, ...]]] = {
     170000: {"transaction_timeout": ("0",), "restrict_nonsystem_relation_kind": ("",)}
 }
-"""Settings that older servers do not know, by the first version that does."""
+"""Settings that older servers do not have, by the first version that has them."""
 
 IDLE_LIMIT = "15min"
-"""How long a transaction of ours may do nothing before the server ends it: one whose process was stopped, or whose host
-has vanished, must not keep its locks and its snapshot for ever."""
+"""How long a transaction may be idle before the server ends it: a transaction whose process was stopped, or whose host
+is gone, must not keep its locks and its snapshot forever."""
 
 SNAPSHOT_LIMIT = "6h"
-"""The same for a transaction that holds a snapshot for others, and does nothing else meanwhile."""
+"""The same limit for a transaction that only holds a snapshot for other connections."""
 
 _versions: WeakKeyDictionary[adbc.Connection, int] = WeakKeyDictionary()
 
@@ -60,13 +60,13 @@ _versions: WeakKeyDictionary[adbc.Connection, int] = WeakKeyDictionary()
 def begin_statement(
     version: int, *, isolation: sql.SQL = READ_COMMITTED, read_only: bool = False, idle: str = IDLE_LIMIT
 ) -> sql.Composed:
-    """SQL that begins a transaction with settings of our own; takes no snapshot.
+    """SQL that begins a transaction with the platform's settings; it does not take a snapshot yet.
 
     Args:
         version: the server's version as a number: 130020, 180004.
         isolation: isolation level.
-        read_only: whether the transaction may not write.
-        idle: how long it may do nothing, as PostgreSQL spells it.
+        read_only: whether the transaction is read-only.
+        idle: how long it may be idle, in PostgreSQL's notation.
     """
     return sql.SQL("begin {}; {}").format(_characteristics(isolation, read_only=read_only), _settings(version, idle))
 
@@ -79,14 +79,17 @@ def transaction(
     read_only: bool = False,
     idle: str = IDLE_LIMIT,
 ) -> Iterator[psycopg.Connection]:
-    """A transaction on a connection in autocommit mode, committed at the end of the block, rolled back if it raises."""
+    """A transaction on a connection in autocommit mode: committed at the end of the block, rolled back if it raises.
+
+    For the other arguments, see `begin_statement`.
+    """
     version = connection.info.server_version
     begin: sql.Composed = begin_statement(version, isolation=isolation, read_only=read_only, idle=idle)
     connection.execute(begin)
     try:
         yield connection
     except BaseException:
-        with suppress(psycopg.Error):  # of a connection that was lost; the error that ended the block is what counts
+        with suppress(psycopg.Error):  # the connection was lost; the error that ended the block is raised instead
             connection.rollback()
         raise
     connection.commit()
@@ -99,13 +102,13 @@ def set_up_bulk_transaction(
     read_only: bool = False,
     snapshot: str | None = None,
 ) -> None:
-    """Give our settings to the transaction that an ADBC connection has just begun by itself.
+    """Apply the platform's settings to the transaction that an ADBC connection has implicitly begun.
 
     Args:
-        connection: one that has run no statement since it was made, committed or rolled back.
+        connection: a connection that has run no statement since it was opened, committed or rolled back.
         isolation: isolation level.
-        read_only: whether the transaction may not write.
-        snapshot: name of an exported snapshot to work in.
+        read_only: whether the transaction is read-only.
+        snapshot: name of an exported snapshot to import.
 
     Raises:
         adbc_driver_manager.Error: the server refuses, for example because the snapshot is gone.
@@ -115,14 +118,14 @@ def set_up_bulk_transaction(
         statements.append(sql.SQL("set transaction snapshot {}").format(sql.Literal(snapshot)))
     statements.append(_settings(version_of(connection), IDLE_LIMIT))
     with connection.cursor() as cursor:
-        # As an update the driver hands over the text as it is. What it executes as a query it prepares, and prepared
-        # statements come one at a time.
+        # The driver sends an update as it is. A query it would prepare, and only one statement can be prepared at a
+        # time.
         cursor.adbc_statement.set_sql_query(sql.SQL("; ").join(statements).as_string(None))
         cursor.adbc_statement.execute_update()
 
 
 def version_of(connection: adbc.Connection) -> int:
-    """The version of the server as a number: 130020, 180004. It is asked once for each connection."""
+    """The version of the server as a number: 130020, 180004. It is queried once for each connection."""
     if connection not in _versions:
         _versions[connection] = int(connection.adbc_get_info()["vendor_version"])
     return _versions[connection]
@@ -130,12 +133,12 @@ def version_of(connection: adbc.Connection) -> int:
 
 def end_bulk_transaction(connection: adbc.Connection) -> None:
     """Roll back the transaction of an ADBC connection; the driver begins the next one."""
-    with suppress(adbc_errors.Error):  # of a connection that was lost
+    with suppress(adbc_errors.Error):  # the connection was lost
         connection.rollback()
 
 
 def _characteristics(isolation: sql.SQL, *, read_only: bool) -> sql.Composed:
-    # Where we write, the server's own default stays: it may be read-only to protect a disk that is nearly full.
+    # For writing, the server's default applies: it may be read-only to protect a disk that is nearly full.
     access = sql.SQL(" read only" if read_only else "")
     return sql.SQL("isolation level {}{} not deferrable").format(isolation, access)
 

@@ -1,4 +1,7 @@
-"""The PostgreSQL side of the declarations: the names of types, and DDL."""
+"""The PostgreSQL side of the declarations: the names of types, and DDL.
+
+The Arrow side is in `schema/arrow.py`.
+"""
 
 from typing import Any
 

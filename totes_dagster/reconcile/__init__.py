@@ -1,1 +1,1 @@
-"""Comparing the warehouse with the source: by checksums of key ranges, and row by row where they differ."""
+"""Reconciling the warehouse with the source: comparing the two, and repairing what differs."""

@@ -1,6 +1,7 @@
-"""Checksums of event tables by key range, the same for equal rows on either side, whatever the column types there.
+"""Checksums of event tables by key range, which are the same on both sides if the rows are, whatever the column types.
 
-The expressions derive from the declarations. Equal checksums mean equal rows; unequal ones only mean: look closer.
+The expressions derive from the declarations. Equal checksums mean equal rows. If checksums differ, the rows may still
+be equal, and have to be compared (see `compare.py`).
 """
 
 from collections.abc import Iterator
@@ -18,12 +19,12 @@ from totes_dagster.schema.star import current_view_of, is_fact, natural_key_of, 
 from totes_dagster.schema.totesys import SOURCE_TABLES, key_of
 
 RANGE_BITS = 14
-"""A range is the keys that are equal but for so many of their lowest bits."""
+"""A range consists of the keys that differ only in this many of their lowest bits."""
 
 
 @dataclass(frozen=True)
 class RangeChecksum:
-    """How many rows have a key in a range, and the checksum of their values."""
+    """The number of rows with a key in a range, and the checksum of their values."""
 
     rows: int
     checksum: int
@@ -35,24 +36,24 @@ class HashedRows:
 
     Attributes:
         connection: in a transaction that sees one state of the database.
-        rows: what to select from.
-        key: column that holds the key.
-        values: hashes of the row's values, in types that both sides have.
+        relation: table or view to select from.
+        key: column with the key.
+        values: hashes of the row's values, computed in types that are the same on both sides.
     """
 
     connection: psycopg.Connection
-    rows: sql.Composable
+    relation: sql.Composable
     key: sql.Identifier
     values: list[sql.Composed]
 
     def range_checksums(self) -> dict[int, RangeChecksum]:
-        """Every range that has rows, with its checksum: one pass over the table."""
-        # Without "offset 0" the planner expects as many ranges as keys, and prepares to sort or spill them all.
+        """The checksums of all ranges that have rows, from one pass over the table."""
+        # Without "offset 0" the planner expects as many ranges as keys, and plans to sort or spill them all.
         statement = sql.SQL(
             """
             select range, count(*), mod(sum(hash), {modulus})::bigint
-            from (select {key} >> {bits} as range, {hash} as hash from {rows} where {key} between {lowest} and {highest}
-                  offset 0) as hashed
+            from (select {key} >> {bits} as range, {hash} as hash from {relation}
+                  where {key} between {lowest} and {highest} offset 0) as hashed
             group by range
             """
         ).format(
@@ -60,20 +61,20 @@ class HashedRows:
             bits=sql.Literal(RANGE_BITS),
             modulus=sql.Literal(CHECKSUM_MODULUS),
             hash=self._hash,
-            rows=self.rows,
-            # What lies outside is set aside: the warehouse's keys are integers.
+            relation=self.relation,
+            # Rows with other keys are in quarantine: the warehouse's keys are integers.
             lowest=sql.Literal(-(2**31)),
             highest=sql.Literal(2**31 - 1),
         )
         return {number: RangeChecksum(rows, hash_) for number, rows, hash_ in self.connection.execute(statement)}
 
     def row_hashes(self, number: int) -> set[tuple[int, int]]:
-        """The key and the hash of every row in one range."""
+        """The key and the hash of every row in the range of this number."""
         lowest = number << RANGE_BITS
-        statement = sql.SQL("select {key}, {hash} from {rows} where {key} between {lowest} and {highest}").format(
+        statement = sql.SQL("select {key}, {hash} from {relation} where {key} between {lowest} and {highest}").format(
             key=self.key,
             hash=self._hash,
-            rows=self.rows,
+            relation=self.relation,
             lowest=sql.Literal(lowest),
             highest=sql.Literal(lowest + 2**RANGE_BITS - 1),
         )
@@ -81,12 +82,12 @@ class HashedRows:
 
     @property
     def _hash(self) -> sql.Composed:
-        # Hashed once more, for differences of two rows must not cancel out. (PostgreSQL 13 cannot hash a record.)
+        # Hashed once more, so that differences in two rows do not cancel out. (PostgreSQL 13 cannot hash a record.)
         return sql.SQL("hashint8extended({}, 0)").format(sql.SQL(" # ").join(self.values))
 
 
 def source_rows(snapshot: SourceSnapshot, star: Table) -> HashedRows:
-    """The rows of the source table that a star table has one row each for."""
+    """The rows of the source table that become the rows of a star table."""
     pairs = list(_pairs(star))
     source = pairs[0][1].table
     table = snapshot.catalogue.tables[source.name]
@@ -103,7 +104,7 @@ def source_rows(snapshot: SourceSnapshot, star: Table) -> HashedRows:
 
 
 def warehouse_rows(connection: psycopg.Connection, schema: str, star: Table) -> HashedRows:
-    """The rows that the warehouse shows of a star table now.
+    """The current rows of a star table in the warehouse.
 
     Args:
         connection: in a transaction of `postgres.transactions`.
@@ -112,7 +113,7 @@ def warehouse_rows(connection: psycopg.Connection, schema: str, star: Table) -> 
     """
     return HashedRows(
         connection,
-        shown(schema, star),
+        current_relation(schema, star),
         sql.Identifier(natural_key_of(star)),
         [
             _hash_of(number, sql.Identifier(column.name), column, original)
@@ -121,16 +122,16 @@ def warehouse_rows(connection: psycopg.Connection, schema: str, star: Table) -> 
     )
 
 
-def shown(schema: str, star: Table) -> sql.Identifier:
-    """Where the warehouse shows the current rows of a star table."""
+def current_relation(schema: str, star: Table) -> sql.Identifier:
+    """The view or table with the current rows of a star table."""
     return sql.Identifier(schema, current_view_of(star) if is_fact(star) else star.name)
 
 
 def _pairs(star: Table) -> Iterator[tuple[Column[Any], Column[Any]]]:
-    """The columns of a star table, each with the one source column that its value is.
+    """The columns of a star table, each with the source column that its value comes from.
 
     Raises:
-        TypeError: a column has several, so that its value cannot be computed by a cast.
+        TypeError: a column has several source columns, so its value cannot be compared by a cast.
     """
     for column in remodelled_columns(star):
         if len(column.info["sources"]) != 1:
@@ -147,14 +148,14 @@ def _hash_of(
     *,
     text: sql.Composable | None = None,
 ) -> sql.Composed:
-    """A 64-bit hash of a value; its place in the row is the seed, so that values cannot change places.
+    """A 64-bit hash of a value; its position in the row is the seed, so swapped values give another hash.
 
     Args:
-        number: the place.
+        number: the position.
         value: the value.
         column: the warehouse's column.
-        original: the source's.
-        text: the value as text; by a cast unless given.
+        original: the source's column.
+        text: the value as text; cast to text by default.
     """
     type_ = _common_type(column, original)
     if type_ == "text":
@@ -164,7 +165,7 @@ def _hash_of(
 
 _HASHES = {
     "text": sql.SQL('hashtextextended(({}) collate "C", {})'),
-    # Days that never come have no distance to others.
+    # The difference of an infinite date and another date is an error.
     "date": sql.SQL(
         "hashint8extended(case when isfinite({0}::date) then {0}::date - date '2000-01-01' "
         "when {0}::date > date '2000-01-01' then 2147483647 else -2147483648 end, {1})"
@@ -174,13 +175,13 @@ _HASHES = {
     "numeric": sql.SQL("hash_numeric_extended({}::numeric, {})"),  # whatever the scale
     "boolean": sql.SQL("hashint8extended({}::boolean::integer, {})"),
 }
-"""Hashes by the type that a value is compared in; each of them exists in every supported version of PostgreSQL."""
+"""Hash functions by the type in which values are compared; they exist in every supported version of PostgreSQL."""
 
 
 def _common_type(column: Column[Any], original: Column[Any]) -> str:
-    """The type that a value is compared in; no cast to it fails, on either side, whatever the value."""
+    """The type in which values are compared. A cast to it cannot fail on either side, whatever the value."""
     match column.type, original.type:
-        # A text need not be a date, but a date has a text.
+        # A text may not be a valid date, but every date can be cast to text.
         case (Date(), String()) | (String(), _):
             return "text"
         case Date(), _:
@@ -194,4 +195,4 @@ def _common_type(column: Column[Any], original: Column[Any]) -> str:
         case Boolean(), _:
             return "boolean"
         case other, _:
-            raise TypeError(f"No common type is declared for {column} of type {other!r}: add one to _common_type.")
+            raise TypeError(f"No common type is defined for {column} of type {other!r}: add one to _common_type.")

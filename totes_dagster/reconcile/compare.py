@@ -1,7 +1,8 @@
-"""Comparing the warehouse with the source: by checksums, and row by row where they differ.
+"""Comparing the warehouse with the source.
 
-Event tables are compared by checksums of key ranges, which cost one pass over each side; only ranges that differ are
-looked into. All else is small, and compared whole. What the rows must be, the platform's own remodel says.
+Event tables are compared by checksums of key ranges, which take one pass over each side. Only in ranges whose checksums
+differ are rows compared. All other tables are small and are compared whole. The expected rows are computed by the
+platform's own remodel.
 """
 
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from totes_dagster.ingest.reader import SnapshotReader, open_reader
 from totes_dagster.ingest.snapshot import SourceSnapshot, tables_read
 from totes_dagster.lake.ingested import UNFIT_VALUES, UNFIT_VALUES_TYPE
 from totes_dagster.lake.processed import star_schema
-from totes_dagster.reconcile.checksums import HashedRows, RangeChecksum, shown, source_rows, warehouse_rows
+from totes_dagster.reconcile.checksums import HashedRows, RangeChecksum, current_relation, source_rows, warehouse_rows
 from totes_dagster.reconcile.differences import Findings, Row, TableDifferences
 from totes_dagster.remodel.frames import to_table
 from totes_dagster.remodel.rows import remodel_rows
@@ -38,19 +39,19 @@ from totes_dagster.warehouse.version_audit import repeated_versions
 __all__ = ["TableDifferences", "compare"]
 
 ROWS_AT_ONCE = 2**15
-"""Bounds the memory of looking closer."""
+"""How many rows are compared at a time, which bounds the memory."""
 
 _YEARS_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
 class _Sides:
-    """The two sides of a comparison, each in one state.
+    """The two sides of a comparison, each in one snapshot.
 
     Attributes:
         snapshot: the source.
         reader: a bulk connection in the snapshot.
-        warehouse: a connection in one repeatable-read transaction.
+        warehouse: a connection in a repeatable-read transaction.
         schema: the warehouse's schema.
     """
 
@@ -60,7 +61,7 @@ class _Sides:
     schema: str
 
     def ingested(self, name: str, keys: list[int] | None = None) -> pa.Table:
-        """Rows of a source table as an ingest reads them: all of them, or those with some keys."""
+        """The rows of a source table as an ingest reads them: all rows, or those with the given keys."""
         catalogue = self.snapshot.catalogue
         content = Capture.WHOLE if keys is None else Capture.CHANGES
         capture = TableCapture(content, keys=tuple(keys or ()), unique_keys=has_unique_keys(catalogue, name))
@@ -69,35 +70,36 @@ class _Sides:
         schema = pa.schema([*declared, (UNFIT_VALUES, UNFIT_VALUES_TYPE)])
         return pa.Table.from_batches([batch.select(schema.names) for batch in batches], schema)
 
-    def shown(self, star: Table, condition: sql.Composable) -> Iterator[Row]:
-        """Rows that the warehouse shows now, with days and times as text."""
+    def current_rows(self, star: Table, condition: sql.Composable) -> Iterator[Row]:
+        """The current rows of a star table in the warehouse that meet a condition, with dates and times as text."""
         cursor = self.warehouse.cursor()
-        for type_ in ("date", "time"):  # PostgreSQL has infinite days and a 24 o'clock, Python has not
+        for type_ in ("date", "time"):  # PostgreSQL has infinite dates and the time 24:00, but Python does not
             cursor.adapters.register_loader(type_, TextLoader)
         columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in remodelled_columns(star))
-        statement = sql.SQL("select {} from {} where {}").format(columns, shown(self.schema, star), condition)
+        relation = current_relation(self.schema, star)
+        statement = sql.SQL("select {} from {} where {}").format(columns, relation, condition)
         yield from cursor.execute(statement)
 
 
 def compare(
     snapshot: SourceSnapshot, warehouse: psycopg.Connection, schema: str, progress: Progress = silent
 ) -> dict[str, TableDifferences]:
-    """Compare every star table with what the source says it must be.
+    """Compare every star table with the source.
 
     Args:
-        snapshot: the source. Where the warehouse does not show the source as it was then, what changed between
-            is different.
+        snapshot: the source. If the warehouse is at another batch than this snapshot, changes between the two are
+            reported as differences.
         warehouse: a connection in a repeatable-read transaction of `postgres.transactions`.
         schema: the warehouse's schema.
         progress: notified of rows as they are compared.
 
     Returns:
-        The differences by star table. Source rows that cannot become rows of the warehouse are none: they are set
-        aside, and what the warehouse shows under their keys is not judged.
+        The differences by star table. Source rows that cannot become rows of the warehouse are not differences: they
+        are in quarantine, and the warehouse's rows with their keys are not compared.
 
     Raises:
         SourceSchemaError: the source's tables break the contract.
-        DatabaseError: a database cannot be reached, refuses, or breaks off.
+        DatabaseError: a database cannot be reached, refuses, or closes the connection.
     """
     refuse_broken(deviations_of(snapshot.catalogue))
     found: dict[str, TableDifferences] = {}
@@ -119,7 +121,7 @@ def _differences(sides: _Sides, star: Table) -> TableDifferences:
 
 
 def _calendar_differences(sides: _Sides) -> TableDifferences:
-    """Compare the calendar with the whole years from the first to the last day that it or a fact names."""
+    """Compare the calendar with all days of the years from the first to the last day in it or in a fact."""
     findings = Findings(CALENDAR, authority="calendar")
     bounds: sql.Composed = named_days_statement(sides.schema)
     ((first, last),) = sides.warehouse.execute(bounds).fetchall()
@@ -127,8 +129,8 @@ def _calendar_differences(sides: _Sides) -> TableDifferences:
     for start in [] if first is None else range(first.year, last.year + 1, _YEARS_AT_ONCE):
         ends = date(start, 1, 1), date(min(start + _YEARS_AT_ONCE - 1, last.year), 12, 31)
         days = calendar.dim_date(pd.Series(ends, dtype=pd.ArrowDtype(pa.date32())))
-        present = sides.shown(CALENDAR, sql.SQL("date_id between {} and {}").format(*ends))
-        findings.compare_rows(to_table(days, star_schema(CALENDAR.name)), present)
+        current = sides.current_rows(CALENDAR, sql.SQL("date_id between {} and {}").format(*ends))
+        findings.compare_rows(to_table(days, star_schema(CALENDAR.name)), current)
         rows += len(days)
     return findings.differences(rows)
 
@@ -138,54 +140,56 @@ def _reference_differences(sides: _Sides, star: Table) -> TableDifferences:
     findings = Findings(star)
     inputs = {name: sides.ingested(name) for name in inputs_of(star.name)}
     expected = remodel_rows(star.name, inputs).rows
-    findings.compare_rows(expected, sides.shown(star, sql.SQL("true")))
+    findings.compare_rows(expected, sides.current_rows(star, sql.SQL("true")))
     return findings.differences(expected.num_rows)
 
 
 def _event_differences(sides: _Sides, star: Table, driving: str) -> TableDifferences:
-    """Compare a star table of an event table by checksums, and row by row where they differ."""
+    """Compare a star table of an event table by checksums, and row by row in ranges where they differ."""
     findings = Findings(star)
-    ours = source_rows(sides.snapshot, star)
-    theirs = warehouse_rows(sides.warehouse, sides.schema, star)
-    source, warehouse = _concurrently(ours, theirs)
-    ranges = source.keys() | warehouse.keys()
-    differing = sorted(number for number in ranges if source.get(number) != warehouse.get(number))
+    source = source_rows(sides.snapshot, star)
+    warehouse = warehouse_rows(sides.warehouse, sides.schema, star)
+    source_ranges, warehouse_ranges = _range_checksums(source, warehouse)
+    ranges = source_ranges.keys() | warehouse_ranges.keys()
+    differing = sorted(number for number in ranges if source_ranges.get(number) != warehouse_ranges.get(number))
     if not is_fact(star):
-        # Members stay when their source rows are gone, so a range that has only such members is as it should be.
-        differing = [number for number in differing if number in source]
+        # Members stay after their source rows are gone, so a range that has only such members is correct.
+        differing = [number for number in differing if number in source_ranges]
     suspects: list[int] = []
     for number in differing:
-        present, shown_now = ours.row_hashes(number), theirs.row_hashes(number)
-        suspects += {key for key, _ in present - shown_now}
+        source_hashes, warehouse_hashes = source.row_hashes(number), warehouse.row_hashes(number)
+        suspects += {key for key, _ in source_hashes - warehouse_hashes}
         if is_fact(star):
-            findings.add_extra({key for key, _ in shown_now} - {key for key, _ in present})
+            findings.add_extra({key for key, _ in warehouse_hashes} - {key for key, _ in source_hashes})
         if len(suspects) >= ROWS_AT_ONCE:
-            _look_closer(sides, star, driving, suspects, findings)
+            _compare_by_value(sides, star, driving, suspects, findings)
             suspects = []
     if suspects:
-        _look_closer(sides, star, driving, suspects, findings)
+        _compare_by_value(sides, star, driving, suspects, findings)
     unaccounted: list[str] = []
     if is_fact(star):
-        doubled, unaccounted = repeated_versions(sides.warehouse, sides.schema, star)
-        findings.add_doubled(doubled)
+        repeated, unaccounted = repeated_versions(sides.warehouse, sides.schema, star)
+        findings.add_repeated(repeated)
     return findings.differences(
-        sum(checksum.rows for checksum in source.values()),
+        sum(checksum.rows for checksum in source_ranges.values()),
         ranges=len(ranges),
         ranges_descended=len(differing),
         unaccounted=unaccounted,
     )
 
 
-def _concurrently(ours: HashedRows, theirs: HashedRows) -> tuple[dict[int, RangeChecksum], dict[int, RangeChecksum]]:
-    """The checksums of both sides, for which two servers work at the same time."""
+def _range_checksums(
+    source: HashedRows, warehouse: HashedRows
+) -> tuple[dict[int, RangeChecksum], dict[int, RangeChecksum]]:
+    """The checksums of both sides, computed by the two servers at the same time."""
     with ThreadPoolExecutor(1) as pool:
-        warehouse = pool.submit(theirs.range_checksums)
-        source = ours.range_checksums()
-        return source, warehouse.result()
+        of_warehouse = pool.submit(warehouse.range_checksums)
+        of_source = source.range_checksums()
+        return of_source, of_warehouse.result()
 
 
-def _look_closer(sides: _Sides, star: Table, driving: str, keys: list[int], findings: Findings) -> None:
-    """Compare rows by value, without those in quarantine, which checksums do not know of."""
+def _compare_by_value(sides: _Sides, star: Table, driving: str, keys: list[int], findings: Findings) -> None:
+    """Compare rows by value, except for those in quarantine, which the checksums include."""
     expected = remodel_rows(star.name, {driving: sides.ingested(driving, keys)}).rows
     condition = sql.SQL("{} = any ({}::integer[])").format(sql.Identifier(natural_key_of(star)), sql.Literal(keys))
-    findings.compare_rows(expected, sides.shown(star, condition))
+    findings.compare_rows(expected, sides.current_rows(star, condition))

@@ -1,7 +1,7 @@
-"""How rows of the warehouse differ from what the source says: by key, and in words.
+"""How rows of the warehouse differ from the source: by key, and described in words.
 
-Plain values on both sides: days and times are compared as the texts that PostgreSQL writes, because its types hold more
-of them than Python's do.
+Decisions over plain values. Dates and times are compared as the texts that PostgreSQL writes, because Python's types
+cannot represent all of them.
 """
 
 from collections.abc import Iterable
@@ -16,26 +16,26 @@ from totes_dagster.schema.star import is_personal, natural_key_of, remodelled_co
 
 Row = tuple[Any, ...]
 
-_SAMPLES = 5
-_LONGEST_VALUE = 60
+_MAX_SAMPLES = 5
+_MAX_VALUE_LENGTH = 60
 
 
 @dataclass(frozen=True)
 class TableDifferences:
-    """What the comparison of one star table found. Keys are natural keys, sorted; days are numbers: 20240229.
+    """What the comparison of one star table found. Keys are natural keys, sorted; a day is a number such as 20240229.
 
     Attributes:
-        rows: how many rows were compared, counted on the side of the source.
-        missing: keys that the source has and the warehouse does not show.
-        extra: keys that the warehouse shows and the source does not have. Of facts only: history refers to members of
-            dimensions that are gone.
-        different: keys that both have, with different values.
-        doubled: keys of a fact with a version that repeats the one before it, which no load writes.
-        unaccounted: sentences about batches of which a fact holds more or fewer versions than they brought. That cannot
-            be repaired from the source, so it is not part of `count`.
-        samples: up to five sentences, each about one key.
-        discreet: the same, without the values of personal columns, for whoever only looks at the flow.
-        ranges: how many key ranges were compared by checksum; 0 where the table is compared whole.
+        rows: how many rows were compared, counted in the source.
+        missing: keys that are in the source but not in the warehouse.
+        extra: keys that are in the warehouse but not in the source. Only for facts: dimensions keep members that are
+            gone from the source, because history refers to them.
+        different: keys that are in both, with different values.
+        repeated: keys of a fact with a version that repeats the one before it, which a load never writes.
+        unaccounted: sentences about batches of which a fact has more or fewer versions than they brought. They cannot
+            be repaired from the source, so they are not part of `count`.
+        samples: up to five descriptions of a difference, each for one key.
+        redacted_samples: the same without the values of personal columns, for logs and for Dagster.
+        ranges: how many key ranges were compared by checksum; 0 if the table was compared whole.
         ranges_descended: in how many of them rows had to be compared.
     """
 
@@ -43,21 +43,21 @@ class TableDifferences:
     missing: tuple[int, ...] = ()
     extra: tuple[int, ...] = ()
     different: tuple[int, ...] = ()
-    doubled: tuple[int, ...] = ()
+    repeated: tuple[int, ...] = ()
     unaccounted: tuple[str, ...] = ()
     samples: tuple[str, ...] = ()
-    discreet: tuple[str, ...] = ()
+    redacted_samples: tuple[str, ...] = ()
     ranges: int = 0
     ranges_descended: int = 0
 
     @property
     def count(self) -> int:
         """How many keys differ."""
-        return len(self.missing) + len(self.extra) + len(self.different) + len(self.doubled)
+        return len(self.missing) + len(self.extra) + len(self.different) + len(self.repeated)
 
     @property
     def repairable(self) -> tuple[int, ...]:
-        """The keys that a new batch with their source rows puts right, sorted."""
+        """The keys that can be repaired by a new batch with their source rows, sorted."""
         return tuple(sorted({*self.missing, *self.extra, *self.different}))
 
     def __bool__(self) -> bool:
@@ -67,11 +67,11 @@ class TableDifferences:
 
 @dataclass
 class Findings:
-    """Differences of one star table as they are found.
+    """Collects the differences of one star table.
 
     Attributes:
         star: the star table.
-        authority: what samples call the side that is right.
+        authority: name of the side that the warehouse is compared with, for the samples.
     """
 
     star: Table
@@ -79,80 +79,84 @@ class Findings:
     missing: set[int] = field(default_factory=set)
     extra: set[int] = field(default_factory=set)
     different: set[int] = field(default_factory=set)
-    doubled: set[int] = field(default_factory=set)
+    repeated: set[int] = field(default_factory=set)
     samples: list[str] = field(default_factory=list)
-    discreet: list[str] = field(default_factory=list)
+    redacted_samples: list[str] = field(default_factory=list)
 
-    def compare_rows(self, expected: pa.Table, shown: Iterable[Row]) -> None:
-        """Compare all rows with some keys, as they must be, with those that the warehouse shows.
+    def compare_rows(self, expected: pa.Table, current: Iterable[Row]) -> None:
+        """Compare rows as they should be with the current rows of the warehouse.
 
         Args:
-            expected: rows of the star table, at most one per key, in columns as declared.
-            shown: rows in the same columns, of any keys, with days and times as text. What has another key is not
-                judged: it is in quarantine, or stays in a dimension after its source row is gone.
+            expected: rows of the star table, at most one per key, with the declared columns.
+            current: rows with the same columns, and dates and times as text. Rows with other keys than the expected
+                ones are ignored: they are in quarantine, or stay in a dimension after their source rows are gone.
         """
         columns = [_plain(column) for column in expected.columns]
         rows = {row[0]: row for row in zip(*columns, strict=True)}
-        unseen = set(rows)
-        for row in shown:
+        missing = set(rows)
+        for row in current:
             key = row[0]
             if key not in rows:
                 continue
-            unseen.discard(key)
+            missing.discard(key)
             if row != rows[key]:
                 self.different.add(_number(key))
-                self._sample(key, *(self._contrast(row, rows[key], discreet=discreet) for discreet in (False, True)))
-        for key in sorted(unseen):
+                self._sample(
+                    key,
+                    self._describe_difference(row, rows[key], redacted=False),
+                    self._describe_difference(row, rows[key], redacted=True),
+                )
+        for key in sorted(missing):
             self.missing.add(_number(key))
             self._sample(key, "not in the warehouse")
 
     def add_extra(self, keys: Iterable[int]) -> None:
-        """Add keys that the warehouse shows and the source does not have."""
+        """Add keys that are in the warehouse but not in the source."""
         for key in sorted(keys):
             self.extra.add(key)
             self._sample(key, f"in the warehouse, but not in the {self.authority}")
 
-    def add_doubled(self, keys: Iterable[int]) -> None:
+    def add_repeated(self, keys: Iterable[int]) -> None:
         """Add keys with a version that repeats the one before it."""
         for key in sorted(keys):
-            self.doubled.add(key)
+            self.repeated.add(key)
             self._sample(key, "a version repeats the one before it")
 
     def differences(
         self, rows: int, *, ranges: int = 0, ranges_descended: int = 0, unaccounted: Iterable[str] = ()
     ) -> TableDifferences:
-        """All that was found."""
+        """Everything that was found; the arguments are those of `TableDifferences`."""
         return TableDifferences(
             rows=rows,
             missing=tuple(sorted(self.missing)),
             extra=tuple(sorted(self.extra)),
             different=tuple(sorted(self.different)),
-            doubled=tuple(sorted(self.doubled)),
+            repeated=tuple(sorted(self.repeated)),
             unaccounted=tuple(unaccounted),
             samples=tuple(self.samples),
-            discreet=tuple(self.discreet),
+            redacted_samples=tuple(self.redacted_samples),
             ranges=ranges,
             ranges_descended=ranges_descended,
         )
 
-    def _sample(self, key: Any, what: str, discreetly: str | None = None) -> None:
-        if len(self.samples) < _SAMPLES:
-            self.samples.append(f"{natural_key_of(self.star)} {key}: {what}")
-            self.discreet.append(f"{natural_key_of(self.star)} {key}: {discreetly or what}")
+    def _sample(self, key: Any, difference: str, redacted: str | None = None) -> None:
+        if len(self.samples) < _MAX_SAMPLES:
+            self.samples.append(f"{natural_key_of(self.star)} {key}: {difference}")
+            self.redacted_samples.append(f"{natural_key_of(self.star)} {key}: {redacted or difference}")
 
-    def _contrast(self, shown: Row, expected: Row, *, discreet: bool) -> str:
+    def _describe_difference(self, current: Row, expected: Row, *, redacted: bool) -> str:
         return "; ".join(
-            f"{column.name} is another in the {self.authority}"
-            if discreet and is_personal(column)
-            else f"{column.name} is {_told(actual, column.type)} in the warehouse, "
-            f"{_told(right, column.type)} in the {self.authority}"
-            for column, actual, right in zip(remodelled_columns(self.star), shown, expected, strict=True)
+            f"{column.name} differs from the {self.authority}"
+            if redacted and is_personal(column)
+            else f"{column.name} is {_formatted(actual, column.type)} in the warehouse, "
+            f"{_formatted(right, column.type)} in the {self.authority}"
+            for column, actual, right in zip(remodelled_columns(self.star), current, expected, strict=True)
             if actual != right
         )
 
 
 def _plain(column: pa.ChunkedArray) -> list[Any]:
-    """A column's values; days and times as PostgreSQL writes them in its ISO style."""
+    """A column's values; dates and times as PostgreSQL writes them in ISO style."""
     return [_as_text(value) if isinstance(value, date | time) else value for value in column.to_pylist()]
 
 
@@ -165,13 +169,13 @@ def _number(key: int | str) -> int:
     return int(key.replace("-", "")) if isinstance(key, str) else key
 
 
-def _told(value: Any, type_: Any) -> str:
+def _formatted(value: Any, type_: Any) -> str:
     match type_:
         case _ if value is None:
             return "null"
         case String():
             text = repr(value)
-            return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
+            return text if len(text) <= _MAX_VALUE_LENGTH else f"{text[:_MAX_VALUE_LENGTH]}…"
         case Boolean():
             return str(value).lower()
         case _:

@@ -1,4 +1,4 @@
-"""Repairing what a comparison found: by a batch, except for two things that are repaired in the warehouse itself."""
+"""Repairing the differences that a comparison found: by a new batch or, where no batch can, in the warehouse itself."""
 
 import logging
 from collections.abc import Mapping
@@ -13,9 +13,10 @@ logger = logging.getLogger(__name__)
 
 
 def repairs_of(found: Mapping[str, TableDifferences]) -> dict[str, tuple[int, ...]]:
-    """The keys whose rows a batch must bring to repair what was found, by source table.
+    """The keys of the rows that a batch must bring to repair what was found, by source table.
 
-    A table that values are only looked up in is brought whole.
+    Args:
+        found: the differences by star table.
     """
     repairs: dict[str, tuple[int, ...]] = {}
     for star, differences in found.items():
@@ -27,15 +28,23 @@ def repairs_of(found: Mapping[str, TableDifferences]) -> dict[str, tuple[int, ..
 
 
 def repair_history(warehouse: Warehouse, found: Mapping[str, TableDifferences]) -> None:
-    """Repair what no batch can: versions that repeat the one before, and the calendar."""
-    doubled = {name: found[name].doubled for name in FACTS if found[name].doubled}
-    if not doubled and not found[CALENDAR.name]:
+    """Repair what no batch can: versions that repeat the one before, and the calendar.
+
+    Args:
+        warehouse: the warehouse.
+        found: the differences by star table.
+
+    Raises:
+        DatabaseError: the warehouse cannot be reached, refuses, or closes the connection.
+    """
+    repeated = {name: found[name].repeated for name in FACTS if found[name].repeated}
+    if not repeated and not found[CALENDAR.name]:
         return
     with (
         warehouse.database.connect_bulk() as connection,
         LoadTransaction.begin(connection, warehouse) as transaction,
     ):
-        for name, keys in doubled.items():
+        for name, keys in repeated.items():
             removed = transaction.remove_repeated_versions(FACTS[name], keys)
             logger.info("Removed %d versions of %s that repeated the one before.", removed, name)
         if found[CALENDAR.name]:

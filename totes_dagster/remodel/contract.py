@@ -1,4 +1,7 @@
-"""The contract of the star tables: what every row must be, derived from the declarations, and which rows break it."""
+"""The contract of the star tables, derived from the declarations, and finding the rows that break it.
+
+What happens to such rows is in `quarantine.py`.
+"""
 
 from functools import lru_cache
 
@@ -10,16 +13,16 @@ from totes_dagster.schema.arrow import arrow_type
 from totes_dagster.schema.star import natural_key_of, remodelled_columns
 
 Breach = tuple[str, str]
-"""A column of the star table, and what is wrong with its value: `null`, `repeated` or `nul`."""
+"""A column of the star table, and what is wrong with its value: `null`, `repeated`, or `nul` (the character NUL)."""
 
 _BREACHES = {"not_nullable": "null", "field_uniqueness": "repeated", "nul": "nul"}
 
 
 @lru_cache
 def contract_of(star: Table) -> pandera.DataFrameSchema:
-    """What every row of a star table must be: of the declared types, not null, one per key, text without NUL.
+    """What every row of a star table must satisfy: the declared types, no null, unique keys, no NUL in text.
 
-    A batch brings a key of a fact once, so there, too, no natural key is repeated.
+    The natural keys of a fact are unique too, because a batch brings each of them once.
     """
     return pandera.DataFrameSchema(
         {
@@ -35,10 +38,11 @@ def contract_of(star: Table) -> pandera.DataFrameSchema:
 
 
 def breaches_of(star: Table, rows: pd.DataFrame) -> dict[int, list[Breach]]:
-    """The rows that break the contract, by position, each with all its breaches; empty when all rows are sound.
+    """The rows that break the contract, by position, each with all its breaches; empty if all rows are valid.
 
     Raises:
-        pandera.errors.SchemaErrors: a column is missing or of another type, which is the function's fault, not a row's.
+        pandera.errors.SchemaErrors: a column is missing or has another type, which is a fault of the function that
+            computed the rows and not of a row.
     """
     numbered = rows.reset_index(drop=True)
     try:
@@ -55,5 +59,5 @@ def breaches_of(star: Table, rows: pd.DataFrame) -> dict[int, list[Breach]]:
 
 
 def _without_nul(text: pd.Series) -> pd.Series:
-    """Which texts PostgreSQL can hold."""
+    """Whether each text is one that PostgreSQL can store."""
     return ~text.str.contains("\x00", regex=False)

@@ -1,19 +1,19 @@
-"""Between Arrow tables and the frames that the model works on, whose columns keep their Arrow types."""
+"""Converting between Arrow tables and the data frames that the functions of `tables/` work on."""
 
 import pandas as pd
 import pyarrow as pa
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
-    """A frame whose every column keeps its Arrow type: exact decimals and dates, never float or object."""
+    """A data frame whose columns keep their Arrow types: exact decimals and dates, never float or object."""
     return table.to_pandas(types_mapper=pd.ArrowDtype)
 
 
 def to_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
-    """A table of exactly this schema, its columns picked from the frame by name.
+    """A table of exactly this schema, with the frame's columns selected by name.
 
     Raises:
-        pyarrow.ArrowInvalid: a value does not fit its column, which the model rules out.
+        pyarrow.ArrowInvalid: a value does not fit its column, which the contract of the star tables rules out.
     """
     columns = [pa.chunked_array([pa.array(frame[field.name], from_pandas=True)]).cast(field.type) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)

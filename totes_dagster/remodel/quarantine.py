@@ -1,7 +1,7 @@
 """Quarantine: source rows that cannot become rows of a star table, each with the reason.
 
-Which rows break the contract of a star table is decided in `contract.py`. Here they get their reasons in words, and are
-separated from the others.
+Which rows break the contract of a star table is decided in `contract.py`. This module puts the reasons into words and
+separates these rows from the others.
 """
 
 from collections import Counter
@@ -20,10 +20,10 @@ from totes_dagster.schema.star import remodelled_columns
 from totes_dagster.schema.totesys import SOURCE_TABLES, key_of
 
 REASON = "reason"
-"""Column of a quarantined part: why the row is in quarantine, one sentence per breach."""
+"""Column of a quarantine part: why the row is in quarantine, one sentence per breach."""
 
 Reasons = Mapping[int, str]
-"""Keys of rows that cannot be used, with the reason."""
+"""Reasons why rows cannot be used, by key."""
 
 
 def quarantine_schema(source: str) -> pa.Schema:
@@ -37,17 +37,17 @@ def quarantine_schema(source: str) -> pa.Schema:
 def quarantine(
     star: Table, ingested: pa.Table, computed: pd.DataFrame, unusable: Mapping[str, Reasons]
 ) -> tuple[pd.DataFrame, pa.Table]:
-    """Separate the rows of a star table that keep its contract from the source rows of those that do not.
+    """Separate the rows of a star table that keep its contract from the source rows of those that break it.
 
     Args:
         star: the star table.
         ingested: rows of its driving table, with the column `UNFIT_VALUES`.
-        computed: the rows that the table's function made of them, in the same order.
-        unusable: by column that refers to a table in which values are looked up, the keys of rows there that cannot be
-            used. Rows that refer to them go to quarantine, so that the warehouse goes on showing what it showed before.
+        computed: the rows that the table's function computed from them, in the same order.
+        unusable: for each column that refers to a lookup table, the keys of the rows there that cannot be used. Rows
+            that refer to them go to quarantine, so the warehouse keeps showing their previous values.
 
     Returns:
-        The rows that keep the contract, and the source rows of the others with the reason, as `quarantine_schema` says.
+        The rows that keep the contract, and the source rows of the others with the reasons, in `quarantine_schema`.
     """
     source = inputs_of(star.name)[0]
     reasons = _reasons_of_unfit_values(star, source, ingested)
@@ -69,9 +69,9 @@ def quarantine(
 
 
 def rows_to_look_up(star: Table, source: str, ingested: pa.Table) -> tuple[pa.Table, Reasons]:
-    """Rows of a source table in which a star table can look values up, and the keys of all others.
+    """The rows of a source table in which a star table can look up values, and why the others cannot be used.
 
-    A row can be used if it has a key of its own and all values that the star table is computed from.
+    A row can be used if its key is unique, and all values that the star table is computed from fit their types.
     """
     reasons = _reasons_of_unfit_values(star, source, ingested)
     keys = ingested.column(key_of(SOURCE_TABLES[source])).to_pylist()
@@ -84,7 +84,7 @@ def rows_to_look_up(star: Table, source: str, ingested: pa.Table) -> tuple[pa.Ta
 
 
 def _reasons_of_unfit_values(star: Table, source: str, ingested: pa.Table) -> dict[int, dict[str, str]]:
-    """By position and star column, which of the source values that it is computed from are unfit."""
+    """Reasons why source values of the star table are unfit, by row position and star column."""
     if not len(ingested) or ingested.column(UNFIT_VALUES).null_count == len(ingested):
         return {}
     reasons: dict[int, dict[str, str]] = {}
@@ -117,7 +117,7 @@ def _value(row: pa.Table, name: str) -> str:
         return "null"
     if pa.types.is_string(value.type):
         return repr(value.as_py())
-    text = str(value.cast(pa.string()))  # Python has no dates past the year 9999, and Arrow not many more
+    text = str(value.cast(pa.string()))  # Python has no dates past the year 9999; Arrow cannot format all of its own
     return "too far from now" if text.startswith("<value out of range") else text
 
 

@@ -1,4 +1,4 @@
-"""Reading parts of the ingestion zone as the source is declared now, whatever version of the platform wrote them."""
+"""Reading parts of the ingestion zone as the source is declared now, whichever version of the platform wrote them."""
 
 from collections.abc import Collection
 from contextlib import suppress
@@ -16,19 +16,19 @@ from totes_dagster.schema.totesys import SOURCE_TABLES
 
 
 def read_ingested(ingestion: Zone, table: str, parts: tuple[Part, ...]) -> pa.Table:
-    """The rows of some parts of a source table: its declared columns, and `UNFIT_VALUES`.
+    """The rows of parts of a source table: its declared columns, and `UNFIT_VALUES`.
 
     Raises:
-        PartError: a part is missing, damaged, or of another schema.
+        PartError: a part is missing or damaged, or has another schema.
     """
     schema = arrow_schema(SOURCE_TABLES[table].columns)
-    # Every column may hold nulls: the source may drop its constraints.
+    # Every column may contain nulls, because the source may have dropped its constraints.
     schema = pa.schema([pa.field(field.name, field.type) for field in schema])
     pieces = [ingested.with_unfit_values(schema.empty_table())]
     for part in parts:
         read = ingestion.read_part(part.path, columns=ingested.columns_to_read(schema.names))
         piece = ingested.with_unfit_values(_in_microseconds(read))
-        piece = as_declared_now(piece, schema, _columns_declared_late(table, part))
+        piece = as_declared_now(piece, schema, _columns_added_later(table, part))
         found = piece.schema.remove_metadata()
         if found.names[:-1] != schema.names or found.types[:-1] != schema.types:
             raise PartSchemaError(
@@ -44,45 +44,45 @@ def read_ingested(ingestion: Zone, table: str, parts: tuple[Part, ...]) -> pa.Ta
     return pa.concat_tables(pieces)
 
 
-def as_declared_now(rows: pa.Table, schema: pa.Schema, late: Collection[str]) -> pa.Table:
-    """Rows that were ingested before some of their columns were declared, as if they had been declared then.
+def as_declared_now(rows: pa.Table, schema: pa.Schema, added_later: Collection[str]) -> pa.Table:
+    """Convert rows that were ingested before some of their columns were declared to the current declaration.
 
     Args:
-        rows: with the column `UNFIT_VALUES`.
-        schema: of the declared columns.
-        late: the columns that may be missing, because the source did not have them yet, or may have the types that they
-            arrived in. All others stay as they are.
+        rows: rows with the column `UNFIT_VALUES`.
+        schema: schema of the declared columns.
+        added_later: columns that may be missing, because the source did not have them yet, or may still have the type
+            that they arrived in. All other columns are left as they are.
     """
     misfits: dict[str, Misfits] = {}
-    for name in late:
+    for name in added_later:
         type_ = schema.field(name).type
         if name not in rows.column_names:
             rows = rows.append_column(name, pa.nulls(rows.num_rows, type_))
         elif rows.schema.field(name).type != type_:
-            with suppress(pa.ArrowNotImplementedError):  # of another kind altogether
+            with suppress(pa.ArrowNotImplementedError):  # types that cannot be converted into one another
                 arrived = rows.column(name).combine_chunks()
                 exact = arrived.cast(pa.string()) if pa.types.is_decimal(type_) else arrived
                 values, misfits[name] = fit(exact, type_)
                 rows = rows.set_column(rows.column_names.index(name), name, values)
     if any(misfits.values()):
         found = unfit_values_column(misfits, rows.num_rows).to_pylist()
-        both = [_joined(old, new) for old, new in zip(rows.column(UNFIT_VALUES).to_pylist(), found, strict=True)]
+        merged = [_merged(old, new) for old, new in zip(rows.column(UNFIT_VALUES).to_pylist(), found, strict=True)]
         position = rows.column_names.index(UNFIT_VALUES)
-        rows = rows.set_column(position, UNFIT_VALUES, pa.array(both, ingested.UNFIT_VALUES_TYPE))
+        rows = rows.set_column(position, UNFIT_VALUES, pa.array(merged, ingested.UNFIT_VALUES_TYPE))
     return rows.select([name for name in (*schema.names, UNFIT_VALUES) if name in rows.column_names])
 
 
-def _joined(old: str | None, new: str | None) -> str | None:
+def _merged(old: str | None, new: str | None) -> str | None:
     return ingested.unfit_values_text(ingested.unfit_values_from(old) | ingested.unfit_values_from(new))
 
 
 def _in_microseconds(rows: pa.Table) -> pa.Table:
-    """Rows whose timestamps are in microseconds; the oldest parts hold them in milliseconds."""
+    """Rows with timestamps in microseconds; the oldest parts have milliseconds."""
     types = [pa.timestamp("us") if type_ == pa.timestamp("ms") else type_ for type_ in rows.schema.types]
     return rows.cast(pa.schema([field.with_type(type_) for field, type_ in zip(rows.schema, types, strict=True)]))
 
 
-def _columns_declared_late(table: str, part: Part) -> list[str]:
-    """The columns of a source table that a part of it may be older than the declaration of."""
+def _columns_added_later(table: str, part: Part) -> list[str]:
+    """The columns of a source table that may have been declared only after a part was written."""
     columns = SOURCE_TABLES[table].columns
     return [column.name for column in columns if column.nullable or ingested.is_undeclared(part.path)]

@@ -1,4 +1,7 @@
-"""Remodelling rows: source rows become rows of a star table, or go to quarantine with the reason."""
+"""Remodelling rows: source rows become rows of a star table, or go to quarantine with the reason.
+
+Which parts are read and written is in `run.py`.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,11 +19,11 @@ from totes_dagster.schema.registry import STAR_TABLES, inputs_of, references_to_
 
 @dataclass(frozen=True)
 class Remodelled:
-    """What source rows became.
+    """The result of remodelling source rows.
 
     Attributes:
-        rows: of a star table, in the schema of `star_schema`; their metadata are `RowCounts`.
-        quarantined: source rows that could not become rows of it, in the schema of `quarantine_schema`.
+        rows: rows of a star table, in `star_schema`; their metadata are `RowCounts`.
+        quarantined: the source rows that could not become rows of it, in `quarantine_schema`.
     """
 
     rows: pa.Table
@@ -28,10 +31,10 @@ class Remodelled:
 
 
 def function_of(star: str) -> Callable[..., pd.DataFrame]:
-    """The pure function of `tables/` that computes a star table: the one of the table's name.
+    """The pure function in `tables/` that computes a star table; it has the table's name.
 
     Raises:
-        TypeError: there is none.
+        TypeError: there is no such function.
     """
     for module in (calendar, dimensions, facts):
         function: Callable[..., pd.DataFrame] | None = vars(module).get(star)
@@ -44,8 +47,8 @@ def remodel_rows(star: str, inputs: Mapping[str, pa.Table]) -> Remodelled:
     """Remodel source rows into rows of a star table, one for one, except for those that go to quarantine.
 
     Args:
-        star: any star table but the calendar.
-        inputs: rows of each source table that it is computed from, as they are ingested.
+        star: any star table except the calendar.
+        inputs: the ingested rows of each source table that it is computed from.
     """
     table = STAR_TABLES[star]
     driving, *lookups = inputs_of(star)

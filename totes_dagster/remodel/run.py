@@ -1,7 +1,7 @@
-"""The second stage: committed batches of the ingestion zone become star-schema parts of the processed zone.
+"""Running the second stage: committed batches of the ingestion zone become star-schema parts of the processed zone.
 
-What a batch must become follows from its manifest alone (see `lake/processed.py`). So what is missing is found by
-looking, a re-run fills just the gaps, and two remodels at the same time write the same objects.
+Which parts a batch becomes follows from its manifest alone (see `lake/processed.py`). So missing parts are found by
+looking for them, a rerun fills only the gaps, and two concurrent remodels write the same objects.
 """
 
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class RemodelledPart:
 
 @dataclass(frozen=True)
 class Written:
-    """What a remodel wrote of one star table; `newest` are the rows of the last part."""
+    """What a remodel wrote for one star table; `newest` contains the rows of the last part."""
 
     batches: tuple[int, ...] = ()
     parts: int = 0
@@ -53,8 +53,8 @@ class Written:
 def missing_parts(star: str, log: BatchLog, processed: Zone) -> list[StarPart]:
     """The parts of a star table that committed batches imply and the processed zone lacks, oldest first.
 
-    Walks back from the newest batch to the newest one that is complete: as remodels go forwards in time, all before it
-    are. From a table's last change it leaps to the one before, so quiet batches cost nothing.
+    Walks back from the newest batch to the newest complete one. Remodels go forward in time, so all batches before that
+    one are complete. Batches in which none of the table's inputs changed are skipped without reading their manifests.
     """
     missing: list[StarPart] = []
     batch = log.head()
@@ -66,7 +66,7 @@ def missing_parts(star: str, log: BatchLog, processed: Zone) -> list[StarPart]:
             batch = last_change
             continue
         parts = star_parts(star, manifest)
-        # All of them: a remodel that was killed may have left the first ones.
+        # Check all parts: a remodel that was killed may have written only the first ones.
         gaps = [part for part in parts if not processed.exists(part.path)]
         if parts and not gaps:
             break
@@ -79,7 +79,7 @@ def remodel_part(part: StarPart, ingestion: Zone) -> RemodelledPart:
     """Compute a part of the processed zone from its inputs.
 
     Raises:
-        PartError: a part of the ingestion zone is missing, damaged, or of another schema.
+        PartError: a part of the ingestion zone is missing or damaged, or has another schema.
     """
     if STAR_TABLES[part.star] is CALENDAR:
         return RemodelledPart(part, Remodelled(_calendar_of(part, ingestion), pa.table({})))
@@ -88,10 +88,10 @@ def remodel_part(part: StarPart, ingestion: Zone) -> RemodelledPart:
 
 
 def write_part(remodelled: RemodelledPart, processed: Zone) -> Written:
-    """Write a part, put whole; one that another remodel has written is left as it is."""
+    """Write a part atomically, unless another remodel has already written it."""
     part, contents = remodelled.part, remodelled.contents
     if contents.quarantined.num_rows:
-        # First: once the star part exists, nothing looks for this one any more.
+        # The quarantine first: once the star part exists, the batch counts as remodelled.
         processed.create_part(part.quarantine, contents.quarantined)
     created = processed.create_part(part.path, contents.rows)
     if created is None:
@@ -107,12 +107,12 @@ def write_part(remodelled: RemodelledPart, processed: Zone) -> Written:
 
 
 def restore_batch(manifest: Manifest, lake: Lake, lost: StarPart) -> None:
-    """Write the parts of one batch that the processed zone lacks.
+    """Write the parts of one batch that are missing from the processed zone.
 
     Args:
-        manifest: the batch's.
+        manifest: the batch's manifest.
         lake: both zones.
-        lost: a part that could not be read. It is written with its quarantine, of which either may be missing.
+        lost: a part that could not be read. It is written again with its quarantine: either of the two may be missing.
     """
     for star in STAR_TABLES:
         for part in star_parts(star, manifest):
@@ -121,7 +121,7 @@ def restore_batch(manifest: Manifest, lake: Lake, lost: StarPart) -> None:
 
 
 def _calendar_of(part: StarPart, ingestion: Zone) -> pa.Table:
-    """The calendar of the days that a batch's facts name; quarantined rows name none."""
+    """The calendar for the days in a batch's facts; quarantined rows do not count."""
     days = [
         calendar.named_days(to_frame(remodel_rows(fact, {source: read_ingested(ingestion, source, (piece,))}).rows))
         for fact in FACTS

@@ -1,4 +1,4 @@
-"""Reading back what waits in the processed zone to be loaded: whether its rows keep the star tables' contract."""
+"""Verifying the parts of the processed zone that are not loaded yet: whether their rows keep the contract."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -17,19 +17,19 @@ from totes_dagster.remodel.contract import breaches_of
 from totes_dagster.remodel.frames import to_frame
 from totes_dagster.schema.star import natural_key_of
 
-_SAMPLE = 5
+_MAX_REPEATED_KEYS = 5
 
 
 @dataclass
 class Verification:
-    """What the batches that wait to be loaded bring to one star table.
+    """What the batches that are not loaded yet bring to one star table.
 
     Attributes:
         batches: how many of them bring rows.
         rows: how many rows they bring.
-        nulls: by column that must have a value, how many rows have none.
+        nulls: for each NOT NULL column, how many rows have no value.
         repeated: how many rows share their key with another row of their batch.
-        repeated_keys: the first few such keys.
+        repeated_keys: the first few of these keys.
     """
 
     batches: int = 0
@@ -40,7 +40,7 @@ class Verification:
 
 
 def waiting_batches(loaded: int, ingestion: Zone) -> list[Manifest]:
-    """The batches that are committed and not loaded yet.
+    """The manifests of the batches that are committed but not loaded yet.
 
     Args:
         loaded: the newest batch that the warehouse has loaded.
@@ -51,12 +51,12 @@ def waiting_batches(loaded: int, ingestion: Zone) -> list[Manifest]:
 
 
 def verify_waiting(star: Table, manifests: Iterable[Manifest], processed: Zone) -> Verification:
-    """Look at every part of a star table that was remodelled and is not loaded yet.
+    """Verify every part of a star table that was remodelled but is not loaded yet.
 
     Args:
         star: the star table.
-        manifests: of the batches that are not loaded, see `waiting_batches`.
-        processed: the zone with the parts. Those that are missing there are remodelled by the load.
+        manifests: manifests of the batches that are not loaded yet; see `waiting_batches`.
+        processed: the zone with the parts. Parts that are missing there are skipped; the load remodels them.
 
     Raises:
         PartError: a part is empty or damaged.
@@ -84,4 +84,6 @@ def _count_repeated(found: Verification, keys: list[pa.ChunkedArray]) -> None:
     counts = pc.value_counts(pa.chunked_array([chunk for column in keys for chunk in column.chunks], keys[0].type))
     repeated = counts.filter(pc.greater(counts.field("counts"), 1))
     found.repeated += pc.sum(repeated.field("counts")).as_py() or 0
-    found.repeated_keys += [str(key) for key in repeated.field("values")[: _SAMPLE - len(found.repeated_keys)]]
+    found.repeated_keys += [
+        str(key) for key in repeated.field("values")[: _MAX_REPEATED_KEYS - len(found.repeated_keys)]
+    ]

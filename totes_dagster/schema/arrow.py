@@ -1,4 +1,7 @@
-"""The Arrow side of the declarations: which Arrow type holds which column, exactly."""
+"""The Arrow side of the declarations: which Arrow type represents which column exactly.
+
+The PostgreSQL side is in `postgres/types.py`.
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,13 +12,13 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 
 def arrow_type(column: Column[Any]) -> pa.DataType:  # noqa: PLR0911 - a table of types
-    """The Arrow type that holds every value of a declared column without loss.
+    """The Arrow type that represents every value of a declared column without loss.
 
     Money is decimal128, never float; enums are strings; timestamps are timestamp[us], PostgreSQL's own resolution,
-    whatever the source declares now.
+    whatever precision the source declares.
 
     Raises:
-        TypeError: the column has a type that no declaration uses yet.
+        TypeError: no Arrow type is defined for the column's type.
     """
     match column.type:
         case BigInteger():
@@ -35,14 +38,14 @@ def arrow_type(column: Column[Any]) -> pa.DataType:  # noqa: PLR0911 - a table o
         case String():  # also Text and Enum
             return pa.string()
         case other:
-            raise TypeError(f"No Arrow type is declared for {column} of type {other!r}: add one to arrow_type.")
+            raise TypeError(f"No Arrow type is defined for {column} of type {other!r}: add one to arrow_type.")
 
 
 def arrow_schema(columns: Iterable[Column[Any]]) -> pa.Schema:
-    """The Arrow schema of some declared columns, in their order, with their nullability."""
+    """The Arrow schema of declared columns, in the given order and with their nullability."""
     return pa.schema([pa.field(column.name, arrow_type(column), nullable=bool(column.nullable)) for column in columns])
 
 
 def described(schema: pa.Schema) -> str:
-    """The columns of a schema with their types, in words."""
+    """A schema in words: its columns with their types."""
     return ", ".join(f"{field.name} {field.type}{'' if field.nullable else ' not null'}" for field in schema)

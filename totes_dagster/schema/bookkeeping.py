@@ -1,4 +1,7 @@
-"""The warehouse's tables beside the star tables: which batches were loaded, and which source rows are in quarantine."""
+"""The warehouse's own bookkeeping: which batches were loaded, and which source rows are in quarantine.
+
+The star tables are in `dimensions.py` and `facts.py`.
+"""
 
 from sqlalchemy import BigInteger, Column, Integer, String, Table, text
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP

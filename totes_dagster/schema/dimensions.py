@@ -1,6 +1,6 @@
-"""The eight dimensions, which hold the latest values. Each says of every column what it is computed *from*.
+"""The eight dimensions, which contain the latest values. Each column names what it is computed *from*.
 
-What they are computed *by* is in `totes_dagster/remodel/tables/`.
+The functions that compute them are in `totes_dagster/remodel/tables/`.
 """
 
 from sqlalchemy import Date, Integer, String

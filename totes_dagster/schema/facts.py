@@ -1,7 +1,7 @@
-"""The three facts, which hold every version of every row. Each says of every column what it is computed *from*.
+"""The three facts, which contain every version of every row. Each column names what it is computed *from*.
 
-What they are computed *by* is in `totes_dagster/remodel/tables/`. What the load adds (record id, `is_deleted`, `batch`)
-comes with every fact, from `star.py`.
+The functions that compute them are in `totes_dagster/remodel/tables/`. The columns that the load fills in (record id,
+`is_deleted`, `batch`) are added to every fact by `star.py`.
 """
 
 from typing import Any

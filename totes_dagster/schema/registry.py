@@ -1,7 +1,7 @@
-"""All star tables together, and how they depend on source tables and on one another: derived from the declarations.
+"""All star tables, and how they depend on source tables and on one another: derived from the declarations.
 
 Migrations, Parquet schemas, merges, comparisons, checks, lineage and the Glue catalogue derive from here. A table that
-`dimensions.py` or `facts.py` declares needs to be listed nowhere.
+is declared in `dimensions.py` or `facts.py` does not have to be listed anywhere.
 """
 
 from functools import cache
@@ -31,7 +31,7 @@ def _of_kind(*kinds: StarKind) -> dict[str, Table]:
 
 
 DIMENSIONS: dict[str, Table] = _of_kind(StarKind.CALENDAR, StarKind.DIMENSION)
-"""The dimensions by name, the calendar among them."""
+"""The dimensions by name, including the calendar."""
 
 FACTS: dict[str, Table] = _of_kind(StarKind.FACT)
 """The facts by name."""
@@ -40,32 +40,32 @@ STAR_TABLES: dict[str, Table] = DIMENSIONS | FACTS
 """All star tables by name, dimensions before the facts that refer to them."""
 
 (CALENDAR,) = _of_kind(StarKind.CALENDAR).values()
-"""The one dimension that is not made of source rows: it has the days of every year that a fact refers to."""
+"""The one dimension that is not computed from source rows: it has all days of every year that a fact refers to."""
 
 
 @cache
 def inputs_of(star: str) -> tuple[str, ...]:
     """The source tables that a star table is computed from, in the order in which its columns name them.
 
-    The first is the one whose rows become its rows, except for the calendar, for which all are alike.
+    Each row of the first one becomes a row of the star table, except for the calendar, which has no such table.
     """
     sources = (source for column in remodelled_columns(STAR_TABLES[star]) for source in column.info["sources"])
     return tuple(dict.fromkeys(source.split(".")[0] for source in sources))
 
 
 def driving_table_of(star: str) -> str | None:
-    """The source table of which each row becomes a row of the star table; None for the calendar."""
+    """The source table whose rows become the rows of the star table, one for one; None for the calendar."""
     return None if kind_of(STAR_TABLES[star]) is StarKind.CALENDAR else inputs_of(star)[0]
 
 
 def calendar_columns() -> list[tuple[Table, str]]:
-    """The columns that hold days of the calendar: its own key, and the facts' references to it."""
+    """The columns with days of the calendar: its own key, and the facts' references to it."""
     references = ((fact, key) for fact in FACTS.values() for key in fact.foreign_keys if key.column.table is CALENDAR)
     return [(CALENDAR, natural_key_of(CALENDAR)), *((fact, key.parent.name) for fact, key in references)]
 
 
 def references_to_inputs(star: str) -> dict[str, str]:
-    """The columns of a star table's driving table that refer to its other inputs: source column to source table."""
+    """The columns of a star table's driving table that refer to its other inputs: source tables by source column."""
     driving, *lookups = inputs_of(star)
     keys = totesys.SOURCE_TABLES[driving].foreign_keys
     return {key.parent.name: key.column.table.name for key in keys if key.column.table.name in lookups}

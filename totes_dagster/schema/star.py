@@ -1,6 +1,6 @@
-"""What star tables are made of: how a column, a dimension and a fact are declared, and what is read off them later.
+"""How star tables are declared: columns, dimensions and facts, and functions that read their properties.
 
-The tables themselves are in `dimensions.py` and `facts.py`, and all together in `registry.py`.
+The tables themselves are in `dimensions.py` and `facts.py`, and are collected in `registry.py`.
 """
 
 from enum import StrEnum
@@ -21,18 +21,18 @@ metadata = MetaData(
 
 
 class StarKind(StrEnum):
-    """What a star table's rows are."""
+    """What a row of a star table represents."""
 
     DIMENSION = "dimension"
     """One row per source row, with its latest values."""
     CALENDAR = "calendar"
-    """One row per day, whether or not a source row names it."""
+    """One row per day, whether or not a source row refers to it."""
     FACT = "fact"
     """One row per version of a source row."""
 
 
 UNKNOWN = "Unknown"
-"""What a NOT NULL text column holds where the source has nothing to say, and all text of a placeholder member."""
+"""The value of a NOT NULL text column if the source has none, and of every such column in a placeholder member."""
 
 
 def column(
@@ -43,32 +43,41 @@ def column(
     nullable: bool = False,
     references: str | None = None,
 ) -> Column[Any]:
-    """A column; `sources` name the source columns (`table.column`) that its value comes from."""
+    """Declare a column of a star table.
+
+    Args:
+        name: its name.
+        type_: its type in the warehouse.
+        description: its comment in the warehouse, a sentence.
+        sources: the source columns (`table.column`) that its value is computed from.
+        nullable: whether it may be null.
+        references: the column (`table.column`) of a dimension that it refers to.
+    """
     constraints = [ForeignKey(references)] if references else []
     return Column(name, type_, *constraints, nullable=nullable, comment=description, info={"sources": sources})
 
 
 def dimension(name: str, grain: str, key: Column[Any], *columns: Column[Any], version: int = 1) -> Table:
-    """A dimension. See `remodel_version_of` for `version`."""
+    """Declare a dimension. For `version`, see `remodel_version_of`."""
     info = {"kind": StarKind.DIMENSION, "natural_key": key.name, "version": version}
     return Table(name, metadata, key, *columns, comment=grain, info=info)
 
 
 def calendar(name: str, grain: str, key: Column[Any], *columns: Column[Any], version: int = 1) -> Table:
-    """The calendar, whose key is a day; the sources of the key are all source columns that name days."""
+    """Declare the calendar, whose key is a day; the sources of the key are all source columns with days."""
     info = {"kind": StarKind.CALENDAR, "natural_key": key.name, "version": version}
     return Table(name, metadata, key, *columns, comment=grain, info=info)
 
 
 def dimension_key(name: str, type_: TypeEngine[Any], description: str, *sources: str) -> Column[Any]:
-    """The key of a dimension, which is the source's own."""
+    """Declare the key of a dimension, which is the source's own key."""
     return Column(name, type_, primary_key=True, autoincrement=False, comment=description, info={"sources": sources})
 
 
 def fact(name: str, grain: str, record_id: str, *columns: Column[Any], version: int = 1) -> Table:
-    """A fact: a generated record id, the natural key first among `columns`, and what the platform adds.
+    """Declare a fact: a generated record id, the given columns, and the columns that the load fills in.
 
-    See `remodel_version_of` for `version`.
+    The first of `columns` is the natural key. For `version`, see `remodel_version_of`.
     """
     number = Column(
         record_id,
@@ -104,17 +113,17 @@ def fact(name: str, grain: str, record_id: str, *columns: Column[Any], version: 
 
 
 def kind_of(table: Table) -> StarKind:
-    """What a star table's rows are."""
+    """What a row of this star table represents."""
     return StarKind(table.info["kind"])
 
 
 def is_fact(table: Table) -> bool:
-    """Whether a star table is a fact, holding versions, and not a dimension, holding latest values."""
+    """Whether a star table is a fact, with versions, and not a dimension, with latest values."""
     return kind_of(table) is StarKind.FACT
 
 
 def natural_key_of(table: Table) -> str:
-    """Name of the column that says which thing a row of this star table is about."""
+    """Name of the column with the source's own key; for the calendar, the day."""
     return str(table.info["natural_key"])
 
 
@@ -124,10 +133,11 @@ def record_id_of(fact: Table) -> str:
 
 
 def version_order_of(fact: Table) -> tuple[str, str]:
-    """Names of the columns that order the versions of one thing, oldest first: the batch, then the record id.
+    """Names of the columns that order the versions of one row, oldest first: the batch, then the record id.
 
-    Record ids alone do not: a warehouse that was moved without its sequences gives new versions lower ones. A batch
-    brings at most one version of a thing, so record ids only order rows that no batch brought (batch 0).
+    Record ids alone do not order them: a warehouse that was moved without its sequences gives lower ids to new
+    versions. A batch brings at most one version of a row, so record ids only order versions that no batch brought
+    (batch 0).
     """
     return "batch", record_id_of(fact)
 
@@ -135,14 +145,14 @@ def version_order_of(fact: Table) -> tuple[str, str]:
 def remodel_version_of(table: Table) -> int:
     """Version of a star table's declaration and function, which names its folder in the processed zone.
 
-    Raise it when either changes: as objects are never overwritten, every batch is then remodelled into a new folder.
-    What is loaded already stays as it is, until the row changes or the warehouse is built anew.
+    Increase it when either changes: objects are never overwritten, so every batch is then remodelled into a new folder.
+    Rows that are already loaded stay as they are until they change in the source or the warehouse is rebuilt.
     """
     return int(table.info["version"])
 
 
 def remodelled_columns(table: Table) -> list[Column[Any]]:
-    """The columns that the remodel computes: all but those that only the load can fill in."""
+    """The columns that the remodel computes: all except those that only the load can fill in."""
     return [column for column in table.columns if "sources" in column.info]
 
 
@@ -152,9 +162,9 @@ def current_view_of(fact: Table) -> str:
 
 
 def placeholder_columns(dimension: Table) -> list[str]:
-    """The columns that are `UNKNOWN` in a placeholder, the member made up for a reference that points nowhere.
+    """The columns that are `UNKNOWN` in a placeholder, the member added for a reference to a row that does not exist.
 
-    All columns of a dimension that are neither these nor its key have to be nullable.
+    All other columns of a dimension, except for its key, must be nullable.
     """
     return [column.name for column in dimension.columns if isinstance(column.type, String) and not column.nullable]
 

@@ -1,11 +1,11 @@
 """The source, `totesys`: its tables, declared once, as their owner runs them.
 
-Everything about the source derives from here: what is ingested, how it is captured, the types and descriptions of the
-lake's ingestion zone, and the simulated company. Nothing here reads or writes a database.
+Everything about the source derives from here: which tables are ingested, how they are captured, the types and
+descriptions of the lake's ingestion zone, and the simulated company. Nothing here reads or writes a database.
 
-The source exists in two forms, and both are real. The newer one enforces every reference that is declared here. The
-older one lacks those that are declared with `newer=True`, so that an order's design, a payment's transaction and a
-transaction's order need not exist. Nothing may rely on these references.
+The source exists in two forms, and both are in use. The newer one enforces every reference that is declared here. The
+older one does not enforce those that are declared with `newer=True`: an order's design, a payment's transaction and a
+transaction's order need not exist there. Nothing may rely on these references.
 """
 
 from dataclasses import dataclass
@@ -31,18 +31,18 @@ from sqlalchemy.types import TypeEngine
 
 
 class Capture(StrEnum):
-    """How a batch holds a table that changed."""
+    """How a batch captures a table that changed."""
 
     CHANGES = "changes"
     """Event tables: only the rows that may have changed since the previous batch."""
     WHOLE = "whole"
-    """Reference tables: every row, so that a dimension can be remodelled from this batch alone."""
+    """Reference tables: all rows, so that a dimension can be remodelled without replaying earlier batches."""
 
 
 TRANSACTION_TYPES = ("SALE", "PURCHASE")
 PAYMENT_TYPE_NAMES = ("SALES_RECEIPT", "SALES_REFUND", "PURCHASE_PAYMENT", "PURCHASE_REFUND")
 
-# PostgreSQL's own default names, so that a database made from this declaration is the owner's to the letter.
+# PostgreSQL's default names, so that a database created from this declaration is identical to the owner's.
 metadata = MetaData(
     naming_convention={
         "pk": "%(table_name)s_pkey",
@@ -52,7 +52,7 @@ metadata = MetaData(
 )
 
 prisma_migrations = Table("_prisma_migrations", metadata, Column("id", Text, primary_key=True))
-"""The source application's own bookkeeping. It sits beside the declared tables and is never ingested."""
+"""The source application's own bookkeeping. It is in the same schema as the declared tables and is never ingested."""
 
 _MONEY = Numeric(10, 2)
 _MILLISECONDS = TIMESTAMP(precision=3)
@@ -68,8 +68,8 @@ class _Reference:
 
     Attributes:
         column: `table.column`.
-        newer: whether the older form of the source does not enforce it.
-        unique: whether at most one row refers to each row there.
+        newer: whether only the newer form of the source enforces it.
+        unique: whether at most one row refers to each row of the other table.
     """
 
     column: str
@@ -86,7 +86,17 @@ def _column(
     references: str | _Reference | None = None,
     personal: bool = False,
 ) -> Column[Any]:
-    """A column; nullable also where the source had it only later than the first batch, which has no value for it."""
+    """Declare a column of the source.
+
+    Args:
+        name: its name.
+        type_: its type.
+        description: its comment, a sentence.
+        nullable: whether it may be null. A column that the source added after the first batch must be nullable, because
+            earlier batches have no values for it.
+        references: the column (`table.column`) of another table that it refers to.
+        personal: see `is_personal`.
+    """
     constraints = []
     reference = _Reference(references) if isinstance(references, str) else references
     if reference:
@@ -292,23 +302,23 @@ SOURCE_TABLES: dict[str, Table] = {name: table for name, table in metadata.table
 
 
 def capture_of(table: Table) -> Capture:
-    """How batches hold this source table."""
+    """How batches capture this source table."""
     return Capture(table.info["capture"])
 
 
 def key_of(table: Table) -> str:
-    """Name of the table's one primary key column."""
+    """Name of the table's single primary key column."""
     return str(table.primary_key.columns[0].name)
 
 
 def is_newer(reference: ForeignKeyConstraint) -> bool:
-    """Whether a reference is one that only the newer form of the source enforces."""
+    """Whether only the newer form of the source enforces a reference."""
     return any(element.info["newer"] for element in reference.elements)
 
 
 def is_personal(column: Column[Any]) -> bool:
-    """Whether a column tells of a person, or of an account: its values are shown to nobody who only looks at the flow.
+    """Whether a column holds personal data or account numbers, whose values do not appear in logs or in Dagster.
 
-    Dagster's UI, its event log and messages are read by more people than the data are.
+    Dagster's UI, its event log and messages are read by more people than the data themselves.
     """
     return bool(column.info.get("personal"))

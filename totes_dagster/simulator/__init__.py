@@ -1,1 +1,1 @@
-"""The made-up company: its rows, and how it lives on."""
+"""The simulated company: its rows, and how they change. Nothing here knows about lake, warehouse or Dagster."""

@@ -1,4 +1,4 @@
-"""What can happen in the simulated company, by name, and how often each of it does.
+"""The actions of the simulated company, by name, and their relative frequencies.
 
 What each action does belongs to `everyday`, `harsh` and `reference`; when it happens, to `simulator`.
 """
@@ -10,49 +10,49 @@ from enum import StrEnum, auto
 from totes_dagster.simulator.ledger import Ids
 
 Act = Callable[[], tuple[str, Ids]]
-"""What carries an action out: returns one line for people, and the keys of the rows concerned."""
+"""Performs an action; returns a one-line description, and the keys of the rows affected."""
 
 
 class Action(StrEnum):
-    """Something that can happen."""
+    """An action of the simulated company."""
 
     # What the real company does
 
     NEW_SALES_ORDER = auto()
     NEW_PURCHASE_ORDER = auto()
     ORDER_EDITED_SILENTLY = auto()
-    """`last_updated` stays as it was."""
+    """`last_updated` does not change."""
     DESIGN_EDITED_SILENTLY = auto()
-    """`last_updated` stays as it was."""
+    """`last_updated` does not change."""
     PAYMENT_RUN = auto()
-    """All payments that are due today are paid, with one stamp."""
+    """All payments due today are marked as paid, with the same timestamp."""
     NEW_DESIGN = auto()
 
-    # What a change capture has to survive
+    # What a change capture must cope with
 
     PAYMENT_PAID = auto()
-    """One payment by itself, due or not."""
+    """A single payment, due or not."""
     ORDER_EDITED = auto()
-    """`last_updated` moves; it may be the quantity, and with it the payment's amount."""
+    """`last_updated` changes; the edit may change the quantity, and with it the payment's amount."""
     ORDERS_EDITED_TOGETHER = auto()
-    """Several rows share one stamp."""
+    """Several rows get the same timestamp."""
     ORDER_EDITED_IN_SAVEPOINT = auto()
     """The row's writer is a subtransaction."""
     ORDER_DELETED = auto()
     """With its transaction and payment."""
     ORDER_DELETED_ALONE = auto()
-    """Its transaction stays, of no order; only where the source sets its reference to null."""
+    """Its transaction stays without an order; only if the source sets the reference to null."""
     ORDER_RESTORED = auto()
-    """With the keys, and the stamps, that it had."""
+    """With its former keys and timestamps."""
     TRANSACTION_OPENED = auto()
     TRANSACTION_COMMITTED = auto()
-    """Late: the rows' stamps are older than those of rows that were visible before."""
+    """Late: its rows have older timestamps than rows that were visible before."""
     TRANSACTION_ROLLED_BACK = auto()
     ORDER_BEFORE_DESIGN = auto()
-    """Only where the source does not enforce the reference."""
+    """Only if the source does not enforce the reference."""
     LATE_DESIGN = auto()
     PAYMENT_BEFORE_ORDER = auto()
-    """Only where the source does not enforce the reference."""
+    """Only if the source does not enforce the reference."""
     LATE_ORDER = auto()
     NEW_STAFF = auto()
     NEW_ADDRESS = auto()
@@ -66,12 +66,12 @@ EVERYDAY: Mapping[Action, float] = {
     Action.NEW_SALES_ORDER: 22,
     Action.NEW_PURCHASE_ORDER: 9,
     Action.NEW_DESIGN: 1,
-    # The real company does these once or twice a day; as seldom as that, nobody who watches would see any.
+    # The real company does these once or twice a day, which is too seldom for a viewer to see one.
     Action.ORDER_EDITED_SILENTLY: 4,
     Action.DESIGN_EDITED_SILENTLY: 1.5,
     Action.PAYMENT_RUN: 1,
 }
-"""How often each action of the real company happens, relative to the others."""
+"""Relative frequency of each action of the real company."""
 
 HARSH: Mapping[Action, float] = {
     Action.NEW_SALES_ORDER: 30,
@@ -101,17 +101,17 @@ HARSH: Mapping[Action, float] = {
     Action.DEPARTMENT_EDITED: 0.4,
     Action.ADDRESS_EDITED: 0.7,
 }
-"""How often every action happens in a harsh life: ordinary business most of the time."""
+"""Relative frequency of each action in harsh business, most of which is still ordinary business."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened.
+    """An action that was performed.
 
     Args:
-        action: of which kind.
-        description: one line for people.
-        ids: keys of the rows concerned, by table; nothing of a rolled-back transaction is in the database.
+        action: its kind.
+        description: a one-line description.
+        ids: keys of the rows affected, by table; the rows of a rolled-back transaction are not in the database.
     """
 
     action: Action

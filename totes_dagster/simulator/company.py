@@ -1,11 +1,11 @@
-"""What the simulated company looks like after a year of trading, as Arrow tables of any size.
+"""The simulated company after a year of trading, as Arrow tables of any size.
 
-It has traded as the real one does: on weekdays from eight to seven, UTC. In the morning, the payments that are due on
-the day are marked as paid, all with one stamp; nobody comes back to those that are due on a weekend, or were created on
-the very day. Nothing else ever moves `last_updated`.
+It has traded as the real one does: on weekdays from 08:00 to 19:00 UTC. In the morning, the payments due that day are
+marked as paid, all with the same timestamp. Payments due on a weekend, or created on the day they are due, are never
+marked. Nothing else changes `last_updated`.
 
-Everything follows from the number of orders, a seed and the moment at which the history ends. Nothing here reads or
-writes a database: `seeding` does.
+The number of orders, a seed and the end of the history determine everything. Nothing here reads or writes a database:
+`seeding` does.
 """
 
 import math
@@ -30,20 +30,20 @@ HISTORY = timedelta(days=365)
 SALES_RECEIPT, PURCHASE_PAYMENT = (
     1 + totesys.PAYMENT_TYPE_NAMES.index(name) for name in ("SALES_RECEIPT", "PURCHASE_PAYMENT")
 )
-"""Keys of the two kinds of payment that orders bring about."""
+"""Keys of the payment types of sales orders and purchase orders."""
 PAYMENT_RUN_AT = time(7, 55, 11)
 """When the payments of a weekday are marked as paid."""
 LONGEST_DELIVERY, LONGEST_CREDIT = 7, 6
-"""Days after an order by which it is delivered, and paid, at the latest."""
+"""Latest delivery and payment, in days after the order."""
 
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the source's stamps are UTC without a zone
-ROWS_AT_ONCE = 100_000  # orders, sales and purchases, held in memory at a time: some 40 MB
-_DAY = 24 * 60 * 60 * 1000  # like every stamp here, in milliseconds
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the source's timestamps are UTC without a zone
+ROWS_AT_ONCE = 100_000  # orders of both kinds held in memory at a time: about 40 MB
+_DAY = 24 * 60 * 60 * 1000  # like every moment here, in milliseconds
 _OPENING, _CLOSING = 8 * 60 * 60 * 1000, 19 * 60 * 60 * 1000
 _PAYMENT_RUN = ((PAYMENT_RUN_AT.hour * 60 + PAYMENT_RUN_AT.minute) * 60 + PAYMENT_RUN_AT.second) * 1000
 _FOUNDED_AT = 14 * 60 * 60 * 1000
 _CURRENCY_SHARES = (0.5, 0.2, 0.3)
-_BASE_ORDERS = 5_000  # a company of this size has the numbers of rows below; they grow with the square root of it
+_BASE_ORDERS = 5_000  # the size for which row counts of reference tables are given; they grow with its square root
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Company:
 
     Args:
         orders: number of sales orders.
-        seed: what all else follows from.
-        until: end of the history, UTC without a zone; to the millisecond.
+        seed: seed of all random choices.
+        until: end of the history, UTC without a zone, to the millisecond.
     """
 
     orders: int
@@ -66,7 +66,7 @@ class Company:
         return round(PURCHASES_PER_SALE * self.orders)
 
     def size_of(self, base: int, least: int) -> int:
-        """Rows of a reference table that has `base` of them at 5,000 orders."""
+        """Rows of a reference table that has `base` rows at 5,000 orders, and never fewer than `least`."""
         return max(least, round(base * math.sqrt(self.orders / _BASE_ORDERS)))
 
     @cached_property
@@ -76,11 +76,11 @@ class Company:
         founded = _moment(self._founded)
         addresses, counterparties = self.size_of(30, 6), self.size_of(20, 4)
         designs, employees = self.size_of(250, 10), self.size_of(20, 8)
-        # Half of the designs are there from the start; the others come, in the order of their keys, over the year.
+        # Half of the designs exist from the start; the others are added over the year, in the order of their keys.
         later = np.sort([rng.random() for _ in range(designs // 2)])
         design_stamps = [founded] * (designs - len(later)) + list(map(_moment, self._opening_hours.moments(later)))
         employees_values = [vocabulary.staff(rng) for _ in range(employees)]
-        # One name that breaks careless quoting is always there, however small the company.
+        # A name that breaks careless quoting is always present, however small the company.
         employees_values[0] |= {"first_name": "Niamh", "last_name": "O'Brien"}
         employees_values[0]["email_address"] = vocabulary.email_address("Niamh", "O'Brien")
         rows: dict[str, list[dict[str, Any]]] = {
@@ -103,7 +103,7 @@ class Company:
         return {name: _reference_table(name, values, founded) for name, values in rows.items()}
 
     def order_tables(self) -> Iterator[dict[str, pa.Table]]:
-        """The four event tables by name, a chunk of the history at a time, in the order in which it happened."""
+        """The four event tables by name, one chunk of the history at a time, in chronological order."""
         total = self.orders + self.purchases
         for number, start in enumerate(range(0, total, ROWS_AT_ONCE)):
             stop = min(start + ROWS_AT_ONCE, total)
@@ -121,14 +121,14 @@ class Company:
         quantity = np.where(is_sale, rng.integers(1_000, 100_000, rows), rng.integers(1, 1_000, rows))
         counterparty = 1 + _skewed(rng, rows, self.reference_tables["counterparty"].num_rows)
         currency = 1 + rng.choice(len(_CURRENCY_SHARES), rows, p=_CURRENCY_SHARES)
-        # Both ends of the range are half as likely as what is between them.
+        # Both ends of the range are half as likely as the days between them.
         delivery_day = created_day + np.rint(rng.random(rows) * LONGEST_DELIVERY).astype(np.int64)
         payment_day = created_day + np.rint(rng.random(rows) * LONGEST_CREDIT).astype(np.int64)
-        paid_at = payment_day * _DAY + _PAYMENT_RUN + payment_day * 389 % 1000  # one stamp for all of a day
+        paid_at = payment_day * _DAY + _PAYMENT_RUN + payment_day * 389 % 1000  # the same for a whole day
         is_working_day = np.is_busday(payment_day.astype("datetime64[D]"))
         paid = is_working_day & (created < paid_at) & (paid_at <= self._end)
 
-        deal = np.arange(start + 1, stop + 1)  # transaction and payment share their number
+        deal = np.arange(start + 1, stop + 1)  # the key of both transaction and payment
         sales_before = start - purchases_before
         order = np.where(is_sale, sales_before + np.cumsum(is_sale), purchases_before + np.cumsum(~is_sale))
         every = {
@@ -185,11 +185,11 @@ class Company:
     def _table(
         self, name: str, values: Mapping[str, npt.NDArray[Any]], rows: npt.NDArray[np.bool_] | None = None
     ) -> pa.Table:
-        """Rows of an event table, its numbers turned into what each column is declared to hold."""
+        """Rows of an event table, with the numbers converted to the declared column types."""
         schema = arrow_schema(totesys.SOURCE_TABLES[name].columns)
         kept = {column: numbers if rows is None else numbers[rows] for column, numbers in values.items()}
         count = len(kept[schema.names[0]])
-        # A nullable column of which the company knows nothing is null, as `_reference_table` has it too.
+        # A nullable column that the company does not fill is null, as in `_reference_table`.
         unknown = {field.name for field in schema if field.nullable} - kept.keys()
         columns = [
             pa.nulls(count, field.type) if field.name in unknown else self._column(field, kept[field.name])
@@ -204,7 +204,7 @@ class Company:
             return self._item_codes.take(pa.array(values))
         if field.name == "transaction_type":
             return pa.array(totesys.TRANSACTION_TYPES).take(pa.array(values))
-        if pa.types.is_string(field.type):  # the dates that the source keeps as text
+        if pa.types.is_string(field.type):  # dates, which the source keeps as text
             return pa.array(values.astype("datetime64[D]")).cast(field.type)
         if pa.types.is_timestamp(field.type):
             return pa.array(values).cast(pa.timestamp("ms")).cast(field.type)
@@ -216,7 +216,7 @@ class Company:
 
     @cached_property
     def _founded(self) -> int:
-        """An afternoon before all trade."""
+        """An afternoon before the first trading day."""
         first = np.datetime64(self.until - HISTORY, "D")
         day = np.busday_offset(first, -1, roll="forward").astype(np.int64)
         return int(day) * _DAY + _FOUNDED_AT
@@ -244,7 +244,7 @@ class Company:
 
 
 class _OpeningHours:
-    """The company's time: weekdays from eight to seven, one after the other, between two moments."""
+    """The company's opening hours between two moments: weekdays from 08:00 to 19:00 UTC."""
 
     def __init__(self, start: int, end: int) -> None:
         days = np.arange(start // _DAY, end // _DAY + 1)
@@ -255,7 +255,7 @@ class _OpeningHours:
         self._elapsed = np.concatenate(([0], np.cumsum(lengths)))
 
     def moments(self, fractions: npt.NDArray[np.float64]) -> Integers:
-        """The moments at which these fractions of all opening hours have passed, as milliseconds since 1970."""
+        """The moments at which these fractions of all opening hours have elapsed, in milliseconds since 1970."""
         elapsed = (fractions * self._elapsed[-1]).astype(np.int64)
         day = np.searchsorted(self._elapsed[1:-1], elapsed, side="right")
         moments: Integers = self._opens[day] + elapsed - self._elapsed[day]
@@ -263,19 +263,19 @@ class _OpeningHours:
 
 
 def _skewed(rng: np.random.Generator, rows: int, below: int | Integers) -> Integers:
-    """Numbers from 0 to under `below`, the lower ones drawn more often: some customers and designs are popular."""
+    """Random integers from 0 to `below` - 1, lower ones more often: some customers and designs are popular."""
     return (rng.random(rows) ** 1.5 * below).astype(np.int64)
 
 
 def _money(hundredths: Integers, type_: pa.Decimal128Type) -> pa.Array:
-    """Decimals of scale 2 from whole hundredths, none negative: the numbers' own bytes, so no float comes near them."""
+    """Decimals of scale 2 from non-negative integers of hundredths, built from their bytes without any float."""
     words = np.zeros((len(hundredths), 2), dtype="<i8")
     words[:, 0] = hundredths
     return pa.Array.from_buffers(type_, len(hundredths), [None, pa.py_buffer(words)])
 
 
 def _reference_table(name: str, values: list[dict[str, Any]], founded: datetime) -> pa.Table:
-    """Rows of a reference table with keys from 1 up; those without stamps of their own have the company's first day."""
+    """Rows of a reference table, with keys from 1 up; rows without timestamps get those of the company's start."""
     key = totesys.key_of(totesys.SOURCE_TABLES[name])
     rows = [{key: number, "created_at": founded} | row for number, row in enumerate(values, start=1)]
     stamped = [row | {"last_updated": row["created_at"]} for row in rows]

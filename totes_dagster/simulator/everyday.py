@@ -1,4 +1,7 @@
-"""What the real company does every day: orders, payments in the morning, and edits that do not move `last_updated`."""
+"""The daily business of the real company: orders, payments in the morning, edits that do not change `last_updated`.
+
+What the real company was never seen to do belongs to `harsh`; changes of reference tables, to `reference`.
+"""
 
 from collections.abc import Mapping
 from functools import partial
@@ -22,11 +25,11 @@ from totes_dagster.simulator.orders import (
 )
 from totes_dagster.simulator.reference import add_design
 
-_NAMED = 3  # keys that a description names at most
+_NAMED = 3  # keys that a description lists at most
 
 
 class EverydayBusiness:
-    """The company at its ordinary work."""
+    """Performs the actions of everyday business."""
 
     def __init__(self, ledger: Ledger, rng: Random) -> None:
         self._ledger = ledger
@@ -50,7 +53,7 @@ class EverydayBusiness:
         with self._ledger.transaction():
             edit = draw_edit(self._ledger, self._rng, pick_deal(self._ledger, draw_kind(self._rng)))
             edit.write(self._ledger.connection)
-        return f"{edit.deal}: {edit.what}, last_updated as it was", edit.deal.ids
+        return f"{edit.deal}: {edit.what}, last_updated unchanged", edit.deal.ids
 
     def _design_edited_silently(self) -> tuple[str, Ids]:
         with self._ledger.transaction():
@@ -59,7 +62,7 @@ class EverydayBusiness:
             while folder == design["file_location"]:
                 folder = vocabulary.design(self._rng, self._ledger.now().date())["file_location"]
             update(self._ledger.connection, "design", key, {"file_location": folder})
-        return f"design {key:,}: its file moved to {folder}, last_updated as it was", {"design": (key,)}
+        return f"design {key:,}: file moved to {folder}, last_updated unchanged", {"design": (key,)}
 
     def _payment_run(self) -> tuple[str, Ids]:
         today = self._ledger.now().date().isoformat()
@@ -67,10 +70,10 @@ class EverydayBusiness:
             due = SQL("NOT paid AND payment_date = %(today)s")
             keys = [row["payment_id"] for row in self._ledger.rows("payment", None, due, {"today": today})]
             if not keys:
-                raise NothingToActOnError(f"No payment is due on {today} and not paid yet.")
+                raise NothingToActOnError(f"No unpaid payment is due on {today}.")
             update(self._ledger.connection, "payment", keys, {"paid": True, "last_updated": self._ledger.now()})
         named = ", ".join(f"{key:,}" for key in keys[:_NAMED]) + (" …" if len(keys) > _NAMED else "")
-        return f"payments due today: {len(keys):,} paid, with one stamp ({named})", {"payment": tuple(keys)}
+        return f"payments due today: {len(keys):,} paid, with one timestamp ({named})", {"payment": tuple(keys)}
 
     def _new_design(self) -> tuple[str, Ids]:
         with self._ledger.transaction():

@@ -1,7 +1,7 @@
-"""What a change capture has to survive, though the real company was never seen to do it.
+"""Actions that a change capture must cope with, though the real company was never seen to do them.
 
-Deletions and what comes back, transactions that commit late or never, savepoints, rows that come before those that they
-refer to. Some of it is possible only where the source does not enforce a reference.
+Deletions and restored rows, transactions that commit late or never, savepoints, rows that are inserted before those
+that they refer to. Some are possible only if the source does not enforce a reference.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ _SETS_NULL = "n"
 
 
 class HarshBusiness:
-    """The company at its worst. It remembers what the database cannot tell: deleted orders, rows yet to come."""
+    """Performs the harsh actions; remembers what the database cannot show: deleted orders, rows yet to be inserted."""
 
     def __init__(self, ledger: Ledger, rng: Random) -> None:
         self._ledger = ledger
@@ -122,20 +122,20 @@ class HarshBusiness:
             deal = pick_deal(self._ledger, kind)
             delete(self._ledger.connection, kind.table, deal.key)
         touched = {kind.table: (deal.key,), "transaction": deal.ids["transaction"]}
-        return f"{deal}: deleted alone; its transaction is of no order now", touched
+        return f"{deal}: deleted alone; its transaction now has no order", touched
 
     def _order_restored(self) -> tuple[str, Ids]:
-        deal = self._choose(self._deleted, "No order has been deleted that could come back.")
+        deal = self._choose(self._deleted, "No deleted order can be restored.")
         with self._ledger.transaction():
             deal.insert(self._ledger.connection)
         self._deleted.remove(deal)
-        return f"{deal}: back with its transaction and payment", deal.ids
+        return f"{deal}: restored with its transaction and payment", deal.ids
 
     # Transactions that commit late or never
 
     def _transaction_opened(self) -> tuple[str, Ids]:
         if len(self._ledger.open_transactions) >= _MOST_OPEN:
-            raise NothingToActOnError(f"{_MOST_OPEN} transactions are open already: commit one first.")
+            raise NothingToActOnError(f"{_MOST_OPEN} transactions are already open: commit one first.")
         with self._ledger.transaction():
             placed, description = draft(self._ledger, self._rng, draw_kind(self._rng))
             edit = self._draw_edit()
@@ -169,7 +169,7 @@ class HarshBusiness:
             raise psycopg.Rollback(transaction)
         return f"rolled back: {description}", deal.ids
 
-    # Rows that come before those that they refer to
+    # Rows inserted before those that they refer to
 
     def _order_before_design(self) -> tuple[str, Ids]:
         with self._ledger.transaction():
@@ -178,10 +178,10 @@ class HarshBusiness:
             deal, description = draft(self._ledger, self._rng, SALE, design_id=key)
             deal.insert(self._ledger.connection)
         self._coming_designs.append(key)
-        return f"{description}, of design {key:,} to come", deal.ids
+        return f"{description}, of the future design {key:,}", deal.ids
 
     def _late_design(self) -> tuple[str, Ids]:
-        key = self._choose(self._coming_designs, "No order waits for its design.")
+        key = self._choose(self._coming_designs, "No order is waiting for its design.")
         with self._ledger.transaction():
             described = add_design(self._ledger, self._rng, key)
         self._coming_designs.remove(key)
@@ -194,10 +194,10 @@ class HarshBusiness:
             insert(self._ledger.connection, "payment", deal.payment)
         self._coming_orders.append(deal)
         key = deal.payment["payment_id"]
-        return f"payment {key:,}: in advance, for {deal} to come", {"payment": (key,)}
+        return f"payment {key:,}: in advance, for the future {deal}", {"payment": (key,)}
 
     def _late_order(self) -> tuple[str, Ids]:
-        deal = self._choose(self._coming_orders, "No payment waits for its order.")
+        deal = self._choose(self._coming_orders, "No payment is waiting for its order.")
         with self._ledger.transaction():
             deal.stamped(self._ledger.now()).insert_order(self._ledger.connection)
         self._coming_orders.remove(deal)
@@ -205,9 +205,9 @@ class HarshBusiness:
 
     def _require_unenforced(self, table: str, column: str) -> None:
         if self._ledger.delete_rule(table, column) is not None:
-            raise NothingToActOnError(f"The source enforces {table}.{column}: it must refer to a row that is there.")
+            raise NothingToActOnError(f"The source enforces {table}.{column}: it must refer to an existing row.")
 
-    def _choose(self, among: list[_T], otherwise: str) -> _T:
-        if not among:
-            raise NothingToActOnError(otherwise)
-        return self._rng.choice(among)
+    def _choose(self, candidates: list[_T], failure: str) -> _T:
+        if not candidates:
+            raise NothingToActOnError(failure)
+        return self._rng.choice(candidates)

@@ -1,7 +1,7 @@
-"""The simulator's hands: rows of the source read and written one by one, keys given out, rows left alone.
+"""The simulator's access to the source: it reads and writes single rows, allocates keys, and avoids locked rows.
 
-Nothing is left in a session: a pooler may lend the connection to somebody else after each transaction. What is written,
-and why, belongs to `orders` and to the modules of the actions.
+No state is kept in a session: a pooler may lend the connection to another client after each transaction. What is
+written, and why, belongs to `orders` and to the modules of the actions.
 """
 
 from collections import defaultdict
@@ -23,15 +23,22 @@ Connection = psycopg.Connection[Row]
 Ids = Mapping[str, tuple[int, ...]]
 """Keys by table."""
 
-# The simulator leaves rows alone that it has locked itself; this is for what somebody else holds.
+# The simulator avoids rows that it has locked itself; this is for locks of other sessions.
 _SET_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
 ANY = SQL("true")
-"""The condition that every row meets."""
+"""A condition that every row meets."""
 
 
 @dataclass(frozen=True)
 class OpenTransaction:
-    """A transaction on a connection of its own that has written and not yet committed."""
+    """A transaction on its own connection that has written but not yet committed.
+
+    Args:
+        connection: its connection.
+        description: a one-line description.
+        written: keys of the rows that it has written, by table.
+        locked: keys of the committed rows that it has locked, by table.
+    """
 
     connection: Connection
     description: str
@@ -40,17 +47,18 @@ class OpenTransaction:
 
 
 def utc_now() -> datetime:
-    """The present moment as the source keeps it: UTC without a zone, to the millisecond."""
+    """The current time as the source stores it: UTC without a zone, to the millisecond."""
     moment = datetime.now(UTC).replace(tzinfo=None)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 class Ledger:
-    """The source as the simulator sees it: a connection, the next free keys, and the transactions held open.
+    """A connection to the source, the next free keys, and the transactions held open.
 
     Attributes:
-        connection: in autocommit mode; everything but `transaction` works within one.
-        now: the clock of the company.
+        connection: in autocommit mode; rows are read and written within `transaction`.
+        now: the company's clock; returns UTC without a zone.
+        open_transactions: those begun and not yet committed.
     """
 
     def __init__(self, url: str, rng: Random, clock: Callable[[], datetime] = utc_now) -> None:
@@ -63,7 +71,7 @@ class Ledger:
         self.read_keys()
 
     def connect(self) -> Connection:
-        """A further connection, in autocommit mode."""
+        """A new connection, in autocommit mode."""
         return psycopg.connect(self._url, autocommit=True, prepare_threshold=None, row_factory=dict_row)
 
     @contextmanager
@@ -74,7 +82,7 @@ class Ledger:
             yield transaction
 
     def begin(self) -> Connection:
-        """A further connection, with a transaction that stays open."""
+        """A new connection, with a transaction that stays open."""
         connection = self.connect()
         connection.autocommit = False
         try:
@@ -85,7 +93,7 @@ class Ledger:
         return connection
 
     def reconnect(self) -> None:
-        """Start anew after a lost connection; the server has rolled back what was open."""
+        """Connect again after a lost connection; the server has rolled back the open transactions."""
         for transaction in list(self.open_transactions):
             self.forget(transaction)
         with suppress(psycopg.Error):
@@ -94,7 +102,7 @@ class Ledger:
         self.read_keys()
 
     def read_keys(self) -> None:
-        """Move on past the keys in the database. Those given out already stay so: an open transaction may use them."""
+        """Advance past the keys in the database. Allocated keys stay allocated: an open transaction may use them."""
         with self.transaction():
             for name, table in totesys.SOURCE_TABLES.items():
                 query = SQL("SELECT coalesce(max({}), 0) + 1 AS next FROM {}")
@@ -103,15 +111,15 @@ class Ledger:
                 self._next[name] = max(self._next[name], row["next"] if row else 1)
 
     def new_key(self, table: str) -> int:
-        """A key that no row has had, as from a sequence: a rolled-back transaction leaves a gap."""
+        """A key that no row has had. As with a sequence, a rolled-back transaction leaves a gap."""
         self._next[table] += 1
         return self._next[table] - 1
 
     def pick(self, table: str, condition: Composable = ANY, values: Row | None = None) -> Row | None:
-        """A committed row drawn at random, or None.
+        """A random committed row that meets a condition; None if there is none.
 
-        Rows that an open transaction has changed are left out, so that nothing ever waits for one. The draw is of a
-        key to start looking at: reading on by the primary key stays quick at any size.
+        Rows that an open transaction has changed are left out, so that nothing waits for one. The random value is the
+        key to start at: an ordered read of the primary key stays fast at any size.
         """
         for start in (self._rng.randint(1, max(1, self._next[table] - 1)), 1):
             rows = self.rows(table, 1, condition, {**(values or {}), "start": start})
@@ -120,7 +128,14 @@ class Ledger:
         return None
 
     def rows(self, table: str, limit: int | None, condition: Composable = ANY, values: Row | None = None) -> list[Row]:
-        """Committed rows by key, from the value `start` on, but for those that are locked; at most `limit`, if any."""
+        """Committed rows in the order of their keys, except for those that open transactions have locked.
+
+        Args:
+            table: name of the table.
+            limit: the largest number of rows; None for all.
+            condition: what the rows must meet.
+            values: parameters of the condition, by name; `start` is the lowest key, by default 1.
+        """
         query = SQL(
             "SELECT * FROM {table} WHERE {key} >= %(start)s AND {key} <> ALL(%(locked)s) AND {condition} "
             "ORDER BY {key} LIMIT %(limit)s"
@@ -131,7 +146,7 @@ class Ledger:
         ).fetchall()
 
     def delete_rule(self, table: str, column: str) -> str | None:
-        """What happens to a reference whose target is deleted, as `pg_constraint.confdeltype`; None if not enforced."""
+        """The deletion action of a foreign key, as `pg_constraint.confdeltype`; None if there is no foreign key."""
         query = """
             SELECT confdeltype::text AS rule FROM pg_constraint
             WHERE contype = 'f' AND conrelid = to_regclass(quote_ident(%(table)s)) AND conkey = ARRAY(
@@ -141,7 +156,7 @@ class Ledger:
         return row["rule"] if row else None
 
     def forget(self, transaction: OpenTransaction) -> None:
-        """Close an open transaction's connection; its rows are anybody's again."""
+        """Close an open transaction's connection, and no longer avoid its rows."""
         self.open_transactions.remove(transaction)
         with suppress(psycopg.Error):
             transaction.connection.close()

@@ -1,6 +1,7 @@
-"""Orders as the simulated company handles them: always together with their transaction and payment.
+"""Orders of the simulated company, always together with their transaction and payment.
 
-The rule that everything here keeps: payment_amount = quantity times price, exactly.
+Everything here keeps one rule: payment_amount = quantity times price, exactly. When orders change belongs to the
+modules of the actions.
 """
 
 from dataclasses import dataclass, field, replace
@@ -17,12 +18,12 @@ from totes_dagster.simulator.ledger import ANY, Connection, Ids, Ledger, Row, in
 
 
 class NothingToActOnError(TotesError):
-    """The source, as it is now, has nothing that an action could be done to, or does not allow it."""
+    """The source in its present state has no row for an action, or does not allow it."""
 
 
 @dataclass(frozen=True)
 class OrderKind:
-    """What differs between sales and purchases."""
+    """The differences between sales and purchases."""
 
     table: str
     key: str
@@ -99,19 +100,22 @@ class Deal:
         insert(connection, "payment", self.payment)
 
     def stamped(self, moment: datetime) -> "Deal":
-        """The same with an order and a transaction of this moment."""
+        """The same deal, with the order's and the transaction's timestamps at this moment."""
         stamps = {"created_at": moment, "last_updated": moment}
         return replace(self, order=self.order | stamps, transaction=self.transaction | stamps)
 
 
 def draft(ledger: Ledger, rng: Random, kind: OrderKind, design_id: int | None = None) -> tuple[Deal, str]:
-    """A new order, not yet written, and its description.
+    """A new order, not yet written, and its one-line description.
 
     Args:
-        ledger: gives the keys and the rows to refer to.
-        rng: draws everything else.
+        ledger: allocates the keys, and finds the rows to refer to.
+        rng: source of all other random choices.
         kind: sale or purchase.
-        design_id: design of a sale, which need not exist; drawn unless given.
+        design_id: design of a sale, which need not exist; random by default.
+
+    Raises:
+        NothingToActOnError: a table that the order refers to has no free row.
     """
     counterparty = pick(ledger, "counterparty")
     quantity, price = rng.randint(*kind.quantities), Decimal(rng.randint(*kind.pence)).scaleb(-2)
@@ -157,22 +161,22 @@ def draft(ledger: Ledger, rng: Random, kind: OrderKind, design_id: int | None = 
 
 
 def pick(ledger: Ledger, table: str, condition: Composable = ANY) -> Row:
-    """A row drawn at random, of those that meet a condition.
+    """A random row of those that meet a condition and that no open transaction has locked.
 
     Raises:
-        NothingToActOnError: there is none that no open transaction holds.
+        NothingToActOnError: there is none.
     """
     row = ledger.pick(table, condition)
     if row is None:
-        raise NothingToActOnError(f"There is no {table} to act on that is free and of the kind wanted.")
+        raise NothingToActOnError(f"There is no {table} that is free and meets the action's condition.")
     return row
 
 
 def pick_deal(ledger: Ledger, kind: OrderKind) -> Deal:
-    """An order drawn at random, with its transaction and payment.
+    """A random order, with its transaction and payment.
 
     Raises:
-        NothingToActOnError: there is none, or it is not whole.
+        NothingToActOnError: there is no free order, or the one drawn lacks its transaction or payment.
     """
     order = pick(ledger, kind.table)
     where = SQL("{} = %(referred)s")
@@ -184,7 +188,7 @@ def pick_deal(ledger: Ledger, kind: OrderKind) -> Deal:
         {"referred": transactions[0]["transaction_id"]},
     )
     if not payments:
-        raise NothingToActOnError(f"The {kind} {order[kind.key]:,} has no transaction or no payment to act on.")
+        raise NothingToActOnError(f"The {kind} {order[kind.key]:,} has no free transaction or payment.")
     return Deal(kind, order, transactions[0], payments[0])
 
 
@@ -193,10 +197,10 @@ class Edit:
     """A change of an existing order, not yet written.
 
     Args:
-        deal: what is changed.
-        what: what changes, in words.
+        deal: the order, with its transaction and payment.
+        what: a description of the change.
         order: new values of the order.
-        payment: new values of the payment, if it changes too.
+        payment: new values of the payment; empty if it does not change.
     """
 
     deal: Deal
@@ -205,7 +209,7 @@ class Edit:
     payment: Row = field(default_factory=dict)
 
     def write(self, connection: Connection, stamp: datetime | None = None) -> None:
-        """Write the new values; with a stamp, `last_updated` moves to it, without one it stays as it was."""
+        """Write the new values, and set `last_updated` to the stamp; without one, `last_updated` does not change."""
         stamps = {"last_updated": stamp} if stamp else {}
         update(connection, self.deal.kind.table, self.deal.key, self.order | stamps)
         if self.payment:
@@ -213,10 +217,10 @@ class Edit:
 
 
 def draw_edit(ledger: Ledger, rng: Random, deal: Deal) -> Edit:
-    """An edit such as the real company makes: of one of the four values that it was ever seen to change.
+    """An edit as the real company makes them: of one of the four values that it was seen to change.
 
     Raises:
-        NothingToActOnError: there is no other value to change it to.
+        NothingToActOnError: there is no other value to choose.
     """
     order, kind = deal.order, deal.kind
     product = "design" if kind is SALE else "item code"
@@ -237,7 +241,7 @@ def draw_edit(ledger: Ledger, rng: Random, deal: Deal) -> Edit:
 
 
 def draw_new_quantity(rng: Random, deal: Deal) -> Edit:
-    """An edit that the real company was never seen to make, of the quantity, and so of the payment's amount."""
+    """An edit of the quantity, and so of the payment's amount, which the real company was never seen to make."""
     order, kind = deal.order, deal.kind
     quantity = rng.randint(*kind.quantities)
     quantity += quantity == order[kind.quantity]
@@ -245,12 +249,12 @@ def draw_new_quantity(rng: Random, deal: Deal) -> Edit:
 
 
 def draw_kind(rng: Random) -> OrderKind:
-    """Sale or purchase, in about their proportion."""
+    """Sale or purchase, at random, in about the real company's proportion."""
     return rng.choices((SALE, PURCHASE), weights=(7, 3))[0]
 
 
 def another_date(rng: Random, moment: datetime, than: str) -> str:
-    """A date of the next two weeks, as text, that differs from a given one."""
+    """A random date in the next two weeks, in ISO 8601, that differs from a given one."""
     today: date = moment.date()
     days = rng.randint(1, 14)
     drawn = (today + timedelta(days=days)).isoformat()
@@ -263,5 +267,5 @@ def _another(ledger: Ledger, table: str, than: int) -> int:
 
 
 def _date_within(rng: Random, moment: datetime, days: int) -> str:
-    # Both ends of the range are half as likely as what is between them.
+    # Both ends of the range are half as likely as the days between them.
     return (moment.date() + timedelta(days=round(rng.random() * days))).isoformat()

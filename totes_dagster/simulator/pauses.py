@@ -1,15 +1,15 @@
-"""Pauses between changes of a source."""
+"""Random pauses between changes of a source."""
 
 from collections.abc import Iterator
 from random import Random
 
 
 def exponential_pauses(mean: float, rng: Random) -> Iterator[float]:
-    """Pauses without a rhythm, so that changes do not fall in step with Dagster's: any moment is as likely as any.
+    """Exponentially distributed pauses, in seconds: changes come at any moment alike, out of step with Dagster's ticks.
 
     Args:
-        mean: of the pauses, in seconds; 0 for none.
-        rng: what they are drawn from.
+        mean: mean of the pauses, in seconds; 0 for none.
+        rng: source of the random numbers.
     """
     while True:
         yield rng.expovariate(1 / mean) if mean else 0.0

@@ -1,4 +1,4 @@
-"""Reference tables that change beside the business: people, addresses, firms, currencies, departments."""
+"""Changes of reference tables: staff, addresses, counterparties, currencies, departments and designs."""
 
 from collections.abc import Mapping
 from random import Random
@@ -10,7 +10,7 @@ from totes_dagster.simulator.orders import NothingToActOnError, pick
 
 
 class ReferenceData:
-    """Whoever keeps the company's reference tables."""
+    """Performs the actions on reference tables."""
 
     def __init__(self, ledger: Ledger, rng: Random) -> None:
         self._ledger = ledger
@@ -44,7 +44,7 @@ class ReferenceData:
             known = {row["currency_code"] for row in self._ledger.rows("currency", None)}
             further = [code for code in vocabulary.FURTHER_CURRENCIES if code not in known]
             if not further:
-                raise NothingToActOnError("Every currency that the company might take up is in use.")
+                raise NothingToActOnError("Every currency that the company could add is in use.")
             return _add(self._ledger, "currency", {"currency_code": self._rng.choice(further)})
 
     def _department_edited(self) -> tuple[str, Ids]:
@@ -60,7 +60,7 @@ class ReferenceData:
         with self._ledger.transaction():
             address = pick(self._ledger, "address")
             moved = vocabulary.address(self._rng)
-            # A telephone number has a random part: the row changes for certain.
+            # A telephone number has a random part, so the row certainly changes.
             changes = {name: moved[name] for name in ("address_line_1", "phone")}
             return self._change("address", address["address_id"], changes)
 
@@ -71,7 +71,7 @@ class ReferenceData:
 
 
 def add_design(ledger: Ledger, rng: Random, key: int | None = None) -> tuple[str, Ids]:
-    """Insert a new design, under a given key or the next; return one line for people, and the key."""
+    """Insert a new design, with a given key or a new one; return a one-line description, and the key."""
     return _add(ledger, "design", dict(vocabulary.design(rng, ledger.now().date())), key)
 
 

@@ -1,6 +1,6 @@
-"""Making a simulated source: the totesys schema in an empty database, and a company's rows in bulk.
+"""Seeding a simulated source: the totesys schema in an empty database, and a company's rows in bulk.
 
-What the rows are belongs to `company`.
+The rows themselves belong to `company`.
 """
 
 import re
@@ -24,7 +24,7 @@ _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy l
 
 
 class SeedingError(DatabaseError):
-    """A database cannot be made into a simulated source."""
+    """A database cannot be seeded."""
 
 
 def seed(
@@ -38,18 +38,18 @@ def seed(
 ) -> dict[str, int]:
     """Create the totesys schema in an empty database and fill it with a company's year, in one transaction.
 
-    The same orders, seed and end give the same rows. A seeding that fails leaves the database as empty as it was.
+    The same orders, seed and end give the same rows. A failure leaves the database unchanged.
 
     Args:
         url: libpq URI of a database without totesys tables.
-        orders: number of sales orders; all else grows with it.
-        seed: what every random choice follows from.
-        until: end of the history, UTC without a zone; now, unless given.
+        orders: number of sales orders; the other tables grow with it.
+        seed: seed of all random choices.
+        until: end of the history, UTC without a zone; by default, now.
         enforced: whether the source is of the newer form, which enforces all references; see `schema/totesys.py`.
         progress: called with a table's name and the number of rows just added to it.
 
     Returns:
-        Rows per table, of all eleven.
+        The number of rows in each of the eleven tables.
 
     Raises:
         SeedingError: the database cannot be reached, or has tables of the same names.
@@ -60,7 +60,7 @@ def seed(
         for name, table in chain.from_iterable(
             tables.items() for tables in chain([company.reference_tables], company.order_tables())
         ):
-            # Its Arrow types are the declared ones: ADBC would store others of the same width unchecked.
+            # The Arrow types are the declared ones: ADBC stores others of the same width unchecked.
             cursor.adbc_ingest(name, table, mode="append")
             rows[name] += table.num_rows
             if progress:
@@ -84,7 +84,7 @@ def create_schema(url: str, *, enforced: bool = True) -> None:
 
 @contextmanager
 def _empty_source(url: str, *, enforced: bool) -> Iterator[dbapi.Cursor]:
-    """Tables to fill, which get their constraints afterwards: set by set is many times faster than row by row."""
+    """Tables to fill. Constraints are added afterwards: validating them once is many times faster than row by row."""
     try:
         with dbapi.connect(url) as connection, connection.cursor() as cursor:
             for statement in _create_tables():
@@ -97,8 +97,8 @@ def _empty_source(url: str, *, enforced: bool) -> Iterator[dbapi.Cursor]:
             connection.commit()
     except dbapi.Error as error:
         raise SeedingError(
-            f"The simulated company was not put into the database, which is as before: {_reason(error)}. "
-            "Name one that can be reached, is empty, and lets this user create tables."
+            f"The simulated company could not be created, and the database is unchanged: {_reason(error)}. "
+            "Use a database that can be reached, is empty, and lets this user create tables."
         ) from error
 
 
@@ -132,6 +132,6 @@ def _deferred(*kinds: type[Constraint]) -> list[Constraint]:
 
 
 def _reason(error: dbapi.Error) -> str:
-    """The server's own words, out of a message of the driver's that also quotes the statement."""
-    said = re.search(r".*(?:ERROR|FATAL|failed): +([^\n]+)", str(error))
-    return said[1].rstrip(".") if said else str(error).strip()
+    """The server's message, extracted from the driver's, which also quotes the statement."""
+    found = re.search(r".*(?:ERROR|FATAL|failed): +([^\n]+)", str(error))
+    return found[1].rstrip(".") if found else str(error).strip()

@@ -1,11 +1,10 @@
-"""The simulated company's life: which action comes next, at what pace, and what happens when the source goes away.
+"""The running simulation: which action comes next, at what pace, and what happens if the source is unavailable.
 
 The actions themselves belong to `everyday`, `harsh` and `reference`; the history before them, to `company`.
 
-The company lives at the wall clock, and at any hour: it takes orders at midnight and on Sundays too, so that whoever
-watches sees changes. Of its timetable it keeps one thing: on a weekday, the first thing that happens after 07:55:11 UTC
-is that the payments due on the day are marked as paid. At other times the same happens now and then, to those that came
-in since, or are due on a weekend.
+The company trades by the wall clock, and at any hour: it takes orders at midnight and on Sundays too, so that a viewer
+always sees changes. It keeps one appointment: on a weekday, its first action after 07:55:11 UTC is to mark the payments
+due that day as paid. At other times it does the same now and then, for payments added since, or due on a weekend.
 """
 
 import logging
@@ -36,22 +35,22 @@ __all__ = ["Action", "Event", "NothingToActOnError", "Simulator", "described"]
 _log = logging.getLogger(__name__)
 
 _SATURDAY = 5  # of a week that starts with 0
-_SHORTEST_WAIT, _LONGEST_WAIT = 0.5, 30.0  # seconds between attempts to reach a source that went away
+_SHORTEST_WAIT, _LONGEST_WAIT = 0.5, 30.0  # seconds between attempts to reconnect to the source
 
 
 class Simulator:
     """Changes a seeded source, one action at a time.
 
-    The sequence of actions and the rows they concern follow from the seed, the state of the source, and what is due by
-    the clock; stamps and agreed dates are of the moment. Keys are given out by the simulator itself: let one at a time
-    change a source.
+    The seed, the state of the source and the payments due by the clock determine the sequence of actions and the rows
+    they affect; timestamps and agreed dates follow the clock. The simulator allocates keys itself, so only one may
+    change a source at a time.
 
     Args:
-        url: libpq URI of a source that `seeding.seed` made, or one like it.
-        seed: what every random choice follows from.
-        harsh: whether also such things happen as the real company was never seen to do, and a change capture has to
-            survive. Those that the source's references rule out are left out.
-        clock: says what time it is, UTC without a zone, to the millisecond.
+        url: libpq URI of a source that `seeding.seed` created, or one like it.
+        seed: seed of all random choices.
+        harsh: whether to perform also actions that the real company was never seen to do and that a change capture must
+            cope with. Those that the source's references rule out are skipped.
+        clock: returns the current time, UTC without a zone, to the millisecond.
 
     Raises:
         DatabaseError: the source cannot be reached, or has not been seeded.
@@ -60,7 +59,7 @@ class Simulator:
     def __init__(
         self, url: str, *, seed: int = 0, harsh: bool = False, clock: Callable[[], datetime] = utc_now
     ) -> None:
-        self._source = _named(url)
+        self._source = _source_name(url)
         self._rng = vocabulary.generator(seed, "life")
         self._pace = vocabulary.generator(seed, "pace")
         self._weights = HARSH if harsh else EVERYDAY
@@ -86,21 +85,21 @@ class Simulator:
         self.close()
 
     def perform(self, action: Action) -> Event:
-        """Let a given action happen, also one of a harsh life.
+        """Perform a given action, harsh ones included.
 
         Raises:
-            NothingToActOnError: there is nothing to do it to, for example no open transaction to commit; or the
-                source's references do not allow it. Nothing has changed.
+            NothingToActOnError: there is no row for it, for example no open transaction to commit; or the source's
+                references do not allow it. Nothing has changed.
         """
         return Event(action, *self._acts[action]())
 
     def step(self) -> Event:
-        """Let an action happen that is drawn at random among those that can; in the morning, first the payment run.
+        """Perform a random action that is possible; in the morning, the payment run first.
 
         Raises:
-            NothingToActOnError: the source is so empty that none can.
+            NothingToActOnError: none is possible, because the source is too empty.
         """
-        event = self._payment_run_of_the_morning()
+        event = self._morning_payment_run()
         if event:
             return event
         weights = dict(self._weights)
@@ -118,7 +117,7 @@ class Simulator:
         stop: threading.Event,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        """Let actions happen at about this rate, with random pauses, until stopped; a source that goes away is awaited.
+        """Perform actions at about this rate, with random pauses, until stopped; reconnect when the connection is lost.
 
         Args:
             changes_per_second: actions per second, on average; above 0.
@@ -127,45 +126,45 @@ class Simulator:
         """
         pauses = exponential_pauses(1 / changes_per_second, self._pace)
         wait = _SHORTEST_WAIT
-        lost = unsure = False
+        lost = keys_uncertain = False
         due = time.monotonic()
         while not stop.is_set():
             try:
                 if lost:
                     self._ledger.reconnect()
                     lost = False
-                    _log.info("%s is back.", self._source)
-                elif unsure:
+                    _log.info("%s is available again.", self._source)
+                elif keys_uncertain:
                     self._ledger.read_keys()
-                unsure = False
+                keys_uncertain = False
                 event = self.step()
             except psycopg.Error as error:
                 lost = lost or self._ledger.connection.closed
                 if lost:
-                    _log.warning("%s is away (%s); trying again in %g s.", self._source, _reason(error), wait)
+                    _log.warning("%s is unavailable (%s); trying again in %g s.", self._source, _reason(error), wait)
                     stop.wait(wait)
                     wait = min(2 * wait, _LONGEST_WAIT)
                 else:
-                    # Somebody else holds a row, took a key, or ended an open transaction: that action did not happen.
-                    _log.warning("One change to %s did not go through (%s).", self._source, _reason(error))
-                    unsure = True
-                    # Who changes a table's definition waits for what is open here, and everybody else for them.
+                    # Another session locks a row, took a key, or ended an open transaction: the action has failed.
+                    _log.warning("%s did not accept a change (%s).", self._source, _reason(error))
+                    keys_uncertain = True
+                    # Open transactions here block a session that alters a table, which then blocks all others.
                     self._commit_open()
             else:
                 wait = _SHORTEST_WAIT
                 if on_event:
                     on_event(event)
-            # From now, if behind: a source that was slow or away is not flooded afterwards.
+            # Delays are not made up for: a source that was slow or unavailable is not flooded afterwards.
             due = max(due + next(pauses), time.monotonic())
             stop.wait(due - time.monotonic())
 
     def close(self) -> None:
-        """Commit what is still open, and disconnect."""
+        """Commit the open transactions, and disconnect."""
         self._commit_open()
         self._ledger.connection.close()
 
-    def _payment_run_of_the_morning(self) -> Event | None:
-        """The payment run of a weekday, unless it is too early, or done, or nothing is due."""
+    def _morning_payment_run(self) -> Event | None:
+        """Perform the payment run of a weekday; None if it is too early, already done, or no payment is due."""
         moment = self._ledger.now()
         is_time = moment.weekday() < _SATURDAY and moment.time() >= PAYMENT_RUN_AT
         if not is_time or self._payment_run_on == moment.date():
@@ -181,23 +180,23 @@ class Simulator:
             try:
                 transaction.connection.commit()
             except psycopg.Error as error:
-                _log.warning("Lost with its connection (%s): %s.", _reason(error), transaction.description)
+                _log.warning("An open transaction was lost (%s): %s.", _reason(error), transaction.description)
             self._ledger.forget(transaction)
 
 
 def described(changes_per_second: float, *, harsh: bool) -> str:
-    """What a life of this pace and kind is like, in a sentence."""
+    """A sentence that describes a simulation at this rate and of this kind."""
     often = (
         f"{changes_per_second:g} times per second"
         if changes_per_second >= 1
         else f"every {1 / changes_per_second:.3g} seconds"
     )
-    kind = "a harsh life, with deletions, late commits and rollbacks" if harsh else "everyday business"
+    kind = "harsh business, with deletions, late commits and rollbacks" if harsh else "everyday business"
     return f"The simulator changes totesys {often} on average: {kind}."
 
 
-def _named(url: str) -> str:
-    """The source as it may be shown: without user and password."""
+def _source_name(url: str) -> str:
+    """The source's database and host, without user and password."""
     parts = conninfo_to_dict(url)
     return f"The source {parts.get('dbname', '')} at {parts.get('host', 'localhost')}"
 

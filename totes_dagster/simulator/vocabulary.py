@@ -1,7 +1,7 @@
-"""The simulated company's words: invented people, places, firms and designs, as values of rows.
+"""The simulated company's vocabulary: invented people, places, firms and designs, as values of rows.
 
-Each function draws from the random generator it is given and from nothing else, so that the same generator in the same
-state invents the same thing. Keys, stamps and references between rows belong to `company` and `actions`.
+Each function depends only on its arguments, so that the same generator in the same state returns the same values. Keys,
+timestamps and references between rows belong to `company` and to the modules of the actions.
 """
 
 import unicodedata
@@ -77,11 +77,11 @@ _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 _CODE_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 CURRENCIES = ("GBP", "USD", "EUR")
-"""ISO 4217 codes that the company trades in from its beginning."""
+"""ISO 4217 codes of the currencies that the company trades in from the start."""
 FURTHER_CURRENCIES = ("SEK", "CHF", "JPY", "CAD", "AUD", "NOK", "DKK", "PLN")
-"""ISO 4217 codes of the currencies that it may take up later."""
+"""ISO 4217 codes of the currencies that it may add later."""
 
-# Name, location, manager. Whoever works in the field has no town of their own: the one location that is NULL.
+# Name, location, manager. Field Service has no town: the one location that is NULL.
 DEPARTMENTS: tuple[tuple[str, str | None, str | None], ...] = (
     ("Sales", "Bristol", "Rosalind Pemberton"),
     ("Procurement", "Bristol", "Kwame Okonkwo"),
@@ -93,18 +93,18 @@ DEPARTMENTS: tuple[tuple[str, str | None, str | None], ...] = (
     ("People", "Bristol", ""),
 )
 DEPARTMENT_NAMES = (*(name for name, *_ in DEPARTMENTS), "Fulfilment", "Finance", "Client Relations", "R&D")
-"""Names that a department may take."""
+"""Names that a department may be given."""
 TOWNS = tuple(dict.fromkeys(town for town, *_ in _TOWNS))
 """Towns that a department may move to."""
 
 
 def generator(*seeds: int | str) -> Random:
-    """A random generator that depends on its seeds alone."""
+    """A random generator that depends only on its seeds."""
     return Random("/".join(map(str, seeds)))  # a simulation  # noqa: S311  # nosec B311
 
 
 def text_code(rng: Random, length: int, letters: str = _CODE_LETTERS) -> str:
-    """A code such as suppliers give to their items."""
+    """A random code like those that suppliers give to their items."""
     return "".join(rng.choices(letters, k=length))
 
 
@@ -114,14 +114,14 @@ def person(rng: Random) -> tuple[str, str]:
 
 
 def email_address(first_name: str, last_name: str) -> str:
-    """A work address in plain ASCII, apostrophes kept: they are legal there, and break careless quoting."""
+    """A work address in plain ASCII that keeps apostrophes: they are legal, and break careless quoting."""
     spelled = f"{first_name}.{last_name}".casefold().translate(str.maketrans("łø", "lo", " "))
     plain = unicodedata.normalize("NFKD", spelled).encode("ascii", "ignore").decode()
     return f"{plain}@totes.example"
 
 
 def address(rng: Random) -> dict[str, str | None]:
-    """Values of an address, without its key and stamps. Optional lines are often NULL and now and then empty."""
+    """Values of an address, without its key and timestamps. Optional lines are often NULL and sometimes empty."""
     town, district, postal_code, country, telephone = rng.choice(_TOWNS)
     second_line = rng.choice(_SECOND_LINES) if rng.random() < 0.3 else None  # noqa: PLR2004
     return {
@@ -136,7 +136,7 @@ def address(rng: Random) -> dict[str, str | None]:
 
 
 def counterparty(rng: Random) -> dict[str, str | None]:
-    """Values of a counterparty, without its key, address and stamps."""
+    """Values of a counterparty, without its key, address and timestamps."""
     names = (
         f"{rng.choice(_LAST_NAMES)} {rng.choice(_FIRM_KINDS)}",
         f"{rng.choice(_LAST_NAMES)} {rng.choice(_TRADES)} {rng.choice(_FIRM_KINDS)}",
@@ -151,7 +151,7 @@ def counterparty(rng: Random) -> dict[str, str | None]:
 
 
 def design(rng: Random, latest: date) -> dict[str, str]:
-    """Values of a design drawn in the year up to `latest`, without its key and stamps."""
+    """Values of a design created in the year up to `latest`, without its key and timestamps."""
     name = f"{rng.choice(_COLOURS)} {rng.choice(_MOTIFS)}"
     drawn = latest - timedelta(days=rng.randint(0, 365))
     slug = name.casefold().replace(" ", "-")
@@ -163,7 +163,7 @@ def design(rng: Random, latest: date) -> dict[str, str]:
 
 
 def staff(rng: Random) -> dict[str, str]:
-    """Values of a member of staff, without their key, department and stamps."""
+    """Values of a member of staff, without key, department and timestamps."""
     first_name, last_name = person(rng)
     return {
         "first_name": first_name,
@@ -173,5 +173,5 @@ def staff(rng: Random) -> dict[str, str]:
 
 
 def account_number(counterparty_id: int) -> int:
-    """Eight digits, always the same ones for a counterparty; the company's own are those of 0."""
+    """An account number of eight digits, always the same for a counterparty; the company's own is that of 0."""
     return 10_000_000 + (counterparty_id * 48_271 + 31_337) * 16_807 % 89_999_999

@@ -111,7 +111,8 @@ class DeclaredForeignKey:
 
 def declared_foreign_keys(transaction: LoadTransaction, fact: Table) -> list[DeclaredForeignKey]:
     """The declared foreign keys that a fact has, found by their columns; not those that users added."""
-    declared = [(element.parent.name, element.column.table.name, element.column.name) for element in fact.foreign_keys]
+    # Sorted: they are a set, and the statement should be the same in every process.
+    declared = sorted((key.parent.name, key.column.table.name, key.column.name) for key in fact.foreign_keys)
     columns, dimensions, keys = (list(names) for names in zip(*declared, strict=True))
     found = transaction.fetch(
         sql.SQL(

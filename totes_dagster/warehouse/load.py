@@ -90,9 +90,9 @@ def _load_next(
             newest = transaction.newest_load()
             if not is_in_lake(newest, log):
                 raise ForeignLakeError(
-                    f"The warehouse has loaded batch {newest.batch} of another lake, not of {lake.ingestion.url}. Check "
-                    "TOTES_INGESTION_LAKE and WAREHOUSE_URL; to replace the warehouse's contents with this lake's, run "
-                    "totes rebuild --from-another-lake."
+                    f"The warehouse has loaded batch {newest.batch} of another lake, not of {lake.ingestion.url}. "
+                    "Check TOTES_INGESTION_LAKE and WAREHOUSE_URL; to replace the warehouse's contents with this "
+                    "lake's, run totes rebuild --from-another-lake."
                 )
             following = newest.batch + 1
             if not log.has(following):

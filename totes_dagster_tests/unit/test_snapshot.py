@@ -1,4 +1,4 @@
-"""The graph as it was reviewed: whoever changes it sees how, and accepts it by `make snapshot`."""
+"""The graph as it was reviewed: a change of it shows here, and is accepted by `make snapshot`."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from dagster import Definitions
 from syrupy.assertion import SnapshotAssertion
 
 from totes_dagster.definitions import build_defs
-from totes_dagster_tests.unit.config.test_settings import ALL, SECRETS
+from totes_dagster_tests.settings import ALL, SECRETS
 
 
 @pytest.fixture

@@ -1,1 +1,1 @@
-"""Who is told of what fails, and when: incidents, their texts, and the sensor that looks for them."""
+"""Alerts about failures: incidents that open and close, the texts of alerts, and the sensor that publishes them."""

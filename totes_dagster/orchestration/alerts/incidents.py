@@ -1,10 +1,10 @@
-"""Which incidents open and close, and what is still to be told of them: decisions over plain values.
+"""Decides which incidents open and close, and which alerts are to be published: functions over plain values.
 
-A job's incident opens with the first run that fails and closes with the first that succeeds; runs are followed one by
-one, also those that ended between two looks. Freshness and asset checks are conditions: their incidents are open while
-a look finds them broken.
+A job's incident opens with the first run that fails and closes with the first that succeeds. Runs are replayed one by
+one, including those that ended between two observations. Freshness and asset checks are conditions: their incidents are
+open for as long as observations find them broken.
 
-All that one look leaves to the next is a `Watch`. Moments are seconds of the epoch, as Dagster keeps them.
+A `Watch` is everything that one observation passes to the next. Times are in seconds since the epoch, as in Dagster.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -15,16 +15,16 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 BY_HAND = "__ASSET_JOB"
-"""Dagster's name for the job of assets that somebody materialises by themselves."""
+"""Dagster's name for the job that materialises assets chosen by hand."""
 
 OVERLAP = 300.0
-"""Seconds that looks overlap: a run is seen somewhat later than it ended by its own clock."""
+"""Seconds by which observations overlap: a run is visible somewhat later than its end time says."""
 
 LOOK_BACK = 2 * 24 * 3600.0
-"""Seconds that a look goes back at most. Two days hold every job's newest run, the nightly one's too."""
+"""Seconds that an observation looks back at most. Two days include the newest run of every job, even a nightly one."""
 
-MOST_PENDING = 100
-"""Alerts that wait to be published, at most."""
+MAX_PENDING = 100
+"""The most alerts that may wait to be published."""
 
 
 class Kind(StrEnum):
@@ -35,14 +35,14 @@ class Kind(StrEnum):
     CHECK = "check"
 
 
-class _Kept(BaseModel):
-    """What is kept from one look to the next, in the sensor's cursor."""
+class _CursorModel(BaseModel):
+    """Part of the sensor's cursor. Renaming a field makes older cursors unreadable."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Ended(_Kept):
-    """A run that ended: with success or failure, for whoever cancels one knows why."""
+class Ended(_CursorModel):
+    """A run that succeeded or failed. Cancelled runs are left out, because the user who cancels one knows why."""
 
     run_id: str
     job: str
@@ -50,17 +50,17 @@ class Ended(_Kept):
     at: float
 
 
-class Incident(_Kept):
+class Incident(_CursorModel):
     """Something that is broken.
 
     Attributes:
         kind: what it is about.
         subject: the job, the check, or what is not fresh.
         since: when it began.
-        run_id: the run to look at; empty if there is none.
-        failures: runs that failed, so far.
+        run_id: the run that shows what happened; empty if there is none.
+        failures: how many runs have failed so far.
         step: the step that failed; empty if none did.
-        why: in one line; empty until somebody has asked the run.
+        why: the reason in one line; empty until it has been looked up.
     """
 
     kind: Kind
@@ -73,17 +73,23 @@ class Incident(_Kept):
 
     @property
     def key(self) -> tuple[Kind, str]:
-        """What at most one incident is open of."""
+        """The key of the incident: at most one with this key is open."""
         return self.kind, self.subject
 
     @property
     def name(self) -> str:
-        """What tells this incident from every other, so that subscribers know an alert that comes twice."""
+        """A name that no other incident has, so that subscribers can recognise an alert that arrives twice."""
         return f"{self.kind}:{self.subject}:{self.run_id or int(self.since)}"
 
 
-class Alert(_Kept):
-    """What is to be told: that an incident opened or, with the moment and perhaps the run, that it is over."""
+class Alert(_CursorModel):
+    """An alert to publish: an incident opened or, if `recovered_at` is set, is over.
+
+    Attributes:
+        incident: the incident.
+        recovered_at: when it was over; None if it opened.
+        recovered_by: the run that ended it; empty if none did.
+    """
 
     incident: Incident
     recovered_at: float | None = None
@@ -95,16 +101,16 @@ class Alert(_Kept):
         return "open" if self.recovered_at is None else "recovered"
 
 
-class Watch(_Kept):
-    """What was seen and told so far.
+class Watch(_CursorModel):
+    """The state that one observation passes to the next, as the sensor's cursor.
 
     Attributes:
-        version: of this format.
-        read_until: the moment of the last look.
-        seen: the runs that the next look will find again.
+        version: the version of this format.
+        read_until: the time of the last observation.
+        seen: the runs that the next observation will find again.
         open: the incidents that are open.
         pending: alerts to publish, oldest first.
-        missing: tables that were never loaded, and when that was first noticed.
+        missing: tables that were never loaded, each with the time at which that was first noticed.
     """
 
     version: Literal[1] = 1
@@ -116,7 +122,7 @@ class Watch(_Kept):
 
     @classmethod
     def resumed(cls, cursor: str | None) -> "Watch | None":
-        """What a cursor holds; None if there is none, or none that this version can read."""
+        """The watch that a cursor holds; None if there is no cursor, or this version cannot read it."""
         if not cursor:
             return None
         try:
@@ -126,13 +132,13 @@ class Watch(_Kept):
 
 
 @dataclass(frozen=True)
-class Look:
-    """What one look finds.
+class Observation:
+    """What was found in Dagster's instance at one time.
 
     Attributes:
-        at: its moment.
-        ended: the runs that ended since `reads_from`; of those at the same moment, the last is how things are.
-        conditions: of each condition that could be judged, the incident if it is broken, and None if it is not.
+        at: that time.
+        ended: the runs that ended since `reads_from`; of several that ended at the same time, the last one counts.
+        conditions: for each condition that could be judged, its incident if it is broken, or else None.
         missing: see `Watch`.
     """
 
@@ -143,51 +149,51 @@ class Look:
 
 
 def reads_from(watch: Watch | None, at: float) -> float:
-    """The moment from which a look has to read the runs that ended."""
+    """The time since which an observation has to read the runs that ended."""
     earliest = at - LOOK_BACK
     return earliest if watch is None else max(earliest, min(watch.read_until, at) - OVERLAP)
 
 
-def advance(watch: Watch | None, look: Look, covering: Collection[str] = ()) -> Watch:
-    """What a look adds to what is known.
+def advance(watch: Watch | None, observation: Observation, covering: Collection[str] = ()) -> Watch:
+    """Open and close incidents according to an observation, and add the alerts to publish.
 
     Args:
-        watch: what the look before left; None for the first one. That tells of what is broken now, and not of what was
-            broken and mended before anybody looked.
-        look: what was found.
-        covering: jobs that materialise all assets. Their success mends what somebody did not manage by hand.
+        watch: the state before; None before the first observation, which reports what is broken now, but not what
+            failed and recovered earlier.
+        observation: what was found.
+        covering: jobs that materialise all assets. Their success also ends an incident of materialisations by hand.
     """
-    known = watch or Watch(read_until=look.at)
-    # A run may get another end: one that was given up for dead and lived.
-    new = [run for run in look.ended if run not in known.seen and not _is_late(run, known.seen)]
-    open_, told = _replayed(known.open, sorted(new, key=lambda run: run.at), covering)
+    known = watch or Watch(read_until=observation.at)
+    # A run may end twice: one that was marked as failed because it seemed dead, and then succeeds.
+    new = [run for run in observation.ended if run not in known.seen and not _is_outdated(run, known.seen)]
+    open_, run_alerts = _after_runs(known.open, sorted(new, key=lambda run: run.at), covering)
     if watch is None:
-        told = [Alert(incident=incident) for incident in open_]
-    open_, more = _judged(open_, look.conditions, look.at)
-    horizon = reads_from(known, look.at)
+        run_alerts = [Alert(incident=incident) for incident in open_]
+    open_, condition_alerts = _after_conditions(open_, observation.conditions, observation.at)
+    horizon = reads_from(known, observation.at)
     return Watch(
-        read_until=look.at,
-        seen=tuple(sorted((run for run in {*known.seen, *look.ended} if run.at >= horizon), key=_order)),
+        read_until=observation.at,
+        seen=tuple(sorted((run for run in {*known.seen, *observation.ended} if run.at >= horizon), key=_order)),
         open=tuple(open_),
-        pending=_within_reason([*known.pending, *told, *more]),
-        missing=dict(look.missing),
+        pending=_without_surplus([*known.pending, *run_alerts, *condition_alerts]),
+        missing=dict(observation.missing),
     )
 
 
 def stale_tables(
     loaded: Mapping[str, float | None], missing: Mapping[str, float], at: float, window: float
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Tables that are not fresh, and those that were never loaded.
+    """Find the tables that are not fresh, and those that were never loaded.
 
     Args:
-        loaded: when each table was loaded last.
-        missing: of an earlier look, see `Watch`.
-        at: the moment.
-        window: how many seconds may pass without a load.
+        loaded: when each table was last loaded; None if never.
+        missing: the tables that were never loaded by the last observation, see `Watch`.
+        at: the current time.
+        window: the number of seconds that may pass without a load.
 
     Returns:
-        Since when each table was not loaded, for those where that is too long ago; and, for the next look, when each
-        that never was loaded was noticed. A new instance, or a new table, has as much time as any other.
+        For each table that is not fresh, since when it has not been loaded; and for each that was never loaded, when
+        that was first noticed, for the next observation. A new instance or table has as much time as any other.
     """
     never = {name: missing.get(name, at) for name, moment in loaded.items() if moment is None}
     since = {name: never.get(name, moment or at) for name, moment in loaded.items()}
@@ -195,11 +201,11 @@ def stale_tables(
 
 
 def explained(watch: Watch, explain: Callable[[str], tuple[str, str]]) -> Watch:
-    """What is known, with a reason in each incident of a run.
+    """Add the failed step and the reason to each incident of a run.
 
     Args:
-        watch: what is known.
-        explain: the step that failed in a run, and why, by the run's id; asked once for each new incident.
+        watch: the state.
+        explain: looks up the step that failed in a run, and why, by the run's id; called once per new incident.
     """
     reasons: dict[str, tuple[str, str]] = {}
 
@@ -219,50 +225,50 @@ def _order(run: Ended) -> tuple[float, str]:
     return run.at, run.run_id
 
 
-def _is_late(run: Ended, seen: Iterable[Ended]) -> bool:
-    """Whether a run is seen only after one of its job that ended later, and that says how things are."""
+def _is_outdated(run: Ended, seen: Iterable[Ended]) -> bool:
+    """Whether a run of the same job that ended later, and so counts instead, has been seen already."""
     return any(other.job == run.job and other.at > run.at for other in seen)
 
 
-def _replayed(
+def _after_runs(
     before: Iterable[Incident], ended: Iterable[Ended], covering: Collection[str]
 ) -> tuple[list[Incident], list[Alert]]:
-    """The open incidents, and what is to be told, after these runs in this order."""
+    """The open incidents after these runs, in this order, and the alerts to publish."""
     open_ = {incident.key: incident for incident in before}
-    told: list[Alert] = []
+    alerts: list[Alert] = []
     for run in ended:
         key = (Kind.RUN, run.job)
         if run.succeeded:
-            mended = [key, (Kind.RUN, BY_HAND)] if run.job in covering else [key]
-            over = [open_.pop(one) for one in mended if one in open_]
-            told.extend(Alert(incident=one, recovered_at=run.at, recovered_by=run.run_id) for one in over)
+            closing = [key, (Kind.RUN, BY_HAND)] if run.job in covering else [key]
+            closed = [open_.pop(key) for key in closing if key in open_]
+            alerts.extend(Alert(incident=incident, recovered_at=run.at, recovered_by=run.run_id) for incident in closed)
         elif key in open_:
             open_[key] = open_[key].model_copy(update={"failures": open_[key].failures + 1})
         else:
             open_[key] = Incident(kind=Kind.RUN, subject=run.job, since=run.at, run_id=run.run_id)
-            told.append(Alert(incident=open_[key]))
-    return list(open_.values()), told
+            alerts.append(Alert(incident=open_[key]))
+    return list(open_.values()), alerts
 
 
-def _judged(
+def _after_conditions(
     before: Iterable[Incident], conditions: Mapping[tuple[Kind, str], Incident | None], at: float
 ) -> tuple[list[Incident], list[Alert]]:
-    """The open incidents, and what is to be told, after these conditions were found."""
+    """The open incidents after these conditions were found, and the alerts to publish."""
     open_ = {incident.key: incident for incident in before}
-    told = []
-    for key, broken in conditions.items():
-        if broken and key not in open_:
-            open_[key] = broken
-            told.append(Alert(incident=broken))
-        elif not broken and key in open_:
-            told.append(Alert(incident=open_.pop(key), recovered_at=at))
-    return list(open_.values()), told
+    alerts = []
+    for key, incident in conditions.items():
+        if incident and key not in open_:
+            open_[key] = incident
+            alerts.append(Alert(incident=incident))
+        elif not incident and key in open_:
+            alerts.append(Alert(incident=open_.pop(key), recovered_at=at))
+    return list(open_.values()), alerts
 
 
-def _within_reason(pending: list[Alert]) -> tuple[Alert, ...]:
-    """Alerts to publish; if there are too many, without the oldest incidents that are over and were never told of."""
+def _without_surplus(pending: list[Alert]) -> tuple[Alert, ...]:
+    """The alerts to publish; if too many, without the oldest incidents that opened and closed unpublished."""
     opened = {alert.incident.name for alert in pending if alert.state == "open"}
-    over = [alert.incident.name for alert in pending if alert.state == "recovered" and alert.incident.name in opened]
-    surplus = len(pending) - MOST_PENDING
-    dropped = set(over[: (surplus + 1) // 2]) if surplus > 0 else set()
+    closed = [alert.incident.name for alert in pending if alert.state == "recovered" and alert.incident.name in opened]
+    surplus = len(pending) - MAX_PENDING
+    dropped = set(closed[: (surplus + 1) // 2]) if surplus > 0 else set()
     return tuple(alert for alert in pending if alert.incident.name not in dropped)

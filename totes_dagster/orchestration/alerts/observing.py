@@ -1,7 +1,7 @@
-"""What a look at Dagster's instance finds: runs that ended, tables that are not fresh, checks that fail.
+"""Observes Dagster's instance: runs that ended, tables that are not fresh, checks that fail.
 
-Freshness is computed here by the rule that Dagster's own daemon follows, and not read from what that daemon wrote: it
-may be switched off, says nothing of tables that were never loaded, and would let an alert wait for two daemons.
+Freshness is computed here, by the rule of Dagster's freshness daemon, and not read from what that daemon stores: it may
+be switched off, ignores tables that were never loaded, and alerts would depend on two daemons.
 """
 
 from collections import defaultdict
@@ -20,17 +20,26 @@ from dagster import (
 )
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 
-from totes_dagster.orchestration.alerts.incidents import Ended, Incident, Kind, Look, Watch, reads_from, stale_tables
+from totes_dagster.orchestration.alerts.incidents import (
+    Ended,
+    Incident,
+    Kind,
+    Observation,
+    Watch,
+    reads_from,
+    stale_tables,
+)
 from totes_dagster.orchestration.alerts.reasons import reason_of, why_failed
 from totes_dagster.orchestration.alerts.wording import moment
 
 WAREHOUSE = "warehouse"
 
 _ENDS = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE)
-"""In this order: of a success and a failure at the same moment, the failure is to be told of."""
+"""In this order, so that of a success and a failure at the same time, the failure counts."""
 
 _BEING_EVALUATED = "PLANNED"  # of a check
 AT_ONCE = 32
+"""Runs that are read at first; more if these do not reach back far enough."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +47,9 @@ class Expectations:
     """What is expected of the platform.
 
     Attributes:
-        tables: the assets that are to be fresh.
+        tables: the assets that must be fresh.
         window: how old they may be.
-        checks: the checks that are to pass, or to warn at most.
+        checks: the checks that must not fail as an error.
         refresh: the job that keeps the tables fresh.
     """
 
@@ -50,25 +59,25 @@ class Expectations:
     refresh: str
 
 
-def look(instance: DagsterInstance, watch: Watch | None, at: float, expected: Expectations) -> Look:
-    """One look.
+def observe(instance: DagsterInstance, watch: Watch | None, at: float, expected: Expectations) -> Observation:
+    """Observe an instance once.
 
     Args:
-        instance: what remembers the runs.
-        watch: what the look before left.
-        at: the moment.
-        expected: what to look for.
+        instance: the instance with the runs and materialisations.
+        watch: the state that the last observation left; None before the first.
+        at: the current time.
+        expected: what is expected of the platform.
     """
     loaded = last_loads(instance, expected.tables)
     window = expected.window.total_seconds()
     stale, missing = stale_tables(loaded, watch.missing if watch else {}, at, window)
     freshness = _not_fresh(instance, stale, loaded, at, expected.refresh) if stale else None
     conditions = {(Kind.FRESHNESS, WAREHOUSE): freshness, **failing_checks(instance, expected.checks)}
-    return Look(at, ended_since(instance, reads_from(watch, at)), conditions, missing)
+    return Observation(at, ended_since(instance, reads_from(watch, at)), conditions, missing)
 
 
 def ended_since(instance: DagsterInstance, since: float) -> list[Ended]:
-    """Runs of any job that succeeded or failed since a moment."""
+    """Runs of any job that succeeded or failed since a time."""
     return [
         Ended(
             run_id=record.dagster_run.run_id,
@@ -83,7 +92,7 @@ def ended_since(instance: DagsterInstance, since: float) -> list[Ended]:
 
 
 def last_loads(instance: DagsterInstance, tables: Sequence[AssetKey]) -> dict[str, float | None]:
-    """When each asset was materialised last."""
+    """When each asset was last materialised, by table name; None if never."""
     found = {record.asset_entry.asset_key: record.asset_entry for record in instance.get_asset_records(tables)}
     entries = {key: found[key].last_materialization if key in found else None for key in tables}
     return {key.path[-1]: entry.timestamp if entry else None for key, entry in entries.items()}
@@ -92,9 +101,10 @@ def last_loads(instance: DagsterInstance, tables: Sequence[AssetKey]) -> dict[st
 def failing_checks(
     instance: DagsterInstance, checks: Sequence[AssetCheckKey]
 ) -> Mapping[tuple[Kind, str], Incident | None]:
-    """Of each check, by its name: the tables of which it failed as an error, in one incident; None if there are none.
+    """For each check name, one incident for all tables whose check failed as an error; None if there are none.
 
-    A check that is being evaluated, or whose run died, says nothing either way, unless another table's failed.
+    A check name is left out while a check of one table is being evaluated, or its run has died, unless that of another
+    table has failed.
     """
     by_name: dict[str, list[AssetCheckExecutionRecord]] = defaultdict(list)
     for record in instance.event_log_storage.get_latest_asset_check_execution_by_key(checks).values():
@@ -108,9 +118,9 @@ def failing_checks(
 
 
 def _newest(instance: DagsterInstance, status: DagsterRunStatus, since: float) -> Sequence[RunRecord]:
-    """The runs that ended last; all that ended since a moment, and perhaps some more.
+    """The runs that ended last: all that ended since a time, and perhaps some more.
 
-    By order, and not by a filter: PostgreSQL keeps the moments that Dagster filters by in its own time zone.
+    Found by order rather than by a filter: PostgreSQL stores the times that Dagster filters by in its own time zone.
     """
     limit = AT_ONCE
     while True:
@@ -133,23 +143,26 @@ def _not_fresh(
 ) -> Incident:
     oldest = min(stale, key=lambda name: stale[name])
     others = f" and {_more(len(stale) - 1)}" if len(stale) > 1 else ""
-    never = "never" if loaded[oldest] is None else f"last at {moment(stale[oldest], at)}"
-    run_id, cause = _state_of(instance, refresh, at)
-    why = reason_of(f"{oldest}{others}: loaded {never}. {cause}")
+    last_load = "never loaded" if loaded[oldest] is None else f"last loaded at {moment(stale[oldest], at)}"
+    run_id, cause = _newest_run(instance, refresh, at)
+    why = reason_of(f"{oldest}{others}: {last_load}. {cause}")
     return Incident(kind=Kind.FRESHNESS, subject=WAREHOUSE, since=stale[oldest], run_id=run_id, failures=0, why=why)
 
 
-def _state_of(instance: DagsterInstance, job: str, at: float) -> tuple[str, str]:
-    """The newest run of a job, and what it says of why there is no load."""
+def _newest_run(instance: DagsterInstance, job: str, at: float) -> tuple[str, str]:
+    """The id of a job's newest run, and a sentence on why it did not load the tables."""
     records = instance.get_run_records(RunsFilter(job_name=job), limit=1)
     if not records:
-        return "", f"There was no {job}: see that its sensor and its schedule are on."
+        return "", f"There was no {job}: check that its sensor and its schedule are on."
     record, run = records[0], records[0].dagster_run
     if run.status is DagsterRunStatus.FAILURE:
         return run.run_id, f"The last {job} failed at {moment(_end(record), at)}: {why_failed(instance, run.run_id)[1]}"
     begun = moment(record.create_timestamp.timestamp(), at)
     if run.is_finished:
-        return run.run_id, f"The last {job} began at {begun}: see that its sensor, its schedule and the daemon are on."
+        return (
+            run.run_id,
+            f"The last {job} began at {begun}: check that its sensor, its schedule and the daemon are on.",
+        )
     return run.run_id, f"The {job} that was requested at {begun} has not ended yet."
 
 
@@ -161,18 +174,18 @@ def _is_error(record: AssetCheckExecutionRecord) -> bool:
 
 
 def _failed_check(name: str, failed: Iterable[AssetCheckExecutionRecord]) -> Incident:
-    """One incident of all the tables of which a check failed, told by the first of them."""
+    """One incident for all tables whose check failed, described by the first of them."""
     first, *others = sorted(failed, key=lambda record: record.key.asset_key)
     evaluation = first.evaluation
-    said = (evaluation.description if evaluation else None) or "It failed."
-    more = f" So did {_more(len(others))}." if others else ""
+    description = (evaluation.description if evaluation else None) or "It failed."
+    more = f" {_more(len(others))} failed too." if others else ""
     return Incident(
         kind=Kind.CHECK,
         subject=name,
         since=min(record.event.timestamp if record.event else record.create_timestamp for record in [first, *others]),
         run_id=first.run_id,
         failures=0,
-        why=reason_of(f"{first.key.asset_key.path[-1]}: {said}{more}"),
+        why=reason_of(f"{first.key.asset_key.path[-1]}: {description}{more}"),
     )
 
 

@@ -1,9 +1,9 @@
-"""The sensor that looks for incidents and publishes what is to be told of them.
+"""The sensor that looks for incidents and publishes alerts about them.
 
-Dagster's own sensor for failed runs moves on when its body raises, so an alert that could not be published would be
-lost; nor does it know of incidents and recoveries. This one keeps in its cursor what is open and what is still to be
-told: an alert is delayed by an outage of SNS and never lost. It comes twice only where nobody can know that it went
-out: when this process dies before it has kept that, or when SNS takes it and its answer is lost.
+Dagster's own run failure sensor moves on when its body raises, so an alert that could not be published would be lost;
+and it knows neither incidents nor recoveries. The cursor of this one holds the open incidents and the alerts that are
+still to be published, so an outage of SNS delays alerts but loses none. An alert is published twice only if this
+process dies before the cursor is stored, or if SNS accepts the message and its answer is lost.
 """
 
 import time
@@ -13,7 +13,7 @@ from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, se
 from totes_dagster.aws.metrics import Metric, emit
 from totes_dagster.errors import one_line
 from totes_dagster.orchestration.alerts.incidents import Watch, advance, explained
-from totes_dagster.orchestration.alerts.observing import Expectations, look
+from totes_dagster.orchestration.alerts.observing import Expectations, observe
 from totes_dagster.orchestration.alerts.reasons import reason_of, why_failed
 from totes_dagster.orchestration.alerts.wording import headline, message_of, summary
 from totes_dagster.orchestration.checks.loading import load_specs
@@ -27,7 +27,7 @@ from totes_dagster.orchestration.specs import key_of_loaded
 from totes_dagster.schema.registry import STAR_TABLES
 
 AT_ONCE = 10
-"""Alerts that one evaluation publishes at most, so that it ends well before Dagster gives up on it."""
+"""The most alerts that one evaluation publishes, so that it ends well before Dagster's time limit."""
 
 FRESH_FOR = FAIL_AFTER
 _TABLES = [key_of_loaded(name) for name in STAR_TABLES]
@@ -43,58 +43,60 @@ _COVERING = {refresh.name, reconcile.name}
     name="alerts",
     minimum_interval_seconds=15,
     default_status=DefaultSensorStatus.RUNNING,
-    description="Tells of runs that fail, of a warehouse that is not fresh and of checks that find an error: once when "
-    "it begins, and once when it is over.",
+    description="Publishes alerts about failed runs, a warehouse that is not fresh, and failed checks: one when an "
+    "incident opens, and one when it is over.",
 )
 def alerts_sensor(context: SensorEvaluationContext, alerts: Alerts) -> SkipReason:
-    """Look for incidents, and publish what is to be told."""
+    """Look for incidents, and publish alerts."""
     alerts.check()
     before, at = Watch.resumed(context.cursor), time.time()
     if context.cursor and before is None:
-        context.log.warning("The cursor cannot be read. Starting over: what is broken now will be told again.")
-    found = look(context.instance, before, at, Expectations(_TABLES, FRESH_FOR, _CHECKS, refresh.name))
-    watch = advance(before, found, _COVERING)
+        context.log.warning(
+            "The cursor cannot be read. Starting over: alerts about what is broken now are published again."
+        )
+    observation = observe(context.instance, before, at, Expectations(_TABLES, FRESH_FOR, _CHECKS, refresh.name))
+    watch = advance(before, observation, _COVERING)
     watch = explained(watch, lambda run_id: why_failed(context.instance, run_id))
     emit({Metric.OPEN_INCIDENTS: len(watch.open)})
-    told, failure = _publish(watch, alerts)
-    if failure and not told and before and before.pending == watch.pending:
-        # Nothing was told, and nothing is new to be told: the cursor, which a tick that fails cannot move, may stay.
+    published, failure = _publish(watch, alerts)
+    if failure and not published and before and before.pending == watch.pending:
+        # A tick that fails cannot move its cursor. Here it need not: nothing was published, and no alert is new.
         raise failure
-    context.update_cursor(watch.model_copy(update={"pending": watch.pending[len(told) :]}).model_dump_json())
-    # Only now: what a tick that fails has found, the next one finds again.
-    emit({Metric.FAILED_RUNS: len(_failed(watch) - _failed(before)) if before else 0})
+    context.update_cursor(watch.model_copy(update={"pending": watch.pending[len(published) :]}).model_dump_json())
+    # Only now, because the tick after a failed one finds the same runs again.
+    emit({Metric.FAILED_RUNS: len(_failed_runs(watch) - _failed_runs(before)) if before else 0})
     if failure:
-        context.log.error(_named(failure))
-    return SkipReason(_said(told, watch, at, failure))
+        context.log.error(_failure_reason(failure))
+    return SkipReason(_tick_summary(published, watch, at, failure))
 
 
-def _failed(watch: Watch) -> set[str]:
-    """The runs that were seen to fail."""
+def _failed_runs(watch: Watch) -> set[str]:
+    """The ids of the runs that were seen to fail."""
     return {run.run_id for run in watch.seen if not run.succeeded}
 
 
 def _publish(watch: Watch, alerts: Alerts) -> tuple[list[str], Exception | None]:
-    """Publish in order; returns what was told, and what went wrong with the next one."""
-    told: list[str] = []
+    """Publish pending alerts in order; return the headlines of those published, and the next one's error."""
+    published: list[str] = []
     for alert in watch.pending[:AT_ONCE]:
         try:
             alerts.publish(message_of(alert, alerts.link_to))
-        except Exception as error:  # whatever it is: what was told before it must not be told again and again
-            return told, error
-        told.append(headline(alert))
-    return told, None
+        except Exception as error:  # any: otherwise the alerts before it would be published again by every tick
+            return published, error
+        published.append(headline(alert))
+    return published, None
 
 
-def _named(failure: Exception) -> str:
+def _failure_reason(failure: Exception) -> str:
     return reason_of(f"{type(failure).__name__}: {failure}")
 
 
-def _said(told: list[str], watch: Watch, at: float, failure: Exception | None) -> str:
-    """What the tick says of itself."""
-    waiting = len(watch.pending) - len(told)
-    words = [one_line(f"Published: {'; '.join(told)}")] if told else []
+def _tick_summary(published: list[str], watch: Watch, at: float, failure: Exception | None) -> str:
+    """What was published, what still waits and why, and which incidents are open."""
+    waiting = len(watch.pending) - len(published)
+    sentences = [one_line(f"Published: {'; '.join(published)}")] if published else []
     if waiting:
-        words.append(f"{waiting} alerts wait to be published." if waiting > 1 else "1 alert waits to be published.")
+        sentences.append(f"{waiting} alerts wait to be published." if waiting > 1 else "1 alert waits to be published.")
     if failure:
-        words.append(_named(failure))
-    return " ".join([*words, summary(watch.open, at)])
+        sentences.append(_failure_reason(failure))
+    return " ".join([*sentences, summary(watch.open, at)])

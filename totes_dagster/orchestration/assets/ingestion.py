@@ -1,4 +1,4 @@
-"""The ingestion zone's tables: one multi-asset, because a batch is one snapshot of all of them."""
+"""The ingestion zone's assets: one multi-asset, because a batch is one snapshot of all tables."""
 
 from collections.abc import Iterator
 from time import perf_counter
@@ -40,7 +40,7 @@ _CAPTURED = {
 class IngestConfig(Config):
     """How to ingest."""
 
-    recapture: bool = Field(default=False, description="Capture all tables whole, whether they changed or not.")
+    recapture: bool = Field(default=False, description="Capture all tables whole, whether or not they changed.")
 
 
 @multi_asset(
@@ -83,16 +83,16 @@ def ingest(
     for name, table in SOURCE_TABLES.items():
         entry = manifest.tables[name]
         captured = ingested.batch is not None and manifest.brings(name)
-        seen: dict[str, Any] = {
+        state: dict[str, Any] = {
             "dagster/row_count": entry.census.rows,
             **as_of(manifest.snapshot.taken_at),
         }
         if captured:
-            yield AssetObservation(key_of_source(name), metadata=seen)
+            yield AssetObservation(key_of_source(name), metadata=state)
         yield MaterializeResult(
             asset_key=key_of_ingested(name),
             metadata={
-                **seen,
+                **state,
                 "batch": entry.batch,
                 "content": _content(entry, captured=captured),
                 "rows": entry.rows if captured else 0,

@@ -1,4 +1,4 @@
-"""The processed zone's star tables: one plain asset each, whose body is one pure function of `remodel/tables/`."""
+"""The processed zone's assets: one for each star table, whose body is one pure function of `remodel/tables/`."""
 
 from dagster import AssetsDefinition, ResourceParam, asset
 from sqlalchemy import Table
@@ -19,12 +19,12 @@ from totes_dagster.schema.star import remodelled_columns
 
 
 def processed_asset(star: Table) -> AssetsDefinition:
-    """The asset that remodels a star table in every batch that lacks it."""
+    """The asset that computes a star table's missing parts, in every batch."""
     function = function_of(star.name)
 
     @asset(
         key=key_of_processed(star.name),
-        # Read part by part in the body, and not handed over as inputs: whole tables do not fit into memory.
+        # Read part by part in the body, not passed as inputs, because whole tables may not fit into memory.
         deps=[key_of_ingested(name) for name in inputs_of(star.name)],
         io_manager_key="processed_zone",
         group_name="processed",

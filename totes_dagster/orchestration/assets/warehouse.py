@@ -1,4 +1,4 @@
-"""The warehouse's star tables: one multi-asset, because a batch is one transaction over all of them."""
+"""The warehouse's assets: one multi-asset, because a batch is one transaction over all star tables."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -53,16 +53,16 @@ def load(
     ingestion_zone: ResourceParam[ZoneIOManager],
     processed_zone: ResourceParam[ZoneIOManager],
 ) -> Iterator[MaterializeResult | AssetCheckResult]:  # type: ignore[type-arg]
-    """Load what the warehouse lacks."""
+    """Load every batch that the warehouse lacks."""
 
-    def load_waiting() -> tuple[list[LoadedBatch], WarehouseStatus, dict[str, Sequence[Mapping[str, str]]]]:
+    def load_pending() -> tuple[list[LoadedBatch], WarehouseStatus, dict[str, Sequence[Mapping[str, str]]]]:
         target = warehouse.warehouse()
         loaded = pipeline.load(target, Lake(ingestion_zone.zone, processed_zone.zone))
         status, newest = retried("Read the warehouse", lambda: (warehouse_status(target), newest_rows(target, PREVIEW)))
         return loaded, status, newest
 
     started = perf_counter()
-    loaded, status, newest = run_step(load_waiting)
+    loaded, status, newest = run_step(load_pending)
     seconds = perf_counter() - started
     done = {name: sum((batch.tables[name] for batch in loaded), LoadedTable()) for name in STAR_TABLES}
     _emit(done.values(), status, seconds, loaded=bool(loaded))
@@ -84,14 +84,14 @@ def load(
 
 
 def _emit(done: Iterable[LoadedTable], status: WarehouseStatus, seconds: float, *, loaded: bool) -> None:
-    """Print what the load did, and how the warehouse is now."""
+    """Emit metrics of the load, and of the warehouse after it."""
     total = sum(done, LoadedTable())
     emit_stage(Stage.LOAD, rows=total.new + total.changed + total.deleted + total.placeholders, seconds=seconds)
     measured: dict[Metric, float] = {
         Metric.REFRESHES: 1,
         Metric.QUARANTINED_ROWS: sum(table.rows for table in status.quarantined.values()),
     }
-    # On a quiet night the warehouse is current however old the last change is.
+    # Only after a load: on a quiet night the warehouse is current, however old the last change is.
     if loaded and status.snapshot_at:
         measured[Metric.FRESHNESS_LAG] = (datetime.now(UTC) - status.snapshot_at).total_seconds()
     emit(measured)

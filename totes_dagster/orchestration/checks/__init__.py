@@ -1,5 +1,5 @@
-"""Asset checks, derived from the declarations: what each is called and says, and how an outcome becomes a result.
+"""Asset checks, derived from the table declarations: their names, descriptions and results.
 
-In the order of the flow: `source` (the contract), `star` (what remodels wrote, before it is loaded), `loading` (what a
-load brought) and `reconciliation` (the warehouse beside the source).
+In the order of the data flow: `source` (the contract), `star` (remodelled parts, before they are loaded), `loading`
+(what a load brought) and `reconciliation` (the warehouse against the source).
 """

@@ -1,4 +1,4 @@
-"""Checks of the warehouse that a load answers: rows accounted for, quarantine, placeholders, and the newest stamps."""
+"""Checks that a load evaluates: rows accounted for, quarantine, placeholders, and the newest stamps."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -21,10 +21,10 @@ REMODELLED = [name for name in STAR_TABLES if driving_table_of(name)]
 """The star tables whose rows come from source rows, one for one."""
 
 REFERRED_TO = [name for name in DIMENSIONS if driving_table_of(name)]
-"""The dimensions that may have placeholder members; a day is made up whenever a fact names it."""
+"""The dimensions that may have placeholders. The calendar has none, because it is computed."""
 
 OLDEST = timedelta(days=3)
-"""How old the newest stamp of an event may be before it looks as if the source, or its clock, had stopped."""
+"""How old the newest stamp of an event table may be before the source, or its clock, seems to have stopped."""
 
 _CLOCKS_DIFFER = timedelta(minutes=5)
 
@@ -33,7 +33,7 @@ load_specs = [
         AssetCheckSpec(
             ACCOUNTED,
             asset=key_of_loaded(name),
-            description=f"Every ingested row of {driving_table_of(name)} was loaded, unchanged, or set aside.",
+            description=f"Every ingested row of {driving_table_of(name)} is loaded, unchanged, or in quarantine.",
         )
         for name in REMODELLED
     ),
@@ -67,9 +67,13 @@ load_specs = [
 
 
 def load_results(loaded: Mapping[str, LoadedTable], status: WarehouseStatus) -> Iterator[AssetCheckResult]:
-    """What a load says of the rows that it brought, and of the warehouse after it.
+    """Check results from what a load did, and from the warehouse after it.
 
-    Rows that do not add up, or references that point nowhere, fail the load instead.
+    Rows that do not add up, or references without a member, fail the load instead.
+
+    Args:
+        loaded: what the load did, by star table.
+        status: the status of the warehouse after the load.
     """
     for name in REMODELLED:
         yield _accounted(name, loaded[name])
@@ -91,19 +95,19 @@ def _accounted(name: str, done: LoadedTable) -> AssetCheckResult:
     )
 
 
-def _quarantine(name: str, aside: Quarantined) -> AssetCheckResult:
+def _quarantine(name: str, quarantined: Quarantined) -> AssetCheckResult:
     source = driving_table_of(name)
     columns = ("key", "reason", "batch", "part")
-    sample = [dict(zip(columns, row, strict=True)) for row in aside.sample]
+    sample = [dict(zip(columns, row, strict=True)) for row in quarantined.sample]
     return AssetCheckResult(
         check_name=QUARANTINE,
         asset_key=key_of_loaded(name),
-        passed=not aside.rows,
+        passed=not quarantined.rows,
         severity=AssetCheckSeverity.WARN,
-        description=f"{aside.rows:,} rows of {source} are set aside. Correct them in the source, and they flow."
-        if aside.rows
-        else f"No row of {source} is set aside.",
-        metadata={"rows": aside.rows, **({"sample": table_of(sample)} if sample else {})},
+        description=f"{quarantined.rows:,} rows of {source} are in quarantine. Correct them in the source to load them."
+        if quarantined.rows
+        else f"No row of {source} is in quarantine.",
+        metadata={"rows": quarantined.rows, **({"sample": table_of(sample)} if sample else {})},
     )
 
 
@@ -114,9 +118,9 @@ def _resolved(name: str, placeholders: int) -> AssetCheckResult:
         asset_key=key_of_loaded(name),
         passed=not placeholders,
         severity=AssetCheckSeverity.WARN,
-        description=f"Facts refer to {placeholders:,} rows that {source} lacks; each is {UNKNOWN} until it is there."
+        description=f"Facts refer to {placeholders:,} rows that {source} lacks; each is {UNKNOWN} until it arrives."
         if placeholders
-        else f"Whatever facts refer to is there in {source}.",
+        else f"{source} has every row that facts refer to.",
         metadata={"placeholders": placeholders},
     )
 
@@ -124,18 +128,21 @@ def _resolved(name: str, placeholders: int) -> AssetCheckResult:
 def _recent(name: str, newest: datetime | None, now: datetime) -> AssetCheckResult:
     source = driving_table_of(name)
     if newest is None:
-        said, passed = f"There are no rows of {source} yet.", True
+        description, passed = f"There are no rows of {source} yet.", True
     elif newest > now + _CLOCKS_DIFFER:
-        said, passed = f"The newest stamp of {source} is {newest:%Y-%m-%d %H:%M} UTC, which is in the future.", False
+        description, passed = (
+            f"The newest stamp of {source} is {newest:%Y-%m-%d %H:%M} UTC, which is in the future.",
+            False,
+        )
     elif newest < now - OLDEST:
-        said, passed = f"Nothing in {source} is stamped later than {newest:%Y-%m-%d %H:%M} UTC.", False
+        description, passed = f"Nothing in {source} is stamped later than {newest:%Y-%m-%d %H:%M} UTC.", False
     else:
-        said, passed = f"{source} was last stamped {newest:%Y-%m-%d %H:%M} UTC.", True
+        description, passed = f"{source} was last stamped {newest:%Y-%m-%d %H:%M} UTC.", True
     return AssetCheckResult(
         check_name=RECENT,
         asset_key=key_of_loaded(name),
         passed=passed,
         severity=AssetCheckSeverity.WARN,
-        description=said,
+        description=description,
         metadata={"newest_stamp": MetadataValue.timestamp(newest)} if newest else {},
     )

@@ -1,4 +1,4 @@
-"""Checks of the warehouse beside the source: what a reconciliation found, and whether it could repair it."""
+"""Checks of the warehouse against the source: what a reconciliation found, and whether it could repair it."""
 
 from collections.abc import Iterator
 
@@ -33,8 +33,8 @@ MATCHES = "matches_source"
         AssetCheckSpec(
             MATCHES,
             asset=key_of_loaded(name),
-            description="Every row is what the source says now: compared by checksums of key ranges, and row by row "
-            "where they differ.",
+            description="Every row equals the source: compared by checksums of key ranges, and row by row where they "
+            "differ.",
         )
         for name in STAR_TABLES
     ],
@@ -47,7 +47,7 @@ def matches_source(
     ingestion_zone: ResourceParam[ZoneIOManager],
     processed_zone: ResourceParam[ZoneIOManager],
 ) -> Iterator[AssetCheckResult]:
-    """Compare, repair, and say what was found."""
+    """Compare, repair, and report what was found."""
 
     def compare() -> Reconciled:
         lake = Lake(ingestion_zone.zone, processed_zone.zone)
@@ -57,13 +57,13 @@ def matches_source(
     rows = sum(found.rows for found in reconciled.found.values())
     differing = sum(found.count for found in reconciled.found.values())
     context.log.info(f"Compared {rows:,} rows with the source: {differing:,} differed.")
-    # One snapshot was compared, of all tables, whichever were asked for.
-    asked_for = {key.asset_key for key in context.selected_asset_check_keys}
-    yield from (result for result in reconcile_results(reconciled) if result.asset_key in asked_for)
+    # All tables were compared, in one snapshot, whichever checks were selected.
+    selected = {key.asset_key for key in context.selected_asset_check_keys}
+    yield from (result for result in reconcile_results(reconciled) if result.asset_key in selected)
 
 
 def reconcile_results(reconciled: Reconciled) -> Iterator[AssetCheckResult]:
-    """What a reconciliation says of each table: a warning where it repaired something, an error where it could not."""
+    """The result for each table: a warning if something was repaired, an error if it could not be."""
     for name, found in reconciled.found.items():
         left = reconciled.left[name]
         broken = bool(left) or bool(left.unaccounted)
@@ -72,27 +72,31 @@ def reconcile_results(reconciled: Reconciled) -> Iterator[AssetCheckResult]:
             asset_key=key_of_loaded(name),
             passed=not found and not broken,
             severity=AssetCheckSeverity.ERROR if broken else AssetCheckSeverity.WARN,
-            description=_compared(found, left, reconciled),
+            description=_description(found, left, reconciled),
             metadata={
                 "rows": found.rows,
                 "missing": len(found.missing),
                 "extra": len(found.extra),
                 "different": len(found.different),
-                "doubled": len(found.doubled),
+                "doubled": len(found.repeated),
                 "still_differing": left.count,
                 "key_ranges": found.ranges,
                 "key_ranges_descended": found.ranges_descended,
-                **({"sample": table_of([{"difference": text} for text in found.discreet])} if found.discreet else {}),
+                **(
+                    {"sample": table_of([{"difference": text} for text in found.redacted_samples])}
+                    if found.redacted_samples
+                    else {}
+                ),
             },
         )
 
 
-def _compared(found: TableDifferences, left: TableDifferences, reconciled: Reconciled) -> str:
+def _description(found: TableDifferences, left: TableDifferences, reconciled: Reconciled) -> str:
     if not found:
-        said = f"{found.rows:,} rows equal the source."
+        outcome = f"{found.rows:,} rows equal the source."
     elif left:
-        said = f"{found.count:,} of {found.rows:,} rows differed from the source, and {left.count:,} still do."
+        outcome = f"{found.count:,} of {found.rows:,} rows differed from the source, and {left.count:,} still do."
     else:
         by = f" by batch {reconciled.repair.batch}" if reconciled.repair else ""
-        said = f"{found.count:,} of {found.rows:,} rows differed from the source, and were repaired{by}."
-    return " ".join([said, *(f"History cannot be repaired from the source: {line}." for line in left.unaccounted)])
+        outcome = f"{found.count:,} of {found.rows:,} rows differed from the source, and were repaired{by}."
+    return " ".join([outcome, *(f"History cannot be repaired from the source: {line}." for line in left.unaccounted)])

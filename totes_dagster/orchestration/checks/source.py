@@ -1,4 +1,4 @@
-"""Checks of the ingestion zone: whether the source is as it is declared. The ingest finds out, and reports it here."""
+"""Checks of the source against its declaration. The ingest compares them, and reports the result here."""
 
 from collections.abc import Iterable, Iterator
 
@@ -12,7 +12,7 @@ CONTRACT = "as_declared"
 UNDECLARED = "no_undeclared_tables"
 
 REPORTS_UNDECLARED = "sales_order"
-"""The table whose asset also tells of tables that nobody declared, and that have no asset of their own."""
+"""The table whose asset also reports undeclared tables, which have no assets."""
 
 contract_specs = [
     *(
@@ -20,20 +20,20 @@ contract_specs = [
             CONTRACT,
             asset=key_of_ingested(name),
             description=f"The source's {name} has the columns and constraints that totes_dagster/schema/totesys.py "
-            "declares. What is new is kept in the lake.",
+            "declares. New columns are kept in the lake.",
         )
         for name in SOURCE_TABLES
     ),
     AssetCheckSpec(
         UNDECLARED,
         asset=key_of_ingested(REPORTS_UNDECLARED),
-        description="The source has no tables but the declared ones. New ones are kept in the lake.",
+        description="The source has only declared tables. New ones are kept in the lake.",
     ),
 ]
 
 
 def contract_results(deviations: Iterable[Deviation]) -> Iterator[AssetCheckResult]:
-    """What an ingest says of the contract; a broken one fails the ingest instead."""
+    """The results for deviations that an ingest found. Those that break the contract fail the ingest instead."""
     by_table: dict[str, list[Deviation]] = {name: [] for name in SOURCE_TABLES}
     undeclared: list[Deviation] = []
     for deviation in deviations:

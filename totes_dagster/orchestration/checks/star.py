@@ -1,4 +1,4 @@
-"""Checks of the processed zone: what remodels wrote is read back, and goes no further if it is not sound."""
+"""Checks of the processed zone: remodelled parts are read back, and none is loaded unless all are sound."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,7 @@ SOUND = "unique_and_not_null"
 
 @multi_asset_check(
     name="check_before_load",
-    description="Reads back what was remodelled and is not loaded yet. Nothing is loaded if it is not sound.",
+    description="Reads back what is remodelled but not loaded yet. Nothing is loaded unless all of it is sound.",
     specs=[
         AssetCheckSpec(
             SOUND,
@@ -45,39 +45,39 @@ def sound_before_load(
     ingestion_zone: ResourceParam[ZoneIOManager],
     processed_zone: ResourceParam[ZoneIOManager],
 ) -> Iterator[AssetCheckResult]:
-    """Look at all that waits to be loaded."""
-    asked_for = {key.asset_key for key in context.selected_asset_check_keys}
+    """Verify everything that waits to be loaded."""
+    selected = {key.asset_key for key in context.selected_asset_check_keys}
 
-    def look() -> dict[str, Verification]:
+    def verify() -> dict[str, Verification]:
         loaded = loaded_batch(warehouse.warehouse())
         manifests, processed = waiting_batches(loaded, ingestion_zone.zone), processed_zone.zone
         return {
             name: verify_waiting(star, manifests, processed)
             for name, star in STAR_TABLES.items()
-            if key_of_processed(name) in asked_for
+            if key_of_processed(name) in selected
         }
 
-    found = run_step(lambda: retried("Check", look))
-    context.log.info(f"Read back {sum(each.rows for each in found.values()):,} rows that wait to be loaded.")
-    yield from (star_result(name, each) for name, each in found.items())
+    verifications = run_step(lambda: retried("Check", verify))
+    context.log.info(f"Read back {sum(each.rows for each in verifications.values()):,} rows that wait to be loaded.")
+    yield from (star_result(name, each) for name, each in verifications.items())
 
 
 def star_result(name: str, found: Verification) -> AssetCheckResult:
-    """What was found of one star table."""
-    wrongs = [f"{column} has no value in {rows:,} rows" for column, rows in found.nulls.items()]
+    """The result for one star table."""
+    problems = [f"{column} has no value in {rows:,} rows" for column, rows in found.nulls.items()]
     if found.repeated:
         keys = ", ".join(found.repeated_keys)
-        wrongs.append(f"{found.repeated:,} rows share their key with another, such as {keys}")
-    if wrongs:
-        said = f"{'; '.join(wrongs)}."
+        problems.append(f"{found.repeated:,} rows share their key with another, such as {keys}")
+    if problems:
+        description = f"{'; '.join(problems)}."
     elif found.batches:
-        said = f"{found.rows:,} rows of {found.batches:,} batches wait to be loaded, and all are sound."
+        description = f"{found.rows:,} rows of {found.batches:,} batches wait to be loaded, and all are sound."
     else:
-        said = "Nothing waits to be loaded."
+        description = "Nothing waits to be loaded."
     return AssetCheckResult(
         check_name=SOUND,
         asset_key=key_of_processed(name),
-        passed=not wrongs,
-        description=said,
+        passed=not problems,
+        description=description,
         metadata={"rows": found.rows, "repeated": found.repeated, "nulls": found.nulls.total()},
     )

@@ -1,1 +1,1 @@
-"""`totes dev`: Dagster on this machine, with the simulator beside it."""
+"""`totes dev`: runs Dagster on this machine, with the simulator beside it."""

@@ -1,4 +1,4 @@
-"""`totes dev`: Dagster's UI and daemon, and the simulator beside them, until Ctrl-C."""
+"""Runs `totes dev`: Dagster's UI, daemon and code server, and the simulator beside them, until Ctrl-C."""
 
 import fcntl
 import json
@@ -27,7 +27,7 @@ from totes_dagster.simulator.simulator import Simulator, described
 if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRun
 
-_LOOK_EVERY = 0.2
+_POLL_SECONDS = 0.2
 
 _CODE_SERVER = Path(sysconfig.get_path("scripts"), "totes-code-server")
 
@@ -42,11 +42,11 @@ WORKSPACE = {
         }
     ]
 }
-"""Of the project's `workspace.yaml` it differs by the code server, which is a warm one."""
+"""The project's `workspace.yaml`, except that the code server is a warm one."""
 
 
 _CONFIGURATION = """\
-# However slow the machine: `totes dev` says for how long it has waited, and can be stopped.
+# No limit in practice, because machines may be slow: `totes dev` shows how long it has waited, and can be stopped.
 code_servers:
   local_startup_timeout: 86400
 
@@ -60,43 +60,45 @@ storage:
 
 
 class DevelopmentServerError(TotesError):
-    """Dagster did not start, could not load the platform, or ended by itself."""
+    """Dagster did not start, could not load the platform, or exited unexpectedly."""
 
 
 def run(*, orders: int, rate: float, harsh: bool = False, port: int) -> None:
-    """Run until Ctrl-C or SIGTERM, and until all that was started has ended; a second one kills what is left.
+    """Run until Ctrl-C or SIGTERM, and until everything that was started has ended; a second one kills the rest.
 
     Args:
         orders: sales orders of the simulated company, if it is new.
         rate: its changes per second, on average; 0 for none.
-        harsh: whether these are also of such kinds as are hard to capture.
+        harsh: whether these include changes that are hard to capture.
         port: where the UI listens, on this machine only.
 
     Raises:
         SettingsError: some settings are given, but not all.
-        DevelopmentServerError: Dagster did not start, could not load the platform, or ended by itself.
+        DevelopmentServerError: Dagster did not start, could not load the platform, or exited unexpectedly.
     """
-    # Either way, everything that was started is stopped on the way out; also where a shell had SIGINT ignored.
+    # Both stop everything on the way out, even if the shell has set SIGINT to be ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     local = None if settings.is_configured() else LocalStack(stack_home())
     home = stack_home()
-    with _alone(home, port):
+    with _exclusive(home, port):
         dagster = _Dagster(home, port)
         try:
-            _live(dagster, local, orders=orders, rate=rate, harsh=harsh)
+            _run_until_interrupted(dagster, local, orders=orders, rate=rate, harsh=harsh)
         except KeyboardInterrupt:
             killed = dagster.processes.kill()
-            console.print("Killed what had not ended yet." if killed else "Stopped waiting.")
+            console.print("Killed the remaining processes." if killed else "Stopped waiting.")
             if local:
-                console.print("PostgreSQL stops by itself.")
+                console.print("PostgreSQL will stop on its own.")
             sys.exit(130)
     console.print("Stopped.")
 
 
-def _live(dagster: "_Dagster", local: LocalStack | None, *, orders: int, rate: float, harsh: bool) -> None:
-    """Start all, and stop it all when interrupted, or when something fails; the next interrupt is the caller's."""
-    living = ExitStack()
+def _run_until_interrupted(
+    dagster: "_Dagster", local: LocalStack | None, *, orders: int, rate: float, harsh: bool
+) -> None:
+    """Start everything, and stop it after an interrupt or a failure. A further interrupt is left to the caller."""
+    simulation = ExitStack()
     try:
         if local:
             with console.status("Starting PostgreSQL …"):
@@ -105,51 +107,51 @@ def _live(dagster: "_Dagster", local: LocalStack | None, *, orders: int, rate: f
         dagster.start()
         print_labelled("Dagster's UI", f"  http://{HOST}:{dagster.port}")
         if local and rate > 0:
-            living.enter_context(_simulator(local, rate, harsh=harsh))
+            simulation.enter_context(_simulator(local, rate, harsh=harsh))
             console.print(described(rate, harsh=harsh))
         console.print("Press Ctrl-C to stop.")
         dagster.wait()
     except KeyboardInterrupt:
-        console.print("\nStopping. Press Ctrl-C again to kill what has not ended yet.")
-        _stop(living, dagster, local)
+        console.print("\nStopping. Press Ctrl-C again to kill the remaining processes.")
+        _stop(simulation, dagster, local)
     except BaseException:
-        _stop(living, dagster, local)
+        _stop(simulation, dagster, local)
         raise
 
 
-def _stop(living: ExitStack, dagster: "_Dagster", local: LocalStack | None) -> None:
-    """Stop all that was started, and wait until it has ended."""
-    living.close()
+def _stop(simulation: ExitStack, dagster: "_Dagster", local: LocalStack | None) -> None:
+    """Stop everything that was started, and wait until it has ended."""
+    simulation.close()
     dagster.stop()
     if local:
         with waiting_for("Waiting for PostgreSQL to stop"):
             stopped = local.stop()
         if not stopped:
-            console.print("PostgreSQL runs on, for another process that uses it.")
+            console.print("PostgreSQL keeps running, because another process is using it.")
 
 
 @contextmanager
-def _alone(home: Path, port: int) -> Iterator[None]:
-    """Make sure that nobody else is at work in this folder or on this port."""
+def _exclusive(home: Path, port: int) -> Iterator[None]:
+    """Make sure that no other `totes dev` uses this folder, and that the port is free."""
     if not _CODE_SERVER.exists():
-        raise DevelopmentServerError(f"{_CODE_SERVER} is missing. Install the project anew: `make install`.")
+        raise DevelopmentServerError(f"{_CODE_SERVER} is missing. Reinstall the project with `make install`.")
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (home / "dev.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise DevelopmentServerError(f"`totes dev` is running already in {home}.") from error
+            raise DevelopmentServerError(f"`totes dev` is already running in {home}.") from error
         with socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 listener.bind((HOST, port))
             except OSError as error:
-                raise DevelopmentServerError(f"Port {port} is taken. Choose another with --port.") from error
+                raise DevelopmentServerError(f"Port {port} is in use. Choose another with --port.") from error
         yield
 
 
 class _Dagster:
-    """`dagster dev` with a home in the stack's folder: its processes, and what it says of itself.
+    """`dagster dev` with its home in the stack's folder.
 
     Args:
         home: the stack's folder.
@@ -163,17 +165,17 @@ class _Dagster:
         self._is_ready = False
 
     def start(self) -> None:
-        """Start it, and wait until it answers and has loaded the platform, however long that takes.
+        """Start Dagster, and wait until it has loaded the platform, however long that takes.
 
         Raises:
-            DevelopmentServerError: it has ended, or could not load the platform.
+            DevelopmentServerError: Dagster has exited, or could not load the platform.
         """
         records = self.home / "dagster"
         records.mkdir(mode=0o700, parents=True, exist_ok=True)
         given = os.environ.get("DAGSTER_HOME")
         if given and Path(given).resolve() != records:
             console.print(
-                f"DAGSTER_HOME={given} is left alone: `totes dev` keeps Dagster's records in {records}. "
+                f"DAGSTER_HOME={given} is ignored: `totes dev` keeps Dagster's records in {records}. "
                 "To use yours, run `dagster dev`.",
                 soft_wrap=True,
             )
@@ -198,44 +200,44 @@ class _Dagster:
             while (reason := why_not_loaded(self.port)) is None:
                 if self.processes.status is not None:
                     raise DevelopmentServerError(f"Dagster did not start: {_last_line(log)} See {log}.")
-                time.sleep(_LOOK_EVERY)
+                time.sleep(_POLL_SECONDS)
         if reason:
             raise DevelopmentServerError(f"Dagster could not load the platform: {reason} See {log}.")
         self._is_ready = True
 
     def wait(self) -> NoReturn:
-        """Wait until it ends, which it is not meant to do by itself.
+        """Wait until Dagster exits, which is unexpected before `stop`.
 
         Raises:
-            DevelopmentServerError: it has ended.
+            DevelopmentServerError: Dagster has exited.
         """
         status = self.processes.wait_for_program()
-        raise DevelopmentServerError(f"Dagster ended by itself, with status {status}. See {self.processes.log}.")
+        raise DevelopmentServerError(f"Dagster exited unexpectedly with status {status}. See {self.processes.log}.")
 
     def stop(self) -> None:
-        """Stop it, and wait until its last process has ended; runs in progress are finished first."""
+        """Stop Dagster, and wait until its last process has ended. Runs in progress are finished first."""
         if not self.processes.is_running():
             return
         in_order = self._is_ready and self.processes.status is None
         runs = _runs_in_progress(self.home / "dagster") if in_order else []
-        # Before all of it has started, the rest would notice only after half a minute that the program has ended.
+        # While they are starting, the other processes would notice only after half a minute that the program has ended.
         self.processes.interrupt(all_at_once=not in_order)
         with waiting_for(f"Waiting for Dagster to end: {', '.join([*runs, 'the webserver, daemon and code server'])}"):
             self.processes.wait()
 
 
 def configure(dagster_home: Path) -> None:
-    """Write `dagster.yaml`: the one beside this module, with the storage, whose place no file can know beforehand."""
+    """Write `dagster.yaml`: the file beside this module, and the storage, whose path depends on the home."""
     common = files("totes_dagster.orchestration.development").joinpath("dagster.yaml").read_text()
     ours = _CONFIGURATION.format(json.dumps(str(dagster_home.resolve())))
     (dagster_home / "dagster.yaml").write_text(f"{common}\n{ours}")
 
 
 def prepare_storage(dagster_home: Path) -> None:
-    """Create Dagster's storage before two processes do: both at once, on a new SQLite home, fail.
+    """Create Dagster's storage before two processes do so at once, which fails on a new SQLite home.
 
-    And mark runs as failed that are still in progress there: the processes of an earlier `totes dev` have ended, and
-    nobody else would notice for an hour.
+    Also mark runs that are still in progress there as failed: the processes of an earlier `totes dev` have ended, which
+    Dagster itself would notice only after an hour.
     """
     from dagster import DagsterInstance  # noqa: PLC0415 - slow to import
 
@@ -246,7 +248,7 @@ def prepare_storage(dagster_home: Path) -> None:
 
 
 def _runs_in_progress(dagster_home: Path) -> list[str]:
-    """The runs in progress, each with its job and the beginning of its number, as Dagster's UI shows it."""
+    """The runs in progress, each with its job and the start of its id, as in Dagster's UI."""
     from dagster import DagsterInstance  # noqa: PLC0415
 
     with DagsterInstance.from_config(str(dagster_home)) as instance:
@@ -262,15 +264,15 @@ def _unfinished_runs(instance: "DagsterInstance") -> Sequence["DagsterRun"]:
 
 @contextmanager
 def _simulator(stack: LocalStack, rate: float, *, harsh: bool) -> Iterator[None]:
-    """The company living on, in a thread."""
+    """Run the simulator in a thread during the block."""
     stop = threading.Event()
 
-    def live() -> None:
+    def simulate() -> None:
         with Simulator(stack.database_url("totesys"), seed=time.time_ns(), harsh=harsh) as simulator:
             simulator.run(rate, stop)
 
-    # A daemon, for a second Ctrl-C is not to wait for what it waits for.
-    thread = threading.Thread(target=live, name="simulator", daemon=True)
+    # A daemon thread, so that a second Ctrl-C does not wait for it.
+    thread = threading.Thread(target=simulate, name="simulator", daemon=True)
     thread.start()
     try:
         yield
@@ -281,4 +283,4 @@ def _simulator(stack: LocalStack, rate: float, *, harsh: bool) -> Iterator[None]
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing.")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "its log is empty.")

@@ -1,4 +1,4 @@
-"""Child processes: those that do not outlive their parent, however it ends, and groups that end as a whole."""
+"""Child processes that do not outlive their parent, and groups of processes that are stopped as a whole."""
 
 import ctypes
 import fcntl
@@ -14,10 +14,13 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(number: signal.Signals) -> Callable[[], None]:
-    """What a child must run before it becomes another program (`preexec_fn`), to be sent a signal when we die.
+    """A `preexec_fn` by which a child process is sent a signal when this process dies.
 
-    On Linux; elsewhere a parent that is killed leaves the child alone. The kernel ties this to the thread that starts
-    the child, which must be one that lives as long as the process; and `setuid` forgets it, so it comes after that.
+    It works on Linux only; elsewhere the child survives a parent that is killed. The kernel ties it to the thread that
+    starts the child, so that thread must last as long as the process. `setuid` clears it, so call it after that.
+
+    Args:
+        number: the signal to send.
     """
     # Looked up before the fork: loading a library after it could deadlock.
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -27,20 +30,20 @@ def die_with_parent(number: signal.Signals) -> Callable[[], None]:
         if libc is None:
             return
         libc.prctl(_PR_SET_PDEATHSIG, number)
-        if os.getppid() != parent:  # it died before we asked
+        if os.getppid() != parent:  # the parent died first
             os._exit(1)
 
     return ask_for_signal
 
 
 class ProcessGroup:
-    """A program and whatever it starts, wherever in the tree: stopped, waited for and killed as a whole.
+    """A program and all its descendants, which are stopped, waited for and killed as a whole.
 
-    All of these processes inherit the log as their standard output, and with it its lock, which the kernel drops when
-    the last of them has ended. That holds too for those whose parent has ended, and for those that nobody reaps.
+    They all inherit the log as their standard output, and with it its lock, which the kernel releases when the last of
+    them has ended. This includes processes whose parent has ended, and those that are never reaped.
 
     Args:
-        log: the file that they write to. It is theirs alone; an earlier group may still be writing to it.
+        log: the file that they write to. Only groups of this kind may use it; an earlier one may still be writing.
     """
 
     def __init__(self, log: Path) -> None:
@@ -48,10 +51,10 @@ class ProcessGroup:
         self._leader: subprocess.Popen[bytes] | None = None
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Start the program, with an empty log; on Linux it is interrupted when this process dies.
+        """Start the program, with an empty log. On Linux, it is interrupted when this process dies.
 
         Raises:
-            BlockingIOError: an earlier group has not ended.
+            BlockingIOError: an earlier group is still running.
         """
         with self.log.open("ab") as log:
             fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -62,7 +65,7 @@ class ProcessGroup:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the others in order
+                start_new_session=True,  # Ctrl-C reaches only this process, which then stops the others in order
                 preexec_fn=die_with_parent(signal.SIGINT),  # noqa: PLW1509 - it only makes a system call
             )
 
@@ -72,7 +75,7 @@ class ProcessGroup:
         return self._leader.poll() if self._leader else None
 
     def is_running(self) -> bool:
-        """Whether the program was started, and it or anything that it started has not ended."""
+        """Whether the program was started, and it or one of its descendants has not ended."""
         return self._leader is not None and self.is_log_in_use()
 
     def is_log_in_use(self) -> bool:
@@ -87,7 +90,7 @@ class ProcessGroup:
         return False
 
     def interrupt(self, *, all_at_once: bool) -> None:
-        """Interrupt the program, which then stops what it started; or all of them, as Ctrl-C in a terminal does."""
+        """Interrupt the program, which then stops its children; or all processes, as Ctrl-C in a terminal does."""
         if all_at_once:
             self._signal_all(signal.SIGINT)
         elif self._leader:
@@ -98,14 +101,14 @@ class ProcessGroup:
         return self._leader.wait() if self._leader else 0
 
     def wait(self) -> None:
-        """Wait until the last process has ended, also of an earlier group with the same log."""
+        """Wait until the last process has ended, including those of an earlier group with the same log."""
         self.wait_for_program()
         if self.log.exists():
             with self.log.open("rb") as log:
                 fcntl.flock(log, fcntl.LOCK_EX)
 
     def kill(self) -> bool:
-        """Kill what has not ended, and wait for its end; return whether there was anything."""
+        """Kill all processes that have not ended, and wait until they have; return whether there were any."""
         if not self.is_running():
             return False
         self._signal_all(signal.SIGKILL)
@@ -113,7 +116,7 @@ class ProcessGroup:
         return True
 
     def _signal_all(self, number: signal.Signals) -> None:
-        # Not once all have ended: the number of the group may be another's by then.
+        # Not once all have ended, because the id of the process group may be reused.
         if self._leader and self.is_running():
-            with suppress(ProcessLookupError, PermissionError):  # the latter, on macOS, where all have just ended
+            with suppress(ProcessLookupError, PermissionError):  # macOS raises the latter if all have just ended
                 os.killpg(self._leader.pid, number)

@@ -1,4 +1,4 @@
-"""Dagster's webserver, asked by the process that started it whether it could load the platform."""
+"""Asks Dagster's webserver whether it could load the platform."""
 
 import http.client
 import json
@@ -26,7 +26,7 @@ _LOCATIONS = """
 
 
 def why_not_loaded(port: int) -> str | None:
-    """Why a code location could not be loaded, in one line; empty if all are loaded, None while that is unknown."""
+    """Why a code location could not be loaded, in one line; empty if all are loaded, None if not known yet."""
     answer = _ask(port, _LOCATIONS)
     workspace = (answer or {}).get("data", {}).get("workspaceOrError")
     if not workspace:
@@ -41,13 +41,13 @@ def why_not_loaded(port: int) -> str | None:
 
 
 def _reason(error: dict[str, Any]) -> str:
-    """What an error says; of one that was caused by another, what that one said first."""
+    """The message of an error or, if other errors caused it, of the root cause."""
     messages = [error["message"], *(cause["message"] for cause in error["causes"])]
     return one_line(messages[-1])
 
 
 def _ask(port: int, query: str) -> Any:
-    """What the webserver answers to a query in GraphQL; None where it does not answer, or refuses."""
+    """The webserver's answer to a GraphQL query; None if it does not answer, or refuses."""
     connection = http.client.HTTPConnection(HOST, port, timeout=_TIMEOUT)
     try:
         connection.request("POST", "/graphql", json.dumps({"query": query}), {"Content-Type": "application/json"})

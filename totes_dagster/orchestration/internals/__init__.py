@@ -1,1 +1,1 @@
-"""What relies on private parts of Dagster. Each module names the version that it was tried with."""
+"""Code that relies on private parts of Dagster 1.13. Check it before `pyproject.toml` allows a newer version."""

@@ -1,7 +1,7 @@
-"""What a run imports, sooner or later: imported once, by the process that a code server forks its runs from.
+"""Imports everything that a run needs, once, in the process from which the code server forks its runs.
 
-Nothing here may leave a thread, a connection or an open file behind: a forked process would have half of it. (NumPy's
-and Arrow's libraries start a thread each when imported, and see to forks themselves.)
+Nothing here may leave a thread, a connection or an open file behind, because a forked process inherits only half of it.
+(The libraries of NumPy and Arrow each start a thread when imported, and handle forks themselves.)
 """
 
 import logging
@@ -24,12 +24,12 @@ _LATE = (
     "sqlalchemy.dialects.postgresql.psycopg",
     "totes_dagster.local.stack",
 )
-"""What is imported only where it is needed, which in a run it is."""
+"""Modules that are imported late elsewhere, and that every run needs."""
 
 
 def preload() -> None:
-    """Import all of it, and do once what is slow the first time."""
-    from totes_dagster.definitions import defs  # noqa: PLC0415 - may fail, see below
+    """Import everything, and do once what is slow the first time."""
+    from totes_dagster.definitions import defs  # noqa: PLC0415 - may fail, as below
     from totes_dagster.remodel.contract import contract_of  # noqa: PLC0415
     from totes_dagster.schema.registry import STAR_TABLES  # noqa: PLC0415
 
@@ -43,5 +43,5 @@ def preload() -> None:
 try:
     preload()
 except Exception:
-    # The run will show it. This process must go on, whatever the definitions are like now.
-    logger.exception("Runs start cold, for not all could be imported beforehand.")
+    # Runs will report the error. This process must continue, even if the definitions are broken now.
+    logger.exception("Runs start cold, because not everything could be imported in advance.")

@@ -1,10 +1,10 @@
-"""What the storage of a Dagster instance holds of runs, and how a run is removed from it with all that belongs to it.
+"""Lists the runs in the storage of a Dagster instance, and removes runs with everything that belongs to them.
 
-Dagster itself deletes a run's row, tags and events. Its check executions, its compute logs and, on SQLite, the file of
-its events stay behind, and are removed here. Which runs are to go is not decided here, but in `retention.py`.
+Dagster itself deletes a run's row, tags and events. Its check executions, its compute logs and, on SQLite, the file
+with its events remain, and are removed here. Which runs are removed is decided in `retention.py`.
 
-Databases do not shrink by this, but use the space again, so that they stay at the size they once had. To shrink one,
-`vacuum` (SQLite) and `vacuum full` (PostgreSQL) lock everybody out for as long as they copy it: for a person to decide.
+Databases do not shrink, but reuse the space, so they keep the size that they once had. `vacuum` (SQLite) and `vacuum
+full` (PostgreSQL) shrink them, but lock out all other sessions meanwhile, so that is left to an administrator.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,7 +33,7 @@ _CHECKS = AssetCheckExecutionsTable.c
 _TAGS = AssetEventTagsTable.c
 
 _RUNLESS = ""
-"""What Dagster stores as the run of an event that belongs to none."""
+"""What Dagster stores as the run of an event that belongs to no run."""
 
 _RUNLESS_TYPES = [
     DagsterEventType.FRESHNESS_STATE_CHANGE.value,
@@ -44,10 +44,10 @@ _RUNLESS_TYPES = [
 
 @dataclass(frozen=True)
 class Run:
-    """A run, as far as it matters for how long it is kept.
+    """A run, with the attributes that decide how long it is kept.
 
     Attributes:
-        updated_at: of a run that has ended, when it did.
+        updated_at: when the run ended or, if it has not, when its row was last updated.
     """
 
     run_id: str
@@ -57,14 +57,14 @@ class Run:
 
 
 class HistoryStorageError(TotesError):
-    """Dagster's storage is none of those whose tables are known."""
+    """Dagster's storage is of a kind whose tables are not known."""
 
 
 class History:
     """The runs of a Dagster instance that keeps them in SQLite or PostgreSQL, and what belongs to them.
 
     Raises:
-        HistoryStorageError: it keeps them elsewhere.
+        HistoryStorageError: the instance keeps its runs elsewhere.
     """
 
     def __init__(self, instance: DagsterInstance) -> None:
@@ -72,13 +72,13 @@ class History:
         if not isinstance(runs, SqlRunStorage) or not isinstance(events, SqlEventLogStorage):
             raise HistoryStorageError(
                 f"Dagster's storage is {type(events).__name__}, which has no tables to remove old runs from. "
-                "Turn off the schedule `prune_hourly`, and let that storage forget by its own means."
+                "Turn off the schedule `prune_hourly`, and remove old runs by that storage's own means."
             )
         self._instance, self._runs, self._events = instance, runs, events
 
     def runs(self) -> list[Run]:
         """All runs, whatever their status."""
-        # Not the instance's own records: each of them comes with its run's whole configuration, some kilobytes.
+        # Not the instance's run records: each includes its run's whole configuration, some kilobytes.
         columns = RunsTable.c
         query = select(
             columns.run_id, columns.pipeline_name, columns.status, columns.end_time, columns.update_timestamp
@@ -96,10 +96,10 @@ class History:
         ]
 
     def held(self) -> set[str]:
-        """Runs that Dagster needs to say how an asset or a check stands.
+        """Runs that Dagster needs to show the status of an asset or a check.
 
-        Those are the runs of each asset's newest materialization, observation and attempt, and of each check's newest
-        execution and newest result. An asset that is partitioned would need the newest of each partition; none is.
+        These are the runs of each asset's newest materialization, observation and attempt, and of each check's newest
+        execution and newest result. (Partitioned assets, of which there are none, would need them for each partition.)
         """
         runs: set[str | None] = set()
         for record in self._instance.get_asset_records():
@@ -114,40 +114,41 @@ class History:
         return {run for run in runs if run}
 
     def leftovers(self) -> set[str]:
-        """Runs that are gone, but of which something is left: their removal was cut short, or was not ours."""
+        """Runs whose row is gone, but not everything else: their removal was interrupted, or was not done here."""
         with self._events.index_connection() as connection:
-            left = {*_runs_of_events(connection), *connection.scalars(select(_CHECKS.run_id).distinct())}
+            found = {*_runs_of_events(connection), *connection.scalars(select(_CHECKS.run_id).distinct())}
         if isinstance(self._events, SqliteEventLogStorage):
-            left |= set(self._events.get_all_run_ids())
+            found |= set(self._events.get_all_run_ids())
         if self._compute_logs and self._compute_logs.exists():
-            left |= {folder.name for folder in self._compute_logs.iterdir() if (folder / "compute_logs").is_dir()}
-        # Runs are read last: one that has begun in between had its row before anything else.
-        return left - {None, _RUNLESS} - {run.run_id for run in self.runs()}
+            found |= {folder.name for folder in self._compute_logs.iterdir() if (folder / "compute_logs").is_dir()}
+        # Runs are read last, because the row of a run that began in the meantime was written first.
+        return found - {None, _RUNLESS} - {run.run_id for run in self.runs()}
 
     def remove(self, run_ids: Sequence[str]) -> int:
         """Remove runs, with everything that belongs to them.
 
-        Whenever this is killed, a run is still there or `leftovers` finds it. What is gone already is no error.
+        If this is killed at any time, a run still exists, or `leftovers` finds it. It is not an error if some of it is
+        gone already.
 
         Returns:
-            The bytes of the files that are gone. Rows of databases are not counted.
+            The number of bytes of removed files. Rows in databases are not counted.
         """
         checks = self._checks  # before the transaction: SQLite storage lends one connection at a time
         with self._events.index_transaction() as connection:
-            # On PostgreSQL, Dagster deletes events and their tags one after the other, each for good.
+            # On PostgreSQL, Dagster deletes events and their tags in separate transactions.
             events = select(_EVENTS.id).where(_EVENTS.run_id.in_(run_ids))
             connection.execute(delete(AssetEventTagsTable).where(_TAGS.event_id.in_(events)))
-            for asset, check in checks:  # the only index that knows of runs begins with these
+            for asset, check in checks:  # the only index on runs begins with these columns
                 of_check = and_(_CHECKS.asset_key == asset, _CHECKS.check_name == check)
                 connection.execute(delete(AssetCheckExecutionsTable).where(of_check, _CHECKS.run_id.in_(run_ids)))
         freed = 0
         for run_id in run_ids:
             files = self._files_of_events(run_id)
             freed += _bytes([*files, *self._files_of_compute_logs(run_id)])
-            # First what cannot be found by looking: a bucket of compute logs is not listed.
+            # First what `leftovers` cannot find: a bucket with compute logs is not listed.
             self._instance.compute_log_manager.delete_logs(prefix=[run_id])
             if isinstance(self._events, SqliteEventLogStorage):
-                # It remembers which files it made tables in, and not whether they are still there.
+                # The storage remembers in which files it has created tables, and would not create them again.
                 self._events._initialized_dbs.discard(run_id)
             self._instance.delete_run(run_id)
             for file in files:
@@ -155,10 +156,13 @@ class History:
         return freed
 
     def remove_runless(self, before: datetime) -> int:
-        """Remove old events of assets that belong to no run, such as changes of freshness, but for each newest one.
+        """Remove old events of assets that belong to no run, such as freshness changes, except each newest one.
+
+        Args:
+            before: events older than this are removed; with a time zone.
 
         Returns:
-            How many.
+            How many were removed.
         """
         of_no_run = and_(_EVENTS.run_id == _RUNLESS, _EVENTS.dagster_event_type.in_(_RUNLESS_TYPES))
         newest = select(func.max(_EVENTS.id)).where(of_no_run).group_by(_EVENTS.asset_key, _EVENTS.dagster_event_type)
@@ -170,20 +174,22 @@ class History:
             connection.execute(delete(AssetEventTagsTable).where(_TAGS.event_id.in_(select(_EVENTS.id).where(old))))
             removed += connection.execute(delete(SqlEventLogStorageTable).where(old)).rowcount
         if any(file.exists() for file in self._files_of_events(_RUNLESS)):
-            with self._events.run_connection(_RUNLESS) as connection:  # a second copy, as of all events
+            with self._events.run_connection(
+                _RUNLESS
+            ) as connection:  # SQLite storage keeps a second copy of all events
                 connection.execute(delete(SqlEventLogStorageTable).where(old))
         return removed
 
     @cached_property
     def _checks(self) -> list[tuple[str, str]]:
-        """Keys of assets, as they are stored, and names of checks."""
+        """The asset keys of all checks, as they are stored, and their names."""
         with self._events.index_connection() as connection:
             rows = connection.execute(select(_CHECKS.asset_key, _CHECKS.check_name).distinct())
             return [(asset, check) for asset, check in rows]
 
     @cached_property
     def _compute_logs(self) -> Path | None:
-        """The folder of compute logs, if that is where they are."""
+        """The folder with the compute logs; None if they are not in a folder."""
         manager = self._instance.compute_log_manager
         if not isinstance(manager, LocalComputeLogManager):
             return None
@@ -193,16 +199,16 @@ class History:
         return list((self._compute_logs / run_id).rglob("*")) if self._compute_logs else []
 
     def _files_of_events(self, run_id: str) -> list[Path]:
-        """Files of the database that SQLite storage keeps per run: some 200 kB, however empty."""
+        """Files of the database that SQLite storage keeps per run: about 200 kB, even if it is empty."""
         if not isinstance(self._events, SqliteEventLogStorage):
             return []
         file = self._events.path_for_shard(run_id)
-        # The one that `leftovers` looks for goes last.
+        # The file that `leftovers` looks for comes last.
         return [Path(f"{file}-wal"), Path(f"{file}-shm"), Path(file)]
 
 
 def _runs_of_events(connection: Connection) -> Iterable[str]:
-    """Runs that have events, found by one look into the index for each run, not for each event."""
+    """Runs that have events, found with one index lookup for each run, not for each event."""
     found = select(func.min(_EVENTS.run_id).label("run_id")).where(_EVENTS.run_id > _RUNLESS).cte(recursive=True)
     following = select(func.min(_EVENTS.run_id)).where(_EVENTS.run_id > found.c.run_id).scalar_subquery()
     found = found.union_all(select(following).where(found.c.run_id.is_not(None)))

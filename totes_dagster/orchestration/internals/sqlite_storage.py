@@ -1,9 +1,9 @@
-"""Dagster's SQLite storage, quicker: its event log is what a refresh of `totes dev` spends most of its time on.
+"""A faster version of Dagster's SQLite storage, on whose event log a refresh in `totes dev` spends most of its time.
 
-Dagster makes an engine for every event that it writes or reads, which compiles its statements anew, connects anew, and
-waits for the disk. Here engines are kept, and so is the connection to the file that all runs share; nor is the disk
-waited for: a power cut may cost the last events, or a run's own file, and no data of the platform depends on them. All
-else is Dagster's own.
+Dagster creates an engine for every event that it writes or reads, which compiles its statements again, connects again,
+and waits for the disk. Here, engines are kept, and so is the connection to the file that all runs share; and nothing
+waits for the disk. A power failure may lose the last events, or the file of one run, but no data of the platform
+depends on them. Everything else is Dagster's own code.
 """
 
 from collections import OrderedDict
@@ -18,31 +18,31 @@ from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine, event
 
 ENGINES_KEPT = 16
-"""Engines: a run's file is of interest for as long as the run lasts."""
+"""The most engines that are kept: a run's file is used only while the run lasts."""
 
 
 class QuickSqliteStorage(DagsterSqliteStorage):
-    """Dagster's storage in SQLite files, with a quicker event log."""
+    """Dagster's storage in SQLite files, with a faster event log."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(base_dir, inst_data)
-        self._event_log_storage = QuickSqliteEventLogStorage(f"{base_dir}/history/runs/")  # where Dagster has it
+        self._event_log_storage = QuickSqliteEventLogStorage(f"{base_dir}/history/runs/")  # the same path as Dagster's
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Any) -> Self:
-        """Make one of this class, and not of Dagster's."""
+        """Create an instance of this class, not of Dagster's."""
         return cls.from_local(inst_data=inst_data, **config_value)
 
 
 class QuickSqliteEventLogStorage(SqliteEventLogStorage):
-    """Dagster's event log in SQLite files, one for each run and one, the index, for all."""
+    """Dagster's event log in SQLite files: one for each run, and the index for all."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._engines: OrderedDict[str, Engine] = OrderedDict()
         super().__init__(base_dir, inst_data)
 
     def dispose(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
         super().dispose()
         with self._db_lock:
             while self._engines:
@@ -69,8 +69,8 @@ class QuickSqliteEventLogStorage(SqliteEventLogStorage):
 
 
 def _new_engine(url: str, *, kept_open: bool) -> Engine:
-    # A run's file is closed after every event: whoever watches it is told of changes of the file, which are kept
-    # beside it for as long as it is open.
+    # A run's file is closed after every event: Dagster watches that file for changes, and as long as it is open, SQLite
+    # keeps them in another file, its write-ahead log.
     pool = {"poolclass": QueuePool, "pool_size": 1} if kept_open else {"poolclass": NullPool}
     engine = create_engine(
         url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False}, **pool
@@ -78,7 +78,7 @@ def _new_engine(url: str, *, kept_open: bool) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _do_not_wait_for_the_disk(connection: Any, _record: Any) -> None:
-        # What is kept open is never damaged by `normal`; closing would wait for the disk all the same.
+        # With `normal`, the index is never damaged. For a run's file, even that would wait for the disk at every close.
         connection.execute(f"pragma synchronous = {'normal' if kept_open else 'off'}")
 
     return engine

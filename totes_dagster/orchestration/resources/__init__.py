@@ -1,1 +1,1 @@
-"""What the assets need of the outside world, as Dagster resources and IO managers."""
+"""Dagster resources: the two databases, and where alerts go."""

@@ -1,4 +1,7 @@
-"""Where alerts go: an SNS topic or, where none is named, the log."""
+"""Where alerts go: an SNS topic or, if none is configured, the log.
+
+What an alert says, and when it is published, is decided in `orchestration/alerts/`.
+"""
 
 import logging
 from collections.abc import Mapping
@@ -16,10 +19,10 @@ logger = logging.getLogger(__name__)
 DEFAULT_UI_URL = "http://127.0.0.1:3000"
 
 SUBJECT_LIMIT = 99
-"""SNS takes subjects of less than 100 characters, without line breaks."""
+"""SNS accepts subjects of less than 100 characters, without line breaks."""
 
 _TEXT_LIMIT = 200_000
-"""Bytes. SNS takes 256 KiB, attributes and all."""
+"""Bytes. SNS accepts 256 KiB, attributes included."""
 
 _MISSING = {"NotFound", "NotFoundException"}
 _DENIED = aws.DENIED | {"AuthorizationError", "AuthorizationErrorException"}
@@ -27,12 +30,12 @@ _DENIED = aws.DENIED | {"AuthorizationError", "AuthorizationErrorException"}
 
 @dataclass(frozen=True)
 class Message:
-    """What is published.
+    """A message to publish.
 
     Attributes:
         subject: printable ASCII, at most `SUBJECT_LIMIT` characters.
-        text: any length; what SNS would not take is cut off.
-        attributes: by which subscribers can choose.
+        text: text of any length; what exceeds SNS's limit is cut off.
+        attributes: attributes by which subscriptions can filter.
     """
 
     subject: str
@@ -48,36 +51,36 @@ class Alerts(ConfigurableResource):  # type: ignore[type-arg]
 
     @property
     def link_to(self) -> str:
-        """What links begin with.
+        """The URL that links begin with.
 
         Raises:
-            SettingsError: the UI's address is none.
+            SettingsError: the UI's address is not a valid URL.
         """
         return settings.ui_address(self.ui_url)
 
     def check(self) -> None:
-        """See that alerts could be published, as far as that can be told from here.
+        """Check the settings, without connecting to SNS.
 
         Raises:
-            SettingsError: the topic's ARN or the UI's address is none.
+            SettingsError: the topic's ARN or the UI's address is not valid.
         """
         settings.ui_address(self.ui_url)
         if self.topic:
             settings.topic_region(self.topic)
 
     def publish(self, message: Message) -> None:
-        """Publish a message. It takes some seconds at most, whatever is the matter with SNS or the way to it.
+        """Publish a message. It takes a few seconds at most, whatever is wrong with SNS or the network.
 
         Raises:
-            SettingsError: the topic's ARN is none.
-            AlertError: SNS cannot be reached, or refuses the message. It may have taken it all the same, if the answer
-                is what got lost.
+            SettingsError: the topic's ARN is not valid.
+            AlertError: SNS cannot be reached, or refuses the message. If only its answer was lost, the message may
+                have been published.
             CredentialsMissingError: there are no AWS credentials.
         """
         if self.topic:
             self._publish(message, settings.topic_region(self.topic))
         else:
-            # A recovery as loud as a failure: without handlers, Python shows nothing below a warning.
+            # A warning also for recoveries: without handlers, Python shows nothing below that level.
             logger.warning("%s\n%s", message.subject, message.text)
 
     def _publish(self, message: Message, region: str) -> None:
@@ -102,7 +105,7 @@ class Alerts(ConfigurableResource):  # type: ignore[type-arg]
                 f"Alerts cannot be published to {self.topic} without AWS credentials. Set AWS_PROFILE or "
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the task a role."
             ) from error
-        # The latter two of an endpoint that is none, and of a source that hands out credentials that have expired.
+        # ValueError: the endpoint is not a valid URL. RuntimeError: a credential source returned expired credentials.
         except (BotoCoreError, ValueError, RuntimeError) as error:
             raise AlertError(
                 f"Alerts cannot be published to {self.topic}: {aws.failure(error)} Check AWS_ENDPOINT_URL and the "
@@ -111,21 +114,21 @@ class Alerts(ConfigurableResource):  # type: ignore[type-arg]
 
 
 def _sendable(text: str) -> str:
-    """A text as SNS takes it: without control characters, and not too long."""
+    """A text that SNS accepts: without control characters, and not too long."""
     clean = "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
     encoded = clean.encode()
     return clean if len(encoded) <= _TEXT_LIMIT else f"{encoded[:_TEXT_LIMIT].decode(errors='ignore')}…"
 
 
 def _refusal(topic: str, code: str, reason: str) -> AlertError:
-    """Name a refusal by SNS."""
-    could_not = f"Alerts cannot be published to {topic}: {reason}"
+    """The named error for a refusal by SNS."""
+    message = f"Alerts cannot be published to {topic}: {reason}"
     if code in _MISSING:
-        return TopicMissingError(f"{could_not} Check the ARN in {settings.ALERT_TOPIC}, or create the topic.")
+        return TopicMissingError(f"{message} Check the ARN in {settings.ALERT_TOPIC}, or create the topic.")
     if code in _DENIED:
-        return AlertAccessDeniedError(f"{could_not} Allow sns:Publish on the topic.")
+        return AlertAccessDeniedError(f"{message} Allow sns:Publish on the topic.")
     if code.startswith("KMS"):
-        return AlertAccessDeniedError(f"{could_not} Allow kms:GenerateDataKey and kms:Decrypt with the topic's key.")
+        return AlertAccessDeniedError(f"{message} Allow kms:GenerateDataKey and kms:Decrypt with the topic's key.")
     if code in aws.BAD_CREDENTIALS:
-        return AlertAccessDeniedError(f"{could_not} Renew the AWS credentials, or choose others by AWS_PROFILE.")
-    return AlertError(could_not)
+        return AlertAccessDeniedError(f"{message} Renew the AWS credentials, or choose others with AWS_PROFILE.")
+    return AlertError(message)

@@ -21,11 +21,11 @@ class TotesysResource(ConfigurableResource):  # type: ignore[type-arg]
         """The database to connect to.
 
         Args:
-            create: whether to create the embedded stack where it is meant and there is none.
+            create: whether to create the embedded stack if it is to be used and does not exist.
 
         Raises:
             SettingsError: the secret cannot be read.
-            NothingHereError: there is no embedded stack, and none was to be created.
+            NothingHereError: the embedded stack does not exist, and `create` is false.
         """
         return source_database(self.url, self.secret_id, create=create)
 

@@ -1,4 +1,4 @@
-"""Days: read from the source's texts and stamps, named by facts, and told of by the calendar dimension."""
+"""Days: converting the source's texts and timestamps to dates, and computing the calendar dimension."""
 
 from datetime import date
 
@@ -13,36 +13,36 @@ _LAST_DATE = pa.scalar(date.max, pa.date32())
 
 
 def date_from_text(text: pd.Series) -> pd.Series:
-    """Dates (date32) from `YYYY-MM-DD` texts; null where a text is no date of the calendar's years 1 to 9999."""
+    """Dates (date32) from `YYYY-MM-DD` texts; null where a text is not a date in the years 1 to 9999."""
     texts = pa.array(text, from_pandas=True)
     try:
         dates = texts.cast(pa.date32())
     except pa.ArrowInvalid:
-        # strptime turns 2023-02-30 into 2 March, and overlooks what comes before and after: only what reads the same
-        # again was a date.
+        # strptime turns 2023-02-30 into 2 March and ignores surrounding text, so a text is only accepted if the date
+        # formats back to it.
         parsed = pc.strptime(texts, format="%Y-%m-%d", unit="s", error_is_null=True).cast(pa.date32())
         same = pc.equal(parsed.cast(pa.string()), texts)
         dates = pc.if_else(same, parsed, pa.scalar(None, pa.date32()))
-    return pd.Series(pd.array(_of_the_calendar(dates), dtype=_DATES), index=text.index)
+    return pd.Series(pd.array(_in_calendar_range(dates), dtype=_DATES), index=text.index)
 
 
 def day_of(moments: pd.Series) -> pd.Series:
-    """The days (date32) of timestamps; null where there is none in the calendar's years 1 to 9999."""
+    """The days (date32) of timestamps; null where the day is not in the years 1 to 9999."""
     days = pa.array(moments.dt.date, from_pandas=True)
-    return pd.Series(pd.array(_of_the_calendar(days), dtype=_DATES), index=moments.index)
+    return pd.Series(pd.array(_in_calendar_range(days), dtype=_DATES), index=moments.index)
 
 
 def named_days(rows: pd.DataFrame) -> pd.Series:
-    """The distinct days (date32) that rows of a fact name, in all of their dates."""
+    """The distinct days (date32) in all date columns of a fact's rows."""
     dates = [rows[column] for column in rows.columns if rows[column].dtype == _DATES]
     return pd.concat([column.drop_duplicates() for column in dates], ignore_index=True).drop_duplicates()
 
 
 def dim_date(days: pd.Series) -> pd.DataFrame:
-    """One row per day of every calendar year from the earliest to the latest of some days.
+    """One row per day of every calendar year from the earliest to the latest of the given days.
 
     Args:
-        days: dates (date32); without any, there is no row.
+        days: dates (date32); if there are none, the result has no rows.
 
     Returns:
         date_id (date32), year, month, day, day_of_week (ISO: Monday 1 to Sunday 7) and quarter (int32), day_name and
@@ -64,7 +64,7 @@ def dim_date(days: pd.Series) -> pd.DataFrame:
     )
 
 
-def _of_the_calendar(dates: pa.Array) -> pa.Array:
+def _in_calendar_range(dates: pa.Array) -> pa.Array:
     inside = pc.and_(pc.greater_equal(dates, _FIRST_DATE), pc.less_equal(dates, _LAST_DATE))
     return pc.if_else(inside, dates, pa.scalar(None, pa.date32()))
 

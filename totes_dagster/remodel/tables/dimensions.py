@@ -1,6 +1,6 @@
 """The dimensions, each computed from whole source tables (or, for transactions, from the rows that changed).
 
-One function, one table. Frames are Arrow-backed (`pandas.ArrowDtype`); their columns are those that `schema/` declares.
+One function, one table. Data frames are Arrow-backed (`pandas.ArrowDtype`) and have the columns declared in `schema/`.
 """
 
 import pandas as pd
@@ -10,9 +10,9 @@ from totes_dagster.schema.star import UNKNOWN
 
 
 def dim_counterparty(counterparty: pd.DataFrame, address: pd.DataFrame) -> pd.DataFrame:
-    """One row per counterparty: its name, and the address that `legal_address_id` names.
+    """One row per counterparty: its name, and the address that `legal_address_id` refers to.
 
-    A legal address that the source does not have reads `Unknown`.
+    If that address does not exist in the source, its required columns are `Unknown`.
     """
     legal_address = pd.DataFrame(
         {
@@ -36,7 +36,7 @@ def dim_counterparty(counterparty: pd.DataFrame, address: pd.DataFrame) -> pd.Da
 def dim_currency(currency: pd.DataFrame) -> pd.DataFrame:
     """One row per currency: its ISO 4217 code, and its English name in Unicode's CLDR.
 
-    The name is found whatever the code's case and the blanks around it. A code that CLDR does not know is its own name.
+    To find the name, case and surrounding blanks of the code are ignored. A code that is not in CLDR is its own name.
     """
     names = [None if pd.isna(code) else _currency_name(code) for code in currency["currency_code"]]
     return pd.DataFrame(
@@ -54,7 +54,7 @@ def dim_design(design: pd.DataFrame) -> pd.DataFrame:
 
 
 def dim_location(address: pd.DataFrame) -> pd.DataFrame:
-    """One row per address, under the number that orders name as `agreed_delivery_location_id`."""
+    """One row per address; its key is what orders refer to as `agreed_delivery_location_id`."""
     return address.rename(columns={"address_id": "location_id"})[
         ["location_id", "address_line_1", "address_line_2", "district", "city", "postal_code", "country", "phone"]
     ]
@@ -66,9 +66,10 @@ def dim_payment_type(payment_type: pd.DataFrame) -> pd.DataFrame:
 
 
 def dim_staff(staff: pd.DataFrame, department: pd.DataFrame) -> pd.DataFrame:
-    """One row per member of staff: names and e-mail address, and the department that `department_id` names.
+    """One row per member of staff: names and e-mail address, and the department that `department_id` refers to.
 
-    A department without a location, or one that the source does not have, reads `Unknown`.
+    The location of a department without one is `Unknown`, and so are both columns of a department that does not exist
+    in the source.
     """
     employees = staff[["staff_id", "first_name", "last_name", "department_id", "email_address"]]
     departments = department[["department_id", "department_name", "location"]]
@@ -78,11 +79,11 @@ def dim_staff(staff: pd.DataFrame, department: pd.DataFrame) -> pd.DataFrame:
 
 
 def dim_transaction(transaction: pd.DataFrame) -> pd.DataFrame:
-    """One row per transaction: its type, and the order that it settles."""
+    """One row per transaction: its type, and the order that it pays for."""
     return transaction[["transaction_id", "transaction_type", "sales_order_id", "purchase_order_id"]]
 
 
 def _currency_name(code: str) -> str:
-    known_as = code.strip().upper()
-    name = get_currency_name(known_as, locale="en")
-    return code if name == known_as else name
+    normalized = code.strip().upper()
+    name = get_currency_name(normalized, locale="en")
+    return code if name == normalized else name

@@ -1,8 +1,8 @@
 """The facts, each computed row by row from one event table, so that any part can be remodelled on its own.
 
-One function, one table. Frames are Arrow-backed (`pandas.ArrowDtype`); their columns are those that `schema/` declares.
-A value that cannot become what the fact needs becomes null, and `contract.py` sets its row aside. What is known only
-when a version is loaded (record id, `is_deleted`, `batch`) is not here.
+One function, one table. Data frames are Arrow-backed (`pandas.ArrowDtype`) and have the columns declared in `schema/`.
+A value that cannot be converted becomes null, which breaks the contract (see `contract.py`) and puts its row into
+quarantine. The columns that the load fills in (record id, `is_deleted`, `batch`) are not computed here.
 """
 
 import pandas as pd
@@ -49,7 +49,7 @@ def fact_purchase_order(purchase_order: pd.DataFrame) -> pd.DataFrame:
 
 
 def fact_payment(payment: pd.DataFrame) -> pd.DataFrame:
-    """One row per captured payment; the text date becomes a date, account numbers are left behind."""
+    """One row per captured payment; the text date becomes a date, and account numbers are dropped."""
     return pd.DataFrame(
         {
             "payment_id": payment["payment_id"],

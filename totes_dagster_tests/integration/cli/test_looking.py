@@ -1,7 +1,6 @@
 """What only looks makes nothing: no folder, no file, no server, no table."""
 
 import os
-import stat
 import subprocess
 import sys
 import tempfile
@@ -11,8 +10,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from totes_dagster.errors import LakeFolderMissingError, SettingsError
-from totes_dagster.lake.zone import Zone
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.conftest import FAST_SETTINGS
@@ -82,36 +79,3 @@ def test_the_status_of_a_configured_platform_makes_neither_lake_nor_tables(
     with psycopg.connect(warehouse) as connection:
         found = connection.execute("select from pg_class where relnamespace = 'public'::regnamespace")
         assert found.rowcount == 0
-
-
-def test_reading_a_folder_that_does_not_exist_finds_nothing_and_does_not_make_it(tmp_path: Path) -> None:
-    zone = Zone((tmp_path / "lakes" / "ingestion").as_uri())
-    assert not zone.exists("batches/1")
-    assert zone.read("batches/1") is None
-    assert zone.paths("batches") == []
-    with pytest.raises(LakeFolderMissingError, match="does not exist"):
-        zone.check_exists()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_first_object_makes_the_folder_and_all_who_looked_before_see_it(tmp_path: Path) -> None:
-    folder = tmp_path / "ingestion"
-    writer, reader = Zone(folder.as_uri()), Zone(folder.as_uri())
-    assert reader.read("batches/1") is None
-    assert writer.create("batches/1", b"x")
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    for zone in (writer, reader):
-        zone.check_exists()
-        assert zone.paths("batches") == ["batches/1"]
-
-
-def test_a_folder_that_was_opened_to_all_since_is_refused_by_those_who_looked_before(tmp_path: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="totes-tests-") as name:
-        Path(name).chmod(0o755)
-        folder = Path(name) / "ingestion"
-        zone = Zone(folder.as_uri())
-        folder.mkdir()
-        folder.chmod(0o755)
-        with pytest.raises(SettingsError, match="open to every user of this machine"):
-            zone.create("batches/1", b"x")
-        assert list(folder.iterdir()) == []

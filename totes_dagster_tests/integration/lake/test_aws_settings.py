@@ -236,7 +236,7 @@ class Certificate:
         Certificate("its authority is not known", is_known=False),
         Certificate("it has expired", days=-1),
         Certificate("it is for another host", host="elsewhere"),
-        Certificate("it is an authority's own, and no server's", is_authority=True),
+        Certificate("it is the certificate of an authority, not of a server", is_authority=True),
     ],
     ids=lambda certificate: certificate.fault,
 )

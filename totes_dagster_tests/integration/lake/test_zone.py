@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import stat
 import subprocess
 import sys
 import threading
@@ -18,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from totes_dagster.errors import LakeError, PartDamagedError, PartEmptyError, PartMissingError, SettingsError
+from totes_dagster.errors import PartDamagedError, PartEmptyError, PartMissingError, SettingsError
 from totes_dagster.lake.zone import Zone
 from totes_dagster_tests.integration.lake.conftest import Damage
 from totes_dagster_tests.s3_front import Answer, PassOn, Request, in_front_of, refusal
@@ -185,32 +184,6 @@ def test_a_writer_that_is_killed_halfway_leaves_nothing_that_anybody_sees(tmp_pa
     assert zone.paths("batches") == ["batches/1"]
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "lake",
-        "/tmp/lake",
-        "s3://",
-        "s3:///prefix",
-        "file://relative/folder",
-        "file:lake",
-        "http://bucket/prefix",
-        "S4://bucket",
-    ],
-)
-def test_a_url_of_no_lake_is_refused(url: str) -> None:
-    with pytest.raises(SettingsError, match="is no lake: give s3://bucket, s3://bucket/prefix or file:///absolute"):
-        Zone(url)
-
-
-def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
-    folder = tmp_path / "a lake of 100% tôtes #1"
-    zone = Zone(folder.as_uri())
-    assert zone.create("a/b", b"x")
-    assert (folder / "a" / "b").read_bytes() == b"x"
-
-
 @pytest.mark.parametrize("prefix", ["", "/", "/deep/down/"])
 def test_a_bucket_may_have_a_prefix(bucket: str, prefix: str) -> None:
     zone = Zone(f"s3://{bucket}{prefix}")
@@ -236,17 +209,6 @@ def test_a_bucket_with_object_lock_takes_what_is_written(
         assert zone.create_part("a/part.parquet", ROWS) is not None
 
 
-def test_a_new_folder_is_closed_to_other_users(tmp_path: Path) -> None:
-    Zone((tmp_path / "lakes" / "ingestion").as_uri()).create("payment/part", b"x")
-    assert stat.S_IMODE((tmp_path / "lakes" / "ingestion").stat().st_mode) == 0o700
-
-
-def test_a_folder_that_is_there_already_keeps_its_mode(tmp_path: Path) -> None:
-    (tmp_path / "shared").mkdir(mode=0o750)
-    Zone((tmp_path / "shared").as_uri())
-    assert stat.S_IMODE((tmp_path / "shared").stat().st_mode) == 0o750
-
-
 def test_a_folder_that_takes_no_more_says_why_and_has_nothing_half_written(tmp_path: Path) -> None:
     """A limit on the size of files does to one process what a full disk does to all."""
     zone = Zone((tmp_path / "lake").as_uri())
@@ -267,13 +229,6 @@ finally:
     assert "File too large" in last
     assert not zone.exists("payment/part")
     assert zone.paths("payment") == []
-
-
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    url = (tmp_path / "file" / "lake").as_uri()
-    with pytest.raises((SettingsError, LakeError), match=url):
-        Zone(url)
 
 
 def test_a_profile_that_does_not_exist_is_said(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,16 @@
-"""Dagster's two kinds of storage."""
+"""Dagster's two kinds of storage, and graphs for what requests runs of them."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from dagster import DagsterInstance
 
+from totes_dagster import pipeline
+from totes_dagster.orchestration import sensors
+from totes_dagster_tests.integration.graph import Graph, new_graph
+from totes_dagster_tests.integration.orchestration.automation import succeed
 from totes_dagster_tests.integration.orchestration.memory import Memory
 
 
@@ -19,3 +24,25 @@ def memory(request: pytest.FixtureRequest, database: Callable[..., str], tmp_pat
     (home / "dagster.yaml").write_text(f"{storage}telemetry:\n  enabled: false\n")
     with DagsterInstance.from_config(str(home)) as instance:
         yield Memory(instance, home, url)
+
+
+@pytest.fixture
+def one_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the sensor look at the source once, and watch it no longer."""
+    monkeypatch.setattr(sensors, "LOOK_FOR", 0.0)
+
+
+@pytest.fixture
+def unseen(database: Callable[..., str], tmp_path: Path) -> Graph:
+    """A company that nothing was ingested of."""
+    return new_graph(database, tmp_path)
+
+
+@pytest.fixture
+def refreshed(unseen: Graph, tmp_path: Path) -> Iterator[Graph]:
+    """A company that the warehouse shows, as an instance of Dagster knows that is on disk, as schedules want it."""
+    pipeline.refresh(unseen.platform)
+    with DagsterInstance.local_temp(str(tmp_path)) as instance:
+        graph = replace(unseen, instance=instance)
+        succeed(graph, "refresh")
+        yield graph

@@ -31,8 +31,8 @@ from dagster import (
 )
 
 from totes_dagster.definitions import build_defs
+from totes_dagster.orchestration.jobs import refresh
 from totes_dagster.orchestration.retention import PruneConfig
-from totes_dagster.orchestration.sensors import refresh
 
 BREAK = "break"
 """A run with this tag fails before anything is done."""

@@ -234,7 +234,7 @@ def test_an_edit_in_a_savepoint_is_written_by_a_subtransaction(source: str, simu
 
 def test_open_transactions_are_in_nobodys_way_and_closing_commits_them(source: str, simulator: Simulator) -> None:
     opened = [simulator.perform(Action.TRANSACTION_OPENED) for _ in range(3)]
-    with pytest.raises(NothingToActOnError, match="open already"):
+    with pytest.raises(NothingToActOnError, match="already open"):
         simulator.perform(Action.TRANSACTION_OPENED)
     for _ in range(20):
         for action in (Action.ORDER_EDITED, Action.PAYMENT_PAID, Action.ORDER_DELETED, Action.NEW_PURCHASE_ORDER):
@@ -405,6 +405,6 @@ def test_a_run_survives_the_loss_of_its_connections(
     simulator.run(1000, stop, interfere)
     simulator.close()
     assert len(events) == 40
-    assert "is away" in caplog.text
-    assert "is back" in caplog.text
+    assert "is unavailable" in caplog.text
+    assert "is available again" in caplog.text
     assert broken(source, RULES) == {}

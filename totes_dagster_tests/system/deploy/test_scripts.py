@@ -113,7 +113,7 @@ def test_a_task_that_never_ran_is_a_failure_with_its_reason(aws: Aws) -> None:
     aws.answer("describe-tasks", stopped(reason="CannotPullContainerError: no such image"))
     done = aws.run("run_task.sh", "run", "run_task_definition")
     assert done.returncode == 1
-    assert "It never ran: CannotPullContainerError: no such image; Ended" in done.stderr
+    assert "The task never ran: CannotPullContainerError: no such image; Ended" in done.stderr
 
 
 def test_a_task_that_takes_too_long_is_stopped(aws: Aws) -> None:

@@ -71,10 +71,9 @@ class Chronicle:
             for table, sound in SOUND.items():
                 unsound = f"select {table}_id from {table} where not ({sound})"
                 aside[table] = {key for (key,) in connection.execute(unsound)}
-            connection.execute("set search_path = public")
-            members = {name: set(connection.execute(query)) for name, query in oracle.DIMENSIONS.items()}
             ((moment,),) = connection.execute("select clock_timestamp()").fetchall()
-        self._states.append(SourceState(moment, oracle.current_rows(self._source_url), aside, members))
+        rows, members = oracle.current_rows(self._source_url), oracle.members(self._source_url)
+        self._states.append(SourceState(moment, rows, aside, members))
 
     @property
     def newest(self) -> SourceState:

@@ -12,7 +12,8 @@ from totes_dagster.errors import DatabaseError, ForeignLakeError, ManifestMissin
 from totes_dagster.pipeline import rebuild
 from totes_dagster.warehouse import foreign_keys as constraints
 from totes_dagster_tests import oracle
-from totes_dagster_tests.system.end_to_end.test_adoption import PREDEFINED, ROWS, prepare
+from totes_dagster_tests.predefined import PREDEFINED, ROWS
+from totes_dagster_tests.system.end_to_end.test_adoption import prepare
 from totes_dagster_tests.system.platforms import lake_in, warehouse_at
 from totes_dagster_tests.world import NEW_DEAL, World
 
@@ -137,7 +138,7 @@ def test_another_lake_needs_a_word(lived: World, tmp_path: Path) -> None:
     elsewhere = World(replace(other.platform, warehouse=warehouse_at(other.warehouse_url, "second")))
     elsewhere.refresh()
     history = oracle.history(lived.warehouse_url)
-    with pytest.raises(ForeignLakeError, match=r"batch 4 of another lake .* run totes rebuild --from-another-lake"):
+    with pytest.raises(ForeignLakeError, match=r"batch 4 of another lake, .* run totes rebuild --from-another-lake"):
         rebuild(other.platform)
     assert oracle.history(lived.warehouse_url) == history
     rebuild(other.platform, from_another_lake=True)

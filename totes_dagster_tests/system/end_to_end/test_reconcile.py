@@ -99,7 +99,7 @@ def test_damage_of_every_kind_at_once_is_found_and_repaired(it: Reconciliation, 
     assert found.missing == (5, 6, 21)
     assert found.different == (3, 4)
     assert found.extra == (-100_000, 1, 2, 100_000)
-    assert found.doubled == (7, 8, 22)
+    assert found.repeated == (7, 8, 22)
     assert done.repair is not None
     assert done.repair.rows == 5  # those that the source has
     it.see_that_nothing_is_left()

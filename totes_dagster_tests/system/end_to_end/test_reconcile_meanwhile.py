@@ -81,7 +81,7 @@ def test_in_the_midst_of_life_no_difference_is_found_but_the_one_that_is_there(c
                 with suppress(BatchConflictError):
                     done = reconcile(company.platform)
                     assert not any(done.left.values()), done.left
-                    found.append({star: of.repairable + of.doubled for star, of in found_in(done).items()})
+                    found.append({star: of.repairable + of.repeated for star, of in found_in(done).items()})
         finally:
             over.set()
         for run in runs:

@@ -145,7 +145,7 @@ def test_a_host_that_is_not_this_machine_must_encrypt_unless_told_otherwise(
 def test_a_server_that_requires_tls_is_said(server: TcpPostgres, connect: str, user: str) -> None:
     """It has rules for connections with TLS, and one that rejects the others, or none for them."""
     error = refused(uri(server.port, user=user, query="sslmode=disable"), connect)
-    assert_named(error, EncryptionError, f'user "{user}"', "no encryption", "Say sslmode=require in TOTESYS_URL")
+    assert_named(error, EncryptionError, f'user "{user}"', "no encryption", "Set sslmode=require in TOTESYS_URL")
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +188,7 @@ def test_a_missing_authority_is_said(tls: Callable[..., str], connect: str) -> N
 def test_what_is_not_postgresql_is_said(connect: str, sslmode: str) -> None:
     with listening(answer(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as there:
         error = refused(uri(there.port, query=f"sslmode={sslmode}"), connect)
-    assert_named(error, DatabaseError, "What answers there is not PostgreSQL", str(there.port))
+    assert_named(error, DatabaseError, "The server that answers is not PostgreSQL", str(there.port))
 
 
 @pytest.mark.parametrize(

@@ -98,9 +98,9 @@ def test_an_archived_object_is_not_taken_for_a_right_that_is_lacking(front: Fron
 @pytest.mark.parametrize(
     ("status", "code", "message", "kind", "advice"),
     [
-        (403, "RequestTimeTooSkewed", "The difference is too large.", LakeAccessDeniedError, "Set the clock of this"),
-        (403, "AccountProblem", "There is a problem.", LakeAccessDeniedError, "its owner has to ask AWS"),
-        (403, "AllAccessDisabled", "All access is disabled.", LakeAccessDeniedError, "its owner has to ask AWS"),
+        (403, "RequestTimeTooSkewed", "The difference is too large.", LakeAccessDeniedError, "Correct the clock"),
+        (403, "AccountProblem", "There is a problem.", LakeAccessDeniedError, "its owner has to contact AWS"),
+        (403, "AllAccessDisabled", "All access is disabled.", LakeAccessDeniedError, "its owner has to contact AWS"),
         (400, "KMS.DisabledException", "The key is disabled.", LakeError, "Enable the KMS key"),
         (
             403,

@@ -73,7 +73,7 @@ def test_credentials_that_cannot_be_renewed_are_said(
     ],
 )
 def test_a_url_with_credentials_is_refused_without_showing_them(url: str) -> None:
-    with pytest.raises(SettingsError, match="seems to hold credentials") as raised:
+    with pytest.raises(SettingsError, match="seems to contain credentials") as raised:
         Zone(url)
     assert_clear(raised.value, SECRET_KEY, TOKEN)
 

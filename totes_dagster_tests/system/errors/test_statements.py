@@ -88,7 +88,7 @@ def begun(database: Database, connect: str) -> AbstractContextManager[Any]:
     ],
 )
 def test_a_right_that_is_lacking_is_said(stranger: Database, connect: str, statement: str, reason: str) -> None:
-    with failing(AccessDeniedError, f"failed at warehouse: {reason} Grant the user of warehouse this right"):
+    with failing(AccessDeniedError, f"failed at warehouse: {reason} Grant the user of warehouse this privilege"):
         run(stranger, connect, statement)
 
 
@@ -256,8 +256,8 @@ def test_what_was_done_is_named_in_the_message() -> None:
     error = psycopg.errors.InsufficientPrivilege("permission denied for table sales_order")
     assert str(named_error("totesys", "reading sales_order", error)) == (
         "Reading sales_order failed at totesys: permission denied for table sales_order. Grant the user of totesys "
-        "this right or, where it is the owner's, membership in the owner's role; or set TOTESYS_URL to a user who has "
-        "it."
+        "this privilege or, if only the owner has it, membership in the owner's role; or set TOTESYS_URL to a user who "
+        "has it."
     )
     assert str(named_error("totesys", "reading sales_order from totesys", error)).startswith(
         "Reading sales_order from totesys failed: permission denied"

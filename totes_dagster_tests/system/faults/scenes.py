@@ -41,8 +41,12 @@ RICH_CHANGE = (
     "update design set design_name = 'Drawn anew' where design_id = 2",
     "update address set city = 'Elsewhere' where address_id = 3",
     "insert into currency values (99, 'SEK', now(), now())",
+    "update staff set last_name = 'Lovelace' where staff_id = 1",
+    "update payment_type set last_updated = now() where payment_type_id = 1",
 )
-"""One of everything: it writes parts, live keys, dimensions, versions, tombstones and placeholders."""
+"""One of everything: it writes parts, live keys, dimensions, versions, tombstones and placeholders, and rows that make
+no difference.
+"""
 
 BAD_ROWS = (
     "update purchase_order set item_unit_price = 'NaN' where purchase_order_id = 4",

@@ -36,7 +36,7 @@ EXPECTED = {
     "migrate": (0, "The warehouse is at revision"),
     "dagster": (0, "RUN_SUCCESS"),
     "wrong password": (1, "LoginRefusedError: Cannot connect to totesys: "),
-    "password as it is": (1, "SettingsError: The URL of totesys is no libpq URI"),
+    "password as it is": (1, "SettingsError: The URL of totesys is not a valid libpq URI"),
     "server breaks off": (1, "DatabaseUnavailableError: "),
     "no such bucket": (1, "BucketMissingError: "),
     "lake refuses": (1, "LakeAccessDeniedError: "),

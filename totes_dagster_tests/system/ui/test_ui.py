@@ -5,6 +5,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from totes_dagster.schema.registry import STAR_TABLES
+from totes_dagster.schema.totesys import SOURCE_TABLES
 from totes_dagster_tests.system.ui.dagster_ui import DagsterUI
 from totes_dagster_tests.system.ui.development import Development
 
@@ -12,7 +14,14 @@ pytestmark = pytest.mark.ui
 
 # What the platform calls things in the UI.
 
-GROUPS = {"totesys": 11, "ingestion": 11, "processed": 11, "warehouse": 11}
+GROUPS = {
+    "totesys": len(SOURCE_TABLES),
+    "ingestion": len(SOURCE_TABLES),
+    "processed": len(STAR_TABLES),
+    "warehouse": len(STAR_TABLES),
+}
+"""How many assets each group has."""
+
 AUTOMATION = ["totesys_changes", "alerts", "refresh_every_15_minutes", "reconcile_nightly", "prune_hourly"]
 SENSOR = "totesys_changes"
 

@@ -29,11 +29,11 @@ anything = st.one_of(
 )
 namespaces = st.from_regex(r"\A[A-Za-z0-9._/#-][A-Za-z0-9._/#:-]{0,254}\Z")
 
-for_all = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+for_all = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def expected(value: float) -> float | None:
-    """What CloudWatch is to be told of a value; None for nothing."""
+    """What CloudWatch must get of a value; None for nothing."""
     return max(0.0, float(value)) if -LARGEST <= value <= LARGEST else None  # which NaN is not
 
 
@@ -41,7 +41,7 @@ def expected(value: float) -> float | None:
 @given(st.dictionaries(st.sampled_from(PLAIN), anything, min_size=1))
 def test_whatever_is_measured_lines_are_valid_and_say_it(printed: Printed, measured: dict[Metric, float]) -> None:
     emit(measured)
-    fit = {name: told for name, value in measured.items() if (told := expected(value)) is not None}
+    fit = {name: sent for name, value in measured.items() if (sent := expected(value)) is not None}
     assert {point.name: point.value for point in printed.points()} == fit
 
 
@@ -50,8 +50,8 @@ def test_whatever_is_measured_lines_are_valid_and_say_it(printed: Printed, measu
 def test_stages_are_told_apart_by_their_dimension(printed: Printed, stage: Stage, rows: int, seconds: float) -> None:
     emit_stage(stage, rows=rows, seconds=seconds)
     points = printed.points()
-    assert values(points, "Rows", stage.value) == [told for told in [expected(rows)] if told is not None]
-    assert values(points, "Seconds", stage.value) == [told for told in [expected(seconds)] if told is not None]
+    assert values(points, "Rows", stage.value) == [sent for sent in [expected(rows)] if sent is not None]
+    assert values(points, "Seconds", stage.value) == [sent for sent in [expected(seconds)] if sent is not None]
     assert all(point.dimensions == (("Stage", stage.value),) for point in points)
 
 

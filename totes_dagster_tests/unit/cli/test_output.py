@@ -1,27 +1,16 @@
-"""What the command line prints: single lines that say what happened, and tables that line up."""
-
-from concurrent.futures import ThreadPoolExecutor
+"""What the command line prints of a refresh: a single line that says what happened."""
 
 import pytest
-from rich.console import Console
 
-from totes_dagster.cli import output as terminal
-from totes_dagster.cli.output import show_table, shown_progress, summary
+from totes_dagster.cli.output import summary
+from totes_dagster.ingest.run import Ingested
 from totes_dagster.pipeline import Refreshed
 from totes_dagster.warehouse.load import LoadedBatch
 from totes_dagster.warehouse.load_transaction import LoadedTable
 
 
-@pytest.fixture
-def console(monkeypatch: pytest.MonkeyPatch) -> Console:
-    """A wide console that records what is printed."""
-    recorder = Console(record=True, width=100, highlight=False)
-    monkeypatch.setattr(terminal, "console", recorder)
-    return recorder
-
-
 def refreshed(*batches: LoadedBatch) -> Refreshed:
-    return Refreshed(None, {}, list(batches))
+    return Refreshed(Ingested(None, []), {}, list(batches))
 
 
 @pytest.mark.parametrize(
@@ -45,46 +34,3 @@ def refreshed(*batches: LoadedBatch) -> Refreshed:
 )
 def test_a_refresh_is_told_in_one_line(what: Refreshed, line: str) -> None:
     assert summary(what) == line
-
-
-def test_numbers_are_on_the_right_and_have_separators(console: Console) -> None:
-    show_table("Rows", ("table", "rows", "paid"), [("staff", 20, True), ("payment", 1_234_567, False)])
-    title, *lines = console.export_text().splitlines()
-    assert title == "Rows"
-    (staff,) = [line for line in lines if "staff" in line]
-    (payment,) = [line for line in lines if "payment" in line]
-    assert "1,234,567" in payment
-    assert payment.index("1,234,567") + len("1,234,567") == staff.index("20") + len("20")
-    assert "True" in staff and "False" in payment
-
-
-def test_seconds_are_lined_up_at_their_points(console: Console) -> None:
-    show_table("", ("step", "seconds"), [("ingest", 1.5), ("load", 12.0625)])
-    lines = console.export_text().splitlines()
-    (short,) = [line for line in lines if "ingest" in line]
-    (long,) = [line for line in lines if "load" in line]
-    assert " 1.500 " in short and " 12.062 " in long
-    assert short.index(".") == long.index(".")
-
-
-def test_a_table_of_no_rows_has_its_heading(console: Console) -> None:
-    show_table("", ("table", "rows"), [])
-    assert "table" in console.export_text()
-
-
-def test_progress_counts_every_row_that_any_thread_tells_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    recorder = Console(record=True, width=100, force_terminal=True)
-    monkeypatch.setattr(terminal, "console", recorder)
-    with shown_progress({"seed": 800}) as progress, ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: progress("seed", "payment", 1), range(799)))
-        progress("seed", "payment", 1)
-        progress("load", "fact_payment", 12_345)
-    shown = recorder.export_text()
-    assert "800 rows  payment" in shown
-    assert "12,345 rows  fact_payment" in shown
-
-
-def test_where_there_is_no_terminal_progress_is_silent(console: Console) -> None:
-    with shown_progress() as progress:
-        progress("ingest", "payment", 5)
-    assert console.export_text() == ""

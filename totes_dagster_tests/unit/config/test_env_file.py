@@ -9,8 +9,6 @@ from dagster._cli.utils import get_possibly_temporary_instance_for_cli
 
 from totes_dagster.config.env_file import read_env_file
 from totes_dagster.errors import SettingsError
-from totes_dagster_tests.integration.commands import refusal, start, totes
-from totes_dagster_tests.unit.config.test_settings import ALL
 
 NAMES = ("TOTESYS_URL", "WAREHOUSE_URL", "WAREHOUSE_SCHEMA", "TOTES_HOME", "DAGSTER_HOME")
 
@@ -23,13 +21,13 @@ FILES = {
     "of the environment's": "TOTESYS_URL=${WAREHOUSE_URL}\nWAREHOUSE_SCHEMA=${WAREHOUSE_SCHEMA}_2\n",
     "a line that says nothing": "what is this\nWAREHOUSE_SCHEMA=analytics\n",
 }
-ENVIRONMENTS = {
+ENVIRONMENTS: dict[str, dict[str, str]] = {
     "nothing given": {},
     "others given": {"TOTESYS_URL": "postgresql://given@/totesys", "WAREHOUSE_URL": "x", "WAREHOUSE_SCHEMA": "given"},
 }
 
 
-@pytest.fixture(params=ENVIRONMENTS.values(), ids=ENVIRONMENTS.keys())
+@pytest.fixture(params=ENVIRONMENTS.values(), ids=list(ENVIRONMENTS))
 def _given(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     for name in (*NAMES, "USERNAME", "HOST"):
@@ -39,7 +37,7 @@ def _given(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 @pytest.mark.usefixtures("_given")
-@pytest.mark.parametrize("text", FILES.values(), ids=FILES.keys())
+@pytest.mark.parametrize("text", FILES.values(), ids=FILES)
 def test_the_command_line_reads_what_dagster_reads(text: str) -> None:
     Path(".env").write_text(text)
     with get_possibly_temporary_instance_for_cli(logger=logging.getLogger("test")):
@@ -67,22 +65,3 @@ def test_a_file_that_cannot_be_read_is_named_and_not_shown(content: bytes, tmp_p
     with pytest.raises(SettingsError, match=r"The settings in .*\.env cannot be read") as refused:
         read_env_file(tmp_path)
     assert "s3cret" not in str(refused.value)
-
-
-def test_every_command_reads_the_file(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text(f"TOTESYS_URL={ALL['TOTESYS_URL']}\n")
-    for command in ("refresh", "status", "demo", "dev"):
-        assert refusal(command, cwd=tmp_path).startswith(
-            "SettingsError: Some settings are given, but these are missing"
-        )
-    assert [path.name for path in tmp_path.iterdir()] == [".env"]
-
-
-def test_what_the_file_replaces_is_named_and_not_shown(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text(f"TOTES_HOME={tmp_path / 's3cret'}\n")
-    with start("status", cwd=tmp_path, TOTES_HOME="s3cret-too") as process:
-        printed, errors = process.communicate(timeout=60)
-    assert (process.returncode, printed) == (0, "Nothing here yet. Run `totes demo` or `totes dev`.\n")
-    assert errors.startswith("The file .env overrides TOTES_HOME from the environment")
-    assert "s3cret" not in errors
-    assert totes("status", cwd=tmp_path).startswith("Nothing here yet.")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from totes_dagster.errors import ManifestDamagedError, ManifestFormatError
@@ -43,9 +43,7 @@ MANIFESTS = st.builds(
 
 
 def refusal(data: bytes) -> str:
-    with pytest.raises(
-        ManifestDamagedError, match=r"^The manifest batches/0000000001\.json cannot be read: "
-    ) as raised:
+    with pytest.raises(ManifestDamagedError, match=r"^The manifest batches/0000000001\.json is damaged: ") as raised:
         Manifest.from_json(data, "batches/0000000001.json")
     assert "\n" not in str(raised.value)
     return str(raised.value)
@@ -55,7 +53,6 @@ def with_change(**changes: Any) -> bytes:
     return json.dumps({**json.loads(MANIFEST.to_json()), **changes}).encode()
 
 
-@settings(deadline=None)
 @given(MANIFESTS)
 def test_what_was_written_is_what_is_read(manifest: Manifest) -> None:
     assert Manifest.from_json(manifest.to_json(), "batches/1.json") == manifest
@@ -82,7 +79,6 @@ def test_a_manifest_is_plain_json_that_others_can_read() -> None:
     assert read["tables"]["payment"]["census"].items() >= census.items()
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_manifest_that_is_cut_off_anywhere_is_refused(data: st.DataObject) -> None:
     content = MANIFEST.to_json()
@@ -91,30 +87,30 @@ def test_a_manifest_that_is_cut_off_anywhere_is_refused(data: st.DataObject) -> 
 
 @pytest.mark.parametrize("content", [b"", b"null", b"[]", b"{}", b"\xff\xfe", b"<html>", MANIFEST.to_json() * 2])
 def test_what_is_no_manifest_is_refused(content: bytes) -> None:
-    assert "restore the object from the bucket's versions" in refusal(content)
+    assert "Restore the object from the bucket's versions." in refusal(content)
 
 
 def test_a_format_of_the_future_is_refused_with_advice() -> None:
     """Whatever else it holds that nobody knows yet."""
     future = with_change(format=2, batch={"number": 1}, compacted=True)
     with pytest.raises(
-        ManifestFormatError, match=r"it is of format 2, which .* does not know\. Upgrade the platform\."
+        ManifestFormatError, match=r"it has format 2, which .* does not support\. Upgrade the platform\."
     ):
         Manifest.from_json(future, "batches/0000000001.json")
 
 
 @pytest.mark.parametrize("written", ["2", 1.5, None, [1]])
 def test_a_format_that_is_no_number_is_damage(written: Any) -> None:
-    assert "cannot be read: format: " in refusal(with_change(format=written))
+    assert "is damaged: format: " in refusal(with_change(format=written))
 
 
 def test_a_field_that_nobody_knows_is_refused_by_name() -> None:
-    assert "cannot be read: compacted: " in refusal(with_change(compacted=True))
+    assert "is damaged: compacted: " in refusal(with_change(compacted=True))
 
 
 def test_a_moment_without_a_zone_is_refused() -> None:
     snapshot = {**json.loads(MANIFEST.to_json())["snapshot"], "taken_at": "2024-02-29T12:30:00"}
-    assert "cannot be read: snapshot.taken_at: " in refusal(with_change(snapshot=snapshot))
+    assert "is damaged: snapshot.taken_at: " in refusal(with_change(snapshot=snapshot))
 
 
 def test_a_batch_brings_what_it_captured_and_not_what_it_carries() -> None:

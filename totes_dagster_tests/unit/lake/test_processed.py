@@ -85,7 +85,6 @@ def test_a_new_version_of_a_remodel_has_a_folder_of_its_own(monkeypatch: pytest.
     ]
 
 
-@settings(deadline=None)
 @given(BATCHES)
 def test_no_two_parts_have_the_same_name(batches: list[dict[str, int]]) -> None:
     paths = [part.path for manifest in history(*batches) for star in STAR_TABLES for part in star_parts(star, manifest)]

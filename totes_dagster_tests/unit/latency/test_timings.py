@@ -12,7 +12,6 @@ from totes_dagster.latency.timings import (
     MOMENTS,
     Change,
     Reading,
-    Run,
     Summary,
     as_json,
     moments_of,
@@ -22,6 +21,7 @@ from totes_dagster.latency.timings import (
     steps_of,
     summaries_of,
 )
+from totes_dagster.orchestration.run_records import Run
 
 
 def at(seconds: float) -> datetime:
@@ -38,7 +38,14 @@ def a_run(requested: float, launched: float | None, started: float, ended: float
 def change(run: Run | None = None, number: int = 1, **moments: float) -> Change:
     """A change that was committed at 10, captured at 16, loaded at 18 and seen at 19, unless it says otherwise."""
     seconds = {"committed_at": 10.0, "snapshot_at": 16.0, "loaded_at": 18.0, "seen_at": 19.0} | moments
-    return Change(number=number, run=run, **{name: at(moment) for name, moment in seconds.items()})
+    return Change(
+        number=number,
+        run=run,
+        committed_at=at(seconds["committed_at"]),
+        snapshot_at=at(seconds["snapshot_at"]),
+        loaded_at=at(seconds["loaded_at"]),
+        seen_at=at(seconds["seen_at"]),
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,13 @@
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
-from dagster import DagsterRunStatus
+from dagster import DagsterRunStatus, DefaultScheduleStatus
 from hypothesis import given
 from hypothesis import strategies as some
 
+from totes_dagster.definitions import build_defs
 from totes_dagster.orchestration.internals.run_history import Run
-from totes_dagster.orchestration.retention import PruneConfig, due
+from totes_dagster.orchestration.retention import PruneConfig, due, prune_hourly
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
@@ -110,3 +111,15 @@ def test_what_stays_is_within_its_limits_and_nothing_more_is_due(runs: list[Run]
         assert all(NOW - end <= timedelta(days=limit.days) for end in ends if end != max(ends))
     ended = {run.run_id for run in runs if run.status in ENDED}
     assert set(going) <= ended - held
+
+
+def test_the_launchpad_shows_what_is_kept() -> None:
+    config = build_defs().resolve_job_def("prune").run_config
+    assert config is not None
+    shown = config["ops"]["prune_history"]["config"]
+    assert (shown["refreshes"], shown["refresh_days"], shown["failure_days"], shown["minutes"]) == (1_000, 7, 30, 10)
+
+
+def test_prunes_are_hourly_from_the_start() -> None:
+    assert (prune_hourly.job_name, prune_hourly.cron_schedule) == ("prune", "7 * * * *")
+    assert prune_hourly.default_status is DefaultScheduleStatus.RUNNING

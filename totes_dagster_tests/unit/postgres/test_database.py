@@ -15,7 +15,7 @@ BOTH = pytest.mark.parametrize("connect", ["connect", "connect_bulk"])
 
 
 def asked(url: str) -> dict[str, Any]:
-    """What libpq is told."""
+    """The options that libpq gets."""
     return conninfo_to_dict(Database("totesys", url).conninfo())
 
 
@@ -156,7 +156,7 @@ def test_the_url_is_not_in_the_repr() -> None:
 def test_a_url_that_is_none_is_refused_without_showing_it(url: str, connect: str) -> None:
     error = failure(url, connect)
     assert isinstance(error, SettingsError)
-    assert str(error).startswith("The URL of totesys is no libpq URI")
+    assert str(error).startswith("The URL of totesys is not a valid libpq URI")
 
 
 def test_what_a_block_did_is_kept_only_when_it_ends_well(database: Callable[..., str]) -> None:

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import Table
 
+from totes_dagster.lake.processed import star_schema
 from totes_dagster.remodel.contract import breaches_of
 from totes_dagster.remodel.frames import to_frame
-from totes_dagster.remodel.run import star_schema
 from totes_dagster.schema.arrow import arrow_type
 from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster.schema.star import natural_key_of, remodelled_columns

@@ -36,7 +36,7 @@ def test_no_rows_become_a_table_of_no_rows(star: str) -> None:
 
 
 @pytest.mark.parametrize("star", naive.REMODELLED)
-@settings(deadline=None, max_examples=25, derandomize=True)
+@settings(derandomize=True)
 @given(data=st.data())
 def test_every_row_is_remodelled_exactly_or_set_aside_as_it_is_with_a_reason(star: str, data: st.DataObject) -> None:
     source, *_ = names = inputs_of(star)

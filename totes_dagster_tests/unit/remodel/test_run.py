@@ -9,16 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from totes_dagster.lake.batch_log import BatchLog
+from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.processed import StarPart, star_parts, star_schema
 from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.remodel.quarantine import quarantine_schema
 from totes_dagster.remodel.run import RemodelledPart, Written, missing_parts, remodel_part, restore_batch, write_part
 from totes_dagster.schema.registry import CALENDAR, STAR_TABLES
-from totes_dagster.schema.totesys import SOURCE_TABLES
 from totes_dagster_tests.unit.manifests import BATCHES, history, manifest
 from totes_dagster_tests.unit.rows import Row, ingested
-
-DESIGN = "design/batch=0000000001/part-00000"
 
 
 @pytest.fixture
@@ -85,10 +83,17 @@ def test_before_the_first_batch_nothing_is_missing(lake: Lake) -> None:
     assert missing_parts("dim_staff", BatchLog(lake.ingestion), lake.processed) == []
 
 
-def ingest_designs(lake: Lake, *rows: Row) -> None:
-    """Commit a first batch with these designs."""
-    assert lake.ingestion.create_part(DESIGN, ingested("design", rows))
-    assert BatchLog(lake.ingestion).commit(manifest({}, rows=len(rows)))
+def ingest(lake: Lake, **rows: list[Row]) -> Manifest:
+    """Commit a first batch that brings these rows, and one of every other table."""
+    first = manifest({})
+    tables = dict(first.tables)
+    for name, entry in first.tables.items():
+        part = lake.ingestion.create_part(entry.parts[0].path, ingested(name, rows.get(name, [{}])))
+        assert part is not None
+        tables[name] = entry.model_copy(update={"parts": (part,)})
+    first = first.model_copy(update={"tables": tables})
+    assert BatchLog(lake.ingestion).commit(first)
+    return first
 
 
 def write_missing(lake: Lake, star: str = "dim_design") -> Written:
@@ -106,7 +111,7 @@ def remodel_first(lake: Lake) -> RemodelledPart:
 
 
 def test_a_star_part_is_computed_and_written_once(lake: Lake) -> None:
-    ingest_designs(lake, {"design_id": 1, "design_name": "Wooden"}, {"design_id": 2})
+    ingest(lake, design=[{"design_id": 1, "design_name": "Wooden"}, {"design_id": 2}])
     processed = lake.processed
     written = write_missing(lake)
     path = "dim_design/v1/batch=0000000001/part-00000.parquet"
@@ -121,7 +126,7 @@ def test_a_star_part_is_computed_and_written_once(lake: Lake) -> None:
 
 
 def test_what_is_set_aside_is_written_beside_and_both_are_counted_in_the_star_part(lake: Lake) -> None:
-    ingest_designs(lake, {"design_id": 1}, {"design_id": 2, "design_name": None}, {"design_id": 3})
+    ingest(lake, design=[{"design_id": 1}, {"design_id": 2, "design_name": None}, {"design_id": 3}])
     processed = lake.processed
     written = write_missing(lake)
     assert (written.rows, written.quarantined) == (2, 1)
@@ -136,7 +141,7 @@ def test_what_is_set_aside_is_written_beside_and_both_are_counted_in_the_star_pa
 
 
 def test_what_is_set_aside_is_written_first_for_nobody_comes_back_once_the_star_part_is_there(lake: Lake) -> None:
-    ingest_designs(lake, {"design_id": 2, "design_name": None})
+    ingest(lake, design=[{"design_id": 2, "design_name": None}])
     remodelled = remodel_first(lake)
     created: list[str] = []
 
@@ -150,7 +155,7 @@ def test_what_is_set_aside_is_written_first_for_nobody_comes_back_once_the_star_
 
 
 def test_what_another_remodel_wrote_first_is_left_as_it_is(lake: Lake) -> None:
-    ingest_designs(lake, {"design_id": 1})
+    ingest(lake, design=[{"design_id": 1}])
     remodelled, processed = remodel_first(lake), lake.processed
     assert processed.create(remodelled.part.path, b"another's")
     assert write_part(remodelled, processed) == Written()
@@ -158,24 +163,10 @@ def test_what_another_remodel_wrote_first_is_left_as_it_is(lake: Lake) -> None:
 
 
 def test_the_calendar_of_a_batch_has_the_years_that_its_sound_facts_name(lake: Lake) -> None:
-    rows = {
-        "sales_order": [{"agreed_payment_date": "2021-07-01"}],
-        "purchase_order": [{}],
-        "payment": [{"payment_id": 1}, {"payment_id": 2, "payment_date": "soon", "created_at": None}],
-    }
-    for table, of_table in rows.items():
-        assert lake.ingestion.create_part(f"{table}/batch=0000000001/part-00000", ingested(table, of_table))
-    tables = manifest({}).tables
-    counted = {
-        name: entry.model_copy(
-            update={"parts": tuple(part.model_copy(update={"rows": len(rows[name])}) for part in entry.parts)}
-        )
-        for name, entry in tables.items()
-        if name in rows
-    }
-    assert BatchLog(lake.ingestion).commit(manifest({}).model_copy(update={"tables": {**tables, **counted}}))
+    payments: list[Row] = [{"payment_id": 1}, {"payment_id": 2, "payment_date": "soon", "created_at": None}]
+    first = ingest(lake, sales_order=[{"agreed_payment_date": "2021-07-01"}], payment=payments)
     assert write_missing(lake, CALENDAR.name).rows == 3 * 365
-    (part,) = star_parts(CALENDAR.name, BatchLog(lake.ingestion).manifest(1))
+    (part,) = star_parts(CALENDAR.name, first)
     years = lake.processed.read_part(part.path).column("year").unique().to_pylist()
     assert years == [2021, 2022, 2023]
 
@@ -189,25 +180,14 @@ def test_what_was_written_adds_up_batch_by_batch() -> None:
     assert (both + Written()).newest is other.newest
 
 
-@pytest.mark.parametrize("lost", ["star part", "quarantined part", "both"])
-def test_a_part_that_was_lost_is_restored_with_its_quarantine(lake: Lake, lost: str) -> None:
-    for table in SOURCE_TABLES:
-        rows = [{}, {"design_id": 2, "design_name": None}] if table == "design" else [{}]
-        assert lake.ingestion.create_part(f"{table}/batch=0000000001/part-00000", ingested(table, rows))
-    first = manifest({})
-    design = first.tables["design"]
-    parts = tuple(part.model_copy(update={"rows": 2}) for part in design.parts)
-    counted = design.model_copy(update={"parts": parts})
-    first = first.model_copy(update={"tables": {**first.tables, "design": counted}})
-    assert BatchLog(lake.ingestion).commit(first)
+@pytest.mark.parametrize("lost", [["path"], ["quarantine"], ["path", "quarantine"]], ids=" and ".join)
+def test_a_part_that_was_lost_is_restored_with_its_quarantine(lake: Lake, lost: list[str]) -> None:
+    first = ingest(lake, design=[{"design_id": 1}, {"design_id": 2, "design_name": None}])
     for star in STAR_TABLES:
         write_missing(lake, star)
     before = {path: lake.processed.read(path) for path in lake.processed.paths("")}
     (part,) = star_parts("dim_design", first)
-    folder = Path(lake.processed.url.removeprefix("file://"))
-    for path in {"star part": [part.path], "quarantined part": [part.quarantine]}.get(
-        lost, [part.path, part.quarantine]
-    ):
-        (folder / path).unlink()
+    for attribute in lost:
+        (Path(lake.processed.url.removeprefix("file://")) / getattr(part, attribute)).unlink()
     restore_batch(first, lake, part)
     assert {path: lake.processed.read(path) for path in lake.processed.paths("")} == before

@@ -13,7 +13,7 @@ SOON = Backoff(first=0.001, longest=0.008, patience=5)
 
 
 class Work:
-    """Work that fails of these errors, one after another, and then ends well."""
+    """Work that fails with these errors, one after another, and then succeeds."""
 
     def __init__(self, *failures: BaseException) -> None:
         self.failures = list(failures)
@@ -27,7 +27,7 @@ class Work:
 
 
 def waits(caplog: pytest.LogCaptureFixture) -> list[float]:
-    """How long each wait was said to be."""
+    """How long each wait was announced to be."""
     return [record.args[1] for record in caplog.records if isinstance(record.args, tuple)]  # type: ignore[misc]
 
 

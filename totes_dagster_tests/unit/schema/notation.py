@@ -47,7 +47,7 @@ def written(notation: str) -> Described:
 
 def declared(metadata: MetaData) -> Described:
     """The tables of a declaration, in the same terms."""
-    dialect = postgresql.dialect()
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves this one untyped
     return {
         table.name: [
             (

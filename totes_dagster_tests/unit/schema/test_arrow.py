@@ -1,17 +1,12 @@
-"""The Arrow and the PostgreSQL side of the declarations."""
+"""The Arrow side of the declarations."""
 
-from collections.abc import Callable
-
-import psycopg
 import pyarrow as pa
 import pytest
 from sqlalchemy import Column, Integer, LargeBinary
-from sqlalchemy.schema import CreateTable
 
-from totes_dagster.postgres.types import ddl, sql_type
 from totes_dagster.schema import totesys
-from totes_dagster.schema.arrow import arrow_schema, arrow_type
-from totes_dagster.schema.registry import STAR_TABLES, metadata
+from totes_dagster.schema.arrow import arrow_schema, arrow_type, described
+from totes_dagster.schema.registry import STAR_TABLES
 
 
 def test_arrow_types_hold_what_the_columns_hold_exactly() -> None:
@@ -50,15 +45,6 @@ def test_a_type_that_no_declaration_uses_is_refused_by_name() -> None:
         arrow_type(Column("picture", LargeBinary))
 
 
-def test_types_are_written_as_postgresql_writes_them(database: Callable[..., str]) -> None:
-    with psycopg.connect(database()) as connection:
-        for table in metadata.sorted_tables:
-            connection.execute(ddl(CreateTable(table)))
-        rows = connection.execute(
-            "select attrelid::regclass::text, attname, format_type(atttypid, atttypmod) from pg_attribute "
-            "where attrelid::regclass::text = any (%s) and attnum > 0",
-            [list(metadata.tables)],
-        ).fetchall()
-    assert {(table, column): type_ for table, column, type_ in rows} == {
-        (table.name, column.name): sql_type(column) for table in metadata.tables.values() for column in table.columns
-    }
+def test_a_schema_is_described_in_words() -> None:
+    schema = pa.schema([pa.field("payment_id", pa.int32(), nullable=False), pa.field("note", pa.string())])
+    assert described(schema) == "payment_id int32 not null, note string"

@@ -1,63 +1,51 @@
-"""The warehouse's declaration against the schema that queries are written for."""
+"""The warehouse's declaration against the schema that queries are written for, and what is derived from it."""
 
 import pytest
-from sqlalchemy import Column, String, Table
+from sqlalchemy import Column, Table
 
 from totes_dagster.schema import totesys
-from totes_dagster.schema.dimensions import dim_date
-from totes_dagster.schema.registry import DIMENSIONS, FACTS, STAR_TABLES, inputs_of, metadata
-from totes_dagster.schema.star import current_view_of, is_fact, natural_key_of, record_id_of, remodelled_columns
+from totes_dagster.schema.registry import (
+    CALENDAR,
+    DIMENSIONS,
+    FACTS,
+    STAR_TABLES,
+    calendar_columns,
+    driving_table_of,
+    inputs_of,
+    metadata,
+    references_to_inputs,
+)
+from totes_dagster.schema.star import remodelled_columns
+from totes_dagster_tests import specification
 from totes_dagster_tests.unit.schema.notation import declared, written
 
-_STAMPS = (
-    "created_date date -> dim_date.date_id, created_time time, "
-    "last_updated_date date -> dim_date.date_id, last_updated_time time"
-)
-_ADDED = "is_deleted bool, batch bigint"
-
 SCHEMA = f"""
-dim_date: date_id date*, year int, month int, day int, day_of_week int, day_name varchar, month_name varchar, quarter int
-dim_location: location_id int*, address_line_1 varchar, address_line_2 varchar?, district varchar?, city varchar, postal_code varchar, country varchar, phone varchar
-dim_counterparty: counterparty_id int*, counterparty_legal_name varchar, counterparty_legal_address_line_1 varchar, counterparty_legal_address_line_2 varchar?, counterparty_legal_district varchar?, counterparty_legal_city varchar, counterparty_legal_postal_code varchar, counterparty_legal_country varchar, counterparty_legal_phone_number varchar
-dim_currency: currency_id int*, currency_code varchar, currency_name varchar
-dim_design: design_id int*, design_name varchar, file_location varchar, file_name varchar
-dim_payment_type: payment_type_id int*, payment_type_name varchar
-dim_staff: staff_id int*, first_name varchar, last_name varchar, department_name varchar, location varchar, email_address varchar
-dim_transaction: transaction_id int*, transaction_type varchar, sales_order_id int?, purchase_order_id int?
-fact_sales_order: sales_record_id bigint*, sales_order_id int, {_STAMPS}, sales_staff_id int -> dim_staff.staff_id, counterparty_id int -> dim_counterparty.counterparty_id, units_sold int, unit_price money, currency_id int -> dim_currency.currency_id, design_id int -> dim_design.design_id, agreed_payment_date date -> dim_date.date_id, agreed_delivery_date date -> dim_date.date_id, agreed_delivery_location_id int -> dim_location.location_id, {_ADDED}
-fact_purchase_order: purchase_record_id bigint*, purchase_order_id int, {_STAMPS}, staff_id int -> dim_staff.staff_id, counterparty_id int -> dim_counterparty.counterparty_id, item_code varchar, item_quantity int, item_unit_price money, currency_id int -> dim_currency.currency_id, agreed_delivery_date date -> dim_date.date_id, agreed_payment_date date -> dim_date.date_id, agreed_delivery_location_id int -> dim_location.location_id, {_ADDED}
-fact_payment: payment_record_id bigint*, payment_id int, {_STAMPS}, transaction_id int -> dim_transaction.transaction_id, counterparty_id int -> dim_counterparty.counterparty_id, payment_amount money, currency_id int -> dim_currency.currency_id, payment_type_id int -> dim_payment_type.payment_type_id, paid bool, payment_date date -> dim_date.date_id, {_ADDED}
+{specification.in_notation()}
 load_history: batch bigint*, snapshot_at stamptz, loaded_at stamptz, manifest_sha256 varchar, tables jsonb
 quarantine: source_table varchar, source_key int?, reason varchar, batch bigint, part varchar
-"""  # noqa: E501 - one table, one line
+"""
 
 OURS = {"load_history", "quarantine"}
 STARS = list(STAR_TABLES.values())
 REMODELLED = [column for star in STARS for column in remodelled_columns(star)]
+EVENTS = {fact.source for fact in specification.FACTS.values()}
 
 
 def test_the_declaration_is_the_schema_that_analysts_know() -> None:
     assert declared(metadata) == written(SCHEMA)
 
 
-def test_record_ids_of_facts_are_generated_and_keys_of_dimensions_are_not() -> None:
-    generated = {table.name: table.primary_key.columns[0] is table.autoincrement_column for table in STARS}
-    assert generated == {name: name.startswith("fact_") for name in written(SCHEMA) if name not in OURS}
-
-
-def test_the_eleven_star_tables_are_all_there_and_dimensions_come_first() -> None:
+def test_the_star_tables_are_all_there_and_dimensions_come_first() -> None:
     names = list(STAR_TABLES)
     assert sorted(names) == sorted(set(written(SCHEMA)) - OURS)
-    assert [name.split("_")[0] for name in names] == ["dim"] * 8 + ["fact"] * 3
+    assert names == [*DIMENSIONS, *FACTS]
+    assert all(name.startswith("dim_") for name in DIMENSIONS)
+    assert all(name.startswith("fact_") for name in FACTS)
     for place, table in enumerate(STARS):
         assert {key.column.table.name for key in table.foreign_keys} <= set(names[:place])
 
 
-def test_every_star_table_is_remodelled() -> None:
-    assert set(REMODELS) == set(STAR_TABLES)
-
-
-@pytest.mark.parametrize("table", metadata.tables.values(), ids=lambda table: table.name)
+@pytest.mark.parametrize("table", metadata.tables.values(), ids=metadata.tables)
 def test_every_table_and_column_is_described_in_a_sentence(table: Table) -> None:
     for described in (table, *table.columns):
         assert described.comment, described
@@ -72,7 +60,7 @@ def test_every_source_of_a_column_is_a_column_of_totesys(column: Column[object])
         assert name in totesys.SOURCE_TABLES[table].columns, source
 
 
-@pytest.mark.parametrize("star", REMODELS)
+@pytest.mark.parametrize("star", STAR_TABLES)
 def test_a_star_table_is_remodelled_from_the_very_tables_its_columns_come_from(star: str) -> None:
     named = {
         source.split(".")[0] for column in remodelled_columns(STAR_TABLES[star]) for source in column.info["sources"]
@@ -80,34 +68,57 @@ def test_a_star_table_is_remodelled_from_the_very_tables_its_columns_come_from(s
     assert named == set(inputs_of(star))
 
 
-@pytest.mark.parametrize("star", STARS, ids=lambda star: star.name)
-def test_only_what_the_load_fills_in_is_not_remodelled(star: Table) -> None:
-    remodelled = [column.name for column in remodelled_columns(star)]
-    if is_fact(star):
-        assert [column.name for column in star.columns] == [
-            record_id_of(star),
-            *remodelled,
-            "is_deleted",
-            "batch",
-        ]
-        assert natural_key_of(star) == remodelled[0]
+# What is derived from the declarations
+
+
+def test_the_tables_of_each_kind_are_those_of_the_specification() -> None:
+    assert set(DIMENSIONS) == set(specification.DIMENSIONS)
+    assert set(FACTS) == set(specification.FACTS)
+    assert CALENDAR.name == specification.CALENDAR.name
+    assert CALENDAR is DIMENSIONS[CALENDAR.name]
+
+
+@pytest.mark.parametrize("star", STAR_TABLES)
+def test_the_driving_table_is_the_one_whose_rows_become_rows_and_the_calendar_has_none(star: str) -> None:
+    specified = specification.STAR_TABLES[star]
+    assert driving_table_of(star) == (None if specified is specification.CALENDAR else specified.source)
+
+
+@pytest.mark.parametrize("star", STAR_TABLES)
+def test_the_inputs_are_the_driving_table_first_and_then_those_in_which_values_are_looked_up(star: str) -> None:
+    specified = specification.STAR_TABLES[star]
+    if specified is specification.CALENDAR:
+        assert set(inputs_of(star)) == EVENTS
+        assert len(inputs_of(star)) == len(EVENTS)
     else:
-        assert remodelled == [column.name for column in star.columns]
-        assert natural_key_of(star) == star.primary_key.columns[0].name
+        assert inputs_of(star) == tuple(filter(None, (specified.source, specified.looked_up_in)))
 
 
-@pytest.mark.parametrize("star", DIMENSIONS.values(), ids=lambda star: star.name)
-def test_a_dimension_that_facts_refer_to_can_have_a_placeholder(star: Table) -> None:
-    referred_to = {key.column.table for fact in FACTS.values() for key in fact.foreign_keys}
-    if star in referred_to - {dim_date}:
-        text = [column for column in star.columns if isinstance(column.type, String) and not column.nullable]
-        assert text
-        assert all(column.nullable or column.primary_key or column in text for column in star.columns)
+@pytest.mark.parametrize("star", [star for star in STAR_TABLES if star != CALENDAR.name])
+def test_values_are_looked_up_by_the_source_columns_that_refer_to_the_other_inputs(star: str) -> None:
+    specified = specification.STAR_TABLES[star]
+    expected = {specified.looked_up_by: specified.looked_up_in} if specified.looked_up_by else {}
+    assert references_to_inputs(star) == expected
 
 
-def test_every_fact_has_a_view_of_its_current_state() -> None:
-    assert [current_view_of(fact) for fact in FACTS.values()] == [
-        "current_sales_order",
-        "current_purchase_order",
-        "current_payment",
+def test_the_days_of_the_calendar_are_in_its_key_and_in_all_references_to_it() -> None:
+    references = [
+        (fact, column.name)
+        for fact, specified in specification.FACTS.items()
+        for column in specified.columns
+        if column.dimension == CALENDAR.name
     ]
+    found = [(table.name, column) for table, column in calendar_columns()]
+    assert found[0] == (CALENDAR.name, specification.CALENDAR.key)
+    assert sorted(found[1:]) == sorted(references)
+
+
+def test_the_calendar_has_the_days_of_every_date_that_a_fact_is_computed_from() -> None:
+    named = {
+        source
+        for fact in FACTS.values()
+        for key in fact.foreign_keys
+        if key.column.table is CALENDAR
+        for source in key.parent.info["sources"]
+    }
+    assert named == set(CALENDAR.primary_key.columns[0].info["sources"])

@@ -1,7 +1,7 @@
 """Foreign keys step aside for bulk loads, and come back as they were."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from totes_dagster.errors import DatabaseError
@@ -40,7 +40,6 @@ def test_it_pays_off_for_many_rows_into_not_many_more(incoming: int, present: in
     assert pays_off(incoming, present) is expected
 
 
-@settings(deadline=None)
 @given(incoming=st.integers(0, 10**7), present=st.integers(0, 10**9), more=st.integers(0, 10**6))
 def test_more_rows_to_come_or_fewer_there_never_speak_against_it(incoming: int, present: int, more: int) -> None:
     if pays_off(incoming, present):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from dagster import DagsterInstance
+from dagster._core.scheduler.instigation import SensorInstigatorData
 from dagster._core.test_utils import create_test_daemon_workspace_context
 from dagster._core.workspace.load_target import ModuleTarget
 from dagster._daemon.sensor import execute_sensor_iteration
@@ -37,7 +38,7 @@ def test_the_daemon_evaluates_the_sensor_and_keeps_its_cursor(
         states = instance.all_instigator_state()
     assert f"https://dagster.example.com/runs/{failed}\n" in arrived.text
     (state,) = [state for state in states if state.instigator_name == "alerts"]
-    assert state.instigator_data is not None
+    assert isinstance(state.instigator_data, SensorInstigatorData)
     watch = Watch.resumed(state.instigator_data.cursor)
     assert watch is not None
     assert [incident.run_id for incident in watch.open] == [failed]

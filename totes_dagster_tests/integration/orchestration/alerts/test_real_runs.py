@@ -12,6 +12,7 @@ from dagster import Definitions
 from totes_dagster.definitions import build_defs
 from totes_dagster.orchestration.alerts import sensor
 from totes_dagster.orchestration.resources.databases import TotesysResource
+from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster_tests.integration.graph import Graph, new_graph
 from totes_dagster_tests.integration.mailbox import Mailbox
 from totes_dagster_tests.tcp_postgres import TcpPostgres
@@ -67,7 +68,7 @@ def test_a_wrong_password_is_told_of_and_that_it_was_put_right(
 def test_a_refresh_makes_the_warehouse_fresh(
     graph: Graph, watcher: Watcher, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert len(watcher.watch.missing) == 11
+    assert len(watcher.watch.missing) == len(STAR_TABLES)
     with monkeypatch.context() as later:
         later.setattr(sensor, "FRESH_FOR", timedelta(0))
         watcher.tick()

@@ -20,7 +20,7 @@ def postgres_instance(url: str, zone: str, folder: Path) -> DagsterInstance:
     """An instance on a database that tells the time of some other place."""
     with psycopg.connect(url, autocommit=True) as connection:
         name = connection.info.dbname
-        connection.execute(f"alter database \"{name}\" set timezone to '{zone}'")  # type: ignore[call-overload]
+        connection.execute(f"alter database \"{name}\" set timezone to '{zone}'")
     (folder / "dagster.yaml").write_text(yaml.safe_dump({"storage": {"postgres": {"postgres_url": url}}}))
     return DagsterInstance.from_config(str(folder))
 

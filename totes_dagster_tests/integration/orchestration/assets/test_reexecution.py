@@ -34,7 +34,7 @@ def configured(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> Graph:
 
 def rename(graph: Graph, table: str, name: str) -> None:
     with psycopg.connect(graph.platform.warehouse.database.url) as connection:
-        connection.execute(f"alter table analytics.{table} rename to {name}")  # type: ignore[call-overload]
+        connection.execute(f"alter table analytics.{table} rename to {name}")
 
 
 def test_a_run_that_failed_while_loading_is_executed_again_from_there(configured: Graph) -> None:

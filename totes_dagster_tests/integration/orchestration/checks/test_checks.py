@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pyarrow as pa
 import pytest
-from dagster import AssetCheckEvaluation, AssetCheckSeverity, ExecuteInProcessResult
+from dagster import AssetCheckEvaluation, AssetCheckSeverity, ExecuteInProcessResult, TableMetadataValue
 
 from totes_dagster.schema import totesys
 from totes_dagster.schema.registry import DIMENSIONS, FACTS, STAR_TABLES
@@ -32,7 +32,9 @@ def metadata(check: AssetCheckEvaluation) -> dict[str, Any]:
 
 
 def sample(check: AssetCheckEvaluation) -> list[dict[str, Any]]:
-    return [dict(record.data) for record in check.metadata["sample"].records]  # type: ignore[union-attr]
+    table = check.metadata["sample"]
+    assert isinstance(table, TableMetadataValue)
+    return [dict(record.data) for record in table.records]
 
 
 def test_when_all_is_well_every_check_of_a_refresh_passes(graph: Graph) -> None:
@@ -71,7 +73,7 @@ def test_a_row_in_quarantine_is_warned_of_with_its_reason_until_it_is_corrected(
     name = "warehouse/fact_payment nothing_in_quarantine"
     checks = checks_of(graph.run())
     assert failed(checks) == {name: AssetCheckSeverity.WARN}
-    assert checks[name].description == "1 rows of payment are set aside. Correct them in the source, and they flow."
+    assert checks[name].description == "1 rows of payment are in quarantine. Correct them in the source to load them."
     ((row,),) = [sample(checks[name])]
     assert row["key"] == "3"
     assert "payment.payment_date is '2023-02-30'" in row["reason"]
@@ -120,7 +122,7 @@ def test_a_sample_of_differences_does_not_show_what_is_personal(graph: Graph) ->
     )
     checks = checks_of(graph.run("reconcile"))
     ((row,),) = [sample(checks["warehouse/dim_staff matches_source"])]
-    assert "last_name is another in the source" in row["difference"]
+    assert "last_name differs from the source" in row["difference"]
     assert "location is 'Nowhere' in the warehouse" in row["difference"]
     assert "Somebody" not in row["difference"]
 
@@ -142,7 +144,7 @@ def test_a_reference_that_points_nowhere_is_warned_of_until_it_points_somewhere(
     name = "warehouse/dim_design references_resolved"
     checks = checks_of(graph.run())
     assert failed(checks) == {name: AssetCheckSeverity.WARN}
-    assert checks[name].description == "Facts refer to 1 rows that design lacks; each is Unknown until it is there."
+    assert checks[name].description == "Facts refer to 1 rows that design lacks; each is Unknown until it arrives."
     assert metadata(checks[name]) == {"placeholders": 1}
     graph.change(
         "insert into design (design_id, design_name, file_location, file_name, last_updated) "

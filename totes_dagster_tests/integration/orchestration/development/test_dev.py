@@ -155,7 +155,7 @@ def test_it_works_on_what_the_env_file_names_and_a_second_signal_kills(
     with load_locked(warehouse) as load_waits:
         dev = start("dev", "--port", port, cwd=folder, TOTES_HOME=str(home), PYTHONUNBUFFERED="1")
         printed = wait_for_line(dev, "Press Ctrl-C to stop.")
-        assert f"DAGSTER_HOME={folder / 'others'} is left alone" in printed
+        assert f"DAGSTER_HOME={folder / 'others'} is ignored" in printed
         # What the file says from now on is for the next `totes dev`.
         (folder / ".env").write_text(f"TOTESYS_URL={settings['TOTESYS_URL']}\n")
         wait_for(load_waits)
@@ -164,7 +164,7 @@ def test_it_works_on_what_the_env_file_names_and_a_second_signal_kills(
         dev.send_signal(signal.SIGTERM)
         rest, errors = dev.communicate(timeout=60)
         assert (dev.returncode, errors) == (130, "")
-        assert rest.endswith("Killed what had not ended yet.\n")
+        assert rest.endswith("Killed the remaining processes.\n")
         assert belonging_to(home) == []
     assert list((folder / "others").iterdir()) == []
     assert not (home / "postgres").exists()

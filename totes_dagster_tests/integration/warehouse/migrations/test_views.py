@@ -12,7 +12,7 @@ from totes_dagster.postgres.database import Database
 from totes_dagster.schema.registry import DIMENSIONS
 from totes_dagster.warehouse.migrations import HEAD, migrate
 from totes_dagster_tests.integration.warehouse.migrations.catalogue import catalogue, run
-from totes_dagster_tests.system.end_to_end.test_adoption import PREDEFINED
+from totes_dagster_tests.predefined import PREDEFINED
 
 REPORTS = """
     create schema "Reports";

@@ -198,7 +198,7 @@ def test_samples_are_few_and_keys_are_all(world: World) -> None:
 
 # Everything at once
 
-WAYS = {"change": "different", "hide": "missing", "copy": "extra", "repeat": "doubled"}
+WAYS = {"change": "different", "hide": "missing", "copy": "extra", "repeat": "repeated"}
 
 
 @st.composite

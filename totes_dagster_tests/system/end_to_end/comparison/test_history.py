@@ -25,7 +25,7 @@ def test_a_version_that_repeats_the_one_before_it_is_doubled(world: World, fact:
     brought_by = world.ask_one(f"select max(batch) from {fact.name} where {name} = %s", key)
     for batch in {brought_by, 1, 0}:
         differences = only(compared(world, copy_of(fact, key, **{name: key, "batch": batch})))
-        assert differences.doubled == (key,)
+        assert differences.repeated == (key,)
         assert differences.count == 1
         assert differences.samples == (f"{name} {key}: a version repeats the one before it",)
         assert (differences.unaccounted, differences.repairable) == ((), ())
@@ -37,14 +37,14 @@ def test_a_deletion_that_is_said_twice_is_doubled(world: World) -> None:
     twice = (
         f"insert into fact_payment ({columns}) select {columns} from fact_payment where payment_id = 7 and is_deleted"
     )
-    assert only(compared(world, twice)).doubled == (7,)
+    assert only(compared(world, twice)).repeated == (7,)
 
 
 def test_a_version_that_is_added_and_differs_is_not_doubled(world: World) -> None:
     twice = copy_of(PAYMENT, 9, payment_id=9, batch=1)
     back = update_of(PAYMENT, 9, PAYMENT.c.paid, "not paid")
     differences = compared(world, twice, back)["fact_payment"]
-    assert (differences.different, differences.doubled) == ((9,), ())
+    assert (differences.different, differences.repeated) == ((9,), ())
     brought = _brought_by(world, 1)
     assert differences.unaccounted == (
         f"batch 1 brought {brought} versions of fact_payment, but {brought + 1} are there",
@@ -63,7 +63,7 @@ def test_rows_that_were_adopted_with_the_warehouse_may_be_repeated(world: World)
     assert world.versions("fact_payment", key) == ["live"]
     assert wrong(compared(world, *adopted)) == {}
     later = copy_of(PAYMENT, 9, payment_id=9, payment_record_id=5000, batch=0)
-    assert only(compared(world, *adopted, later)).doubled == (9,)
+    assert only(compared(world, *adopted, later)).repeated == (9,)
 
 
 def test_a_version_that_is_lost_is_unaccounted_for(world: World) -> None:
@@ -83,7 +83,7 @@ def test_a_lost_version_does_not_hide_one_that_is_doubled_in_the_same_batch(worl
         f"delete from fact_payment where payment_id = {lost}",
         copy_of(PAYMENT, doubled, payment_id=doubled, batch=1),
     )["fact_payment"]
-    assert differences.doubled == (doubled,)
+    assert differences.repeated == (doubled,)
     assert differences.missing == (lost,)
     brought = _brought_by(world, 1)
     assert differences.unaccounted == (
@@ -94,9 +94,7 @@ def test_a_lost_version_does_not_hide_one_that_is_doubled_in_the_same_batch(worl
 def test_a_version_of_a_batch_that_nobody_loaded_is_unaccounted_for(world: World) -> None:
     key = some_key(world, PAYMENT)
     found = compared(world, update_of(PAYMENT, key, PAYMENT.c.batch, "77"))
-    assert "batch 77 was never loaded, but fact_payment has versions of it: 1" in (
-        found["fact_payment"].unaccounted
-    )
+    assert "batch 77 was never loaded, but fact_payment has versions of it: 1" in (found["fact_payment"].unaccounted)
     assert len(found["fact_payment"].unaccounted) == 2
 
 

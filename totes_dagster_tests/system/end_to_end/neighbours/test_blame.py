@@ -22,7 +22,7 @@ def test_what_fails_at_the_source_while_both_are_compared_is_said_of_the_source(
 ) -> None:
     def with_a_limit(snapshot: SourceSnapshot, star: Table) -> HashedRows:
         snapshot.connection.execute("set local statement_timeout to 1")
-        return replace(source_rows(snapshot, star), rows=psycopg.sql.SQL("pg_sleep(9)"))
+        return replace(source_rows(snapshot, star), relation=psycopg.sql.SQL("pg_sleep(9)"))
 
     monkeypatch.setattr(comparison, "source_rows", with_a_limit)
     monkeypatch.setenv("TOTES_RETRY_SECONDS", "0")

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from totes_dagster.orchestration.alerts.incidents import (
     BY_HAND,
     LOOK_BACK,
-    MOST_PENDING,
+    MAX_PENDING,
     OVERLAP,
     Alert,
     Ended,
     Incident,
     Kind,
-    Look,
+    Observation,
     Watch,
     advance,
     explained,
@@ -28,7 +28,7 @@ START = 1_700_000_000.0
 JOBS = ("refresh", "reconcile", BY_HAND)
 COVERING = ("refresh", "reconcile")
 FRESHNESS = (Kind.FRESHNESS, "warehouse")
-STALE = Incident(kind=Kind.FRESHNESS, subject="warehouse", since=START, why="fact_payment: loaded never.")
+STALE = Incident(kind=Kind.FRESHNESS, subject="warehouse", since=START, why="fact_payment: never loaded.")
 
 Outcome = tuple[str, bool]
 
@@ -48,7 +48,7 @@ def followed(ticks: Iterable[tuple[float, Sequence[Ended]]], watch: Watch | None
     told: list[Alert] = []
     for at, visible in ticks:
         since = reads_from(watch, at)
-        watch = advance(watch, Look(at, [ended for ended in visible if ended.at >= since]), COVERING)
+        watch = advance(watch, Observation(at, [ended for ended in visible if ended.at >= since]), COVERING)
         told += watch.pending
         # As the sensor keeps it, and with everything published.
         watch = Watch.resumed(watch.model_copy(update={"pending": ()}).model_dump_json())
@@ -189,7 +189,7 @@ def test_runs_are_forgotten_when_no_look_will_find_them_again() -> None:
     watch = begun()
     for number in range(100):
         ended = [run(number, ("refresh", True), 60 * number)]
-        watch = advance(watch, Look(START + 60 * number, ended))
+        watch = advance(watch, Observation(START + 60 * number, ended))
     assert len(watch.seen) == (OVERLAP + 60) / 60 + 1
 
 
@@ -197,19 +197,21 @@ def test_a_condition_is_told_of_when_it_begins_and_when_it_is_over() -> None:
     told: list[str] = []
     watch: Watch | None = begun()
     for number, broken in enumerate((None, STALE, STALE.model_copy(update={"why": "it goes on"}), None, None, STALE)):
-        watch = advance(watch, Look(START + number, conditions={FRESHNESS: broken}))
+        watch = advance(watch, Observation(START + number, conditions={FRESHNESS: broken}))
         told += [f"{number} {alert.state}" for alert in watch.pending]
         watch = watch.model_copy(update={"pending": ()})
     assert told == ["1 open", "3 recovered", "5 open"]
 
 
 def test_a_condition_that_cannot_be_judged_stays_what_it_was() -> None:
-    watch = advance(begun(), Look(START, conditions={FRESHNESS: STALE}))
-    assert advance(watch, Look(START + 1)).open == (STALE,)
+    watch = advance(begun(), Observation(START, conditions={FRESHNESS: STALE}))
+    assert advance(watch, Observation(START + 1)).open == (STALE,)
 
 
 def test_a_condition_that_is_broken_at_the_first_look_is_told_of() -> None:
-    assert [alert.state for alert in advance(None, Look(START, conditions={FRESHNESS: STALE})).pending] == ["open"]
+    assert [alert.state for alert in advance(None, Observation(START, conditions={FRESHNESS: STALE})).pending] == [
+        "open"
+    ]
 
 
 def test_a_table_is_stale_when_it_was_not_loaded_for_as_long_as_the_window() -> None:
@@ -226,7 +228,7 @@ def test_a_table_that_was_never_loaded_has_as_much_time_from_when_that_is_notice
 
 
 def test_each_run_is_asked_once_why_it_failed() -> None:
-    watch = advance(begun(), Look(START + 9, history_of([("refresh", False), ("reconcile", False)], [1, 1])))
+    watch = advance(begun(), Observation(START + 9, history_of([("refresh", False), ("reconcile", False)], [1, 1])))
     asked: list[str] = []
 
     def explain(run_id: str) -> tuple[str, str]:
@@ -240,13 +242,13 @@ def test_each_run_is_asked_once_why_it_failed() -> None:
     assert explained(told, lambda _: pytest.fail("it was asked again")) == told
 
 
-@given(history=histories(), times=st.integers(MOST_PENDING // 2 - 5, MOST_PENDING))
+@given(history=histories(), times=st.integers(MAX_PENDING // 2 - 5, MAX_PENDING))
 def test_during_a_long_outage_no_more_alerts_are_kept_than_anybody_would_read(history: list[Ended], times: int) -> None:
     flapping = history_of([("refresh", False), ("refresh", True)] * times, [1, 1] * times)
     later = [ended.model_copy(update={"run_id": f"later-{ended.run_id}", "at": ended.at + 1000}) for ended in history]
-    watch = advance(begun(), Look(START + 5000, [*flapping, *later]), COVERING)
-    assert len(watch.pending) <= MOST_PENDING
-    assert len(watch.pending) >= MOST_PENDING - 10
+    watch = advance(begun(), Observation(START + 5000, [*flapping, *later]), COVERING)
+    assert len(watch.pending) <= MAX_PENDING
+    assert len(watch.pending) >= MAX_PENDING - 10
     # What is open is among them, and nothing recovers that was not told of.
     opened = [alert.incident.name for alert in watch.pending if alert.state == "open"]
     assert {incident.name for incident in watch.open} <= set(opened)
@@ -260,5 +262,5 @@ def test_a_cursor_that_cannot_be_read_is_none(cursor: str | None) -> None:
 
 @given(history=histories())
 def test_a_cursor_holds_everything(history: list[Ended]) -> None:
-    watch = advance(begun(), Look(START + 5000, history, {FRESHNESS: STALE}, {"never": START / 3}), COVERING)
+    watch = advance(begun(), Observation(START + 5000, history, {FRESHNESS: STALE}, {"never": START / 3}), COVERING)
     assert Watch.resumed(watch.model_dump_json()) == watch

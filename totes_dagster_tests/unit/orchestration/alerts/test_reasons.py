@@ -124,7 +124,7 @@ def test_a_run_that_was_given_up_says_why(instance: DagsterInstance, message: st
 
 
 def test_a_run_that_was_deleted_says_nothing_and_breaks_nothing(instance: DagsterInstance) -> None:
-    assert why_failed(instance, "no-such-run") == ("", "The run does not say why.")
+    assert why_failed(instance, "no-such-run") == ("", "The run gives no reason.")
 
 
 @pytest.mark.parametrize("spelling", [PASSWORD, quote(PASSWORD), quote(PASSWORD, safe="")])

@@ -22,7 +22,7 @@ REFRESH = Incident(
     why="LoginRefusedError: Cannot connect to totesys: no password supplied. Check the user.",
 )
 STALE = Incident(
-    kind=Kind.FRESHNESS, subject="warehouse", since=AT - 1800, failures=0, why="dim_date: loaded last at 01:53 UTC."
+    kind=Kind.FRESHNESS, subject="warehouse", since=AT - 1800, failures=0, why="dim_date: last loaded at 01:53 UTC."
 )
 CHECK = Incident(
     kind=Kind.CHECK,
@@ -48,7 +48,7 @@ def test_a_failed_run_says_what_why_since_when_and_where_to_look() -> None:
         "See:   https://dagster.example.com/runs/a1b2c3\n"
         "\n"
         "Nothing is lost: the next run that succeeds carries on where this one stopped. Further failures of "
-        "refresh are not reported; that it works again is.\n"
+        "refresh are not reported; its recovery is.\n"
     )
     assert message.attributes == {
         "kind": "run",
@@ -81,7 +81,7 @@ def test_a_recovery_says_how_long_it_took_and_how_often_it_failed() -> None:
 @pytest.mark.parametrize(
     ("incident", "recovered_at", "subject", "see"),
     [
-        (STALE, None, "totes: the warehouse is not fresh: dim_date: loaded last at 01:53 UTC.", f"{UI}/automation"),
+        (STALE, None, "totes: the warehouse is not fresh: dim_date: last loaded at 01:53 UTC.", f"{UI}/automation"),
         (STALE, AT, "totes: the warehouse is fresh again after 30 minutes", f"{UI}/automation"),
         (CHECK, None, "totes: the check matches_source failed: fact_payment: 2 of 9 rows differ.", f"{UI}/runs/d4"),
         (CHECK, AT + 86400 * 3, "totes: the check matches_source passes again after 3 days", f"{UI}/runs/d4"),

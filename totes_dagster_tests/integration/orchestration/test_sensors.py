@@ -1,0 +1,221 @@
+"""When the sensor requests refreshes, and when not, with a reason that a person understands."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from dagster import DagsterInstance, DagsterRunStatus, RunRequest, SkipReason
+
+from totes_dagster.ingest.run import changed_tables
+from totes_dagster.ingest.watch import watching
+from totes_dagster.lake.zone import Zone
+from totes_dagster.orchestration import sensors
+from totes_dagster.orchestration.freshness import FAIL_AFTER, WARN_AFTER
+from totes_dagster.orchestration.io_manager import ZoneIOManager
+from totes_dagster.orchestration.resources.databases import TotesysResource
+from totes_dagster.orchestration.schedules import refresh_every_15_minutes
+from totes_dagster.orchestration.sensors import past_refreshes, totesys_changes
+from totes_dagster.postgres.database import Database
+from totes_dagster.schema.totesys import SOURCE_TABLES
+from totes_dagster_tests.integration.graph import Graph
+from totes_dagster_tests.integration.orchestration.automation import (
+    edit,
+    fail,
+    look,
+    report_success,
+    requested,
+    scheduled,
+    skipped,
+    start,
+    succeed,
+)
+
+pytestmark = pytest.mark.usefixtures("one_look")
+
+NOTHING_NEW = "Nothing changed in totesys since the refresh at "
+
+
+def test_a_source_that_nothing_was_ingested_of_is_refreshed(unseen: Graph) -> None:
+    *named, more = requested(unseen).split(", ")
+    assert named == list(SOURCE_TABLES)[:4]
+    assert more == f"and {len(SOURCE_TABLES) - 4} more"
+    assert totesys_changes.job_name == "refresh"
+
+
+def test_a_change_is_requested_with_the_names_of_the_tables(refreshed: Graph) -> None:
+    edit(refreshed)
+    refreshed.change("delete from payment where payment_id = 3")
+    assert requested(refreshed) == "staff, payment"
+
+
+def test_when_nothing_changed_there_is_nothing_to_do(refreshed: Graph) -> None:
+    assert skipped(refreshed).startswith(NOTHING_NEW)
+
+
+def test_the_cursor_saves_counting_and_never_hides_a_change(refreshed: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[Database] = []
+
+    def count(source: Database, ingestion: Zone) -> list[str]:
+        counted.append(source)
+        return changed_tables(source, ingestion)
+
+    monkeypatch.setattr(sensors, "changed_tables", count)
+    _, cursor = look(refreshed)
+    assert cursor
+    assert counted
+    for _ in range(20):  # The server may have written something of its own in between.
+        counted.clear()
+        before = cursor
+        skip, cursor = look(refreshed, before)
+        assert isinstance(skip, SkipReason)
+        assert str(skip.skip_message).startswith(NOTHING_NEW)
+        if cursor == before:
+            break
+    assert counted == []
+    edit(refreshed)
+    assert requested(refreshed, cursor) == "staff"
+
+
+def test_a_change_that_comes_while_the_sensor_watches_is_seen(
+    refreshed: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, cursor = look(refreshed)
+    monkeypatch.setattr(sensors, "LOOK_FOR", 30.0)
+    looks: list[str] = []
+
+    @contextmanager
+    def watching_while_somebody_works(source: Database) -> Iterator[Callable[[], str]]:
+        with watching(source) as position:
+
+            def look_and_work() -> str:
+                looks.append(position())
+                if len(looks) == 3:
+                    edit(refreshed)
+                return looks[-1]
+
+            yield look_and_work
+
+    monkeypatch.setattr(sensors, "watching", watching_while_somebody_works)
+    assert requested(refreshed, cursor) == "staff"
+    assert len(looks) == 4
+
+
+def test_after_a_failure_there_is_a_pause_and_then_another_try(
+    refreshed: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refreshed.change("alter table staff rename column first_name to forename")
+    before = datetime.now(UTC)
+    assert not refreshed.run(raise_on_error=False).success
+    reason = skipped(refreshed)
+    moments = {f"{before + timedelta(seconds=later):%H:%M:%S} UTC" for later in range(60)}
+    assert any(moment in reason for moment in moments)
+    assert isinstance(scheduled(refresh_every_15_minutes, refreshed), RunRequest)
+    monkeypatch.setattr(sensors, "FIRST_PAUSE", timedelta(0))
+    assert requested(refreshed) == "unknown, because the last refresh failed"
+
+
+def test_refreshes_are_remembered_newest_first(refreshed: Graph) -> None:
+    failed, good = fail(refreshed, "refresh"), succeed(refreshed, "refresh")
+    fail(refreshed, "reconcile")
+    start(refreshed, "refresh")
+    first, second, _ = past_refreshes(refreshed.instance)
+    assert (first.run, first.failed) == (good, False)
+    assert (second.run, second.failed) == (failed, True)
+    assert first.ended_at >= second.ended_at > datetime.now(UTC) - timedelta(minutes=5)
+
+
+def test_after_a_success_there_is_no_pause(refreshed: Graph) -> None:
+    refreshed.change("alter table staff rename column first_name to forename")
+    assert not refreshed.run(raise_on_error=False).success
+    refreshed.change("alter table staff rename column forename to first_name")
+    assert refreshed.run().success
+    edit(refreshed)
+    assert requested(refreshed) == "staff"
+
+
+def test_a_fault_that_only_the_sensor_has_does_not_request_one_refresh_after_the_other(refreshed: Graph) -> None:
+    """As with credentials of its own process that have expired: the runs that it requests succeed."""
+    astray = replace(
+        refreshed,
+        resources={**refreshed.resources, "ingestion_zone": ZoneIOManager(zone_name="ingestion", url="ftp://nowhere")},
+    )
+    request, _ = look(astray)
+    assert isinstance(request, RunRequest)
+    assert request.tags["totes/changed"] == "SettingsError"
+    job = refreshed.definitions.resolve_job_def("refresh")
+    run = refreshed.instance.create_run_for_job(job, status=DagsterRunStatus.STARTED, tags=request.tags).run_id
+    report_success(refreshed, "refresh", run)
+    reason = skipped(astray)
+    assert "is not the URL of a lake: " in reason
+    assert "The next refresh is requested at " in reason
+    edit(refreshed)
+    assert requested(refreshed) == "staff"
+
+
+def test_a_warehouse_that_dagster_knows_nothing_of_is_confirmed_first(refreshed: Graph) -> None:
+    forgetful = replace(refreshed, instance=DagsterInstance.ephemeral())
+    assert requested(forgetful) == "nothing; confirms that the warehouse is current"
+
+
+def test_on_a_quiet_night_the_warehouse_is_confirmed_often_enough_to_stay_fresh(
+    refreshed: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert skipped(refreshed).startswith(NOTHING_NEW)
+    # Time to look, to start and to run must be left before the warning.
+    assert sensors.CONFIRM_AFTER + timedelta(minutes=2) < WARN_AFTER < FAIL_AFTER
+    monkeypatch.setattr(sensors, "CONFIRM_AFTER", timedelta(0))
+    assert requested(refreshed) == "nothing; confirms that the warehouse is current"
+
+
+def test_a_reconciliation_confirms_the_warehouse_too(refreshed: Graph) -> None:
+    forgetful = replace(refreshed, instance=DagsterInstance.ephemeral())
+    succeed(forgetful, "reconcile")
+    assert skipped(forgetful).startswith(NOTHING_NEW)
+
+
+def test_while_the_source_is_away_the_sensor_says_so_and_keeps_its_place(refreshed: Graph) -> None:
+    _, cursor = look(refreshed)
+    away = replace(
+        refreshed,
+        resources={
+            **refreshed.resources,
+            "totesys": TotesysResource(url="postgresql://127.0.0.1:1/totesys?sslmode=disable"),
+        },
+    )
+    skip, kept = look(away, cursor)
+    assert isinstance(skip, SkipReason)
+    assert str(skip.skip_message).startswith("Cannot connect to totesys: ")
+    assert str(skip.skip_message).endswith("The sensor tries again in a few seconds.")
+    assert kept == cursor
+    edit(refreshed)
+    assert requested(refreshed, cursor) == "staff"
+
+
+def test_what_is_wrong_with_the_source_for_good_is_told_by_a_refresh_that_fails_of_it(refreshed: Graph) -> None:
+    refreshed.change("drop table payment")
+    assert requested(refreshed) == "SourceSchemaError"
+    result = refreshed.run(raise_on_error=False)
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert "payment: expected a table, found no such table" in str(failure.event_specific_data)
+    assert "The last refresh failed" in skipped(refreshed)
+
+
+def test_a_change_during_a_run_is_requested_as_soon_as_that_has_ended(
+    refreshed: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sensors, "LOOK_FOR", 60.0)
+    run = start(refreshed, "refresh")
+    edit(refreshed)
+    asked: list[float] = []
+
+    def nap(seconds: float) -> None:
+        asked.append(seconds)
+        if len(asked) == 3:
+            refreshed.instance.delete_run(run)
+
+    monkeypatch.setattr(time, "sleep", nap)
+    assert requested(refreshed) == "staff"
+    assert asked == [sensors.ASK_EVERY] * 3

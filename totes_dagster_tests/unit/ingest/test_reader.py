@@ -1,0 +1,93 @@
+"""What of a source's columns a batch holds."""
+
+from collections.abc import Callable
+
+import psycopg
+import pyarrow as pa
+import pytest
+
+from totes_dagster.ingest.capture import TableCapture
+from totes_dagster.ingest.contract import deviations_of
+from totes_dagster.ingest.reader import open_reader
+from totes_dagster.ingest.snapshot import open_snapshot
+from totes_dagster.lake.ingested import UNFIT_VALUES
+from totes_dagster.postgres.database import Database
+from totes_dagster.schema.totesys import Capture
+from totes_dagster.simulator.seeding import create_schema
+
+
+@pytest.fixture
+def totesys(database: Callable[..., str]) -> Database:
+    """A source without a row, with a new column and a new table."""
+    url = database("totesys")
+    create_schema(url)
+    with psycopg.connect(url) as connection:
+        connection.execute("alter table department add column badge integer")
+        connection.execute("create table invoice (invoice_id integer primary key, amount numeric)")
+    return Database("totesys", url)
+
+
+def change(source: Database, *statements: str) -> None:
+    with psycopg.connect(source.url) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def captured(source: Database, table: str) -> tuple[pa.Table, list[str]]:
+    """What a batch takes of a table, all of it, and how that table deviates from the declaration."""
+    with open_snapshot(source) as snapshot, open_reader(snapshot) as reader, reader.transaction([table]):
+        description = snapshot.catalogue.tables[table]
+        rows = pa.Table.from_batches(reader.rows(table, description, TableCapture(Capture.WHOLE)))
+        deviations = [str(found) for found in deviations_of(snapshot.catalogue) if found.table == table]
+    return rows, deviations
+
+
+DEPARTMENT = (
+    "insert into department (department_id, department_name, created_at, last_updated, badge) "
+    "values (1, 'Sales', now(), now(), 7)"
+)
+
+
+def test_a_new_column_is_captured_and_the_last_column_is_that_of_unfit_values(totesys: Database) -> None:
+    change(totesys, DEPARTMENT)
+    rows, deviations = captured(totesys, "department")
+    assert rows.column("badge").to_pylist() == [7]
+    assert rows.column_names[-1] == UNFIT_VALUES
+    assert deviations == ["department.badge: expected no such column, found integer"]
+
+
+@pytest.mark.parametrize("type_", ["text", "integer", "jsonb"])
+def test_a_column_under_the_name_that_is_ours_is_not_captured_and_is_reported(totesys: Database, type_: str) -> None:
+    change(
+        totesys,
+        f"alter table department add column {UNFIT_VALUES} {type_}",
+        DEPARTMENT,
+        f"update department set {UNFIT_VALUES} = '1'",
+    )
+    rows, deviations = captured(totesys, "department")
+    assert rows.column_names.count(UNFIT_VALUES) == 1
+    assert rows.column(UNFIT_VALUES).to_pylist() == [None]
+    assert rows.column("department_name").to_pylist() == ["Sales"]
+    assert deviations[-1] == (
+        f"department.{UNFIT_VALUES}: expected no such column, found {type_} under a name that the platform reserves, "
+        "not captured"
+    )
+
+
+def test_what_does_not_fit_is_listed_also_beside_a_column_under_the_name_that_is_ours(totesys: Database) -> None:
+    change(
+        totesys,
+        f"alter table department add column {UNFIT_VALUES} text default 'theirs'",
+        "alter table department alter column department_id type bigint",
+        DEPARTMENT.replace("(1,", f"({2**40},"),
+    )
+    rows, _ = captured(totesys, "department")
+    assert rows.column("department_id").to_pylist() == [None]
+    assert rows.column(UNFIT_VALUES).to_pylist() == ['{"department_id": "is 1099511627776, which int32 cannot hold"}']
+
+
+def test_an_undeclared_table_is_captured_without_a_column_under_the_name_that_is_ours(totesys: Database) -> None:
+    change(totesys, f"alter table invoice add column {UNFIT_VALUES} text", "insert into invoice values (1, 2.5, 'x')")
+    rows, _ = captured(totesys, "invoice")
+    assert rows.column_names == ["invoice_id", "amount", UNFIT_VALUES]
+    assert rows.column(UNFIT_VALUES).to_pylist() == [None]
