@@ -44,5 +44,5 @@ quarantine = Table(
     Column("reason", String(), nullable=False, comment="Why it cannot become a row of the warehouse."),
     Column("batch", BigInteger(), nullable=False, comment="Batch that brought it."),
     Column("part", String(), nullable=False, comment="Object of the processed zone that holds the row as it is."),
-    comment="One row per row of the source that is set aside now. It leaves when its source row is corrected, or gone.",
+    comment="One row per source row that is in quarantine now. It leaves when the source row is corrected or deleted.",
 )

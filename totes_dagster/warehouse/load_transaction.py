@@ -1,10 +1,10 @@
-"""One open load transaction of the warehouse: staging by ADBC, then set-based SQL.
+"""The steps of a load, each for any star table: set-based SQL on what is staged.
 
-Each method is one step of a load, for any star table; which steps a batch needs is decided in `load.py`.
+Which steps a batch needs is decided in `load.py`; how rows get into staging tables is in `staging.py`.
 """
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import asdict, astuple, dataclass
 from datetime import date
 
@@ -24,7 +24,7 @@ from totes_dagster.schema.star import (
     remodelled_columns,
 )
 from totes_dagster.warehouse.queries import named_days_statement, newest_first, repeats_of
-from totes_dagster.warehouse.transaction import WarehouseTransaction
+from totes_dagster.warehouse.staging import StagingTransaction, live_keys_of, names_of, staging_of
 
 logger = logging.getLogger(__name__)
 
@@ -60,48 +60,8 @@ class LoadedTable:
         return {**asdict(self), "unchanged": self.unchanged}
 
 
-class LoadTransaction(WarehouseTransaction):
+class LoadTransaction(StagingTransaction):
     """The steps of a load."""
-
-    def is_empty(self, table: Table) -> bool:
-        """Whether a table has no row."""
-        return bool(self.fetch(sql.SQL("select not exists (select from {})").format(self.name_of(table)))[0])
-
-    def estimated_rows(self, table: Table) -> int:
-        """The planner's estimate of the number of rows in a table."""
-        return int(
-            self.fetch(
-                "select greatest(reltuples, 0)::bigint from pg_class where oid = $1::text::regclass",
-                self.name_of(table).as_string(None),
-            )[0]
-        )
-
-    def copy(self, table: Table, rows: pa.Table, *, batch: int | None = None) -> int:
-        """Copy rows straight into a table, into a fact with their batch's number; return how many."""
-        if batch is not None:
-            column = pa.field("batch", pa.int64(), nullable=False)
-            rows = rows.append_column(column, pa.repeat(pa.scalar(batch, pa.int64()), rows.num_rows))
-        return self.ingest(table.name, rows, temporary=False)
-
-    def create_staging(self, table: Table) -> None:
-        """Create the table's staging table, which is dropped at the end of the transaction, or empty it."""
-        columns = [column.name for column in remodelled_columns(table)]
-        self.create_temporary(_staging(table), self.name_of(table), _names(columns))
-
-    def stage(self, table: Table, rows: pa.Table) -> int:
-        """Copy rows into the table's staging table; return how many."""
-        return self.ingest(f"staging_{table.name}", rows, temporary=True)
-
-    def analyze_staging(self, table: Table) -> None:
-        """Update the planner's statistics of the staging table once it is filled."""
-        self.execute(sql.SQL("analyze {}").format(_staging(table)))
-
-    def list_live_keys(self, fact: Table, keys: Iterable[pa.Table]) -> None:
-        """List the keys that the source still has, from tables with one column, named after the fact's key."""
-        self.create_temporary(_live_keys(fact), self.name_of(fact), sql.Identifier(natural_key_of(fact)))
-        for table in keys:
-            self.ingest(f"live_keys_{fact.name}", table, temporary=True)
-        self.execute(sql.SQL("analyze {}").format(_live_keys(fact)))
 
     def add_to_history(self, manifest: Manifest, digest: str, counts: str) -> None:
         """Add a batch to `load_history`.
@@ -163,12 +123,12 @@ class LoadTransaction(WarehouseTransaction):
                 """
             ).format(
                 table=self.name_of(dimension),
-                columns=_names(columns),
-                staging=_staging(dimension),
+                columns=names_of(columns),
+                staging=staging_of(dimension),
                 key=sql.Identifier(key),
-                values=_names(values),
-                excluded=_names(values, of="excluded"),
-                target=_names(values, of="target"),
+                values=names_of(values),
+                excluded=names_of(values, of="excluded"),
+                target=names_of(values, of="target"),
             )
         )
         return new, changed
@@ -179,7 +139,7 @@ class LoadTransaction(WarehouseTransaction):
         self._remove_unloaded_versions(
             fact,
             batch,
-            sql.SQL("{key} in (select {key} from {staging})").format(key=sql.Identifier(key), staging=_staging(fact)),
+            sql.SQL("{key} in (select {key} from {staging})").format(key=sql.Identifier(key), staging=staging_of(fact)),
         )
         columns = [column.name for column in remodelled_columns(fact)]
         new, changed = self.fetch(
@@ -198,12 +158,12 @@ class LoadTransaction(WarehouseTransaction):
                 """
             ).format(
                 table=self.name_of(fact),
-                staging=_staging(fact),
+                staging=staging_of(fact),
                 key=sql.Identifier(key),
                 newest_first=newest_first(fact),
-                columns=_names(columns),
-                staged=_names(columns, of="staged"),
-                newest=_names(columns, of="newest"),
+                columns=names_of(columns),
+                staged=names_of(columns, of="staged"),
+                newest=names_of(columns, of="newest"),
                 batch=sql.Literal(batch),
             )
         )
@@ -215,7 +175,7 @@ class LoadTransaction(WarehouseTransaction):
             fact,
             batch,
             sql.SQL("not exists (select from {live} as live where live.{key} = version.{key})").format(
-                live=_live_keys(fact), key=sql.Identifier(natural_key_of(fact))
+                live=live_keys_of(fact), key=sql.Identifier(natural_key_of(fact))
             ),
         )
         columns = [column.name for column in remodelled_columns(fact)]
@@ -229,10 +189,10 @@ class LoadTransaction(WarehouseTransaction):
                 """
             ).format(
                 table=self.name_of(fact),
-                columns=_names(columns),
+                columns=names_of(columns),
                 batch=sql.Literal(batch),
                 current=sql.Identifier(self.schema, current_view_of(fact)),
-                live=_live_keys(fact),
+                live=live_keys_of(fact),
                 key=sql.Identifier(natural_key_of(fact)),
             )
         )
@@ -299,7 +259,7 @@ class LoadTransaction(WarehouseTransaction):
             fact: the fact with the references.
             staged: whether to look at its staged rows, or else at all its rows.
         """
-        rows = sql.SQL("{} as referring").format(_staging(fact) if staged else self.name_of(fact))
+        rows = sql.SQL("{} as referring").format(staging_of(fact) if staged else self.name_of(fact))
         added: dict[str, int] = {}
         for foreign_key in fact.foreign_keys:
             dimension = foreign_key.column.table
@@ -316,7 +276,7 @@ class LoadTransaction(WarehouseTransaction):
                 ).format(
                     dimension=self.name_of(dimension),
                     key=sql.Identifier(foreign_key.column.name),
-                    required=_names(required),
+                    required=names_of(required),
                     reference=sql.Identifier("referring", foreign_key.parent.name),
                     unknown=sql.SQL(", ").join([sql.Literal(UNKNOWN)] * len(required)),
                     rows=rows,
@@ -338,10 +298,6 @@ class LoadTransaction(WarehouseTransaction):
         statement: sql.Composed = named_days_statement(self.schema)
         return [day for day in self.fetch(statement) if day is not None]
 
-    def analyze(self, table: Table) -> None:
-        """Update the planner's statistics of a table whose contents changed a lot."""
-        self.execute(sql.SQL("analyze {}").format(self.name_of(table)))
-
     def _remove_unloaded_versions(self, fact: Table, batch: int, condition: sql.Composable) -> None:
         """Remove versions with the number of this batch, which is not loaded yet, or of a later one.
 
@@ -355,15 +311,3 @@ class LoadTransaction(WarehouseTransaction):
         )
         if removed:
             logger.warning("Removed %d versions of %s that belong to batches not loaded yet.", removed, fact.name)
-
-
-def _staging(table: Table) -> sql.Identifier:
-    return sql.Identifier("pg_temp", f"staging_{table.name}")
-
-
-def _live_keys(fact: Table) -> sql.Identifier:
-    return sql.Identifier("pg_temp", f"live_keys_{fact.name}")
-
-
-def _names(columns: list[str], *, of: str | None = None) -> sql.Composed:
-    return sql.SQL(", ").join(sql.Identifier(of, name) if of else sql.Identifier(name) for name in columns)

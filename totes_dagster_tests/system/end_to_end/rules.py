@@ -83,7 +83,7 @@ _KINDS: dict[str, Callable[[str], str]] = {
 }
 
 Columns = dict[str, tuple[str, Callable[[str], str]]]
-"""For each column of a star table its source column, `table.column` where that is looked up, and how it is converted."""
+"""For each column of a star table its source column, `table.column` where it is looked up, and the conversion."""
 
 
 def columns_of(star: StarTable) -> Columns:
