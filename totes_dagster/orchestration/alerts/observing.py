@@ -18,7 +18,6 @@ from dagster import (
     RunRecord,
     RunsFilter,
 )
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 
 from totes_dagster.orchestration.alerts.incidents import (
     Ended,
@@ -31,6 +30,7 @@ from totes_dagster.orchestration.alerts.incidents import (
 )
 from totes_dagster.orchestration.alerts.reasons import reason_of, why_failed
 from totes_dagster.orchestration.alerts.wording import moment
+from totes_dagster.orchestration.internals.records import AssetCheckExecutionRecord, latest_check_executions
 
 WAREHOUSE = "warehouse"
 
@@ -107,7 +107,7 @@ def failing_checks(
     table has failed.
     """
     by_name: dict[str, list[AssetCheckExecutionRecord]] = defaultdict(list)
-    for record in instance.event_log_storage.get_latest_asset_check_execution_by_key(checks).values():
+    for record in latest_check_executions(instance, checks):
         by_name[record.key.name].append(record)
     conditions = {}
     for name, records in by_name.items():

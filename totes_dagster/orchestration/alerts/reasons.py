@@ -10,10 +10,10 @@ from contextlib import suppress
 from urllib.parse import quote, unquote, urlsplit
 
 from dagster import DagsterEvent, DagsterEventType, DagsterInstance
-from dagster_shared.error import SerializableErrorInfo
 
 from totes_dagster.config import settings
 from totes_dagster.errors import one_line
+from totes_dagster.orchestration.internals.records import SerializableErrorInfo
 
 LONGEST = 1000
 """The most characters of a reason."""

@@ -9,6 +9,8 @@ dagster api grpc …` instead of `python -m dagster api grpc …`.
 
 Each of Dagster's processes reads `.env` when it starts. `totes dev` has already read it for all of them, and decided
 what to run: later changes to the file apply to the next `totes dev`.
+
+Tried with Dagster 1.13.27.
 """
 
 import multiprocessing

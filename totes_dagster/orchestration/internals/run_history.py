@@ -5,6 +5,8 @@ with its events remain, and are removed here. Which runs are removed is decided 
 
 Databases do not shrink, but reuse the space, so they keep the size that they once had. `vacuum` (SQLite) and `vacuum
 full` (PostgreSQL) shrink them, but lock out all other sessions meanwhile, so that is left to an administrator.
+
+Tried with Dagster 1.13.27.
 """
 
 from collections.abc import Iterable, Sequence

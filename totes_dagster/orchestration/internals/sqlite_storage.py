@@ -4,6 +4,8 @@ Dagster creates an engine for every event that it writes or reads, which compile
 and waits for the disk. Here, engines are kept, and so is the connection to the file that all runs share; and nothing
 waits for the disk. A power failure may lose the last events, or the file of one run, but no data of the platform
 depends on them. Everything else is Dagster's own code.
+
+Tried with Dagster 1.13.27.
 """
 
 from collections import OrderedDict
