@@ -1,1 +1,4 @@
-"""Code that relies on private parts of Dagster 1.13. Check it before `pyproject.toml` allows a newer version."""
+"""Code that relies on private parts of Dagster. Each module names the version that it was tried with.
+
+Check them before `pyproject.toml` allows a newer version; `docs/decisions/` has a record of every private name.
+"""
