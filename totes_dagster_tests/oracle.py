@@ -70,7 +70,7 @@ def _expected(star: StarTable) -> str:
 
 
 def _placeholders(star: StarTable) -> str:
-    """A query for the members that references make which point nowhere."""
+    """A query for the placeholders that references of facts need; empty for a dimension that no fact refers to."""
     key, *others = star.columns
     values = [f"{'null' if column.mark == '?' else repr('Unknown')}::{_TYPES[column.type]}" for column in others]
     return " union ".join(
@@ -111,7 +111,8 @@ def differences(source_url: str, warehouse_url: str, schema: str = "public", *, 
             actual = _rows_of(warehouse, name, columns)
             present = set() if strict else {row[0] for row in actual}
             leftovers = [] if strict else _leftovers(warehouse, name, expected, actual)
-            placeholders = [] if star is CALENDAR else _select(source, _placeholders(star))[1]
+            query = "" if star is CALENDAR else _placeholders(star)
+            placeholders = _select(source, query)[1] if query else []
             # What was deleted while something refers to it stays as it was, and needs no placeholder.
             expected += leftovers + [row for row in placeholders if row[0] not in present]
             found += _compared(name, expected, actual)

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import psycopg
+from psycopg import sql
+
 from totes_dagster.config.platform import Platform, Warehouse
 from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.postgres.database import Database
@@ -30,3 +33,12 @@ def lake_in(folder: Path) -> Lake:
 def reopened(lake: Lake) -> Lake:
     """The same lake, as a process that has just started knows it."""
     return Lake(Zone(lake.ingestion.url), Zone(lake.processed.url))
+
+
+def prepare(platform: Platform, *scripts: str) -> None:
+    """Run statements in the warehouse's schema, which is made where there is none."""
+    with psycopg.connect(platform.warehouse.database.url) as connection:
+        connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(platform.warehouse.schema)))
+        connection.execute("select set_config('search_path', quote_ident(%s), false)", [platform.warehouse.schema])
+        for script in scripts:
+            connection.execute(script)

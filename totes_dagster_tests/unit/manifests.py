@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from totes_dagster.lake.manifest import Census, Manifest, Part, Snapshot, TableEntry
 from totes_dagster.lake.processed import star_schema
+from totes_dagster.schema.registry import STAR_TABLES, inputs_of
+from totes_dagster.schema.star import remodel_version_of
 from totes_dagster.schema.totesys import SOURCE_TABLES, Capture, capture_of
 
 SNAPSHOT = Snapshot(
@@ -97,3 +99,13 @@ def _usual(field: pa.Field) -> Any:
         pa.decimal128(10, 2): Decimal("1.50"),
     }
     return usual[field.type]
+
+
+def star_path(star: str, batch: int, number: int = 0) -> str:
+    """Where a part of a star table lies in the processed zone."""
+    return f"{star}/v{remodel_version_of(STAR_TABLES[star])}/batch={batch:010}/part-{number:05}.parquet"
+
+
+def quarantine_path(star: str, batch: int, number: int = 0) -> str:
+    """Where the source rows of a part lie that are in quarantine."""
+    return star_path(star, batch, number).replace(star, f"quarantine/{inputs_of(star)[0]}", 1)

@@ -17,6 +17,7 @@ from typing import Any
 
 PROJECT = Path(__file__).parents[3]
 DOCKERFILE = PROJECT / "Dockerfile"
+AUTHORITIES = PROJECT / "deploy" / "image" / "rds-authorities.pem"
 
 _NAME = "localhost/totes_dagster:tested"
 _NEEDED = ("buildah", "debootstrap", "unshare")

@@ -24,8 +24,7 @@ from psycopg.conninfo import make_conninfo
 from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.conftest import Summaries
 from totes_dagster_tests.system.deploy.conftest import PASSWORD
-from totes_dagster_tests.system.deploy.image_build import Image, ImageBuild, what_is_missing
-from totes_dagster_tests.system.deploy.test_image import AUTHORITIES
+from totes_dagster_tests.system.deploy.image_build import AUTHORITIES, Image, ImageBuild, what_is_missing
 from totes_dagster_tests.system.end_to_end.dagster_at_work import kill_all, until
 from totes_dagster_tests.system.errors.certificates import self_signed
 from totes_dagster_tests.tcp_postgres import TcpPostgres

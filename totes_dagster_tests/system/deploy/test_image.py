@@ -12,9 +12,7 @@ from typing import Any
 import pytest
 from docker.utils.build import exclude_paths
 
-from totes_dagster_tests.system.deploy.image_build import DOCKERFILE, PROJECT
-
-AUTHORITIES = PROJECT / "deploy" / "image" / "rds-authorities.pem"
+from totes_dagster_tests.system.deploy.image_build import AUTHORITIES, DOCKERFILE, PROJECT
 
 COMMANDS = ("dagster-webserver", "dagster-daemon", "totes-code-server", "dagster", "totes")
 """What services, runs and one-off tasks are started by."""

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from totes_dagster_tests.system.deploy.test_image import AUTHORITIES
+from totes_dagster_tests.system.deploy.image_build import AUTHORITIES
 from totes_dagster_tests.system.errors.certificates import self_signed
 
 LONDON = "Amazon RDS eu-west-2 Root CA RSA2048 G1"

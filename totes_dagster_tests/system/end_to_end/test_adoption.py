@@ -7,22 +7,13 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from totes_dagster.config.platform import Platform
 from totes_dagster.errors import WarehouseSchemaError
 from totes_dagster_tests import oracle
 from totes_dagster_tests.predefined import PREDEFINED, ROWS
-from totes_dagster_tests.system.platforms import lake_in, warehouse_at
+from totes_dagster_tests.system.platforms import lake_in, prepare, warehouse_at
 from totes_dagster_tests.world import World
-
-
-def prepare(platform: Platform, *scripts: str) -> None:
-    with psycopg.connect(platform.warehouse.database.url) as connection:
-        connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(platform.warehouse.schema)))
-        connection.execute("select set_config('search_path', quote_ident(%s), false)", [platform.warehouse.schema])
-        for script in scripts:
-            connection.execute(script)
 
 
 def catalogue(platform: Platform) -> list[tuple[Any, ...]]:

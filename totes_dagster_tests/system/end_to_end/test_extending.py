@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 import totes_dagster
+from totes_dagster.schema.dimensions import dim_counterparty
+from totes_dagster.schema.star import remodel_version_of
+from totes_dagster.warehouse.migrations import HEAD
 from totes_dagster_tests.world import World
 
 PACKAGE = Path(totes_dagster.__file__).parent
@@ -20,6 +23,10 @@ TEXT = (PACKAGE.parent / "docs" / "extending.md").read_text()
 DECLARATION, FUNCTION, MIGRATION, *_ = (
     textwrap.dedent(block) for block in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 )
+
+VERSION = remodel_version_of(dim_counterparty)
+VERSIONED = re.compile(r"    version=\d+,\n")
+NEXT = f"{int(HEAD) + 1:04}"
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,14 @@ class Copy:
         text = path.read_text()
         assert text.count(old) == 1, (file, old)
         path.write_text(text.replace(old, new))
+
+    def edit_counterparty(self, change: Callable[[str], str]) -> None:
+        """Change the declaration of dim_counterparty, which is given without its last line."""
+        path = self.folder / "totes_dagster" / "schema/dimensions.py"
+        text = path.read_text()
+        start = text.index("\ndim_counterparty = dimension(")
+        end = text.index("\n)\n", start) + 1
+        path.write_text(text[:start] + change(text[start:end]) + text[end:])
 
     def add(self, file: str, text: str) -> None:
         (self.folder / "totes_dagster" / file).write_text(text)
@@ -69,29 +84,33 @@ def copy(tmp_path: Path, company: World) -> Copy:
 
 
 def declare(copy: Copy) -> None:
-    column = DECLARATION[: DECLARATION.index("version=2")]
-    copy.edit(
-        "schema/dimensions.py",
-        ")\n\ndim_currency = dimension(",
-        textwrap.indent(column, "    ") + ")\n\ndim_currency = dimension(",
-    )
+    column = DECLARATION.partition("    version=")[0]
+
+    def with_column(declaration: str) -> str:
+        return VERSIONED.sub("", declaration) + column + "".join(VERSIONED.findall(declaration))
+
+    copy.edit_counterparty(with_column)
 
 
 def raise_version(copy: Copy) -> None:
-    copy.edit(
-        "schema/dimensions.py", ")\n\ndim_currency = dimension(", "    version=2,\n)\n\ndim_currency = dimension("
-    )
+    copy.edit_counterparty(lambda declaration: VERSIONED.sub("", declaration) + f"    version={VERSION + 1},\n")
 
 
 def compute(copy: Copy) -> None:
-    name = FUNCTION.partition(" =")[0]
-    path = copy.folder / "totes_dagster" / "remodel/tables/dimensions.py"
-    (line,) = re.findall(rf"^    {name} = .*$", path.read_text(), re.MULTILINE)
-    copy.edit("remodel/tables/dimensions.py", line, textwrap.indent(FUNCTION, "    ").rstrip())
+    assert '"commercial_contact"]]' in FUNCTION
+    text = (copy.folder / "totes_dagster" / "remodel/tables/dimensions.py").read_text()
+    (line,) = re.findall(rf"^    {FUNCTION.partition(' =')[0]} = .*$", text, re.MULTILINE)
+    copy.edit("remodel/tables/dimensions.py", line, line.replace("]]", ', "commercial_contact"]]'))
+
+
+def migration(statement: str = "") -> str:
+    """The migration of the example, or one with another statement, as the next revision."""
+    text = MIGRATION.replace('down_revision = "0005"', f'down_revision = "{HEAD}"').replace('"0006"', f'"{NEXT}"')
+    return re.sub(r"alter table [^\"]+", statement, text) if statement else text
 
 
 def migrate(copy: Copy) -> None:
-    copy.add("warehouse/migrations/versions/0006_commercial_contact.py", MIGRATION)
+    copy.add(f"warehouse/migrations/versions/{NEXT}_commercial_contact.py", migration())
 
 
 STEPS: dict[str, Callable[[Copy], None]] = {
@@ -143,10 +162,12 @@ def test_a_forgotten_version_shows_when_the_warehouse_is_rebuilt(copy: Copy) -> 
     rebuilt = copy.totes("rebuild", "--yes")
     assert rebuilt.returncode == 1
     assert (
-        "PartSchemaError: The part dim_counterparty/v1/batch=0000000001/part-00000.parquet does not" in rebuilt.stderr
+        f"PartSchemaError: The part dim_counterparty/v{VERSION}/batch=0000000001/part-00000.parquet does not"
+        in rebuilt.stderr
     )
     STEPS["version"](copy)
-    assert copy.totes("rebuild", "--yes").returncode == 0
+    again = copy.totes("rebuild", "--yes")
+    assert again.returncode == 0, again.stderr
 
 
 def test_a_table_is_declared_and_computed_and_listed_nowhere(copy: Copy) -> None:
@@ -170,11 +191,10 @@ def test_a_table_is_declared_and_computed_and_listed_nowhere(copy: Copy) -> None
         '    column("grade", String(), "Its grade.", "supplier_rating.grade"),\n)\n',
     )
     copy.add(
-        "warehouse/migrations/versions/0006_supplier_rating.py",
-        MIGRATION.replace(
-            "alter table dim_counterparty add if not exists commercial_contact varchar",
+        f"warehouse/migrations/versions/{NEXT}_supplier_rating.py",
+        migration(
             "create table if not exists dim_supplier_rating (rating_id integer not null, grade varchar not null, "
-            "constraint dim_supplier_rating_pkey primary key (rating_id))",
+            "constraint dim_supplier_rating_pkey primary key (rating_id))"
         ),
     )
     forgotten = copy.totes("refresh")

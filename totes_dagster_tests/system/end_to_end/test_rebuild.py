@@ -13,8 +13,7 @@ from totes_dagster.pipeline import rebuild
 from totes_dagster.warehouse import foreign_keys as constraints
 from totes_dagster_tests import oracle
 from totes_dagster_tests.predefined import PREDEFINED, ROWS
-from totes_dagster_tests.system.end_to_end.test_adoption import prepare
-from totes_dagster_tests.system.platforms import lake_in, warehouse_at
+from totes_dagster_tests.system.platforms import lake_in, prepare, warehouse_at
 from totes_dagster_tests.world import NEW_DEAL, World
 
 TOTAL = "select count(*), sum(units_sold) from finance.sold"

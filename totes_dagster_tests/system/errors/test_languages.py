@@ -4,6 +4,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -42,7 +43,8 @@ def german(port: int) -> Serve:
                 stream = server.makefile("rb")
                 while message := read_message(stream):
                     connection.sendall((translated(message) if message.kind == b"E" else message).encode())
-                connection.shutdown(socket.SHUT_RDWR)
+                with suppress(OSError):  # the client may be gone
+                    connection.shutdown(socket.SHUT_RDWR)
 
             thread = threading.Thread(target=answers, daemon=True)
             thread.start()

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.processed import RowCounts, star_parts, star_schema
 from totes_dagster.lake.zone import Zone
-from totes_dagster.schema.registry import STAR_TABLES, driving_table_of, inputs_of
+from totes_dagster.schema.registry import STAR_TABLES, driving_table_of
 from totes_dagster.schema.star import remodelled_columns
-from totes_dagster_tests.unit.manifests import BATCHES, history, manifest, star_rows
+from totes_dagster_tests.unit.manifests import BATCHES, history, manifest, quarantine_path, star_path, star_rows
 
 EVENT_STARS = {
     "fact_sales_order": "sales_order",
@@ -31,16 +31,14 @@ def paths_of(star: str, manifest: Manifest) -> list[dict[str, list[str]]]:
 def test_an_event_table_is_remodelled_part_by_part(star: str) -> None:
     source = EVENT_STARS[star]
     _, second = history({}, {source: 3})
-    assert [part.path for part in star_parts(star, second)] == [
-        f"{star}/v1/batch=0000000002/part-{number:05}.parquet" for number in range(3)
-    ]
+    assert [part.path for part in star_parts(star, second)] == [star_path(star, 2, number) for number in range(3)]
     assert paths_of(star, second) == [{source: [f"{source}/batch=0000000002/part-{number:05}"]} for number in range(3)]
 
 
 def test_a_dimension_of_two_tables_is_remodelled_whole_when_either_changes() -> None:
     _, second, third = history({}, {"department": 1}, {"staff": 2})
     (part,) = star_parts("dim_staff", second)
-    assert part.path == "dim_staff/v1/batch=0000000002/part-00000.parquet"
+    assert part.path == star_path("dim_staff", 2)
     assert paths_of("dim_staff", second) == [
         {"staff": ["staff/batch=0000000001/part-00000"], "department": ["department/batch=0000000002/part-00000"]}
     ]
@@ -118,7 +116,7 @@ def test_a_part_counts_the_rows_of_its_driving_table(star: str) -> None:
 @pytest.mark.parametrize("star", STAR_TABLES)
 def test_quarantined_rows_lie_under_the_name_of_the_table_that_they_are_of(star: str) -> None:
     (part, *_) = star_parts(star, manifest({}))
-    assert part.quarantine == f"quarantine/{inputs_of(star)[0]}/v1/batch=0000000001/part-00000.parquet"
+    assert part.quarantine == quarantine_path(star, 1)
 
 
 @pytest.mark.parametrize("star", STAR_TABLES)

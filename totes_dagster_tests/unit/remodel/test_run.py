@@ -15,7 +15,7 @@ from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.remodel.quarantine import quarantine_schema
 from totes_dagster.remodel.run import RemodelledPart, Written, missing_parts, remodel_part, restore_batch, write_part
 from totes_dagster.schema.registry import CALENDAR, STAR_TABLES
-from totes_dagster_tests.unit.manifests import BATCHES, history, manifest
+from totes_dagster_tests.unit.manifests import BATCHES, history, manifest, quarantine_path, star_path
 from totes_dagster_tests.unit.rows import Row, ingested
 
 
@@ -114,7 +114,7 @@ def test_a_star_part_is_computed_and_written_once(lake: Lake) -> None:
     ingest(lake, design=[{"design_id": 1, "design_name": "Wooden"}, {"design_id": 2}])
     processed = lake.processed
     written = write_missing(lake)
-    path = "dim_design/v1/batch=0000000001/part-00000.parquet"
+    path = star_path("dim_design", 1)
     data = processed.read(path)
     assert data is not None
     assert written == Written(batches=(1,), parts=1, rows=2, bytes=data.size)
@@ -130,11 +130,11 @@ def test_what_is_set_aside_is_written_beside_and_both_are_counted_in_the_star_pa
     processed = lake.processed
     written = write_missing(lake)
     assert (written.rows, written.quarantined) == (2, 1)
-    assert processed.paths("quarantine") == ["quarantine/design/v1/batch=0000000001/part-00000.parquet"]
-    aside = processed.read_part("quarantine/design/v1/batch=0000000001/part-00000.parquet")
+    assert processed.paths("quarantine") == [quarantine_path("dim_design", 1)]
+    aside = processed.read_part(quarantine_path("dim_design", 1))
     assert aside.schema == quarantine_schema("design")
     assert aside.column("design_id").to_pylist() == [2]
-    kept = processed.read_part("dim_design/v1/batch=0000000001/part-00000.parquet")
+    kept = processed.read_part(star_path("dim_design", 1))
     assert kept.column("design_id").to_pylist() == [1, 3]
     assert kept.schema.metadata == {b"ingested": b"3", b"quarantined": b"1"}
     assert write_missing(lake) == Written()

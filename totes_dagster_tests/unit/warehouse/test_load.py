@@ -12,6 +12,7 @@ from totes_dagster.remodel.run import restore_batch
 from totes_dagster.schema.totesys import Capture
 from totes_dagster.warehouse.batch_rows import NotRemodelledError
 from totes_dagster.warehouse.load_transaction import LoadedTable
+from totes_dagster_tests.unit.manifests import quarantine_path
 from totes_dagster_tests.unit.warehouse.batches import PAYMENTS, Batch, MakeBatch, payment
 from totes_dagster_tests.unit.warehouses import NewWarehouse
 
@@ -33,9 +34,7 @@ def test_a_row_that_is_set_aside_is_listed_with_its_reason_its_batch_and_its_par
     warehouse: NewWarehouse, batch: MakeBatch
 ) -> None:
     batch(payment(1, **BAD), payment(2)).remodel_and_load(warehouse)
-    assert warehouse.ask(LISTED) == [
-        ("payment", 1, SOON, 1, "quarantine/payment/v1/batch=0000000001/part-00000.parquet")
-    ]
+    assert warehouse.ask(LISTED) == [("payment", 1, SOON, 1, quarantine_path("fact_payment", 1))]
 
 
 def test_a_row_that_comes_again_leaves_the_list_or_is_listed_anew(warehouse: NewWarehouse, batch: MakeBatch) -> None:

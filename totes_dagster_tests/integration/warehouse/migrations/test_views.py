@@ -182,7 +182,7 @@ def test_views_of_owners_whom_the_loader_is_no_member_of_are_named(earlier: Data
         ),
         *(f"alter view current_{name} owner to analyst" for name in ("payment", "sales_order", "purchase_order")),
         "alter table totes_warehouse_version owner to analyst",
-        *(f"alter table {name} owner to analyst" for name in DIMENSIONS),
+        *(f"alter table if exists {name} owner to analyst" for name in DIMENSIONS),  # later ones do not exist yet
     )
     loader = Database("warehouse", make_conninfo(earlier.url, user="analyst"))
     with pytest.raises(WarehouseSchemaError, match=r"these views read: public\.totals\. .* Run totes migrate"):

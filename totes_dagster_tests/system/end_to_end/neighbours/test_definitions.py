@@ -8,23 +8,8 @@ import pytest
 from totes_dagster.errors import SourceSchemaError
 from totes_dagster.pipeline import reconcile
 from totes_dagster.schema.totesys import SOURCE_TABLES
+from totes_dagster_tests.system.end_to_end.neighbours.partitioned import NOTHING_REFERS, PARTITIONED
 from totes_dagster_tests.world import World
-
-NOTHING_REFERS = (
-    "alter table transaction drop constraint if exists transaction_sales_order_id_fkey",
-    "alter table transaction drop constraint if exists transaction_purchase_order_id_fkey",
-)
-
-PARTITIONED = (
-    *NOTHING_REFERS,
-    "create table parted (like sales_order including defaults, primary key (sales_order_id)) "
-    "partition by range (sales_order_id)",
-    "create table low partition of parted for values from (minvalue) to (30)",
-    "create table high partition of parted for values from (30) to (maxvalue)",
-    "insert into parted select * from sales_order",
-    "alter table sales_order rename to former",
-    "alter table parted rename to sales_order",
-)
 
 CHANGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "a partition that was filled long ago is attached": (

@@ -15,7 +15,7 @@ def test_a_member_of_staff_has_the_department_of_their_department_id() -> None:
         {"department_id": 1, "department_name": "Sales", "location": "Manchester"},
         {"department_id": 2, "department_name": "Facilities", "location": "Leeds"},
     ]
-    assert sound_rows("dim_staff", staff, departments).to_pylist() == [
+    expected = [
         {
             "staff_id": 1,
             "first_name": "Zoë",
@@ -33,6 +33,7 @@ def test_a_member_of_staff_has_the_department_of_their_department_id() -> None:
             "email_address": "l@x.com",
         },
     ]
+    assert sound_rows("dim_staff", staff, departments).select(list(expected[0])).to_pylist() == expected
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_a_counterparty_has_its_legal_address() -> None:
         "phone": "0123",
     }
     counterparty = {"counterparty_id": 3, "counterparty_legal_name": "Totes & Söhne", "legal_address_id": 7}
-    assert sound_rows("dim_counterparty", [counterparty], [{"address_id": 1}, address]).to_pylist() == [
+    expected = [
         {
             "counterparty_id": 3,
             "counterparty_legal_name": "Totes & Söhne",
@@ -74,6 +75,12 @@ def test_a_counterparty_has_its_legal_address() -> None:
             "counterparty_legal_phone_number": "0123",
         }
     ]
+    assert (
+        sound_rows("dim_counterparty", [counterparty], [{"address_id": 1}, address])
+        .select(list(expected[0]))
+        .to_pylist()
+        == expected
+    )
 
 
 @pytest.mark.parametrize(
