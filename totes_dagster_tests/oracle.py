@@ -165,7 +165,11 @@ def history(warehouse_url: str, schema: str = "public") -> dict[str, Versions]:
     with _reading(warehouse_url, schema) as warehouse:
         found: dict[str, Versions] = {}
         for name, fact in FACTS.items():
-            query = sql.SQL("select * from {} order by {}").format(sql.Identifier(name), sql.Identifier(fact.record_id))
+            # By name: a column that a migration added comes after those that the load adds.
+            columns = [fact.record_id, *(column.name for column in fact.columns), "is_deleted", "batch"]
+            query = sql.SQL("select {} from {} order by {}").format(
+                sql.SQL(", ").join(map(sql.Identifier, columns)), *map(sql.Identifier, (name, fact.record_id))
+            )
             versions = found.setdefault(name, {})
             for row in warehouse.execute(query):
                 versions.setdefault(row[1], []).append(row[1:])

@@ -71,7 +71,7 @@ class Company:
 
     @cached_property
     def reference_tables(self) -> dict[str, pa.Table]:
-        """The seven reference tables by name, with the declared columns and types."""
+        """The reference tables by name, with the declared columns and types."""
         rng = vocabulary.generator(self.seed, "reference")
         founded = _moment(self._founded)
         addresses, counterparties = self.size_of(30, 6), self.size_of(20, 4)
@@ -103,7 +103,7 @@ class Company:
         return {name: _reference_table(name, values, founded) for name, values in rows.items()}
 
     def order_tables(self) -> Iterator[dict[str, pa.Table]]:
-        """The four event tables by name, one chunk of the history at a time, in chronological order."""
+        """The event tables by name, one chunk of the history at a time, in chronological order."""
         total = self.orders + self.purchases
         for number, start in enumerate(range(0, total, ROWS_AT_ONCE)):
             stop = min(start + ROWS_AT_ONCE, total)

@@ -49,7 +49,7 @@ def seed(
         progress: called with a table's name and the number of rows just added to it.
 
     Returns:
-        The number of rows in each of the eleven tables.
+        The number of rows in each table.
 
     Raises:
         SeedingError: the database cannot be reached, or has tables of the same names.

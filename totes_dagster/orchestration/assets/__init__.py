@@ -1,1 +1,1 @@
-"""The 44 assets, in the order in which data flows through them."""
+"""All assets, in the order in which data flows through them."""

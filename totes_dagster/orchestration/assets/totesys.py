@@ -1,4 +1,4 @@
-"""The source's eleven tables, as external assets: Dagster shows them, but does not write them."""
+"""The source's tables, as external assets: Dagster shows them, but does not write them."""
 
 from dagster import AssetSpec
 

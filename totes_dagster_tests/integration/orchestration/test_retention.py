@@ -108,11 +108,9 @@ def test_after_a_prune_dagster_shows_every_asset_and_check_as_before(
     first, _, last = runs
     assets = memory.instance.get_asset_records()
     summaries = storage.get_asset_check_summary_records(checks)
-    assert said(graph.run("prune", run_config={"ops": {"prune_history": {"config": {"refreshes": 1}}}})) == {
-        "runs_removed": 1,
-        "runs_left": 0,
-        "runless_events_removed": 0,
-    } | {"bytes_of_files_removed": pytest.approx(500_000, abs=499_000)}
+    pruned = dict(said(graph.run("prune", run_config={"ops": {"prune_history": {"config": {"refreshes": 1}}}})))
+    assert int(str(pruned.pop("bytes_of_files_removed"))) > 1_000
+    assert pruned == {"runs_removed": 1, "runs_left": 0, "runless_events_removed": 0}
     assert memory.runs() == {first.run_id, last.run_id}
     assert memory.instance.get_asset_records() == assets
     assert storage.get_asset_check_summary_records(checks) == summaries

@@ -110,7 +110,7 @@ def test_a_seeded_company_has_the_values_that_break_careless_code(database: Data
     url = database("totesys")
     seed(url, orders=5000, until=UNTIL)
     rows = contents(url)
-    assert {name: len(kept) for name, kept in rows.items() if name not in EVENT_TABLES} == {
+    assert {name: len(kept) for name, kept in rows.items() if kept and name not in EVENT_TABLES} == {
         "address": 30,
         "counterparty": 20,
         "currency": 3,

@@ -71,7 +71,8 @@ def state(database: Database) -> list[tuple[object, ...]]:
     with psycopg.connect(database.url) as connection:
         rows = connection.execute(STATE).fetchall()
     ours = {row[0] for row in rows if str(row[0]).startswith("current_")}
-    return [row if row[0] not in ours else (*row[:6], *row[7:]) for row in rows]
+    # A migration may define our own views anew, and add columns to them.
+    return [row if row[0] not in ours else (*row[:6], row[7], *row[9:]) for row in rows]
 
 
 def types_of_record_ids(database: Database) -> set[str]:
