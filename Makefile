@@ -107,4 +107,4 @@ screenshots: install ## Take the documentation's pictures of Dagster's UI again
 	@$(BIN)/python -m docs.screenshots
 
 clean: ## Remove the embedded stack's databases and lake, and all caches; keep .venv
-	rm -rf .totes .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf .totes .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*

@@ -11,7 +11,8 @@ from totes_dagster.ingest.run import changed_tables
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.remodel.run import missing_parts
 from totes_dagster.schema.registry import STAR_TABLES
-from totes_dagster.warehouse.migrations import is_migrated
+from totes_dagster.warehouse.migrations import HEAD, revision_of
+from totes_dagster.warehouse.queries import NewestLoad, newest_load
 from totes_dagster.warehouse.status import WarehouseStatus, warehouse_status
 
 
@@ -24,29 +25,23 @@ class PlatformStatus:
         head: number of the newest batch, 0 before the first.
         head_taken_at: when its snapshot was taken; None before the first.
         missing: how many parts the processed zone lacks, by star table; only tables that lack some.
-        warehouse: the warehouse's own state; None if it is not migrated.
+        revision: the revision of the warehouse's schema; None if it was never migrated.
+        newest: the newest batch that the warehouse has loaded.
+        warehouse: what else the warehouse shows; None if it is not migrated to the newest revision.
     """
 
     changed: list[str]
     head: int
     head_taken_at: datetime | None
     missing: dict[str, int]
+    revision: str | None
+    newest: NewestLoad
     warehouse: WarehouseStatus | None
-
-    @property
-    def loaded(self) -> int:
-        """Number of the newest loaded batch, 0 before the first."""
-        return self.warehouse.batch if self.warehouse else 0
-
-    @property
-    def shown_at(self) -> datetime | None:
-        """When the source was in the state that the warehouse shows; None before the first load."""
-        return self.warehouse.snapshot_at if self.warehouse else None
 
     @property
     def is_current(self) -> bool:
         """Whether the warehouse shows the source as it is now."""
-        return not self.changed and self.head == self.loaded and self.head > 0
+        return not self.changed and self.head == self.newest.batch and self.head > 0
 
 
 def platform_status(platform: Platform) -> PlatformStatus:
@@ -54,6 +49,7 @@ def platform_status(platform: Platform) -> PlatformStatus:
 
     Raises:
         LakeFolderMissingError: a folder that the settings name does not exist.
+        WarehouseAheadError: the warehouse is newer than this version of the platform.
         TotesError: a database or the lake cannot be read.
     """
     lake = platform.lake
@@ -64,11 +60,16 @@ def platform_status(platform: Platform) -> PlatformStatus:
     head = log.head()
     changed = changed_tables(platform.source, lake.ingestion)
     missing = {star: len(missing_parts(star, log, lake.processed)) for star in STAR_TABLES}
-    migrated = is_migrated(platform.warehouse)
+    revision, newest = revision_of(platform.warehouse), NewestLoad()
+    if revision is not None:
+        with platform.warehouse.database.transaction(read_only=True) as connection:
+            newest = newest_load(connection, platform.warehouse.schema)
     return PlatformStatus(
         changed=changed,
         head=head,
         head_taken_at=log.manifest(head).snapshot.taken_at if head else None,
         missing={star: count for star, count in missing.items() if count},
-        warehouse=warehouse_status(platform.warehouse) if migrated else None,
+        revision=revision,
+        newest=newest,
+        warehouse=warehouse_status(platform.warehouse) if revision == HEAD else None,
     )

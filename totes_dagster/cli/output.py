@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from totes_dagster.pipeline import Reconciled, Refreshed
 from totes_dagster.runtime.terminal import console, show_table
 from totes_dagster.status import PlatformStatus
+from totes_dagster.warehouse.migrations import HEAD
 
 _RECORD_IDS_RUN_OUT = 0.8
 """The used fraction of a fact's record ids above which `totes status` prints a warning."""
@@ -49,7 +50,7 @@ def show_reconciled(reconciled: Reconciled) -> None:
 
 def show_status(status: PlatformStatus) -> None:
     """Print the state of each stage."""
-    loaded, shown = status.loaded, status.shown_at
+    loaded, shown = status.newest.batch, status.newest.snapshot_at
     nothing = "nothing yet"
     taken = status.head_taken_at
     show_table(
@@ -66,7 +67,14 @@ def show_status(status: PlatformStatus) -> None:
             (
                 "warehouse",
                 f"batch {loaded} of {_moment(shown)}" if shown else nothing,
-                f"load {status.head - loaded} batches" if status.head > loaded else "",
+                ", ".join(
+                    to_do
+                    for to_do in (
+                        f"migrate from revision {status.revision}" if shown and status.revision != HEAD else "",
+                        f"load {status.head - loaded} batches" if status.head > loaded else "",
+                    )
+                    if to_do
+                ),
             ),
         ),
     )
@@ -78,7 +86,9 @@ def show_status(status: PlatformStatus) -> None:
     for fact, part in (warehouse.record_ids_used if warehouse else {}).items():
         if part > _RECORD_IDS_RUN_OUT:
             console.print(f"{fact}: {part:.0%} of its record ids are used up; raise its sequence's maximum.")
-    if status.is_current:
+    if shown and status.revision != HEAD:
+        console.print(f"The warehouse is at revision {status.revision}; the next refresh migrates it to {HEAD}.")
+    elif status.is_current:
         console.print("The warehouse shows the source as it is now.")
     elif shown:
         lag = datetime.now(UTC) - shown

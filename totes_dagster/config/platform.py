@@ -43,7 +43,7 @@ class Platform:
     embedded: bool = False
 
 
-def source_database(url: str = "", secret_id: str = "", *, create: bool = True) -> Database:
+def source_database(url: str | None = None, secret_id: str | None = None, *, create: bool = True) -> Database:
     """The source that a URL or a secret describes; the embedded stack's without either.
 
     Args:
@@ -58,7 +58,7 @@ def source_database(url: str = "", secret_id: str = "", *, create: bool = True) 
     return _database("totesys", url, secret_id, create=create)
 
 
-def warehouse_database(url: str = "", secret_id: str = "", *, create: bool = True) -> Database:
+def warehouse_database(url: str | None = None, secret_id: str | None = None, *, create: bool = True) -> Database:
     """The warehouse's database that a URL or a secret describes; the embedded stack's without either.
 
     Arguments and errors are those of `source_database`.
@@ -136,7 +136,7 @@ def _schema(configured: settings.PlatformSettings[str]) -> str:
     return configured.warehouse_schema or settings.DEFAULT_SCHEMA
 
 
-def _database(name: str, url: str, secret_id: str, *, create: bool) -> Database:
+def _database(name: str, url: str | None, secret_id: str | None, *, create: bool) -> Database:
     if url:
         return Database(name, url)
     if secret_id:

@@ -6,6 +6,7 @@ This module runs them; each migration is a file in `versions/`.
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -84,10 +85,17 @@ def migrate(warehouse: Warehouse) -> str | None:
             ) from cause
 
 
-def is_migrated(warehouse: Warehouse) -> bool:
-    """Whether the warehouse's schema exists and is up to date."""
+def revision_of(warehouse: Warehouse) -> str | None:
+    """The revision of the warehouse's schema; None if it was never migrated.
+
+    Raises:
+        WarehouseAheadError: this version of the platform does not know the revision.
+    """
     with warehouse.database.transaction(read_only=True) as connection:
-        return _revision(connection, warehouse.schema) == HEAD
+        revision = _revision(connection, warehouse.schema)
+    if revision is not None and revision not in REVISIONS:
+        raise _ahead(warehouse.schema, revision)
+    return revision
 
 
 def _migrate(connection: psycopg.Connection[Any], database: Database, schema: str) -> str | None:
@@ -116,6 +124,12 @@ def _migrate(connection: psycopg.Connection[Any], database: Database, schema: st
 
 
 def _attempt(connection: psycopg.Connection[Any], database: Database, schema: str) -> str | None:
+    for revision, files in Counter(REVISIONS).items():
+        if files > 1:
+            raise WarehouseSchemaError(
+                f"{files} migrations in totes_dagster/warehouse/migrations/versions/ are called {revision}: renumber "
+                "the newer ones."
+            )
     with transaction(connection, read_only=True):
         before = _revision(connection, schema)
     if before == HEAD:
@@ -157,10 +171,7 @@ def _upgrade(
     if before is None:
         refuse_foreign_names(connection, schema)
     elif before not in REVISIONS:
-        raise WarehouseAheadError(
-            f"The warehouse's schema {schema} is at revision {before}, which this version of the platform does not "
-            f"know; it knows {', '.join(REVISIONS)}. Upgrade the platform."
-        )
+        raise _ahead(schema, before)
     check(connection, schema, migrated=False)
     if before != HEAD:
         _lock_tables(connection, adopting=before is None)
@@ -171,6 +182,13 @@ def _upgrade(
     check(connection, schema, migrated=True)
     describe(connection)
     return before
+
+
+def _ahead(schema: str, revision: str) -> WarehouseAheadError:
+    return WarehouseAheadError(
+        f"The warehouse's schema {schema} is at revision {revision}, which this version of the platform does not know; "
+        f"it knows {', '.join(REVISIONS)}. Upgrade the platform."
+    )
 
 
 def _revision(connection: psycopg.Connection[Any], schema: str) -> str | None:

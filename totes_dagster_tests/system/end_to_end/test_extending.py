@@ -172,39 +172,39 @@ def test_a_forgotten_version_shows_when_the_warehouse_is_rebuilt(copy: Copy) -> 
 
 def test_a_table_is_declared_and_computed_and_listed_nowhere(copy: Copy) -> None:
     copy.world.change(
-        "create table supplier_rating (supplier_rating_id int primary key, grade text not null, "
+        "create table example_rating (example_rating_id int primary key, grade text not null, "
         "created_at timestamp(3) not null default now(), last_updated timestamp(3) not null)",
-        "insert into supplier_rating values (1, 'good', now(), now()), (2, 'poor', now(), now())",
+        "insert into example_rating values (1, 'good', now(), now()), (2, 'poor', now(), now())",
     )
     assert copy.totes("refresh").returncode == 0
     copy.edit(
         "schema/totesys.py",
         "\nSOURCE_TABLES: dict[str, Table]",
-        '\nsupplier_rating = _table(\n    "supplier_rating",\n    Capture.WHOLE,\n    "Ratings. One row per rating.",\n'
-        '    _key("supplier_rating_id", "Number of the rating."),\n'
+        '\nexample_rating = _table(\n    "example_rating",\n    Capture.WHOLE,\n    "Ratings. One row per rating.",\n'
+        '    _key("example_rating_id", "Number of the rating."),\n'
         '    _column("grade", Text(), "Its grade."),\n    *_stamps(),\n)\n\nSOURCE_TABLES: dict[str, Table]',
     )
     copy.append(
         "schema/dimensions.py",
-        '\ndim_supplier_rating = dimension(\n    "dim_supplier_rating",\n    "Ratings. One row per rating.",\n'
-        '    dimension_key("rating_id", Integer(), "Number of the rating.", "supplier_rating.supplier_rating_id"),\n'
-        '    column("grade", String(), "Its grade.", "supplier_rating.grade"),\n)\n',
+        '\ndim_example_rating = dimension(\n    "dim_example_rating",\n    "Ratings. One row per rating.",\n'
+        '    dimension_key("rating_id", Integer(), "Number of the rating.", "example_rating.example_rating_id"),\n'
+        '    column("grade", String(), "Its grade.", "example_rating.grade"),\n)\n',
     )
     copy.add(
-        f"warehouse/migrations/versions/{NEXT}_supplier_rating.py",
+        f"warehouse/migrations/versions/{NEXT}_example_rating.py",
         migration(
-            "create table if not exists dim_supplier_rating (rating_id integer not null, grade varchar not null, "
-            "constraint dim_supplier_rating_pkey primary key (rating_id))"
+            "create table if not exists dim_example_rating (rating_id integer not null, grade varchar not null, "
+            "constraint dim_example_rating_pkey primary key (rating_id))"
         ),
     )
     forgotten = copy.totes("refresh")
     assert forgotten.returncode == 1
-    assert "No function computes dim_supplier_rating: add one of that name" in forgotten.stderr
+    assert "No function computes dim_example_rating: add one of that name" in forgotten.stderr
     copy.append(
         "remodel/tables/dimensions.py",
-        '\n\ndef dim_supplier_rating(supplier_rating: pd.DataFrame) -> pd.DataFrame:\n    """One row per rating."""\n'
-        '    return supplier_rating.rename(columns={"supplier_rating_id": "rating_id"})[["rating_id", "grade"]]\n',
+        '\n\ndef dim_example_rating(example_rating: pd.DataFrame) -> pd.DataFrame:\n    """One row per rating."""\n'
+        '    return example_rating.rename(columns={"example_rating_id": "rating_id"})[["rating_id", "grade"]]\n',
     )
     refreshed = copy.totes("refresh")
     assert refreshed.returncode == 0, refreshed.stderr
-    assert copy.world.ask("select * from dim_supplier_rating order by 1") == [(1, "good"), (2, "poor")]
+    assert copy.world.ask("select * from dim_example_rating order by 1") == [(1, "good"), (2, "poor")]

@@ -1,12 +1,17 @@
-"""What the command line prints of a refresh: a single line that says what happened."""
+"""What the command line prints: a refresh in a single line, and the state of the stages."""
+
+from datetime import UTC, datetime
 
 import pytest
 
-from totes_dagster.cli.output import summary
+from totes_dagster.cli.output import show_status, summary
 from totes_dagster.ingest.run import Ingested
 from totes_dagster.pipeline import Refreshed
+from totes_dagster.status import PlatformStatus
 from totes_dagster.warehouse.load import LoadedBatch
 from totes_dagster.warehouse.load_transaction import LoadedTable
+from totes_dagster.warehouse.migrations import HEAD
+from totes_dagster.warehouse.queries import NewestLoad
 
 
 def refreshed(*batches: LoadedBatch) -> Refreshed:
@@ -34,3 +39,12 @@ def refreshed(*batches: LoadedBatch) -> Refreshed:
 )
 def test_a_refresh_is_told_in_one_line(what: Refreshed, line: str) -> None:
     assert summary(what) == line
+
+
+def test_a_warehouse_that_a_migration_is_pending_for_is_not_called_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    moment = datetime(2026, 1, 2, tzinfo=UTC)
+    show_status(PlatformStatus([], 4, moment, {}, "0001", NewestLoad(4, moment), None))
+    printed = capsys.readouterr().out
+    assert "migrate from revision 0001" in printed
+    assert f"The warehouse is at revision 0001; the next refresh migrates it to {HEAD}." in printed
+    assert "empty" not in printed

@@ -28,7 +28,7 @@ from totes_dagster.postgres.database import Database
 from totes_dagster.schema.registry import FACTS, metadata
 from totes_dagster.schema.star import current_view_of
 from totes_dagster.warehouse import migrations
-from totes_dagster.warehouse.migrations import HEAD, VERSION_TABLE, migrate
+from totes_dagster.warehouse.migrations import HEAD, VERSION_TABLE, migrate, revision_of
 from totes_dagster_tests.integration.warehouse.migrations.catalogue import CATALOGUE, catalogue, run
 
 
@@ -212,3 +212,20 @@ def test_a_database_that_cannot_hold_every_text_is_refused(postgres: EmbeddedPos
                 assert refused.execute(CATALOGUE).fetchall() == []
         finally:
             connection.execute("drop database latin with (force)")
+
+
+def test_two_migrations_of_one_revision_are_refused(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrations, "REVISIONS", [*migrations.REVISIONS, HEAD])
+    with pytest.raises(WarehouseSchemaError, match=f"2 migrations in .* are called {HEAD}: renumber the newer"):
+        migrate(Warehouse(empty))
+
+
+def test_the_revision_of_a_warehouse_is_known_before_and_after_a_migration(
+    empty: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert revision_of(Warehouse(empty)) is None
+    migrate(Warehouse(empty))
+    assert revision_of(Warehouse(empty)) == HEAD
+    monkeypatch.setattr(migrations, "REVISIONS", ["0001"])
+    with pytest.raises(WarehouseAheadError, match=f"is at revision {HEAD}, which this version"):
+        revision_of(Warehouse(empty))

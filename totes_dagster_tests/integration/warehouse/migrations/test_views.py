@@ -11,6 +11,7 @@ from totes_dagster.errors import WarehouseSchemaError
 from totes_dagster.postgres.database import Database
 from totes_dagster.schema.registry import DIMENSIONS
 from totes_dagster.warehouse.migrations import HEAD, migrate
+from totes_dagster.warehouse.migrations.current_views import replace_current_view
 from totes_dagster_tests.integration.warehouse.migrations.catalogue import catalogue, run
 from totes_dagster_tests.predefined import PREDEFINED
 
@@ -240,3 +241,16 @@ def test_migrations_end_where_they_began_to_be_a_plain_warehouse(earlier: Databa
             != []
         )
     assert migrate(Warehouse(earlier, "public")) == HEAD
+
+
+def test_a_view_of_current_versions_is_replaced_with_its_options(earlier: Database) -> None:
+    migrate(Warehouse(earlier))
+    run(
+        earlier, "alter view current_payment set (security_barrier = true)", "alter table fact_payment add memo varchar"
+    )
+    with psycopg.connect(earlier.url) as connection:
+        replace_current_view(connection, "fact_payment")
+        shown = connection.execute("select memo from current_payment limit 0").description
+        options = connection.execute("select reloptions from pg_class where relname = 'current_payment'").fetchone()
+    assert shown is not None
+    assert options == (["security_barrier=true"],)
