@@ -204,7 +204,7 @@ def rebuild(platform: Platform, *, from_another_lake: bool = False, progress: Pr
     def reload() -> list[LoadedBatch]:
         return reload_all(warehouse, lake, head, from_another_lake=from_another_lake, progress=progress)
 
-    return _with_missing_parts(lake, lambda: retried("Rebuild", reload))
+    return _with_missing_parts(lake, lambda: retried("Rebuild", reload), last=head)
 
 
 def reconcile(platform: Platform, progress: Progress = silent) -> Reconciled:
@@ -287,8 +287,16 @@ class _Reconciliation:
             return compare(snapshot, connection, warehouse.schema, self.progress)
 
 
-def _with_missing_parts(lake: Lake, work: Callable[[], T]) -> T:
-    """Do work that reads the processed zone; if a part is missing, write it and repeat the work."""
+def _with_missing_parts(lake: Lake, work: Callable[[], T], *, last: int = 0) -> T:
+    """Do work that reads the processed zone; if a part is missing, write it and repeat the work.
+
+    Args:
+        lake: both zones.
+        work: what to do, with batches in order.
+        last: the last batch of work that starts again from the first one. What is missing up to there is written at
+            once, so that the work is not repeated for each batch.
+    """
+    log = BatchLog(lake.ingestion)
     restored: set[str] = set()
     while True:
         try:
@@ -299,5 +307,5 @@ def _with_missing_parts(lake: Lake, work: Callable[[], T]) -> T:
                 raise
             restored.add(missing.path)
             logger.info("Batch %d of %s is not remodelled yet; remodelling it now.", missing.batch, missing.star)
-            manifest = BatchLog(lake.ingestion).manifest(missing.batch)
-            retried("Remodel", partial(restore_batch, manifest, lake, missing))
+            for batch in range(missing.batch, max(missing.batch, last) + 1):
+                retried("Remodel", partial(restore_batch, log.manifest(batch), lake))

@@ -60,8 +60,11 @@ def platform_status(platform: Platform) -> PlatformStatus:
     head = log.head()
     changed = changed_tables(platform.source, lake.ingestion)
     missing = {star: len(missing_parts(star, log, lake.processed)) for star in STAR_TABLES}
-    revision, newest = revision_of(platform.warehouse), NewestLoad()
-    if revision is not None:
+    revision, newest, warehouse = revision_of(platform.warehouse), NewestLoad(), None
+    if revision == HEAD:
+        warehouse = warehouse_status(platform.warehouse)
+        newest = warehouse.newest
+    elif revision is not None:
         with platform.warehouse.database.transaction(read_only=True) as connection:
             newest = newest_load(connection, platform.warehouse.schema)
     return PlatformStatus(
@@ -71,5 +74,5 @@ def platform_status(platform: Platform) -> PlatformStatus:
         missing={star: count for star, count in missing.items() if count},
         revision=revision,
         newest=newest,
-        warehouse=warehouse_status(platform.warehouse) if revision == HEAD else None,
+        warehouse=warehouse,
     )

@@ -15,7 +15,7 @@ from totes_dagster.config.platform import Warehouse
 from totes_dagster.schema.bookkeeping import load_history, quarantine
 from totes_dagster.schema.registry import DIMENSIONS, FACTS, STAR_TABLES
 from totes_dagster.schema.star import UNKNOWN, is_fact, is_personal, placeholder_columns, record_id_of
-from totes_dagster.warehouse.queries import newest_load
+from totes_dagster.warehouse.queries import NewestLoad, newest_load
 
 _SAMPLE = 5
 
@@ -38,8 +38,7 @@ class WarehouseStatus:
     """What the warehouse holds.
 
     Attributes:
-        batch: the newest loaded batch, 0 before the first.
-        snapshot_at: when the source was in the state that the warehouse shows; None before the first batch.
+        newest: the newest batch that it has loaded.
         rows: the number of rows of each star table.
         placeholders: the number of members of each dimension that stand in for rows that the source does not have.
         newest_stamps: the latest `last_updated` in each fact; None if it has no rows.
@@ -47,8 +46,7 @@ class WarehouseStatus:
         record_ids_used: the share of record ids that each fact's sequence has used up, from 0 to 1.
     """
 
-    batch: int
-    snapshot_at: datetime | None
+    newest: NewestLoad
     rows: dict[str, int]
     placeholders: dict[str, int]
     newest_stamps: dict[str, datetime | None]
@@ -66,8 +64,7 @@ def warehouse_status(warehouse: Warehouse) -> WarehouseStatus:
         quarantined = _quarantined(connection, schema)
         record_ids_used = _record_ids_used(connection, schema)
     return WarehouseStatus(
-        newest.batch,
-        newest.snapshot_at,
+        newest,
         rows={name: rows for name, rows, _, _ in tables},
         placeholders={name: placeholders for name, _, placeholders, _ in tables if name in DIMENSIONS},
         newest_stamps={name: stamp and stamp.replace(tzinfo=UTC) for name, _, _, stamp in tables if name in FACTS},

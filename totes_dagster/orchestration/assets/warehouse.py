@@ -66,17 +66,17 @@ def load(
     seconds = perf_counter() - started
     done = {name: sum((batch.tables[name] for batch in loaded), LoadedTable()) for name in STAR_TABLES}
     _emit(done.values(), status, seconds, loaded=bool(loaded))
-    context.log.info(f"The warehouse shows batch {status.batch}, the source as of {status.snapshot_at}.")
+    context.log.info(f"The warehouse shows batch {status.newest.batch}, the source as of {status.newest.snapshot_at}.")
     for name in STAR_TABLES:
         yield MaterializeResult(
             asset_key=key_of_loaded(name),
             metadata={
                 "dagster/row_count": status.rows[name],
-                "batch": status.batch,
+                "batch": status.newest.batch,
                 "batches_loaded": len(loaded),
                 **done[name].counts(),
                 "seconds": round(sum(batch.seconds[name] for batch in loaded), 3),
-                **(as_of(status.snapshot_at) if status.snapshot_at else {}),
+                **(as_of(status.newest.snapshot_at) if status.newest.snapshot_at else {}),
                 "preview": table_of(newest[name]),
             },
         )
@@ -92,6 +92,6 @@ def _emit(done: Iterable[LoadedTable], status: WarehouseStatus, seconds: float, 
         Metric.QUARANTINED_ROWS: sum(table.rows for table in status.quarantined.values()),
     }
     # Only after a load: on a quiet night the warehouse is current, however old the last change is.
-    if loaded and status.snapshot_at:
-        measured[Metric.FRESHNESS_LAG] = (datetime.now(UTC) - status.snapshot_at).total_seconds()
+    if loaded and status.newest.snapshot_at:
+        measured[Metric.FRESHNESS_LAG] = (datetime.now(UTC) - status.newest.snapshot_at).total_seconds()
     emit(measured)

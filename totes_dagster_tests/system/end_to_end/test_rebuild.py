@@ -11,6 +11,7 @@ import pytest
 from totes_dagster.errors import DatabaseError, ForeignLakeError, ManifestMissingError
 from totes_dagster.pipeline import rebuild
 from totes_dagster.warehouse import foreign_keys as constraints
+from totes_dagster.warehouse.load_transaction import LoadTransaction
 from totes_dagster_tests import oracle
 from totes_dagster_tests.predefined import PREDEFINED, ROWS
 from totes_dagster_tests.system.platforms import lake_in, prepare, warehouse_at
@@ -68,6 +69,31 @@ def test_what_was_damaged_is_right_again_history_included(
     assert lived.refresh().loaded == []
     lived.change("update sales_order set units_sold = 1 where sales_order_id = 7")
     assert [batch.batch for batch in lived.refresh().loaded] == [5]
+
+
+def test_parts_of_many_batches_that_were_lost_are_made_again_at_once(
+    lived: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history, quarantined, zone = oracle.history(lived.warehouse_url), lived.quarantined(), lived.platform.lake.processed
+    contents = {path: zone.read(path) for path in zone.paths("")}
+    # All but the newest batch's, where a refresh stops looking for gaps; and all that is in quarantine.
+    newest = f"batch={lived.head():010}"
+    lost = [path for path in contents if newest not in path or path.startswith("quarantine/")]
+    assert len({path.split("/")[-2] for path in lost}) > 2
+    for path in lost:
+        (Path(zone.url.removeprefix("file://")) / path).unlink()
+    begun: list[LoadTransaction] = []
+    clear = LoadTransaction.clear
+
+    def counted(transaction: LoadTransaction) -> None:
+        begun.append(transaction)
+        clear(transaction)
+
+    monkeypatch.setattr(LoadTransaction, "clear", counted)
+    rebuild(lived.platform)
+    assert len(begun) <= 2
+    assert (oracle.history(lived.warehouse_url), lived.quarantined()) == (history, quarantined)
+    assert {path: zone.read(path) for path in zone.paths("")} == contents
 
 
 def test_views_rights_and_comments_of_others_are_still_there_and_right(lived: World) -> None:

@@ -189,5 +189,5 @@ def test_a_part_that_was_lost_is_restored_with_its_quarantine(lake: Lake, lost: 
     (part,) = star_parts("dim_design", first)
     for attribute in lost:
         (Path(lake.processed.url.removeprefix("file://")) / getattr(part, attribute)).unlink()
-    restore_batch(first, lake, part)
+    restore_batch(first, lake)
     assert {path: lake.processed.read(path) for path in lake.processed.paths("")} == before

@@ -91,7 +91,7 @@ def test_before_the_first_load_there_is_no_newest(warehouse: NewWarehouse) -> No
     with warehouse.begin() as transaction:
         assert transaction.newest_load() == NewestLoad(0, None, "")
     assert loaded_batch(warehouse) == 0
-    assert warehouse_status(warehouse).snapshot_at is None
+    assert warehouse_status(warehouse).newest.snapshot_at is None
 
 
 def test_the_newest_load_is_found_without_reading_the_others(warehouse: NewWarehouse) -> None:
@@ -103,5 +103,5 @@ def test_the_newest_load_is_found_without_reading_the_others(warehouse: NewWareh
             "and schemaname = $1",
             warehouse.schema,
         ) == (0, 2)
-    assert warehouse_status(warehouse).batch == 10_000
+    assert warehouse_status(warehouse).newest.batch == 10_000
     assert loaded_batch(warehouse) == 10_000

@@ -64,7 +64,7 @@ def whole_life(world: World) -> None:
     assert len(changed_tables(world.platform.source, world.platform.lake.ingestion)) == 4
     world.refresh()
     assert not any(reconcile(world.platform).found.values())
-    assert warehouse_status(world.platform.warehouse).batch == world.head()
+    assert warehouse_status(world.platform.warehouse).newest.batch == world.head()
     assert newest_rows(world.platform.warehouse, 1).keys()
 
 
