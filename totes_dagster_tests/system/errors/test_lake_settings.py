@@ -13,6 +13,7 @@ from totes_dagster.errors import CredentialsMissingError, LakeAccessDeniedError,
 from totes_dagster.lake.zone import Zone
 from totes_dagster_tests.exposure import assert_clear
 from totes_dagster_tests.s3_front import Answer, PassOn, Request
+from totes_dagster_tests.settings import without_credentials
 from totes_dagster_tests.system.errors.asking import ACTIONS, SECRET_KEY, TOKEN, Front, failure
 from totes_dagster_tests.wires import listening
 
@@ -29,11 +30,7 @@ def test_objects_are_created_without_an_acl(front: Front) -> None:
 
 
 def test_missing_credentials_are_said(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name)
-    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
-        monkeypatch.setenv(name, "/nowhere")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    without_credentials(monkeypatch)
     with pytest.raises(CredentialsMissingError, match=f"No AWS credentials for s3://{bucket}: .*Set AWS_PROFILE") as no:
         Zone(f"s3://{bucket}")
     assert_clear(no.value)

@@ -19,6 +19,7 @@ from totes_dagster.errors import (
 )
 from totes_dagster_tests.exposure import assert_clear
 from totes_dagster_tests.s3_front import Answer, in_front_of
+from totes_dagster_tests.settings import without_credentials
 
 PASSWORD = "p@ss/w0rd"
 TOKEN = "FwoGZXIvYXdzEBYaDKq/N0t+Sh0wn=="
@@ -98,11 +99,7 @@ def test_what_aws_says_is_passed_on_but_for_tokens(
 
 
 def test_missing_credentials_are_said(secrets: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name)
-    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
-        monkeypatch.setenv(name, "/nowhere")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    without_credentials(monkeypatch)
     refused("any", CredentialsMissingError, "Set AWS_PROFILE or AWS_ACCESS_KEY_ID")
 
 

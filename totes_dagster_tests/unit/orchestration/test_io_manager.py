@@ -13,6 +13,7 @@ from totes_dagster.lake.processed import StarPart
 from totes_dagster.orchestration.io_manager import ZoneIOManager
 from totes_dagster.remodel.rows import Remodelled
 from totes_dagster.remodel.run import RemodelledPart
+from totes_dagster_tests.settings import without_credentials
 
 ROWS = pa.table(
     {"design_id": pa.array([1, 2], pa.int32())}
@@ -82,10 +83,6 @@ def test_what_was_written_before_a_failure_stays(manager: ZoneIOManager) -> None
 
 
 def test_without_credentials_a_zone_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
-        monkeypatch.setenv(name, "/nowhere")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    without_credentials(monkeypatch)
     with pytest.raises(SettingsError, match="No AWS credentials for s3://totes-unreachable"):
         _ = ZoneIOManager(zone_name="ingestion", url="s3://totes-unreachable").zone

@@ -123,6 +123,14 @@ end $$
 """Without them, the first load copies its rows straight into the fact."""
 
 
+@pytest.fixture(params=["copied", "staged"])
+def either_way(warehouse: NewWarehouse, request: pytest.FixtureRequest) -> NewWarehouse:
+    """A warehouse whose first load copies rows straight into a fact, and one whose first load stages them."""
+    if request.param == "copied":
+        warehouse.run(DROP_FOREIGN_KEYS)
+    return warehouse
+
+
 def two_parts(folder: Path) -> Batch:
     """A batch of two parts, both remodelled."""
     made = Batch(folder, 1, [payment(1)], [payment(2)], live=None)
@@ -134,12 +142,9 @@ def file_of(made: Batch, part: StarPart) -> Path:
     return Path(made.lake.processed.url.removeprefix("file://")) / part.path
 
 
-@pytest.mark.parametrize("copied", [True, False], ids=["copied", "staged"])
 def test_a_part_of_other_types_is_refused_before_any_of_it_reaches_a_table(
-    warehouse: NewWarehouse, tmp_path: Path, *, copied: bool
+    either_way: NewWarehouse, tmp_path: Path
 ) -> None:
-    if copied:
-        warehouse.run(DROP_FOREIGN_KEYS)
     made = two_parts(tmp_path)
     _, second = made.star_parts
     file = file_of(made, second)
@@ -147,28 +152,20 @@ def test_a_part_of_other_types_is_refused_before_any_of_it_reaches_a_table(
     place = rows.column_names.index("transaction_id")
     pq.write_table(rows.set_column(place, "transaction_id", rows.column(place).cast(pa.int64())), file)
     with pytest.raises(PartSchemaError, match=f"The part {second.path} does not have the columns of fact_payment"):
-        made.load(warehouse)
-    assert warehouse.ask("select count(*) from fact_payment") == [(0,)]
-    assert warehouse.ask("select count(*) from load_history") == [(0,)]
+        made.load(either_way)
+    assert either_way.ask("select count(*) from fact_payment") == [(0,)]
+    assert either_way.ask("select count(*) from load_history") == [(0,)]
 
 
-@pytest.mark.parametrize("copied", [True, False], ids=["copied", "staged"])
-def test_what_fails_while_parts_are_read_is_said_as_it_is(
-    warehouse: NewWarehouse, tmp_path: Path, *, copied: bool
-) -> None:
-    if copied:
-        warehouse.run(DROP_FOREIGN_KEYS)
+def test_what_fails_while_parts_are_read_is_said_as_it_is(either_way: NewWarehouse, tmp_path: Path) -> None:
     made = two_parts(tmp_path)
     _, second = made.star_parts
     file_of(made, second).write_bytes(b"PAR1 and nothing more")
     with pytest.raises(PartDamagedError, match=f"^The part {second.path} in .* is damaged: "):
-        made.load(warehouse)
-    assert warehouse.ask("select count(*) from fact_payment") == [(0,)]
+        made.load(either_way)
+    assert either_way.ask("select count(*) from fact_payment") == [(0,)]
 
 
-@pytest.mark.parametrize("copied", [True, False], ids=["copied", "staged"])
-def test_all_parts_of_a_batch_are_loaded(warehouse: NewWarehouse, tmp_path: Path, *, copied: bool) -> None:
-    if copied:
-        warehouse.run(DROP_FOREIGN_KEYS)
-    two_parts(tmp_path).load(warehouse)
-    assert warehouse.ask("select payment_id, batch from fact_payment order by 1") == [(1, 1), (2, 1)]
+def test_all_parts_of_a_batch_are_loaded(either_way: NewWarehouse, tmp_path: Path) -> None:
+    two_parts(tmp_path).load(either_way)
+    assert either_way.ask("select payment_id, batch from fact_payment order by 1") == [(1, 1), (2, 1)]

@@ -16,6 +16,7 @@ from totes_dagster.orchestration.resources.alerts import SUBJECT_LIMIT, Alerts, 
 from totes_dagster_tests.exposure import assert_clear
 from totes_dagster_tests.integration.mailbox import Arrived, Mailbox
 from totes_dagster_tests.s3_front import Answer, Request, in_front_of
+from totes_dagster_tests.settings import without_credentials
 
 TOKEN = "FwoGZXIvYXdzEBYaDKq/N0t+Sh0wn=="
 PASSWORD = "p@ss/w0rd"
@@ -134,11 +135,7 @@ def test_an_endpoint_with_a_password_does_not_show_it(bucket: str, monkeypatch: 
 
 
 def test_missing_credentials_are_said(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name)
-    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
-        monkeypatch.setenv(name, "/nowhere")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    without_credentials(monkeypatch)
     refused(TOPIC, CredentialsMissingError, "Set AWS_PROFILE or AWS_ACCESS_KEY_ID", "or give the task a role")
 
 
