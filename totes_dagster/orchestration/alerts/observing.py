@@ -38,8 +38,9 @@ _ENDS = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE)
 """In this order, so that of a success and a failure at the same time, the failure counts."""
 
 _BEING_EVALUATED = "PLANNED"  # of a check
-AT_ONCE = 32
-"""Runs that are read at first; more if these do not reach back far enough."""
+
+RUNS_READ_FIRST = 32
+"""How many runs are read; four times as many whenever these do not reach back far enough."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _newest(instance: DagsterInstance, status: DagsterRunStatus, since: float) -
 
     Found by order rather than by a filter: PostgreSQL stores the times that Dagster filters by in its own time zone.
     """
-    limit = AT_ONCE
+    limit = RUNS_READ_FIRST
     while True:
         records = instance.get_run_records(RunsFilter(statuses=[status]), limit=limit, order_by="update_timestamp")
         if len(records) < limit or _end(records[-1]) < since:

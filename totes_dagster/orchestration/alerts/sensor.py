@@ -26,7 +26,7 @@ from totes_dagster.orchestration.resources.alerts import Alerts
 from totes_dagster.orchestration.specs import key_of_loaded
 from totes_dagster.schema.registry import STAR_TABLES
 
-AT_ONCE = 10
+ALERTS_PER_TICK = 10
 """The most alerts that one evaluation publishes, so that it ends well before Dagster's time limit."""
 
 FRESH_FOR = FAIL_AFTER
@@ -78,7 +78,7 @@ def _failed_runs(watch: Watch) -> set[str]:
 def _publish(watch: Watch, alerts: Alerts) -> tuple[list[str], Exception | None]:
     """Publish pending alerts in order; return the headlines of those published, and the next one's error."""
     published: list[str] = []
-    for alert in watch.pending[:AT_ONCE]:
+    for alert in watch.pending[:ALERTS_PER_TICK]:
         try:
             alerts.publish(message_of(alert, alerts.link_to))
         except Exception as error:  # any: otherwise the alerts before it would be published again by every tick

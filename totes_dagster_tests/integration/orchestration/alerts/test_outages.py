@@ -120,7 +120,7 @@ def test_whatever_breaks_what_was_published_is_not_published_again_and_again(
 def test_after_an_outage_no_evaluation_publishes_more_than_it_has_time_for(
     watcher: Watcher, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sensor, "AT_ONCE", 2)
+    monkeypatch.setattr(sensor, "ALERTS_PER_TICK", 2)
     for _ in range(2):
         fail(watcher.instance)
         run(watcher.instance)

@@ -77,7 +77,7 @@ def test_a_run_whose_process_is_gone_is_told_of(watcher: Watcher, mailbox: Mailb
 
 
 def test_many_runs_at_once_are_all_seen(watcher: Watcher, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(observing, "AT_ONCE", 1)
+    monkeypatch.setattr(observing, "RUNS_READ_FIRST", 1)
     fail(watcher.instance, "reconcile")
     for _ in range(3):
         fail(watcher.instance)
@@ -94,7 +94,7 @@ def test_a_run_that_began_before_all_others_and_fails_after_them_is_seen(
     assert slow is not None
     fail(watcher.instance, "reconcile")
     watcher.tick()
-    monkeypatch.setattr(observing, "AT_ONCE", 1)
+    monkeypatch.setattr(observing, "RUNS_READ_FIRST", 1)
     monkeypatch.setattr(incidents, "OVERLAP", 0.0)
     watcher.instance.report_run_failed(slow, "It took too long.")
     watcher.tick()
