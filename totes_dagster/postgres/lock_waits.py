@@ -2,11 +2,14 @@
 
 A session that waits for a strong lock blocks all sessions that queue behind it, so a wait that blocks readers is short
 and repeated. All other waits are longer, and after some seconds the log names the sessions that hold the lock.
+
+Autovacuum gives way, but only to a session that has waited for `deadlock_timeout`, which is longer than a short wait.
+So whoever needs a strong lock first takes one that blocks autovacuum and no reader or writer.
 """
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +29,12 @@ SHORT_WAIT = "300ms"
 LONG_WAIT = "5min"
 """How long to wait for a lock otherwise."""
 
+WAIT_UNTIL_AUTOVACUUM_GIVES_WAY = sql.SQL(
+    "select set_config('lock_timeout', least(setting::bigint + 2000, 60000)::text, true) from pg_settings "
+    "where name = 'deadlock_timeout'"
+)
+"""Limits how long the transaction waits for a lock to a little more than an autovacuum takes to give way."""
+
 FIRST_LOOK = 5.0
 """Seconds until the first check for blocking sessions."""
 
@@ -33,6 +42,15 @@ NEXT_LOOKS = 5.0
 """Seconds between two later checks."""
 
 _MAX_LISTED = 3
+
+
+def lock_against_vacuum(tables: Iterable[sql.Composable]) -> sql.Composed:
+    """A statement that keeps vacuums away from tables until the transaction ends; readers and writers proceed.
+
+    Args:
+        tables: their names, always in the same order, so that two sessions do not wait for each other.
+    """
+    return sql.SQL("lock table {} in share update exclusive mode").format(sql.SQL(", ").join(tables))
 
 
 @dataclass

@@ -5,6 +5,7 @@ rows with nine references, that is half a minute against one second.
 """
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -13,7 +14,12 @@ from psycopg import sql
 from psycopg.errors import LockNotAvailable
 from sqlalchemy import ForeignKey, Table
 
-from totes_dagster.postgres.lock_waits import LONG_WAIT, SHORT_WAIT
+from totes_dagster.postgres.lock_waits import (
+    LONG_WAIT,
+    SHORT_WAIT,
+    WAIT_UNTIL_AUTOVACUUM_GIVES_WAY,
+    lock_against_vacuum,
+)
 from totes_dagster.schema.registry import FACTS
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 
@@ -44,36 +50,35 @@ def drop_foreign_keys_where_it_pays(transaction: LoadTransaction, incoming: dict
     Those that users added, and those to which they gave another name, property or comment, stay, and are checked row by
     row.
 
-    The drop waits for the tables' current readers, and new readers queue behind it. So it gives up soon.
+    The drop waits for the tables' current readers, and new readers queue behind it. So it gives up soon. Before that,
+    it waits, in nobody's way, until autovacuum has left the tables.
 
     Args:
         transaction: one in which nothing has been done yet.
         incoming: the number of rows that each fact will receive, by fact.
     """
-    dropped = Dropped.NONE
-    transaction.wait_for_locks(SHORT_WAIT)
-    for name, rows in incoming.items():
-        fact = FACTS[name]
-        if not pays_off(rows, transaction.estimated_rows(fact)):
-            continue
-        for foreign_key in declared_foreign_keys(transaction, fact):
-            if not foreign_key.is_as_declared:
-                logger.info("The foreign key %s of %s was altered; it stays.", foreign_key.name, name)
-                continue
-            try:
-                transaction.execute(
-                    sql.SQL("alter table {} drop constraint {}").format(
-                        transaction.name_of(fact), sql.Identifier(foreign_key.name)
-                    )
+    facts = [FACTS[name] for name, rows in incoming.items() if pays_off(rows, transaction.estimated_rows(FACTS[name]))]
+    drop = [(fact, foreign_key) for fact in facts for foreign_key in _droppable(transaction, fact)]
+    if not drop:
+        return Dropped.NONE
+    tables = {table.name: transaction.name_of(table) for fact, key in drop for table in (fact, key.dimension)}
+    try:
+        transaction.fetch(WAIT_UNTIL_AUTOVACUUM_GIVES_WAY)
+        transaction.execute(lock_against_vacuum(tables[name] for name in sorted(tables)))
+        transaction.wait_for_locks(SHORT_WAIT)
+        for fact, foreign_key in drop:
+            transaction.execute(
+                sql.SQL("alter table {} drop constraint {}").format(
+                    transaction.name_of(fact), sql.Identifier(foreign_key.name)
                 )
-            except adbc_errors.Error as error:
-                if error.sqlstate != LockNotAvailable.sqlstate:
-                    raise
-                logger.info("Another session is using %s; its foreign keys stay, and are checked row by row.", name)
-                return Dropped.BUSY
-            dropped = Dropped.SOME
+            )
+    except adbc_errors.Error as error:
+        if error.sqlstate != LockNotAvailable.sqlstate:
+            raise
+        logger.info("Another session is using the facts; their foreign keys stay, and are checked row by row.")
+        return Dropped.BUSY
     transaction.wait_for_locks(LONG_WAIT)
-    return dropped
+    return Dropped.SOME
 
 
 def add_missing_foreign_keys(transaction: LoadTransaction) -> None:
@@ -106,6 +111,7 @@ class DeclaredForeignKey:
 
     name: str
     column: str
+    dimension: Table
     is_as_declared: bool
 
 
@@ -139,7 +145,20 @@ def declared_foreign_keys(transaction: LoadTransaction, fact: Table) -> list[Dec
             keys=sql.Literal(keys),
         )
     )
-    return [DeclaredForeignKey(*values) for values in zip(*found, strict=True)]
+    dimension_of = {key.parent.name: key.column.table for key in fact.foreign_keys}
+    return [
+        DeclaredForeignKey(name, column, dimension_of[column], is_as_declared)
+        for name, column, is_as_declared in zip(*found, strict=True)
+    ]
+
+
+def _droppable(transaction: LoadTransaction, fact: Table) -> Iterator[DeclaredForeignKey]:
+    """The foreign keys of a fact that are exactly as declared."""
+    for foreign_key in declared_foreign_keys(transaction, fact):
+        if foreign_key.is_as_declared:
+            yield foreign_key
+        else:
+            logger.info("The foreign key %s of %s was altered; it stays.", foreign_key.name, fact.name)
 
 
 def has_foreign_keys(transaction: LoadTransaction, fact: Table) -> bool:

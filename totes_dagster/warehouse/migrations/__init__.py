@@ -26,7 +26,14 @@ from totes_dagster.errors import (
     WarehouseSchemaError,
 )
 from totes_dagster.postgres.database import Database
-from totes_dagster.postgres.lock_waits import LONG_WAIT, SHORT_WAIT, holders_of_tables, watched_locks
+from totes_dagster.postgres.lock_waits import (
+    LONG_WAIT,
+    SHORT_WAIT,
+    WAIT_UNTIL_AUTOVACUUM_GIVES_WAY,
+    holders_of_tables,
+    lock_against_vacuum,
+    watched_locks,
+)
 from totes_dagster.postgres.named_errors import named_error, reason_of
 from totes_dagster.postgres.transactions import transaction
 from totes_dagster.schema.bookkeeping import load_history, quarantine
@@ -237,10 +244,18 @@ def _prepare(connection: psycopg.Connection[Any], schema: str) -> None:
 
 def _lock_tables(connection: psycopg.Connection[Any], *, adopting: bool) -> None:
     """Take the strong locks that migrations need before doing work that would be lost without them."""
-    tables = [*FACTS, quarantine.name, *(DIMENSIONS if adopting else ())]
-    for (name,) in connection.execute(
-        "select relname from unnest(%s::text[]) as ours join pg_class on pg_class.oid = to_regclass(quote_ident(ours)) "
-        "where relkind in ('r', 'p') and pg_has_role(relowner, 'usage') order by relname",
-        [tables],
-    ).fetchall():
-        connection.execute(sql.SQL("lock table {} in access exclusive mode").format(sql.Identifier(name)))
+    names = [*FACTS, quarantine.name, *(DIMENSIONS if adopting else ())]
+    tables = [
+        sql.Identifier(name)
+        for (name,) in connection.execute(
+            "select relname from unnest(%s::text[]) as ours "
+            "join pg_class on pg_class.oid = to_regclass(quote_ident(ours)) "
+            "where relkind in ('r', 'p') and pg_has_role(relowner, 'usage') order by relname",
+            [names],
+        ).fetchall()
+    ]
+    if tables:
+        connection.execute(WAIT_UNTIL_AUTOVACUUM_GIVES_WAY)
+        connection.execute(lock_against_vacuum(tables))
+        connection.execute(sql.SQL("set local lock_timeout = {}").format(SHORT_WAIT))
+        connection.execute(sql.SQL("lock table {} in access exclusive mode").format(sql.SQL(", ").join(tables)))

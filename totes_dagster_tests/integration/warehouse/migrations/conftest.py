@@ -20,7 +20,13 @@ def empty(database: Callable[..., str]) -> Database:
 @pytest.fixture
 def earlier(empty: Database) -> Database:
     """A warehouse at revision 0002, in which record ids were integers and ordered the versions, with a calendar."""
-    with psycopg.connect(empty.url) as connection:
+    create_earlier(empty)
+    return empty
+
+
+def create_earlier(database: Database) -> None:
+    """Make an empty database a warehouse at revision 0002."""
+    with psycopg.connect(database.url) as connection:
         for revision in ("0001_baseline", "0002_quarantine"):
             connection.execute((VERSIONS / f"{revision}.sql").read_text())
         connection.execute("create table totes_warehouse_version (version_num varchar(32) primary key)")
@@ -38,4 +44,3 @@ def earlier(empty: Database) -> Database:
                 as versions (id, units, batch)
             """
         )
-    return empty
