@@ -11,6 +11,9 @@ from totes_dagster.orchestration.checks.reconciliation import matches_source
 
 _GROUPS = AssetSelection.groups("ingestion", "processed", "warehouse")
 
+JOB_TAG = "totes/job"
+"""Tag of the platform's own runs, with the name of their job. Other code locations may have jobs of the same names."""
+
 _RECONCILIATION = AssetSelection.checks(matches_source)
 
 _IN_PROGRESS = [
@@ -29,12 +32,14 @@ refresh = define_asset_job(
     "refresh",
     selection=_GROUPS - _RECONCILIATION,
     description="Bring the warehouse up to date: ingest what changed, remodel it, load it.",
+    tags={JOB_TAG: "refresh"},
 )
 
 reconcile = define_asset_job(
     "reconcile",
     selection=_GROUPS | _RECONCILIATION,
     description="Bring the warehouse up to date, compare every row of it with the source, and repair what differs.",
+    tags={JOB_TAG: "reconcile"},
 )
 
 
