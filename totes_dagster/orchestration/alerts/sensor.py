@@ -16,7 +16,7 @@ from totes_dagster.orchestration.alerts.incidents import Watch, advance, explain
 from totes_dagster.orchestration.alerts.observing import Expectations, observe
 from totes_dagster.orchestration.alerts.reasons import reason_of, why_failed
 from totes_dagster.orchestration.alerts.wording import headline, message_of, summary
-from totes_dagster.orchestration.checks.loading import load_specs
+from totes_dagster.orchestration.checks.loading import health_specs
 from totes_dagster.orchestration.checks.reconciliation import matches_source
 from totes_dagster.orchestration.checks.source import contract_specs
 from totes_dagster.orchestration.checks.star import sound_before_load
@@ -32,7 +32,7 @@ ALERTS_PER_TICK = 10
 FRESH_FOR = FAIL_AFTER
 _TABLES = [key_of_loaded(name) for name in STAR_TABLES]
 _CHECKS = [
-    *(spec.key for spec in (*contract_specs, *load_specs)),
+    *(spec.key for spec in (*contract_specs, *health_specs)),
     *sound_before_load.check_keys,
     *matches_source.check_keys,
 ]

@@ -6,19 +6,17 @@ from dataclasses import dataclass
 
 import psycopg
 import pytest
-from dagster import DagsterInstance, RunRequest, SkipReason, build_sensor_context
+from dagster import DagsterInstance, RunRequest, SkipReason
 from psycopg import sql
 
 from totes_dagster.cli.output import show_status
 from totes_dagster.config.platform import Platform
 from totes_dagster.lake.zone import Lake
 from totes_dagster.orchestration import sensors
-from totes_dagster.orchestration.io_manager import ZoneIOManager
-from totes_dagster.orchestration.resources.databases import TotesysResource
-from totes_dagster.orchestration.sensors import totesys_changes
 from totes_dagster.pipeline import reconcile, refresh
 from totes_dagster.schema.totesys import metadata
 from totes_dagster.status import platform_status
+from totes_dagster_tests.resources import look, resources_of
 from totes_dagster_tests.system.platforms import platform_at
 from totes_dagster_tests.system.security.secured_postgres import SecuredPostgres
 from totes_dagster_tests.system.security.statement_log import could_have_written, logged
@@ -92,15 +90,8 @@ def platform(source: Source, database: Callable[..., str], lake: Lake) -> Platfo
 
 def watch(source: Source, platform: Platform) -> RunRequest | SkipReason:
     """One look of the sensor."""
-    resources = {
-        "totesys": TotesysResource(url=source.url),
-        "ingestion_zone": ZoneIOManager(zone_name="ingestion", url=platform.lake.ingestion.url),
-    }
-    with (
-        DagsterInstance.ephemeral() as instance,
-        build_sensor_context(instance=instance, resources=resources) as context,
-    ):
-        found = totesys_changes(context)
+    with DagsterInstance.ephemeral() as instance:
+        found = look(instance, resources_of(platform))
     assert isinstance(found, RunRequest | SkipReason)
     return found
 
