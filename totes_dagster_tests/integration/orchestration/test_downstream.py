@@ -1,8 +1,10 @@
 """Assets of a reader's own, downstream of each zone and of the warehouse."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -30,11 +32,14 @@ from totes_dagster.orchestration import recorded
 from totes_dagster.reading.lake import ingested_rows
 from totes_dagster_tests.integration.graph import Graph
 from totes_dagster_tests.integration.orchestration.automation import confirmed, edit
+from totes_dagster_tests.settings import configure
 
 pytestmark = pytest.mark.usefixtures("one_look")
 
 EDIT = "update payment set payment_amount = payment_amount + 1 where payment_id = 3"
 DELETE = "delete from payment where payment_id = 5"
+
+ROOT = Path(__file__).parents[3]
 
 Given = dict[str, Any]
 
@@ -131,6 +136,33 @@ def test_another_code_location_loads_inputs_by_declaring_the_table(refreshed: Gr
     )
     replace(refreshed, definitions=theirs).materialise("report")
     assert given["table"].num_rows == len(refreshed.ask("select from analytics.current_payment"))
+
+
+EXAMPLES = re.findall(
+    r"^```python\n(.*?)^```$", (ROOT / "docs" / "your-own-assets.md").read_text(), re.DOTALL | re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=["beside the platform", "in a location of its own"])
+def test_the_examples_of_the_documentation_work(
+    refreshed: Graph, monkeypatch: pytest.MonkeyPatch, example: str
+) -> None:
+    configure(monkeypatch, refreshed.platform)
+    module: Given = {}
+    exec(compile(example, "definitions.py", "exec"), module)
+    theirs = [name for name, value in module.items() if isinstance(value, AssetsDefinition)]
+    result = replace(refreshed, definitions=module["defs"]).materialise(*theirs)
+    computed = {name: result.output_for_node(name) for name in theirs}
+    if "units_per_design" in theirs:
+        ((units,),) = refreshed.ask("select sum(units_sold) from analytics.current_sales_order")
+        assert computed["units_per_design"]["units_sold"].sum() == units
+        ((staff, payments),) = refreshed.ask(
+            "select (select count(*) from analytics.dim_staff), (select count(*) from analytics.current_payment)"
+        )
+        assert (len(computed["staff_directory"]), computed["payments_at_first"]) == (staff, payments)
+    else:
+        ((largest,),) = refreshed.ask("select max(payment_amount)::text from analytics.current_payment")
+        assert computed == {"largest_payment": largest}
 
 
 @pytest.mark.parametrize("where", ["ingestion_zone", "warehouse_tables"])

@@ -7,6 +7,7 @@ from dagster import DagsterInstance, JobDefinition, ReexecutionOptions, execute_
 from totes_dagster.definitions import build_defs
 from totes_dagster.schema import totesys
 from totes_dagster_tests.integration.graph import Graph, metadata_of
+from totes_dagster_tests.settings import configure
 
 
 def refresh_job() -> JobDefinition:
@@ -17,15 +18,7 @@ def refresh_job() -> JobDefinition:
 @pytest.fixture
 def configured(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> Graph:
     """A graph that the environment names."""
-    platform = graph.platform
-    for name, value in {
-        "TOTESYS_URL": platform.source.url,
-        "WAREHOUSE_URL": platform.warehouse.database.url,
-        "WAREHOUSE_SCHEMA": platform.warehouse.schema,
-        "TOTES_INGESTION_LAKE": platform.lake.ingestion.url,
-        "TOTES_PROCESSED_LAKE": platform.lake.processed.url,
-    }.items():
-        monkeypatch.setenv(name, value)
+    configure(monkeypatch, graph.platform)
     return graph
 
 
