@@ -104,7 +104,7 @@ class Dagster:
     def create_run(self, status: DagsterRunStatus) -> str:
         """A run that nobody is at work on."""
         job = build_defs(self.resources).resolve_job_def("refresh")
-        return self.instance.create_run_for_job(job, status=status).run_id
+        return self.instance.create_run_for_job(job, status=status, tags=job.tags).run_id
 
 
 def until(condition: Callable[[], Any], waiting_for: str) -> None:
