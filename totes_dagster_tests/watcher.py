@@ -68,8 +68,8 @@ def _named(name: str, tags: dict[str, str]) -> JobDefinition:
 JOBS = {name: _named(name, {JOB_TAG: name}) for name in ("refresh", "reconcile", "prune")}
 """Jobs that are known as the platform's."""
 
-OTHERS = {name: _named(name, {}) for name in ("refresh", "theirs")}
-"""Jobs of another code location, one of which has a name of the platform's."""
+OTHERS = {name: _named(name, {}) for name in ("refresh", "reconcile", "theirs")}
+"""Jobs of another code location, some of which have names of the platform's."""
 
 
 def run(

@@ -39,7 +39,13 @@ reconcile = define_asset_job(
     "reconcile",
     selection=_GROUPS | _RECONCILIATION,
     description="Bring the warehouse up to date, compare every row of it with the source, and repair what differs.",
-    tags={JOB_TAG: "reconcile"},
+    tags={
+        JOB_TAG: "reconcile",
+        # If it fails, Dagster runs it once more, from the start: it compares with what the source holds then.
+        "dagster/max_retries": "1",
+        "dagster/retry_strategy": "ALL_STEPS",
+        "dagster/retry_on_asset_or_op_failure": "true",
+    },
 )
 
 
