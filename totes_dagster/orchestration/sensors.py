@@ -37,6 +37,7 @@ from totes_dagster.orchestration.io_managers.ingestion import IngestionIOManager
 from totes_dagster.orchestration.jobs import (
     assets_affected_by,
     checks_affected_by,
+    reconcile,
     refresh,
     run_in_progress,
 )
@@ -192,7 +193,7 @@ def _wait_for_runs(instance: DagsterInstance, end: float) -> str | None:
     Returns:
         A sentence about the run that is still in progress at the end; None if there is none.
     """
-    while reason := run_in_progress(instance):
+    while reason := run_in_progress(instance, refresh.name, reconcile.name):
         if time.monotonic() >= end:
             return reason
         time.sleep(ASK_EVERY)
