@@ -41,7 +41,7 @@ def repair_history(warehouse: Warehouse, found: Mapping[str, TableDifferences]) 
     if not repeated and not found[CALENDAR.name]:
         return
     with (
-        warehouse.database.connect_bulk() as connection,
+        warehouse.database.connect() as connection,
         LoadTransaction.begin(connection, warehouse) as transaction,
     ):
         for name, keys in repeated.items():

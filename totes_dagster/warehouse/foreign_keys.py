@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from adbc_driver_manager import dbapi as adbc_errors
+import psycopg
 from psycopg import sql
 from psycopg.errors import LockNotAvailable
 from sqlalchemy import ForeignKey, Table
@@ -74,7 +74,7 @@ def drop_foreign_keys_where_it_pays(transaction: LoadTransaction, incoming: dict
                     transaction.name_of(fact), sql.Identifier(foreign_key.name)
                 )
             )
-    except adbc_errors.Error as error:
+    except psycopg.Error as error:
         if error.sqlstate != LockNotAvailable.sqlstate:
             raise
         logger.info("Another session is using the facts; their foreign keys stay, and are checked row by row.")
@@ -166,8 +166,9 @@ def _droppable(transaction: LoadTransaction, fact: Table) -> Iterator[DeclaredFo
 def has_foreign_keys(transaction: LoadTransaction, fact: Table) -> bool:
     """Whether a fact has any foreign key, declared or not."""
     (exists,) = transaction.fetch(
-        "select exists (select from pg_constraint where contype = 'f' and conrelid = $1::text::regclass)",
-        transaction.name_of(fact).as_string(None),
+        sql.SQL("select exists (select from pg_constraint where contype = 'f' and conrelid = {}::regclass)").format(
+            sql.Literal(transaction.name_of(fact).as_string(None))
+        )
     )
     return bool(exists)
 

@@ -14,7 +14,6 @@ from time import perf_counter
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from adbc_driver_postgresql import dbapi as adbc
 from sqlalchemy import Table
 
 from totes_dagster.config.platform import Warehouse
@@ -23,6 +22,7 @@ from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.processed import star_parts, star_schema
 from totes_dagster.lake.zone import Lake
+from totes_dagster.postgres.database import NamedConnection
 from totes_dagster.remodel.frames import to_table
 from totes_dagster.remodel.tables import calendar
 from totes_dagster.runtime.progress import Progress, silent
@@ -68,7 +68,7 @@ def load_batches(warehouse: Warehouse, lake: Lake, progress: Progress = silent) 
             ones are.
     """
     log = BatchLog(lake.ingestion)
-    with warehouse.database.connect_bulk() as connection:
+    with warehouse.database.connect() as connection:
         while loaded := _load_next(warehouse, connection, log, lake, progress):
             logger.info("Loaded batch %d: %s.", loaded.batch, _summary(loaded))
             yield loaded
@@ -81,7 +81,7 @@ def _summary(loaded: LoadedBatch) -> str:
 
 
 def _load_next(
-    warehouse: Warehouse, connection: adbc.Connection, log: BatchLog, lake: Lake, progress: Progress
+    warehouse: Warehouse, connection: NamedConnection, log: BatchLog, lake: Lake, progress: Progress
 ) -> LoadedBatch | None:
     """Load the oldest batch that is not loaded yet; return None if there is none."""
     may_drop = True
@@ -133,7 +133,7 @@ class BatchLoad:
             digest: the digest of the batch's manifest.
 
         Raises:
-            NotRemodelledError, RowsUnaccountedError, RowsRepeatedError, PartError, adbc_driver_manager.Error: see
+            NotRemodelledError, RowsUnaccountedError, RowsRepeatedError, PartError, psycopg.Error: see
                 `load_batches`.
         """
         tables: dict[str, LoadedTable] = {}

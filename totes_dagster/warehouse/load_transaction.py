@@ -76,15 +76,11 @@ class LoadTransaction(StagingTransaction):
             digest: the manifest's digest.
             counts: what the load did, by star table, as JSON.
         """
-        self.fetch(
-            sql.SQL(
-                "insert into {} (batch, snapshot_at, manifest_sha256, tables) "
-                "values ($1, $2::text::timestamptz, $3, $4::text::jsonb) returning batch"
-            ).format(self.name_of(load_history)),
-            manifest.batch,
-            manifest.snapshot.taken_at.isoformat(),
-            digest,
-            counts,
+        self.execute(
+            sql.SQL("insert into {} (batch, snapshot_at, manifest_sha256, tables) values ({}, {}, {}, {})").format(
+                self.name_of(load_history),
+                *map(sql.Literal, (manifest.batch, manifest.snapshot.taken_at.isoformat(), digest, counts)),
+            )
         )
 
     def quarantined_keys(self, source: str) -> set[int]:
@@ -92,9 +88,8 @@ class LoadTransaction(StagingTransaction):
         (keys,) = self.fetch(
             sql.SQL(
                 "select coalesce(array_agg(source_key) filter (where source_key is not null), '{{}}') from {} "
-                "where source_table = $1"
-            ).format(self.name_of(quarantine)),
-            source,
+                "where source_table = {}"
+            ).format(self.name_of(quarantine), sql.Literal(source))
         )
         return set(keys)
 

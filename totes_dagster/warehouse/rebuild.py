@@ -48,7 +48,7 @@ def reload_all(
     incoming: Counter[str] = Counter()
     for batch in batches:
         incoming.update(rows_of_facts(log.manifest(batch)))
-    with warehouse.database.connect_bulk() as connection:
+    with warehouse.database.connect() as connection:
         with LoadTransaction.begin(connection, warehouse) as transaction:
             if not from_another_lake:
                 _refuse_another_lake(transaction, log)

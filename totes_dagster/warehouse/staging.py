@@ -11,7 +11,7 @@ from totes_dagster.warehouse.transaction import WarehouseTransaction
 
 
 class StagingTransaction(WarehouseTransaction):
-    """A transaction that copies rows by ADBC."""
+    """A transaction that copies rows."""
 
     def is_empty(self, table: Table) -> bool:
         """Whether a table has no row."""
@@ -21,8 +21,9 @@ class StagingTransaction(WarehouseTransaction):
         """The planner's estimate of the number of rows in a table."""
         return int(
             self.fetch(
-                "select greatest(reltuples, 0)::bigint from pg_class where oid = $1::text::regclass",
-                self.name_of(table).as_string(None),
+                sql.SQL("select greatest(reltuples, 0)::bigint from pg_class where oid = {}::regclass").format(
+                    sql.Literal(self.name_of(table).as_string(None))
+                )
             )[0]
         )
 

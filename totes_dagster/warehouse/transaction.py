@@ -7,18 +7,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Self
 
+import psycopg
 import pyarrow as pa
-from adbc_driver_manager import dbapi as adbc_errors
-from adbc_driver_postgresql import dbapi as adbc
 from psycopg import sql
 from psycopg.errors import LockNotAvailable, ObjectNotInPrerequisiteState
 from sqlalchemy import Table
 
 from totes_dagster.config.platform import Warehouse
 from totes_dagster.errors import DatabaseBusyError, DatabaseError, ReplicaIdentityError
+from totes_dagster.postgres.binary_copy import encoded
+from totes_dagster.postgres.database import NamedConnection
 from totes_dagster.postgres.lock_waits import LONG_WAIT, LockWatch, watched_locks
 from totes_dagster.postgres.named_errors import named_error
-from totes_dagster.postgres.transactions import end_bulk_transaction, set_up_bulk_transaction
+from totes_dagster.postgres.transactions import begin_statement, transaction
 from totes_dagster.schema.registry import metadata
 from totes_dagster.warehouse.queries import NewestLoad, newest_load_statement
 
@@ -29,14 +30,15 @@ class WarehouseTransaction:
     Its search path contains only PostgreSQL's own functions and operators, so tables are qualified by their schema.
     """
 
-    def __init__(self, connection: adbc.Connection, schema: str) -> None:
+    def __init__(self, connection: NamedConnection, schema: str) -> None:
         self._connection = connection
         self.schema = schema
-        self._cursor = connection.cursor()
+        # Not the connection's own kind, whose errors would be named before this module names them.
+        self._cursor = psycopg.Cursor(connection)
 
     @classmethod
     @contextmanager
-    def begin(cls, connection: adbc.Connection, warehouse: Warehouse) -> Iterator[Self]:
+    def begin(cls, connection: NamedConnection, warehouse: Warehouse) -> Iterator[Self]:
         """Begin a transaction and wait until no other load is in progress; roll back at the end unless committed.
 
         While it waits for a lock, a second connection looks up which session holds it, for the log.
@@ -54,21 +56,24 @@ class WarehouseTransaction:
         with ExitStack() as stack:
             watch: LockWatch | None = None
             try:
-                transaction = cls(connection, schema)
+                load = cls(connection, schema)
                 try:
-                    set_up_bulk_transaction(connection)
-                    transaction.wait_for_locks(LONG_WAIT)
-                    (pid,) = transaction.fetch("select pg_backend_pid()")
-                    watch = stack.enter_context(watched_locks(warehouse.database, pid, "Loading the warehouse"))
-                    transaction.fetch(
-                        "select pg_advisory_xact_lock(hashtextextended('totes_dagster.load.' || $1, 0))", schema
+                    begin: sql.Composed = begin_statement(connection.info.server_version)
+                    load.execute(begin)
+                    load.wait_for_locks(LONG_WAIT)
+                    watch = stack.enter_context(
+                        watched_locks(warehouse.database, connection.info.backend_pid, "Loading the warehouse")
                     )
-                    yield transaction
+                    load.fetch(
+                        sql.SQL("select pg_advisory_xact_lock(hashtextextended({}, 0))").format(
+                            sql.Literal(f"totes_dagster.load.{schema}")
+                        )
+                    )
+                    yield load
                 finally:
-                    with suppress(adbc_errors.Error):  # the connection is lost; the earlier error counts
-                        transaction._cursor.close()
-                    end_bulk_transaction(connection)
-            except adbc_errors.Error as error:
+                    with suppress(psycopg.Error):  # the connection is lost; the earlier error counts
+                        connection.rollback()
+            except psycopg.Error as error:
                 raise _load_error(connection, schema, error, watch.blockers if watch else "") from error
 
     def commit(self) -> None:
@@ -83,29 +88,29 @@ class WarehouseTransaction:
         """The name of a table of the warehouse, qualified by its schema."""
         return sql.Identifier(self.schema, table.name)
 
-    def fetch(self, statement: str | sql.Composable, *values: Any) -> tuple[Any, ...]:
-        """Run a statement that returns one row, and return that row."""
-        self._cursor.execute(_text(statement), values or None)
-        row = self._cursor.fetchone()
-        if row is None:
-            raise LookupError(f"No row from {_text(statement)}")
-        return tuple(row)
+    def fetch(self, statement: str | sql.SQL | sql.Composed) -> tuple[Any, ...]:
+        """Run a statement that returns one row, and return that row.
 
-    def execute(self, statement: str | sql.Composable, *values: Any) -> int:
+        Values are composed into it, not passed beside it: that would give a meaning to each % in a name.
+        """
+        row = self._cursor.execute(statement).fetchone()
+        if row is None:
+            raise LookupError(f"No row from {statement if isinstance(statement, str) else statement.as_string(None)}")
+        return row
+
+    def execute(self, statement: str | sql.SQL | sql.Composed) -> int:
         """Run a statement that returns no rows; return the number of rows that it affected."""
-        self._cursor.execute(_text(statement), values or None)
-        return int(self._cursor.rowcount)
+        return self._cursor.execute(statement).rowcount
 
     def newest_load(self) -> NewestLoad:
         """The newest loaded batch."""
         statement: sql.Composed = newest_load_statement(self.schema)
-        self._cursor.execute(statement.as_string(None))
-        row = self._cursor.fetchone()
+        row = self._cursor.execute(statement).fetchone()
         return NewestLoad() if row is None else NewestLoad(*row)
 
     def create_temporary(self, name: sql.Identifier, like: sql.Composable, columns: sql.Composable) -> None:
         """Create an empty temporary table with columns of another, or empty it if the transaction has it already."""
-        if self.fetch("select to_regclass($1) is not null", name.as_string(None))[0]:
+        if self.fetch(sql.SQL("select to_regclass({}) is not null").format(sql.Literal(name.as_string(None))))[0]:
             self.execute(sql.SQL("truncate {}").format(name))
             return
         self.execute(
@@ -116,12 +121,17 @@ class WarehouseTransaction:
 
     def ingest(self, table: str, rows: pa.Table, *, temporary: bool) -> int:
         """Copy rows into a table; return how many."""
-        # Qualified where possible: a bare name might resolve to another schema's table.
-        schema = None if temporary else self.schema
-        return int(self._cursor.adbc_ingest(table, rows, mode="append", temporary=temporary, db_schema_name=schema))
+        statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(
+            sql.Identifier("pg_temp" if temporary else self.schema, table),
+            sql.SQL(", ").join(map(sql.Identifier, rows.column_names)),
+        )
+        with self._cursor.copy(statement) as copy:
+            for piece in encoded(rows):
+                copy.write(piece)
+        return self._cursor.rowcount
 
 
-def _load_error(connection: adbc.Connection, schema: str, error: adbc_errors.Error, blockers: str) -> DatabaseError:
+def _load_error(connection: NamedConnection, schema: str, error: psycopg.Error, blockers: str) -> DatabaseError:
     """The named error for a failed load, which has been rolled back."""
     if error.sqlstate == LockNotAvailable.sqlstate:
         return DatabaseBusyError(
@@ -139,7 +149,7 @@ def _load_error(connection: adbc.Connection, schema: str, error: adbc_errors.Err
     return named_error("warehouse", "loading the warehouse", error)
 
 
-def _without_identity(connection: adbc.Connection, schema: str) -> list[str]:
+def _without_identity(connection: NamedConnection, schema: str) -> list[str]:
     """The warehouse's tables without a replica identity."""
     statement = sql.SQL(
         """
@@ -151,14 +161,6 @@ def _without_identity(connection: adbc.Connection, schema: str) -> list[str]:
         order by relname
         """
     ).format(sql.Literal(sql.Identifier(schema).as_string(None)), sql.Literal(list(metadata.tables)))
-    with suppress(adbc_errors.Error), connection.cursor() as cursor:
-        set_up_bulk_transaction(connection, read_only=True)
-        cursor.execute(statement.as_string(None))
-        names = [name for (name,) in cursor.fetchall()]
-        end_bulk_transaction(connection)
-        return names
+    with suppress(DatabaseError, psycopg.Error), transaction(connection, read_only=True):
+        return [name for (name,) in connection.execute(statement)]
     return []
-
-
-def _text(statement: str | sql.Composable) -> str:
-    return statement if isinstance(statement, str) else statement.as_string(None)

@@ -24,7 +24,7 @@ class NewWarehouse(Warehouse):
 
     @contextmanager
     def begin(self) -> Iterator[LoadTransaction]:
-        with self.database.connect_bulk() as connection, LoadTransaction.begin(connection, self) as transaction:
+        with self.database.connect() as connection, LoadTransaction.begin(connection, self) as transaction:
             yield transaction
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from totes_dagster.errors import DatabaseError, WarehouseSchemaError
+from totes_dagster.errors import DatabaseError, DiskFullError, WarehouseSchemaError
 from totes_dagster.postgres.named_errors import reason_of
 
 _IN_ORDER = """
@@ -211,7 +211,7 @@ def _restore(connection: psycopg.Connection[Any], view: _View) -> None:
         _restore_rights(connection, view)
     except DatabaseError as error:
         cause = error.__cause__
-        if error.transient or not isinstance(cause, psycopg.Error):
+        if error.transient or isinstance(error, DiskFullError) or not isinstance(cause, psycopg.Error):
             raise
         raise WarehouseSchemaError(
             f"The {view.kind} {view.name} cannot be re-created with the new type of a column that it reads: "

@@ -23,15 +23,15 @@ MANIFEST = ("lake", "PUT ingestion/batches/")
 
 def load_in_two_transactions() -> None:
     """Bring the rows of a batch, and only in another transaction the batch itself."""
-    fetch = LoadTransaction.fetch
+    execute = LoadTransaction.execute
 
-    def commit_before(transaction: LoadTransaction, statement: str | sql.Composable, *values: object) -> object:
+    def commit_before(transaction: LoadTransaction, statement: str | sql.SQL | sql.Composed) -> int:
         text = statement if isinstance(statement, str) else statement.as_string(None)
         if "insert into" in text and "load_history" in text:
             transaction.commit()
-        return fetch(transaction, statement, *values)
+        return execute(transaction, statement)
 
-    LoadTransaction.fetch = commit_before  # type: ignore[method-assign, assignment]
+    LoadTransaction.execute = commit_before  # type: ignore[method-assign, assignment]
 
 
 def commit_before_writing() -> None:

@@ -73,7 +73,7 @@ class Outage:
     [
         ("a rich change", "fast", ("source", "COPY", Fault.INTERRUPTED_AFTER)),
         ("a first load", "fast", ("warehouse", "comment on", Fault.INTERRUPTED_BEFORE)),
-        ("a rich change", "immediate", ("warehouse", "end of COPY", Fault.INTERRUPTED_BEFORE)),
+        ("a rich change", "immediate", ("warehouse", "end of copy", Fault.INTERRUPTED_BEFORE)),
         ("a rich change", "immediate", ("warehouse", "COMMIT", Fault.INTERRUPTED_AFTER)),
         ("a first load", "immediate", ("warehouse", "COMMIT", Fault.INTERRUPTED_AFTER)),
     ],

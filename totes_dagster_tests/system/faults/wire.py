@@ -14,6 +14,8 @@ _CHANGING = (
     (re.compile(r"'[0-9A-F]{8}-[0-9A-F]{8}-\d+'"), "'<snapshot>'"),
     (re.compile(r"'\d+'::xid"), "'<xid>'::xid"),
     (re.compile(r"\b[0-9a-f]{12,}\b"), "<name>"),
+    (re.compile(r"'\d{4}-\d\d-\d\dT[\d:.]+\+00:00'"), "'<moment>'"),
+    (re.compile(r"'\{.*\}'"), "'<counts>'"),
 )
 """What differs between two runs of the same statement."""
 

@@ -1,6 +1,7 @@
 """Versions are in the order of their batches, whatever numbers their rows were given; and old batches cost nothing."""
 
 import pytest
+from psycopg import sql
 
 from totes_dagster.schema.facts import fact_sales_order
 from totes_dagster.warehouse.queries import NewestLoad, newest_load
@@ -99,9 +100,10 @@ def test_the_newest_load_is_found_without_reading_the_others(warehouse: NewWareh
     with warehouse.begin() as transaction:
         assert (transaction.newest_load().batch, transaction.newest_load().manifest_sha256) == (10_000, "digest 10000")
         assert transaction.fetch(
-            "select seq_scan, idx_tup_fetch from pg_stat_xact_user_tables where relname = 'load_history' "
-            "and schemaname = $1",
-            warehouse.schema,
+            sql.SQL(
+                "select seq_scan, idx_tup_fetch from pg_stat_xact_user_tables where relname = 'load_history' "
+                "and schemaname = {}"
+            ).format(sql.Literal(warehouse.schema))
         ) == (0, 2)
     assert warehouse_status(warehouse).newest.batch == 10_000
     assert loaded_batch(warehouse) == 10_000

@@ -73,7 +73,7 @@ def test_a_second_load_waits_for_the_first_and_then_sees_its_work(warehouse: New
 def test_one_connection_can_load_into_two_schemas_one_after_the_other(warehouse: NewWarehouse) -> None:
     second = Warehouse(warehouse.database, "second")
     migrate(second)
-    with warehouse.database.connect_bulk() as connection:
+    with warehouse.database.connect() as connection:
         for each in (warehouse, second):
             with LoadTransaction.begin(connection, each) as transaction:
                 assert transaction.is_empty(dim_design)
