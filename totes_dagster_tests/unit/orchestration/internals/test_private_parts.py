@@ -44,19 +44,6 @@ PRIVATE = (
     "dagster._core.instance.ref",
     f"{EVENT_LOG}.sqlite",
     f"{STORAGE}.runs.sqlite",
-    # sqlite_storage
-    f"{EVENT_LOG}.sqlite.sqlite_event_log.INDEX_SHARD_NAME",
-    f"{EVENT_LOG}.sqlite.sqlite_event_log.SqliteEventLogStorage",
-    f"{EVENT_LOG}.sqlite.sqlite_event_log.SqliteEventLogStorage._connect",
-    f"{EVENT_LOG}.sqlite.sqlite_event_log.SqliteEventLogStorage._db_lock",
-    f"{EVENT_LOG}.sqlite.sqlite_event_log.SqliteEventLogStorage._initdb",
-    f"{EVENT_LOG}.sqlite.sqlite_event_log.SqliteEventLogStorage._initialized_dbs",
-    f"{EVENT_LOG}.sqlite.sqlite_event_log.SqliteEventLogStorage.conn_string_for_shard",
-    f"{STORAGE}.sqlite.SQLITE_BUSY_TIMEOUT_SECONDS",
-    f"{STORAGE}.sqlite_storage.DagsterSqliteStorage",
-    f"{STORAGE}.sqlite_storage.DagsterSqliteStorage._event_log_storage",
-    f"{STORAGE}.sqlite_storage.DagsterSqliteStorage.from_local",
-    "dagster._serdes.ConfigurableClassData",
     # run_history
     f"{EVENT_LOG}.schema.AssetCheckExecutionsTable",
     f"{EVENT_LOG}.schema.AssetEventTagsTable",
@@ -102,7 +89,6 @@ def servicer(_: Path) -> Any:
 
 INSTANCES: dict[str, Callable[[Path], Any]] = {
     "DagsterApiServer": servicer,
-    "DagsterSqliteStorage": lambda folder: resolved(f"{STORAGE}.sqlite_storage.DagsterSqliteStorage")(str(folder)),
     "SqliteEventLogStorage": lambda folder: resolved(f"{EVENT_LOG}.sqlite.SqliteEventLogStorage")(str(folder)),
 }
 """How to create an instance of a class, whose attributes the class itself does not show."""
