@@ -1,1 +1,4 @@
-"""Measurements that take minutes, and that no test asks for."""
+"""Measurements of speed and size, which no test asks for: `make benchmark`, and `growth.py` by hand.
+
+Every figure is measured beside what it is compared with, in one run on one machine. Trust the ratios.
+"""

@@ -31,7 +31,7 @@ PATIENCE = 600
 
 FACT = "warehouse/fact_sales_order"
 DIMENSION = "warehouse/dim_staff"
-CHECK = "rows_accounted_for"
+CHECK = "healthy"
 SENSOR = "totesys_changes"
 
 

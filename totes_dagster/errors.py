@@ -254,6 +254,18 @@ class RowsUnaccountedError(TotesError):
     """The rows of a batch do not add up: the ingested rows are not the loaded, unchanged and quarantined rows."""
 
 
+class RowsRepeatedError(TotesError):
+    """Rows of a batch share a key that must be unique. The batch is not loaded."""
+
+
+class BatchUnknownError(TotesError):
+    """A batch that somebody asks for is not committed."""
+
+
+class SelectionError(TotesError):
+    """Somebody asks for rows of a table in a way that is not possible."""
+
+
 class BatchConflictError(TotesError):
     """Other ingests took the next batch number on every attempt."""
 

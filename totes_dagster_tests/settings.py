@@ -2,6 +2,8 @@
 
 import pytest
 
+from totes_dagster.config.platform import Platform
+
 ALL = {
     "TOTESYS_URL": "postgresql://reader:s3cret-t@source.example.com/totesys",
     "WAREHOUSE_URL": "postgresql://writer:s3cret-w@warehouse.example.com/analytics",
@@ -10,6 +12,18 @@ ALL = {
 }
 
 SECRETS = {"TOTESYS_SECRET_ID": "totesys-secret", "WAREHOUSE_SECRET_ID": "warehouse-secret"}
+
+
+def configure(monkeypatch: pytest.MonkeyPatch, platform: Platform) -> None:
+    """Have the environment name a platform."""
+    for name, value in {
+        "TOTESYS_URL": platform.source.url,
+        "WAREHOUSE_URL": platform.warehouse.database.url,
+        "WAREHOUSE_SCHEMA": platform.warehouse.schema,
+        "TOTES_INGESTION_LAKE": platform.lake.ingestion.url,
+        "TOTES_PROCESSED_LAKE": platform.lake.processed.url,
+    }.items():
+        monkeypatch.setenv(name, value)
 
 
 def without_credentials(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from dagster import (
 
 from totes_dagster.orchestration.alerts.incidents import Watch
 from totes_dagster.orchestration.alerts.sensor import alerts_sensor
+from totes_dagster.orchestration.jobs import JOB_TAG
 from totes_dagster.orchestration.resources.alerts import Alerts
 
 UI = "https://dagster.example.com"
@@ -56,21 +57,32 @@ def work(context: OpExecutionContext) -> None:
         raise Failure(context.op_config["why"]) if context.op_config["why"] else ZeroDivisionError("by hand")
 
 
-def _named(name: str) -> JobDefinition:
-    @job(name=name)
+def _named(name: str, tags: dict[str, str]) -> JobDefinition:
+    @job(name=name, tags=tags)
     def small() -> None:
         work()
 
     return small
 
 
-JOBS = {name: _named(name) for name in ("refresh", "reconcile", "__ASSET_JOB")}
+JOBS = {name: _named(name, {JOB_TAG: name}) for name in ("refresh", "reconcile", "prune")}
+"""Jobs that are known as the platform's."""
+
+OTHERS = {name: _named(name, {}) for name in ("refresh", "reconcile", "theirs")}
+"""Jobs of another code location, some of which have names of the platform's."""
 
 
-def run(instance: DagsterInstance, name: str = "refresh", *, fails: bool = False, why: str = "A reason.") -> str:
+def run(
+    instance: DagsterInstance,
+    name: str = "refresh",
+    *,
+    fails: bool = False,
+    why: str = "A reason.",
+    jobs: dict[str, JobDefinition] = JOBS,
+) -> str:
     """Run a job in this process; its id."""
     config: dict[str, Any] = {"ops": {"work": {"config": {"fails": fails, "why": why}}}}
-    return JOBS[name].execute_in_process(config, instance=instance, raise_on_error=False).run_id
+    return jobs[name].execute_in_process(config, instance=instance, raise_on_error=False).run_id
 
 
 def fail(instance: DagsterInstance, name: str = "refresh", why: str = "A reason.") -> str:
@@ -81,4 +93,4 @@ def fail(instance: DagsterInstance, name: str = "refresh", why: str = "A reason.
 def create(instance: DagsterInstance, status: DagsterRunStatus, name: str = "refresh") -> str:
     """A run that nobody is at work on; its id."""
     config = {"ops": {"work": {"config": {"fails": True, "why": ""}}}}
-    return instance.create_run_for_job(JOBS[name], run_config=config, status=status).run_id
+    return instance.create_run_for_job(JOBS[name], run_config=config, status=status, tags=JOBS[name].tags).run_id

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from totes_dagster.errors import BatchConflictError, SourceBehindError
 from totes_dagster.ingest.capture import Demand
 from totes_dagster.ingest.contract import Deviation, deviations_of, not_captured, refuse_broken, undeclared
-from totes_dagster.ingest.plan import plan_declared
+from totes_dagster.ingest.plan import plan_declared, plan_undeclared
 from totes_dagster.ingest.recorder import Recorder
 from totes_dagster.ingest.snapshot import SourceSnapshot, open_snapshot, without_locks
+from totes_dagster.ingest.undeclared import count_undeclared
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest, Snapshot
 from totes_dagster.lake.source_catalogue import register
@@ -133,18 +134,28 @@ def ingest_snapshot(
     return Ingested(manifest, deviations)
 
 
-def changed_tables(source: Database, zone: Zone) -> list[str]:
-    """The declared tables that the next batch would contain, found without capturing anything.
+def changed_tables(source: Database, zone: Zone, *, undeclared_too: bool = False) -> list[str]:
+    """The tables that the next batch would contain, found without capturing anything.
+
+    Args:
+        source: totesys.
+        zone: the ingestion zone.
+        undeclared_too: whether to count undeclared tables as well, of which there may be thousands.
 
     Raises:
         SourceSchemaError: the source's tables break the contract.
         SourceBehindError: the source is a standby that is behind the newest batch.
     """
     previous = newest_batch(BatchLog(zone))
-    with open_snapshot(source, undeclared=False) as snapshot:
+    with open_snapshot(source, undeclared=undeclared_too) as snapshot:
         check_contract(snapshot)
         check_not_behind(previous, snapshot.taken)
-        return [item.table for item in plan_declared(snapshot, previous, Demand())]
+        planned = plan_declared(snapshot, previous, Demand())
+        if others := undeclared(snapshot.catalogue):
+            with without_locks(snapshot) as unlocked:
+                counted, _ = count_undeclared(unlocked, others)
+                planned += plan_undeclared(unlocked, previous, Demand(), counted)
+        return [item.table for item in planned]
 
 
 def check_contract(snapshot: SourceSnapshot) -> list[Deviation]:

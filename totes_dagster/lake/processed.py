@@ -96,3 +96,8 @@ def star_parts(star: str, manifest: Manifest) -> list[StarPart]:
         for number, tables in enumerate(inputs)
         if tables
     ]
+
+
+def last_change_of(star: str, manifest: Manifest) -> int:
+    """The newest batch, up to a manifest's own, that brought something to a star table; 0 if none did."""
+    return max((manifest.tables[name].batch for name in inputs_of(star) if name in manifest.tables), default=0)

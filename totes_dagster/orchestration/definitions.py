@@ -14,21 +14,23 @@ from totes_dagster.orchestration.assets.totesys import totesys_assets
 from totes_dagster.orchestration.assets.warehouse import load
 from totes_dagster.orchestration.checks.reconciliation import matches_source
 from totes_dagster.orchestration.checks.star import sound_before_load
-from totes_dagster.orchestration.io_manager import ZoneIOManager
+from totes_dagster.orchestration.io_managers.ingestion import IngestionIOManager
+from totes_dagster.orchestration.io_managers.processed import ProcessedIOManager
+from totes_dagster.orchestration.io_managers.warehouse import WarehouseIOManager
 from totes_dagster.orchestration.jobs import reconcile, refresh
 from totes_dagster.orchestration.resources.alerts import DEFAULT_UI_URL, Alerts
 from totes_dagster.orchestration.resources.databases import TotesysResource, WarehouseResource
 from totes_dagster.orchestration.retention import prune, prune_hourly
 from totes_dagster.orchestration.schedules import reconcile_nightly, refresh_every_15_minutes
 from totes_dagster.orchestration.sensors import totesys_changes
+from totes_dagster.orchestration.specs import INGESTION_ZONE, PROCESSED_ZONE, WAREHOUSE_TABLES
 
 
 def build_defs(resources: Mapping[str, Any] | None = None) -> Definitions:
     """The platform's definitions.
 
     Args:
-        resources: resources that replace those from the environment: any of `totesys`, `warehouse`,
-            `ingestion_zone`, `processed_zone` and `alerts`.
+        resources: resources that replace those from the environment: those of `resources_for`, and `alerts`.
 
     Raises:
         SettingsError: the environment names some of the databases and zones, but not all.
@@ -50,15 +52,38 @@ def resources_from_environment() -> dict[str, Any]:
     settings.is_configured()
     named = settings.PlatformSettings.read(_variable)
     return {
-        "totesys": TotesysResource(url=named.totesys_url, secret_id=named.totesys_secret_id),
-        "warehouse": WarehouseResource(
-            url=named.warehouse_url,
-            secret_id=named.warehouse_secret_id,
-            warehouse_schema=named.warehouse_schema or settings.DEFAULT_SCHEMA,
+        **resources_for(
+            totesys=TotesysResource(url=named.totesys_url, secret_id=named.totesys_secret_id),
+            warehouse=WarehouseResource(
+                url=named.warehouse_url,
+                secret_id=named.warehouse_secret_id,
+                warehouse_schema=named.warehouse_schema or settings.DEFAULT_SCHEMA,
+            ),
+            ingestion_lake=named.ingestion_lake,
+            processed_lake=named.processed_lake,
         ),
-        "ingestion_zone": ZoneIOManager(zone_name="ingestion", url=named.ingestion_lake),
-        "processed_zone": ZoneIOManager(zone_name="processed", url=named.processed_lake),
         "alerts": Alerts(topic=_variable(settings.ALERT_TOPIC), ui_url=_variable(settings.UI_URL) or DEFAULT_UI_URL),
+    }
+
+
+def resources_for(
+    *, totesys: TotesysResource, warehouse: WarehouseResource, ingestion_lake: str = "", processed_lake: str = ""
+) -> dict[str, Any]:
+    """The databases and the lake as resources, and the IO managers that load from them.
+
+    Args:
+        totesys: the source.
+        warehouse: the warehouse.
+        ingestion_lake: URL of the ingestion zone; the embedded stack's if empty, as for the next one.
+        processed_lake: URL of the processed zone.
+    """
+    ingestion_zone = IngestionIOManager(url=ingestion_lake)
+    return {
+        "totesys": totesys,
+        "warehouse": warehouse,
+        INGESTION_ZONE: ingestion_zone,
+        PROCESSED_ZONE: ProcessedIOManager(url=processed_lake, ingestion=ingestion_zone),
+        WAREHOUSE_TABLES: WarehouseIOManager(warehouse=warehouse),
     }
 
 

@@ -3,16 +3,43 @@
 When they run is decided in `sensors.py` and `schedules.py`.
 """
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
-from dagster import AssetSelection, DagsterInstance, DagsterRunStatus, RunsFilter, define_asset_job
+from dagster import (
+    AssetCheckKey,
+    AssetKey,
+    AssetSelection,
+    DagsterInstance,
+    DagsterRunStatus,
+    RunRecord,
+    RunsFilter,
+    define_asset_job,
+)
 
+from totes_dagster.orchestration.checks.loading import health_specs
 from totes_dagster.orchestration.checks.reconciliation import matches_source
-
-_GROUPS = AssetSelection.groups("ingestion", "processed", "warehouse")
+from totes_dagster.orchestration.checks.source import contract_specs
+from totes_dagster.orchestration.checks.star import sound_before_load
+from totes_dagster.orchestration.specs import key_of_ingested, key_of_loaded, key_of_processed
+from totes_dagster.schema.registry import stars_from
+from totes_dagster.schema.totesys import SOURCE_TABLES
 
 JOB_TAG = "totes/job"
 """Tag of the platform's own runs, with the name of their job. Other code locations may have jobs of the same names."""
+
+
+def assets_affected_by(tables: Collection[str]) -> list[AssetKey]:
+    """The assets that a refresh changes when these source tables have changed."""
+    stars = stars_from(tables)
+    return [
+        *map(key_of_ingested, tables),
+        *(key_of(star) for key_of in (key_of_processed, key_of_loaded) for star in stars),
+    ]
+
+
+# By key: others may have groups of the same names.
+_ASSETS = AssetSelection.assets(*assets_affected_by(list(SOURCE_TABLES)))
 
 _RECONCILIATION = AssetSelection.checks(matches_source)
 
@@ -28,26 +55,48 @@ PATIENCE = timedelta(hours=1)
 """After this, a run that is still in progress counts as dead. If it is alive after all, no harm is done: of two
 ingests, one wins each batch, and two loads wait for one another."""
 
+_ZONES = timedelta(hours=14)
+"""The most that a time zone differs from UTC."""
+
 refresh = define_asset_job(
     "refresh",
-    selection=_GROUPS - _RECONCILIATION,
+    selection=_ASSETS - _RECONCILIATION,
     description="Bring the warehouse up to date: ingest what changed, remodel it, load it.",
-    tags={JOB_TAG: "refresh"},
+    # The sensor tries again after a pause; an instance that retries runs by default would not wait.
+    tags={JOB_TAG: "refresh", "dagster/max_retries": "0"},
 )
 
 reconcile = define_asset_job(
     "reconcile",
-    selection=_GROUPS | _RECONCILIATION,
+    selection=_ASSETS | _RECONCILIATION,
     description="Bring the warehouse up to date, compare every row of it with the source, and repair what differs.",
-    tags={JOB_TAG: "reconcile"},
+    tags={
+        JOB_TAG: "reconcile",
+        # If it fails, Dagster runs it once more, from the start: it compares with what the source holds then.
+        "dagster/max_retries": "1",
+        "dagster/retry_strategy": "ALL_STEPS",
+        "dagster/retry_on_asset_or_op_failure": "true",
+    },
 )
 
 
-def run_in_progress(instance: DagsterInstance) -> str | None:
-    """A sentence about a refresh or a reconciliation that is in progress; None if there is none."""
-    records = instance.get_run_records(RunsFilter(statuses=_IN_PROGRESS, created_after=datetime.now(UTC) - PATIENCE))
-    for record in records:
-        run = record.dagster_run
-        if run.job_name in {refresh.name, reconcile.name}:
-            return f"A {run.job_name} is in progress (run {run.run_id[:8]}). The next one picks up what it misses."
+def run_in_progress(instance: DagsterInstance, *jobs: str) -> str | None:
+    """A sentence about a run of one of these jobs of the platform that is in progress; None if there is none."""
+    records = instance.get_run_records(RunsFilter(statuses=_IN_PROGRESS, tags={JOB_TAG: list(jobs)}))
+    for run in (record.dagster_run for record in records if not _seems_dead(record, datetime.now(UTC))):
+        return f"A {run.job_name} is in progress (run {run.run_id[:8]}). The next one picks up what it misses."
     return None
+
+
+def _seems_dead(record: RunRecord, now: datetime) -> bool:
+    if record.start_time:
+        return now.timestamp() - record.start_time >= PATIENCE.total_seconds()
+    # PostgreSQL stores this one in its own time zone, so it may be hours off.
+    return now - record.create_timestamp.replace(tzinfo=UTC) >= PATIENCE + _ZONES
+
+
+def checks_affected_by(tables: Collection[str]) -> list[AssetCheckKey]:
+    """The checks of a refresh that belong to `assets_affected_by`, and the one of the source as a whole."""
+    assets = set(assets_affected_by(tables))
+    specs = (*sound_before_load.check_specs, *health_specs)
+    return [*(spec.key for spec in contract_specs), *(spec.key for spec in specs if spec.asset_key in assets)]

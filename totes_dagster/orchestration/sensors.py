@@ -1,22 +1,20 @@
-"""The sensor that watches the source: when it requests a refresh, and how long it waits after failures.
+"""The sensor that watches the source: when it requests a refresh, and when it confirms the warehouse without one.
 
-The schedules behind it are in `schedules.py`, the alerts in `alerts/`.
+The pauses after failures are in `pauses.py`, the schedules behind it in `schedules.py`, the alerts in `alerts/`.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from dagster import (
     DagsterInstance,
-    DagsterRunStatus,
     DefaultSensorStatus,
     ResourceParam,
     RunRequest,
-    RunsFilter,
     SensorEvaluationContext,
+    SensorResult,
     SkipReason,
     sensor,
 )
@@ -33,9 +31,27 @@ from totes_dagster.errors import (
 )
 from totes_dagster.ingest.run import changed_tables
 from totes_dagster.ingest.watch import watching
-from totes_dagster.orchestration.io_manager import ZoneIOManager
-from totes_dagster.orchestration.jobs import reconcile, refresh, run_in_progress
-from totes_dagster.orchestration.resources.databases import TotesysResource
+from totes_dagster.lake.batch_log import BatchLog
+from totes_dagster.lake.zone import Zone
+from totes_dagster.orchestration.io_managers.ingestion import IngestionIOManager
+from totes_dagster.orchestration.jobs import (
+    assets_affected_by,
+    checks_affected_by,
+    reconcile,
+    refresh,
+    run_in_progress,
+)
+from totes_dagster.orchestration.pauses import BLIND, next_try, past_refreshes
+from totes_dagster.orchestration.recorded import (
+    confirmations,
+    due,
+    known_until,
+    recorded_loads,
+    versions_of,
+)
+from totes_dagster.orchestration.resources.databases import TotesysResource, WarehouseResource
+from totes_dagster.postgres.database import Database
+from totes_dagster.warehouse.status import last_changes
 
 _POLL_SECONDS = 0.1
 LOOK_FOR = 9.0
@@ -48,24 +64,8 @@ ASK_EVERY = 0.25
 _REST_FACTOR = 10
 """After the tables were counted, how many times as long as that took to wait before counting them again."""
 
-CONFIRM_AFTER = timedelta(minutes=10)
-"""After this long without a change, a refresh confirms that the warehouse is current: often enough for `FRESHNESS`."""
-
 _TABLES_IN_TAG = 4
 """The most tables that a run's tag names."""
-
-FIRST_PAUSE = timedelta(minutes=1)
-LONGEST_PAUSE = timedelta(minutes=15)
-"""How long to wait before another try; it doubles with each failure."""
-
-_FAILURES_COUNT_FOR = timedelta(hours=1)
-"""How long a failure counts, even if a refresh has succeeded since. Otherwise, the pause after a refresh that fails
-every other time would never exceed a minute."""
-
-_REFRESHES_READ = 20
-
-_BLIND = "totes/blind"
-"""Tag of the refreshes that the sensor requested because it could not read the source."""
 
 _UNAVAILABLE = (
     ConnectTimeoutError,
@@ -83,112 +83,98 @@ _UNAVAILABLE = (
     job=refresh,
     minimum_interval_seconds=1,
     default_status=DefaultSensorStatus.RUNNING,
-    description="Watches totesys, and requests a refresh within a fraction of a second after a commit that changed a "
-    "table. If nothing changes, requests one every ten minutes, which confirms that the warehouse is current.",
+    description="Watches totesys, and requests a refresh of the affected tables within a fraction of a second after a "
+    "commit that changed one. While nothing changes, confirms every ten minutes that the warehouse is current.",
 )
 def totesys_changes(
-    context: SensorEvaluationContext, totesys: TotesysResource, ingestion_zone: ResourceParam[ZoneIOManager]
+    context: SensorEvaluationContext,
+    totesys: TotesysResource,
+    warehouse: WarehouseResource,
+    ingestion_zone: ResourceParam[IngestionIOManager],
 ) -> Any:
     """Request a refresh as soon as the source's next batch would not be empty."""
     end = time.monotonic() + LOOK_FOR
     reason = _wait_for_runs(context.instance, end)
+    if reason:
+        return SkipReason(reason)
     past, now = past_refreshes(context.instance), datetime.now(UTC)
     failed = past[0] if past and past[0].failed else None
     again_at = next_try(past)
-    if not reason and failed and now < again_at:
-        reason = (
+    if failed and now < again_at:
+        return SkipReason(
             f"The last refresh failed at {_moment(failed.ended_at)} (run {failed.run[:8]}). "
             f"Trying again at {_moment(again_at)}."
         )
-    if reason:
-        return SkipReason(reason)
-    blind: dict[str, str] = {}
     try:
-        source = totesys.database(create=False)
-        lake = ingestion_zone.zone
+        source, ingestion = totesys.database(create=False), ingestion_zone.zone
         with watching(source) as position:
+            if failed:
+                return _request(["unknown, because the last refresh failed"])
             # The cursor only saves counting the tables again as long as nothing was written in the whole cluster.
-            changed = (
-                ["unknown, because the last refresh failed"]
-                if failed
-                else _wait_for_change(position, lambda: changed_tables(source, lake), context.cursor, end)
-            )
-    except NothingHereError:
-        changed = ["nothing yet, because there is no company; the refresh creates one"]
-    except _UNAVAILABLE as error:
-        return SkipReason(f"{error} The sensor tries again in a few seconds.")
-    except TotesError as error:
-        # It lasts until it is corrected. A refresh usually fails with the same error, and failed runs raise alerts. But
-        # if only this process has the error, refreshes succeed, and the sensor would request one after the other.
-        if now < again_at:
-            return SkipReason(f"{error} The next refresh is requested at {_moment(again_at)}.")
-        changed, blind = [type(error).__name__], {_BLIND: "true"}
-    if isinstance(changed, str):
+            changed = _wait_for_change(position, lambda: changed_tables(source, ingestion), context.cursor, end)
+        if isinstance(changed, list):
+            return _request(changed, tables=changed)
         context.update_cursor(changed)
-        confirmed = last_success(context.instance)
-        if confirmed and datetime.now(UTC) - confirmed < CONFIRM_AFTER:
-            return SkipReason(f"Nothing changed in totesys since the refresh at {_moment(confirmed)}.")
-        changed = ["nothing; confirms that the warehouse is current"]
-    return RunRequest(tags={"totes/changed": _changes_tag(changed), **blind})
+        return _confirm(context.instance, source, ingestion, warehouse)
+    except TotesError as error:
+        return _in_spite_of(error, again_at)
 
 
-def last_success(instance: DagsterInstance) -> datetime | None:
-    """When a run that Dagster remembers last brought the warehouse up to date; None if none did."""
-    ended = []
-    for job in (refresh.name, reconcile.name):
-        succeeded = RunsFilter(job_name=job, statuses=[DagsterRunStatus.SUCCESS])
-        ended += [record.end_time or 0 for record in instance.get_run_records(succeeded, limit=1)]
-    return datetime.fromtimestamp(max(ended), UTC) if ended else None
+def _in_spite_of(error: TotesError, again_at: datetime) -> RunRequest | SkipReason:
+    """What to do when the source or the ingestion zone cannot be read."""
+    if isinstance(error, NothingHereError):
+        return _request(["nothing yet, because there is no company; the refresh creates one"])
+    if isinstance(error, _UNAVAILABLE):
+        return SkipReason(f"{error} The sensor tries again in a few seconds.")
+    # It lasts until it is corrected. A refresh usually fails with the same error, and failed runs raise alerts. But if
+    # only this process has the error, refreshes succeed, and the sensor would request one after the other.
+    if datetime.now(UTC) < again_at:
+        return SkipReason(f"{error} The next refresh is requested at {_moment(again_at)}.")
+    return _request([type(error).__name__], blind=True)
 
 
-@dataclass(frozen=True)
-class PastRefresh:
-    """A refresh that ended.
-
-    Attributes:
-        run: the id of its run.
-        ended_at: when it ended.
-        failed: whether it failed.
-        blind: whether the sensor requested it because it could not read the source.
-    """
-
-    run: str
-    ended_at: datetime
-    failed: bool
-    blind: bool = False
-
-
-def next_try(past: Sequence[PastRefresh]) -> datetime:
-    """The earliest time to try again after a failure; long past if no failure counts.
-
-    A refresh counts if it failed, or if the sensor requested it blindly, within an hour before the newest of these,
-    whether or not others succeeded in between. So refreshes do not follow one another without a pause, neither for an
-    intermittent fault nor for one that only the sensor has.
+def _request(changed: Sequence[str], *, tables: Collection[str] = (), blind: bool = False) -> RunRequest:
+    """Request a refresh.
 
     Args:
-        past: refreshes that ended, newest first.
+        changed: why, for the run's tag: tables that changed, or another reason.
+        tables: the source tables that are affected, if nothing else is; every table otherwise.
+        blind: whether the source could not be read.
     """
-    counted = [refresh for refresh in past if refresh.failed or refresh.blind]
-    if not counted:
-        return datetime.min.replace(tzinfo=UTC)
-    newest = counted[0].ended_at
-    count = sum(newest - refresh.ended_at < _FAILURES_COUNT_FOR for refresh in counted)
-    return newest + min(FIRST_PAUSE * 2 ** (count - 1), LONGEST_PAUSE)
+    tags = {"totes/changed": _changes_tag(changed), **({BLIND: "true"} if blind else {})}
+    if not tables:
+        return RunRequest(tags=tags)
+    return RunRequest(
+        tags=tags, asset_selection=assets_affected_by(tables), asset_check_keys=checks_affected_by(tables)
+    )
 
 
-def past_refreshes(instance: DagsterInstance) -> list[PastRefresh]:
-    """The last refreshes that Dagster remembers and that have ended, cancelled ones included, newest first."""
-    records = instance.get_run_records(RunsFilter(job_name=refresh.name), limit=_REFRESHES_READ)
-    return [
-        PastRefresh(
-            run=record.dagster_run.run_id,
-            ended_at=datetime.fromtimestamp(record.end_time or record.update_timestamp.timestamp(), UTC),
-            failed=record.dagster_run.status is DagsterRunStatus.FAILURE,
-            blind=_BLIND in record.dagster_run.tags,
-        )
-        for record in records
-        if record.dagster_run.is_finished
-    ]
+def _confirm(
+    instance: DagsterInstance, source: Database, ingestion: Zone, warehouse: WarehouseResource
+) -> RunRequest | SensorResult | SkipReason:
+    """While nothing changes, confirm the warehouse's tables when they are due; request a refresh if they are behind.
+
+    Without a run, a confirmation costs one event for each table.
+    """
+    recorded, now = recorded_loads(instance), datetime.now(UTC)
+    tables = due(recorded, now)
+    if not tables:
+        confirmed = min(each.at for each in recorded.values())
+        return SkipReason(f"Nothing changed in totesys. The warehouse was confirmed at {_moment(confirmed)}.")
+    # Counted again, and undeclared tables too: this does not rest on the position alone.
+    if changed := changed_tables(source, ingestion, undeclared_too=True):
+        return _request(changed)
+    try:
+        newest, changes = last_changes(warehouse.warehouse(), known_until(recorded))
+    except TotesError as error:
+        return _request([type(error).__name__])  # the refresh will fail with it, and say so
+    if not newest.batch or newest.batch != BatchLog(ingestion).head():
+        return _request(["nothing, but batches wait to be loaded"])
+    rows = {star: each.rows for star, each in recorded.items()}
+    return SensorResult(
+        skip_reason=f"Nothing changed in totesys. The warehouse shows batch {newest.batch}, the newest one.",
+        asset_events=confirmations(tables, newest, versions_of(recorded, changes), rows),
+    )
 
 
 def _changes_tag(changed: Sequence[str]) -> str:
@@ -207,7 +193,7 @@ def _wait_for_runs(instance: DagsterInstance, end: float) -> str | None:
     Returns:
         A sentence about the run that is still in progress at the end; None if there is none.
     """
-    while reason := run_in_progress(instance):
+    while reason := run_in_progress(instance, refresh.name, reconcile.name):
         if time.monotonic() >= end:
             return reason
         time.sleep(ASK_EVERY)

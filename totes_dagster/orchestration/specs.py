@@ -14,9 +14,21 @@ from dagster import (
 from sqlalchemy import Column, Table
 
 from totes_dagster.postgres.types import sql_type
+from totes_dagster.schema import star, totesys
 from totes_dagster.schema.star import remodelled_columns
 
 OWNERS = ["team:data"]
+
+INGESTION_ZONE = "ingestion_zone"
+PROCESSED_ZONE = "processed_zone"
+WAREHOUSE_TABLES = "warehouse_tables"
+"""Keys of the IO managers that load the assets of each stage."""
+
+DATA_VERSION_TAG = "dagster/data_version"
+"""Tag by which a materialization that no step has as its output says its data version."""
+
+_PERSONAL = {"personal": ""}
+"""Tag of a column that describes a person."""
 
 
 def key_of_source(table: str) -> AssetKey:
@@ -47,6 +59,7 @@ def column_schema(table: Table, columns: Iterable[Column[Any]] | None = None) ->
                 name=column.name,
                 type=sql_type(column),
                 description=_described(column),
+                tags=_PERSONAL if _is_personal(column) else {},
                 constraints=TableColumnConstraints(
                     nullable=bool(column.nullable),
                     unique=bool(column.primary_key or column.unique),
@@ -56,6 +69,11 @@ def column_schema(table: Table, columns: Iterable[Column[Any]] | None = None) ->
             for column in (table.columns if columns is None else columns)
         ]
     )
+
+
+def _is_personal(column: Column[Any]) -> bool:
+    """Whether a column of the source or of a star table describes a person."""
+    return star.is_personal(column) if "sources" in column.info else totesys.is_personal(column)
 
 
 def _described(column: Column[Any]) -> str:
@@ -69,15 +87,15 @@ def copied_lineage(upstream: AssetKey, columns: Iterable[Column[Any]]) -> TableC
     return TableColumnLineage({column.name: [TableColumnDep(upstream, column.name)] for column in columns})
 
 
-def remodelled_lineage(star: Table) -> TableColumnLineage:
+def remodelled_lineage(table: Table) -> TableColumnLineage:
     """Column lineage of a star table in the processed zone, from the ingestion zone."""
     return TableColumnLineage(
         {
             column.name: [
-                TableColumnDep(key_of_ingested(table), source)
-                for table, source in (source.split(".") for source in column.info["sources"])
+                TableColumnDep(key_of_ingested(ingested), source)
+                for ingested, source in (source.split(".") for source in column.info["sources"])
             ]
-            for column in remodelled_columns(star)
+            for column in remodelled_columns(table)
             if column.info["sources"]
         }
     )

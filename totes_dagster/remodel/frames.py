@@ -15,5 +15,10 @@ def to_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
     Raises:
         pyarrow.ArrowInvalid: a value does not fit its column, which the contract of the star tables rules out.
     """
-    columns = [pa.chunked_array([pa.array(frame[field.name], from_pandas=True)]).cast(field.type) for field in schema]
+    columns = [_chunked(pa.array(frame[field.name], from_pandas=True)).cast(field.type) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _chunked(values: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column as it is, if it has chunks already: building it anew would take each value through Python."""
+    return values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])

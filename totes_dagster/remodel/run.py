@@ -12,7 +12,7 @@ import pyarrow as pa
 from totes_dagster.errors import PartMissingError
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest
-from totes_dagster.lake.processed import RowCounts, StarPart, star_parts, star_schema
+from totes_dagster.lake.processed import RowCounts, StarPart, last_change_of, star_parts, star_schema
 from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.remodel.frames import to_frame, to_table
 from totes_dagster.remodel.reading import read_ingested
@@ -61,8 +61,7 @@ def missing_parts(star: str, log: BatchLog, processed: Zone) -> list[StarPart]:
     batch = log.head()
     while batch:
         manifest = log.manifest(batch)
-        known = [manifest.tables[name].batch for name in inputs_of(star) if name in manifest.tables]
-        last_change = max(known, default=0)
+        last_change = last_change_of(star, manifest)
         if last_change < batch:
             batch = last_change
             continue

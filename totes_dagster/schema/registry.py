@@ -4,6 +4,7 @@ Migrations, Parquet schemas, merges, comparisons, checks, lineage and the Glue c
 is declared in `dimensions.py` or `facts.py` does not have to be listed anywhere.
 """
 
+from collections.abc import Iterable
 from functools import cache
 
 from sqlalchemy import Table
@@ -20,6 +21,7 @@ __all__ = [
     "driving_table_of",
     "inputs_of",
     "metadata",
+    "stars_from",
 ]
 
 _DECLARED_IN = (dimensions, facts, bookkeeping)
@@ -56,6 +58,12 @@ def inputs_of(star: str) -> tuple[str, ...]:
 def driving_table_of(star: str) -> str | None:
     """The source table whose rows become the rows of the star table, one for one; None for the calendar."""
     return None if kind_of(STAR_TABLES[star]) is StarKind.CALENDAR else inputs_of(star)[0]
+
+
+def stars_from(tables: Iterable[str]) -> list[str]:
+    """The star tables that are computed from any of these source tables, in the order of `STAR_TABLES`."""
+    given = set(tables)
+    return [star for star in STAR_TABLES if given & set(inputs_of(star))]
 
 
 def calendar_columns() -> list[tuple[Table, str]]:

@@ -62,9 +62,11 @@ def drop_foreign_keys_where_it_pays(transaction: LoadTransaction, incoming: dict
     if not drop:
         return Dropped.NONE
     tables = {table.name: transaction.name_of(table) for fact, key in drop for table in (fact, key.dimension)}
+    patiently: sql.SQL = WAIT_UNTIL_AUTOVACUUM_GIVES_WAY
+    lock: sql.Composed = lock_against_vacuum(tables[name] for name in sorted(tables))
     try:
-        transaction.fetch(WAIT_UNTIL_AUTOVACUUM_GIVES_WAY)
-        transaction.execute(lock_against_vacuum(tables[name] for name in sorted(tables)))
+        transaction.fetch(patiently)
+        transaction.execute(lock)
         transaction.wait_for_locks(SHORT_WAIT)
         for fact, foreign_key in drop:
             transaction.execute(

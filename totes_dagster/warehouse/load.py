@@ -61,7 +61,8 @@ def load_batches(warehouse: Warehouse, lake: Lake, progress: Progress = silent) 
 
     Raises:
         NotRemodelledError: a part of a batch is missing.
-        RowsUnaccountedError: rows of a batch were lost or doubled on the way; that batch is not loaded.
+        RowsUnaccountedError, RowsRepeatedError: rows of a batch were lost or doubled on the way; that batch is not
+            loaded.
         ForeignLakeError: the warehouse holds batches of another lake.
         DatabaseError: the warehouse refuses a statement, or the connection is lost. That batch is not loaded; earlier
             ones are.
@@ -132,7 +133,8 @@ class BatchLoad:
             digest: the digest of the batch's manifest.
 
         Raises:
-            NotRemodelledError, RowsUnaccountedError, PartError, adbc_driver_manager.Error: see `load_batches`.
+            NotRemodelledError, RowsUnaccountedError, RowsRepeatedError, PartError, adbc_driver_manager.Error: see
+                `load_batches`.
         """
         tables: dict[str, LoadedTable] = {}
         placeholders: Counter[str] = Counter()
@@ -244,8 +246,7 @@ class BatchLoad:
         """Read the batch's parts of a star table one by one: their rows, and those in quarantine."""
         for part in star_parts(star.name, self.manifest):
             contents = read_part(part, self.lake.processed)
-            account.ingested += part.ingested_rows
-            account.quarantined += contents.quarantined.num_rows
+            account.add_part(part, contents)
             yield contents.rows, contents.quarantined
 
     def _finish(self, account: Account, done: LoadedTable, quarantined: Sequence[pa.Table]) -> LoadedTable:

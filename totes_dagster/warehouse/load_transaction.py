@@ -52,6 +52,11 @@ class LoadedTable:
         """Staged rows that changed nothing."""
         return self.staged - self.new - self.changed
 
+    @property
+    def has_changes(self) -> bool:
+        """Whether the table differs from before."""
+        return bool(self.new or self.changed or self.deleted or self.placeholders)
+
     def __add__(self, other: "LoadedTable") -> "LoadedTable":
         return LoadedTable(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 

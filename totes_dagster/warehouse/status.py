@@ -3,7 +3,7 @@
 Reads only. The status of all three stages is put together in `totes_dagster/status.py`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -12,6 +12,7 @@ from psycopg import sql
 from sqlalchemy import Table
 
 from totes_dagster.config.platform import Warehouse
+from totes_dagster.postgres.transactions import REPEATABLE_READ
 from totes_dagster.schema.bookkeeping import load_history, quarantine
 from totes_dagster.schema.registry import DIMENSIONS, FACTS, STAR_TABLES
 from totes_dagster.schema.star import UNKNOWN, is_fact, is_personal, placeholder_columns, record_id_of
@@ -83,10 +84,34 @@ def loaded_batch(warehouse: Warehouse) -> int:
         return newest_load(connection, warehouse.schema).batch
 
 
-def newest_rows(warehouse: Warehouse, limit: int) -> dict[str, Sequence[Mapping[str, str]]]:
-    """The newest few rows of each star table as text, without personal columns."""
+def last_changes(warehouse: Warehouse, after: int) -> tuple[NewestLoad, dict[str, int]]:
+    """The newest load, and which batch after a given one last changed each star table; unchanged tables are left out.
+
+    A batch may bring rows that do not differ from what is there, and so change nothing. If the newest load is older
+    than the given batch, because the warehouse was restored, all batches are looked at.
+    """
+    statement = sql.SQL(
+        """
+        select star, max(batch) from {0}, jsonb_each(tables) as loaded (star, counts)
+        where batch > (select case when max(batch) >= {1} then {1} else 0 end from {0})
+              and exists (select from unnest({2}::text[]) as kind where (counts ->> kind)::bigint > 0)
+        group by star
+        """
+    ).format(
+        sql.Identifier(warehouse.schema, load_history.name),
+        sql.Literal(after),
+        sql.Literal(["new", "changed", "deleted", "placeholders"]),
+    )
+    with warehouse.database.transaction(isolation=REPEATABLE_READ, read_only=True) as connection:
+        return newest_load(connection, warehouse.schema), dict(connection.execute(statement).fetchall())
+
+
+def newest_rows(warehouse: Warehouse, stars: Collection[str], limit: int) -> dict[str, Sequence[Mapping[str, str]]]:
+    """The newest few rows of some star tables as text, without personal columns."""
+    if not stars:
+        return {}
     with warehouse.database.transaction(read_only=True) as connection:
-        return {name: _newest(connection, warehouse.schema, table, limit) for name, table in STAR_TABLES.items()}
+        return {name: _newest(connection, warehouse.schema, STAR_TABLES[name], limit) for name in stars}
 
 
 def _newest(connection: psycopg.Connection, schema: str, table: Table, limit: int) -> Sequence[Mapping[str, str]]:

@@ -11,10 +11,9 @@ from dagster import AssetKey, DagsterInstance, Definitions, ExecuteInProcessResu
 from totes_dagster.config.platform import Platform, Warehouse
 from totes_dagster.definitions import build_defs
 from totes_dagster.lake.zone import Lake, Zone
-from totes_dagster.orchestration.io_manager import ZoneIOManager
-from totes_dagster.orchestration.resources.databases import TotesysResource, WarehouseResource
 from totes_dagster.postgres.database import Database
 from totes_dagster.simulator.seeding import seed
+from totes_dagster_tests.resources import resources_of
 
 
 @dataclass(frozen=True)
@@ -56,12 +55,7 @@ def new_graph(database: Callable[..., str], folder: Path, orders: int = 20, *, e
         warehouse=Warehouse(Database("warehouse", database("warehouse")), "analytics"),
     )
     seed(platform.source.url, orders=orders, enforced=enforced)
-    resources = {
-        "totesys": TotesysResource(url=platform.source.url),
-        "warehouse": WarehouseResource(url=platform.warehouse.database.url, warehouse_schema=platform.warehouse.schema),
-        "ingestion_zone": ZoneIOManager(zone_name="ingestion", url=platform.lake.ingestion.url),
-        "processed_zone": ZoneIOManager(zone_name="processed", url=platform.lake.processed.url),
-    }
+    resources = resources_of(platform)
     return Graph(platform, resources, build_defs(resources), DagsterInstance.ephemeral())
 
 

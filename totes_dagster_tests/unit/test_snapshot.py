@@ -31,6 +31,9 @@ def test_the_assets_are_those_that_were_reviewed(definitions: Definitions, snaps
             if graph.get(spec.key).is_materializable
             else None,
             "kinds": sorted(spec.kinds),
+            "tags": {name: value for name, value in sorted(spec.tags.items()) if not name.startswith("dagster/")},
+            "table": spec.metadata["dagster/table_name"],
+            "code_version": spec.code_version,
             "owners": list(spec.owners),
             "freshness": str(spec.freshness_policy) if spec.freshness_policy else None,
         }

@@ -14,9 +14,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-BY_HAND = "__ASSET_JOB"
-"""Dagster's name for the job that materialises assets chosen by hand."""
-
 OVERLAP = 300.0
 """Seconds by which observations overlap: a run is visible somewhat later than its end time says."""
 
@@ -42,7 +39,10 @@ class _CursorModel(BaseModel):
 
 
 class Ended(_CursorModel):
-    """A run that succeeded or failed. Cancelled runs are left out, because the user who cancels one knows why."""
+    """A run of the platform's that succeeded or failed.
+
+    Cancelled runs are left out, because the user who cancels one knows why.
+    """
 
     run_id: str
     job: str
@@ -130,6 +130,23 @@ class Watch(_CursorModel):
         except ValidationError:
             return None
 
+    def limited_to(self, jobs: Collection[str]) -> "Watch":
+        """The watch without the runs of other jobs, which version 0.1.0 of the platform observed too.
+
+        Nothing would ever end their incidents.
+        """
+
+        def is_known(incident: Incident) -> bool:
+            return incident.kind is not Kind.RUN or incident.subject in jobs
+
+        return self.model_copy(
+            update={
+                "seen": tuple(run for run in self.seen if run.job in jobs),
+                "open": tuple(incident for incident in self.open if is_known(incident)),
+                "pending": tuple(alert for alert in self.pending if is_known(alert.incident)),
+            }
+        )
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -154,19 +171,18 @@ def reads_from(watch: Watch | None, at: float) -> float:
     return earliest if watch is None else max(earliest, min(watch.read_until, at) - OVERLAP)
 
 
-def advance(watch: Watch | None, observation: Observation, covering: Collection[str] = ()) -> Watch:
+def advance(watch: Watch | None, observation: Observation) -> Watch:
     """Open and close incidents according to an observation, and add the alerts to publish.
 
     Args:
         watch: the state before; None before the first observation, which reports what is broken now, but not what
             failed and recovered earlier.
         observation: what was found.
-        covering: jobs that materialise all assets. Their success also ends an incident of materialisations by hand.
     """
     known = watch or Watch(read_until=observation.at)
     # A run may end twice: one that was marked as failed because it seemed dead, and then succeeds.
     new = [run for run in observation.ended if run not in known.seen and not _is_outdated(run, known.seen)]
-    open_, run_alerts = _after_runs(known.open, sorted(new, key=lambda run: run.at), covering)
+    open_, run_alerts = _after_runs(known.open, sorted(new, key=lambda run: run.at))
     if watch is None:
         run_alerts = [Alert(incident=incident) for incident in open_]
     open_, condition_alerts = _after_conditions(open_, observation.conditions, observation.at)
@@ -230,18 +246,15 @@ def _is_outdated(run: Ended, seen: Iterable[Ended]) -> bool:
     return any(other.job == run.job and other.at > run.at for other in seen)
 
 
-def _after_runs(
-    before: Iterable[Incident], ended: Iterable[Ended], covering: Collection[str]
-) -> tuple[list[Incident], list[Alert]]:
+def _after_runs(before: Iterable[Incident], ended: Iterable[Ended]) -> tuple[list[Incident], list[Alert]]:
     """The open incidents after these runs, in this order, and the alerts to publish."""
     open_ = {incident.key: incident for incident in before}
     alerts: list[Alert] = []
     for run in ended:
         key = (Kind.RUN, run.job)
         if run.succeeded:
-            closing = [key, (Kind.RUN, BY_HAND)] if run.job in covering else [key]
-            closed = [open_.pop(key) for key in closing if key in open_]
-            alerts.extend(Alert(incident=incident, recovered_at=run.at, recovered_by=run.run_id) for incident in closed)
+            if key in open_:
+                alerts.append(Alert(incident=open_.pop(key), recovered_at=run.at, recovered_by=run.run_id))
         elif key in open_:
             open_[key] = open_[key].model_copy(update={"failures": open_[key].failures + 1})
         else:

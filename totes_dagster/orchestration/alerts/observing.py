@@ -1,4 +1,6 @@
-"""Observes Dagster's instance: runs that ended, tables that are not fresh, checks that fail.
+"""Observes Dagster's instance: the platform's runs that ended, tables that are not fresh, checks that fail.
+
+Other teams' code locations may share the instance, and have jobs of the same names. Runs are known by `JOB_TAG`.
 
 Freshness is computed here, by the rule of Dagster's freshness daemon, and not read from what that daemon stores: it may
 be switched off, ignores tables that were never loaded, and alerts would depend on two daemons.
@@ -31,6 +33,7 @@ from totes_dagster.orchestration.alerts.incidents import (
 from totes_dagster.orchestration.alerts.reasons import reason_of, why_failed
 from totes_dagster.orchestration.alerts.wording import moment
 from totes_dagster.orchestration.internals.records import AssetCheckExecutionRecord, latest_check_executions
+from totes_dagster.orchestration.jobs import JOB_TAG
 
 WAREHOUSE = "warehouse"
 
@@ -51,12 +54,14 @@ class Expectations:
         tables: the assets that must be fresh.
         window: how old they may be.
         checks: the checks that must not fail as an error.
-        refresh: the job that keeps the tables fresh.
+        jobs: the jobs that must not fail.
+        refresh: the one of them that keeps the tables fresh.
     """
 
     tables: Sequence[AssetKey]
     window: timedelta
     checks: Sequence[AssetCheckKey]
+    jobs: Sequence[str]
     refresh: str
 
 
@@ -74,20 +79,20 @@ def observe(instance: DagsterInstance, watch: Watch | None, at: float, expected:
     stale, missing = stale_tables(loaded, watch.missing if watch else {}, at, window)
     freshness = _not_fresh(instance, stale, loaded, at, expected.refresh) if stale else None
     conditions = {(Kind.FRESHNESS, WAREHOUSE): freshness, **failing_checks(instance, expected.checks)}
-    return Observation(at, ended_since(instance, reads_from(watch, at)), conditions, missing)
+    return Observation(at, ended_since(instance, expected.jobs, reads_from(watch, at)), conditions, missing)
 
 
-def ended_since(instance: DagsterInstance, since: float) -> list[Ended]:
-    """Runs of any job that succeeded or failed since a time."""
+def ended_since(instance: DagsterInstance, jobs: Sequence[str], since: float) -> list[Ended]:
+    """Runs of the platform's jobs that succeeded or failed since a time."""
     return [
         Ended(
             run_id=record.dagster_run.run_id,
-            job=record.dagster_run.job_name,
+            job=record.dagster_run.tags[JOB_TAG],
             succeeded=status is DagsterRunStatus.SUCCESS,
             at=_end(record),
         )
         for status in _ENDS
-        for record in _newest(instance, status, since)
+        for record in _newest(instance, RunsFilter(statuses=[status], tags={JOB_TAG: jobs}), since)
         if _end(record) >= since
     ]
 
@@ -118,14 +123,14 @@ def failing_checks(
     return conditions
 
 
-def _newest(instance: DagsterInstance, status: DagsterRunStatus, since: float) -> Sequence[RunRecord]:
-    """The runs that ended last: all that ended since a time, and perhaps some more.
+def _newest(instance: DagsterInstance, runs: RunsFilter, since: float) -> Sequence[RunRecord]:
+    """Those of some runs that ended last: all that ended since a time, and perhaps some more.
 
     Found by order rather than by a filter: PostgreSQL stores the times that Dagster filters by in its own time zone.
     """
     limit = RUNS_READ_FIRST
     while True:
-        records = instance.get_run_records(RunsFilter(statuses=[status]), limit=limit, order_by="update_timestamp")
+        records = instance.get_run_records(runs, limit=limit, order_by="update_timestamp")
         if len(records) < limit or _end(records[-1]) < since:
             return records
         limit *= 4
@@ -152,7 +157,7 @@ def _not_fresh(
 
 def _newest_run(instance: DagsterInstance, job: str, at: float) -> tuple[str, str]:
     """The id of a job's newest run, and a sentence on why it did not load the tables."""
-    records = instance.get_run_records(RunsFilter(job_name=job), limit=1)
+    records = instance.get_run_records(RunsFilter(tags={JOB_TAG: job}), limit=1)
     if not records:
         return "", f"There was no {job}: check that its sensor and its schedule are on."
     record, run = records[0], records[0].dagster_run

@@ -16,13 +16,14 @@ from totes_dagster.orchestration.alerts.incidents import Watch, advance, explain
 from totes_dagster.orchestration.alerts.observing import Expectations, observe
 from totes_dagster.orchestration.alerts.reasons import reason_of, why_failed
 from totes_dagster.orchestration.alerts.wording import headline, message_of, summary
-from totes_dagster.orchestration.checks.loading import load_specs
+from totes_dagster.orchestration.checks.loading import health_specs
 from totes_dagster.orchestration.checks.reconciliation import matches_source
 from totes_dagster.orchestration.checks.source import contract_specs
 from totes_dagster.orchestration.checks.star import sound_before_load
 from totes_dagster.orchestration.freshness import FAIL_AFTER
 from totes_dagster.orchestration.jobs import reconcile, refresh
 from totes_dagster.orchestration.resources.alerts import Alerts
+from totes_dagster.orchestration.retention import prune
 from totes_dagster.orchestration.specs import key_of_loaded
 from totes_dagster.schema.registry import STAR_TABLES
 
@@ -32,19 +33,19 @@ ALERTS_PER_TICK = 10
 FRESH_FOR = FAIL_AFTER
 _TABLES = [key_of_loaded(name) for name in STAR_TABLES]
 _CHECKS = [
-    *(spec.key for spec in (*contract_specs, *load_specs)),
+    *(spec.key for spec in (*contract_specs, *health_specs)),
     *sound_before_load.check_keys,
     *matches_source.check_keys,
 ]
-_COVERING = {refresh.name, reconcile.name}
+_JOBS = [refresh.name, reconcile.name, prune.name]
 
 
 @sensor(
     name="alerts",
     minimum_interval_seconds=15,
     default_status=DefaultSensorStatus.RUNNING,
-    description="Publishes alerts about failed runs, a warehouse that is not fresh, and failed checks: one when an "
-    "incident opens, and one when it is over.",
+    description="Publishes alerts about failed runs of the platform's jobs, a warehouse that is not fresh, and failed "
+    "checks: one when an incident opens, and one when it is over.",
 )
 def alerts_sensor(context: SensorEvaluationContext, alerts: Alerts) -> SkipReason:
     """Look for incidents, and publish alerts."""
@@ -54,8 +55,9 @@ def alerts_sensor(context: SensorEvaluationContext, alerts: Alerts) -> SkipReaso
         context.log.warning(
             "The cursor cannot be read. Starting over: alerts about what is broken now are published again."
         )
-    observation = observe(context.instance, before, at, Expectations(_TABLES, FRESH_FOR, _CHECKS, refresh.name))
-    watch = advance(before, observation, _COVERING)
+    before = before.limited_to(_JOBS) if before else None
+    expected = Expectations(_TABLES, FRESH_FOR, _CHECKS, _JOBS, refresh.name)
+    watch = advance(before, observe(context.instance, before, at, expected))
     watch = explained(watch, lambda run_id: why_failed(context.instance, run_id))
     emit({Metric.OPEN_INCIDENTS: len(watch.open)})
     published, failure = _publish(watch, alerts)

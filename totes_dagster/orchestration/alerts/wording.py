@@ -4,10 +4,8 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from totes_dagster.orchestration.alerts.incidents import BY_HAND, Alert, Incident, Kind
+from totes_dagster.orchestration.alerts.incidents import Alert, Incident, Kind
 from totes_dagster.orchestration.resources.alerts import SUBJECT_LIMIT, Message
-
-_DISPLAY_NAMES = {BY_HAND: "a materialisation by hand"}
 
 _FAILED = {
     Kind.RUN: "{subject} failed",
@@ -65,9 +63,7 @@ def summary(incidents: Sequence[Incident], at: float) -> str:
     if not incidents:
         return "No open incidents."
     since = min(incident.since for incident in incidents)
-    listed = ", ".join(
-        f"{_display_name(incident)} ({incident.why.partition(':')[0].rstrip('.')})" for incident in incidents
-    )
+    listed = ", ".join(f"{incident.subject} ({incident.why.partition(':')[0].rstrip('.')})" for incident in incidents)
     return f"{len(incidents)} incident{'s' * (len(incidents) > 1)} open since {moment(since, at)}: {listed}."
 
 
@@ -96,7 +92,7 @@ def _opened_text(incident: Incident, ui_url: str) -> str:
             f"Since: {_timestamp(incident.since)}{_failure_count(incident)}",
             f"See:   {_link(incident.run_id, ui_url)}",
             "",
-            _WHAT_NEXT[incident.kind].format(subject=_display_name(incident)),
+            _WHAT_NEXT[incident.kind].format(subject=incident.subject),
             "",
         )
     )
@@ -126,8 +122,7 @@ def _what(incident: Incident) -> str:
         return f"the asset check {incident.subject}"
     if incident.kind is Kind.FRESHNESS:
         return f"the {incident.subject}, which has not been loaded for too long"
-    job = _display_name(incident) if incident.subject in _DISPLAY_NAMES else f"the job {incident.subject}"
-    return f"{job}, at its step {incident.step}" if incident.step else job
+    return f"the job {incident.subject}" + (f", at its step {incident.step}" if incident.step else "")
 
 
 def _failure_count(incident: Incident) -> str:
@@ -135,11 +130,7 @@ def _failure_count(incident: Incident) -> str:
 
 
 def _phrase(incident: Incident, templates: dict[Kind, str]) -> str:
-    return templates[incident.kind].format(subject=_display_name(incident))
-
-
-def _display_name(incident: Incident) -> str:
-    return _DISPLAY_NAMES.get(incident.subject, incident.subject)
+    return templates[incident.kind].format(subject=incident.subject)
 
 
 def _link(run_id: str, ui_url: str) -> str:

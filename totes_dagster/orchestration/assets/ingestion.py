@@ -6,6 +6,7 @@ from typing import Any
 
 from dagster import (
     AssetCheckResult,
+    AssetExecutionContext,
     AssetObservation,
     AssetSpec,
     Config,
@@ -19,16 +20,25 @@ from sqlalchemy import Table
 
 from totes_dagster import pipeline
 from totes_dagster.aws.metrics import Stage, emit_stage
+from totes_dagster.errors import SettingsError
 from totes_dagster.ingest.run import Ingested
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest, TableEntry
 from totes_dagster.lake.zone import Zone
-from totes_dagster.orchestration.checks.source import contract_results, contract_specs
+from totes_dagster.orchestration.assets.materialized import materialized
+from totes_dagster.orchestration.checks.source import contract_result, contract_specs
 from totes_dagster.orchestration.failures import run_step
-from totes_dagster.orchestration.io_manager import ZoneIOManager
+from totes_dagster.orchestration.io_managers.ingestion import IngestionIOManager
 from totes_dagster.orchestration.metadata import as_of, preview_of
 from totes_dagster.orchestration.resources.databases import TotesysResource
-from totes_dagster.orchestration.specs import OWNERS, column_schema, copied_lineage, key_of_ingested, key_of_source
+from totes_dagster.orchestration.specs import (
+    INGESTION_ZONE,
+    OWNERS,
+    column_schema,
+    copied_lineage,
+    key_of_ingested,
+    key_of_source,
+)
 from totes_dagster.schema.totesys import SOURCE_TABLES, Capture, capture_of, is_personal
 
 _CAPTURED = {
@@ -37,10 +47,34 @@ _CAPTURED = {
 }
 
 
+CAPTURE_VERSION = str(Manifest.model_fields["format"].default)
+"""Version of the code behind the ingested tables: the format of what it writes."""
+
+EVERY_TABLE = "all"
+"""What stands for every table in `IngestConfig`."""
+
+
 class IngestConfig(Config):
     """How to ingest."""
 
-    recapture: bool = Field(default=False, description="Capture all tables whole, whether or not they changed.")
+    recapture: list[str] = Field(
+        default=[],
+        description=f"Source tables to capture whole, whether or not they changed; `{EVERY_TABLE}` for every table.",
+    )
+
+    def tables(self) -> list[str]:
+        """The source tables to capture whole.
+
+        Raises:
+            SettingsError: there is no such table.
+        """
+        unknown = [name for name in self.recapture if name not in (*SOURCE_TABLES, EVERY_TABLE)]
+        if unknown:
+            raise SettingsError(
+                f"totesys has no table {unknown[0]!r} to recapture. It has {', '.join(SOURCE_TABLES)}; "
+                f"{EVERY_TABLE!r} stands for every table."
+            )
+        return list(SOURCE_TABLES) if EVERY_TABLE in self.recapture else self.recapture
 
 
 @multi_asset(
@@ -54,55 +88,60 @@ class IngestConfig(Config):
             description=f"{table.comment} {_CAPTURED[capture_of(table)]}",
             kinds={"s3", "parquet"},
             owners=OWNERS,
+            tags={"stage": "ingestion", "capture": capture_of(table).value},
+            code_version=CAPTURE_VERSION,
             metadata={
+                "dagster/table_name": f"ingestion.{name}",
                 "dagster/column_schema": column_schema(table),
                 "dagster/column_lineage": copied_lineage(key_of_source(name), table.columns),
             },
-        )
+        ).with_io_manager_key(INGESTION_ZONE)
         for name, table in SOURCE_TABLES.items()
     ],
     check_specs=contract_specs,
-    can_subset=False,
+    can_subset=True,
 )
 def ingest(
-    config: IngestConfig, totesys: TotesysResource, ingestion_zone: ResourceParam[ZoneIOManager]
-) -> Iterator[MaterializeResult | AssetCheckResult | AssetObservation]:  # type: ignore[type-arg]
-    """Commit what changed in the source since the newest batch."""
+    context: AssetExecutionContext,
+    config: IngestConfig,
+    totesys: TotesysResource,
+    ingestion_zone: ResourceParam[IngestionIOManager],
+) -> Iterator[MaterializeResult | AssetCheckResult]:  # type: ignore[type-arg]
+    """Commit what changed in the source since the newest batch, whichever tables were selected."""
     zone = ingestion_zone.zone
     log = BatchLog(zone)
-    recapture = tuple(SOURCE_TABLES) if config.recapture else ()
     started = perf_counter()
 
-    def ingest_next() -> Ingested:
-        return pipeline.ingest(totesys.database(), zone, recapture=recapture)
+    def ingest_next() -> tuple[Ingested, Manifest]:
+        ingested = pipeline.ingest(totesys.database(), zone, recapture=config.tables())
+        return ingested, ingested.batch or log.manifest(log.head())
 
-    ingested = run_step(ingest_next)
+    ingested, manifest = run_step(ingest_next)
     seconds = round(perf_counter() - started, 3)
     emit_stage(Stage.INGEST, rows=_rows_of(ingested.batch), seconds=seconds)
-    manifest = ingested.batch or log.manifest(log.head())
     for name, table in SOURCE_TABLES.items():
-        entry = manifest.tables[name]
-        captured = ingested.batch is not None and manifest.brings(name)
+        entry, captured = manifest.tables[name], ingested.batch is not None and manifest.brings(name)
+        if not captured and key_of_ingested(name) not in context.selected_asset_keys:
+            continue
         state: dict[str, Any] = {
             "dagster/row_count": entry.census.rows,
             **as_of(manifest.snapshot.taken_at),
         }
         if captured:
-            yield AssetObservation(key_of_source(name), metadata=state)
-        yield MaterializeResult(
-            asset_key=key_of_ingested(name),
-            metadata={
-                **state,
-                "batch": entry.batch,
-                "content": _content(entry, captured=captured),
-                "rows": entry.rows if captured else 0,
-                "parts": len(entry.parts) if captured else 0,
-                "bytes": sum(part.bytes for part in entry.parts) if captured else 0,
-                "seconds": seconds,
-                **(_preview(zone, table, entry) if captured else {}),
-            },
-        )
-    yield from contract_results(ingested.deviations)
+            context.log_event(AssetObservation(key_of_source(name), metadata=state))
+        metadata = {
+            **state,
+            "batch": entry.batch,
+            "content": _content(entry, captured=captured),
+            "rows": entry.rows if captured else 0,
+            "parts": len(entry.parts) if captured else 0,
+            "bytes": sum(part.bytes for part in entry.parts) if captured else 0,
+            "seconds": seconds,
+            **(_preview(zone, table, entry) if captured else {}),
+        }
+        yield from materialized(context, key_of_ingested(name), entry.batch, metadata)
+    if context.selected_asset_check_keys:
+        yield contract_result(ingested.deviations)
 
 
 def _rows_of(batch: Manifest | None) -> int:

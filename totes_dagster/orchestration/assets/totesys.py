@@ -12,7 +12,8 @@ totesys_assets = [
         description=table.comment,
         kinds={"postgres", "table"},
         owners=["team:operations"],
-        metadata={"dagster/column_schema": column_schema(table)},
+        tags={"stage": "source"},
+        metadata={"dagster/table_name": f"totesys.{name}", "dagster/column_schema": column_schema(table)},
     )
     for name, table in SOURCE_TABLES.items()
 ]

@@ -1,27 +1,51 @@
 """The warehouse's assets: one multi-asset, because a batch is one transaction over all star tables."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
+from typing import Any
 
-from dagster import AssetCheckResult, AssetExecutionContext, AssetSpec, MaterializeResult, ResourceParam, multi_asset
+from dagster import (
+    AssetCheckKey,
+    AssetCheckResult,
+    AssetExecutionContext,
+    AssetSpec,
+    DagsterInstance,
+    MaterializeResult,
+    ResourceParam,
+    multi_asset,
+)
 
 from totes_dagster import pipeline
 from totes_dagster.aws.metrics import Metric, Stage, emit, emit_stage
-from totes_dagster.lake.zone import Lake
-from totes_dagster.orchestration.checks.loading import load_results, load_specs
+from totes_dagster.config import settings
+from totes_dagster.config.platform import Warehouse
+from totes_dagster.orchestration.assets.materialized import materialized
+from totes_dagster.orchestration.checks.loading import HEALTH, evaluation_of, health_results, health_specs
 from totes_dagster.orchestration.failures import run_step
 from totes_dagster.orchestration.freshness import FRESHNESS
-from totes_dagster.orchestration.io_manager import ZoneIOManager
+from totes_dagster.orchestration.io_managers.processed import ProcessedIOManager
 from totes_dagster.orchestration.metadata import PREVIEW, as_of, table_of
+from totes_dagster.orchestration.recorded import confirmations, due, known_until, recorded_loads, versions_of
 from totes_dagster.orchestration.resources.databases import WarehouseResource
-from totes_dagster.orchestration.specs import OWNERS, column_schema, copied_lineage, key_of_loaded, key_of_processed
+from totes_dagster.orchestration.specs import (
+    OWNERS,
+    WAREHOUSE_TABLES,
+    column_schema,
+    copied_lineage,
+    key_of_loaded,
+    key_of_processed,
+)
 from totes_dagster.runtime.retry import retried
 from totes_dagster.schema.registry import STAR_TABLES
-from totes_dagster.schema.star import is_fact, remodelled_columns
+from totes_dagster.schema.star import kind_of, remodel_version_of, remodelled_columns
 from totes_dagster.warehouse.load import LoadedBatch
 from totes_dagster.warehouse.load_transaction import LoadedTable
-from totes_dagster.warehouse.status import WarehouseStatus, newest_rows, warehouse_status
+from totes_dagster.warehouse.status import WarehouseStatus, last_changes, newest_rows, warehouse_status
+
+SCHEMA = os.environ.get(settings.WAREHOUSE_SCHEMA) or settings.DEFAULT_SCHEMA
 
 
 @multi_asset(
@@ -36,62 +60,115 @@ from totes_dagster.warehouse.status import WarehouseStatus, newest_rows, warehou
             kinds={"postgres", "table"},
             owners=OWNERS,
             freshness_policy=FRESHNESS,
-            tags={"star": "fact" if is_fact(star) else "dimension"},
+            tags={"stage": "warehouse", "star": kind_of(star).value},
+            code_version=str(remodel_version_of(star)),
             metadata={
+                "dagster/table_name": f"{SCHEMA}.{name}",
                 "dagster/column_schema": column_schema(star),
                 "dagster/column_lineage": copied_lineage(key_of_processed(name), remodelled_columns(star)),
             },
-        )
+        ).with_io_manager_key(WAREHOUSE_TABLES)
         for name, star in STAR_TABLES.items()
     ],
-    check_specs=load_specs,
-    can_subset=False,
+    check_specs=health_specs,
+    can_subset=True,
 )
 def load(
-    context: AssetExecutionContext,
-    warehouse: WarehouseResource,
-    ingestion_zone: ResourceParam[ZoneIOManager],
-    processed_zone: ResourceParam[ZoneIOManager],
+    context: AssetExecutionContext, warehouse: WarehouseResource, processed_zone: ResourceParam[ProcessedIOManager]
 ) -> Iterator[MaterializeResult | AssetCheckResult]:  # type: ignore[type-arg]
-    """Load every batch that the warehouse lacks."""
+    """Load every batch that the warehouse lacks, and say what became of the tables.
 
-    def load_pending() -> tuple[list[LoadedBatch], WarehouseStatus, dict[str, Sequence[Mapping[str, str]]]]:
+    Those that the run has not selected are told of too if the load changed them, or if they are due for confirmation.
+    """
+
+    def load_pending() -> _Done:
         target = warehouse.warehouse()
-        loaded = pipeline.load(target, Lake(ingestion_zone.zone, processed_zone.zone))
-        status, newest = retried("Read the warehouse", lambda: (warehouse_status(target), newest_rows(target, PREVIEW)))
-        return loaded, status, newest
+        loaded = pipeline.load(target, processed_zone.lake)
+        return _Done(loaded, *retried("Read the warehouse", lambda: _state(context.instance, target, loaded)))
 
     started = perf_counter()
-    loaded, status, newest = run_step(load_pending)
-    seconds = perf_counter() - started
-    done = {name: sum((batch.tables[name] for batch in loaded), LoadedTable()) for name in STAR_TABLES}
-    _emit(done.values(), status, seconds, loaded=bool(loaded))
-    context.log.info(f"The warehouse shows batch {status.newest.batch}, the source as of {status.newest.snapshot_at}.")
-    for name in STAR_TABLES:
-        yield MaterializeResult(
-            asset_key=key_of_loaded(name),
-            metadata={
-                "dagster/row_count": status.rows[name],
-                "batch": status.newest.batch,
-                "batches_loaded": len(loaded),
-                **done[name].counts(),
-                "seconds": round(sum(batch.seconds[name] for batch in loaded), 3),
-                **(as_of(status.newest.snapshot_at) if status.newest.snapshot_at else {}),
-                "preview": table_of(newest[name]),
-            },
-        )
-    yield from load_results(done, status)
+    done = run_step(load_pending)
+    newest = done.status.newest
+    _emit(done, seconds=perf_counter() - started)
+    context.log.info(f"The warehouse shows batch {newest.batch}, the source as of {newest.snapshot_at}.")
+    selected = {name for name in STAR_TABLES if key_of_loaded(name) in context.selected_asset_keys}
+    told = [name for name in STAR_TABLES if name in selected or done.has_changed(name)]
+    for name in told:
+        yield from materialized(context, key_of_loaded(name), done.versions[name], done.metadata_of(name))
+    for event in confirmations(set(done.due).difference(told), newest, done.versions, done.status.rows):
+        context.log_event(event)
+    for name, result in health_results(done.status).items():
+        if AssetCheckKey(key_of_loaded(name), HEALTH) in context.selected_asset_check_keys:
+            yield result
+        elif done.has_changed(name):
+            context.instance.report_runless_asset_event(evaluation_of(name, result))
 
 
-def _emit(done: Iterable[LoadedTable], status: WarehouseStatus, seconds: float, *, loaded: bool) -> None:
+@dataclass(frozen=True)
+class _Done:
+    """What a load did, and the state after it.
+
+    Attributes:
+        loaded: the batches that it loaded.
+        status: the warehouse after it.
+        newest_rows: the first few rows of the tables that it changed, newest first.
+        versions: the batch that last changed each table.
+        due: the tables that Dagster was told of too long ago.
+    """
+
+    loaded: list[LoadedBatch]
+    status: WarehouseStatus
+    newest_rows: dict[str, Sequence[Mapping[str, str]]]
+    versions: dict[str, int]
+    due: list[str]
+
+    @property
+    def tables(self) -> dict[str, LoadedTable]:
+        """What was done to each table, over all batches."""
+        return {name: sum((batch.tables[name] for batch in self.loaded), LoadedTable()) for name in STAR_TABLES}
+
+    def has_changed(self, name: str) -> bool:
+        """Whether the load changed a table."""
+        return name in self.newest_rows
+
+    def metadata_of(self, name: str) -> dict[str, Any]:
+        """What to say of a table."""
+        newest = self.status.newest
+        return {
+            "dagster/row_count": self.status.rows[name],
+            "batch": newest.batch,
+            "batches_loaded": len(self.loaded),
+            **self.tables[name].counts(),
+            "seconds": round(sum(batch.seconds[name] for batch in self.loaded), 3),
+            **(as_of(newest.snapshot_at) if newest.snapshot_at else {}),
+            **({"preview": table_of(self.newest_rows[name])} if self.has_changed(name) else {}),
+        }
+
+
+def _state(
+    instance: DagsterInstance, target: Warehouse, loaded: list[LoadedBatch]
+) -> tuple[WarehouseStatus, dict[str, Sequence[Mapping[str, str]]], dict[str, int], list[str]]:
+    status = warehouse_status(target)
+    recorded = recorded_loads(instance)
+    _, changes = last_changes(target, known_until(recorded))
+    changed = [name for name in STAR_TABLES if any(batch.tables[name].has_changes for batch in loaded)]
+    return (
+        status,
+        newest_rows(target, changed, PREVIEW),
+        versions_of(recorded, changes),
+        due(recorded, datetime.now(UTC)),
+    )
+
+
+def _emit(done: _Done, seconds: float) -> None:
     """Emit metrics of the load, and of the warehouse after it."""
-    total = sum(done, LoadedTable())
+    total, status = sum(done.tables.values(), LoadedTable()), done.status
     emit_stage(Stage.LOAD, rows=total.new + total.changed + total.deleted + total.placeholders, seconds=seconds)
     measured: dict[Metric, float] = {
         Metric.REFRESHES: 1,
         Metric.QUARANTINED_ROWS: sum(table.rows for table in status.quarantined.values()),
     }
     # Only after a load: on a quiet night the warehouse is current, however old the last change is.
-    if loaded and status.newest.snapshot_at:
+    if done.loaded and status.newest.snapshot_at:
         measured[Metric.FRESHNESS_LAG] = (datetime.now(UTC) - status.newest.snapshot_at).total_seconds()
     emit(measured)

@@ -13,9 +13,8 @@ from dagster import (
 
 from totes_dagster import pipeline
 from totes_dagster.config.platform import Platform
-from totes_dagster.lake.zone import Lake
 from totes_dagster.orchestration.failures import run_step
-from totes_dagster.orchestration.io_manager import ZoneIOManager
+from totes_dagster.orchestration.io_managers.processed import ProcessedIOManager
 from totes_dagster.orchestration.metadata import table_of
 from totes_dagster.orchestration.resources.databases import TotesysResource, WarehouseResource
 from totes_dagster.orchestration.specs import key_of_loaded
@@ -44,14 +43,12 @@ def matches_source(
     context: AssetCheckExecutionContext,
     totesys: TotesysResource,
     warehouse: WarehouseResource,
-    ingestion_zone: ResourceParam[ZoneIOManager],
-    processed_zone: ResourceParam[ZoneIOManager],
+    processed_zone: ResourceParam[ProcessedIOManager],
 ) -> Iterator[AssetCheckResult]:
     """Compare, repair, and report what was found."""
 
     def compare() -> Reconciled:
-        lake = Lake(ingestion_zone.zone, processed_zone.zone)
-        return pipeline.reconcile(Platform(totesys.database(), lake, warehouse.warehouse()))
+        return pipeline.reconcile(Platform(totesys.database(), processed_zone.lake, warehouse.warehouse()))
 
     reconciled = run_step(compare)
     rows = sum(found.rows for found in reconciled.found.values())

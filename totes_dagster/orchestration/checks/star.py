@@ -11,7 +11,7 @@ from dagster import (
 )
 
 from totes_dagster.orchestration.failures import run_step
-from totes_dagster.orchestration.io_manager import ZoneIOManager
+from totes_dagster.orchestration.io_managers.processed import ProcessedIOManager
 from totes_dagster.orchestration.resources.databases import WarehouseResource
 from totes_dagster.orchestration.specs import key_of_processed
 from totes_dagster.remodel.verification import Verification, verify_waiting, waiting_batches
@@ -42,17 +42,17 @@ SOUND = "unique_and_not_null"
 def sound_before_load(
     context: AssetCheckExecutionContext,
     warehouse: WarehouseResource,
-    ingestion_zone: ResourceParam[ZoneIOManager],
-    processed_zone: ResourceParam[ZoneIOManager],
+    processed_zone: ResourceParam[ProcessedIOManager],
 ) -> Iterator[AssetCheckResult]:
     """Verify everything that waits to be loaded."""
     selected = {key.asset_key for key in context.selected_asset_check_keys}
 
     def verify() -> dict[str, Verification]:
         loaded = loaded_batch(warehouse.warehouse())
-        manifests, processed = waiting_batches(loaded, ingestion_zone.zone), processed_zone.zone
+        lake = processed_zone.lake
+        manifests = waiting_batches(loaded, lake.ingestion)
         return {
-            name: verify_waiting(star, manifests, processed)
+            name: verify_waiting(star, manifests, lake.processed)
             for name, star in STAR_TABLES.items()
             if key_of_processed(name) in selected
         }

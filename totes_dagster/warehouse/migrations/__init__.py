@@ -255,7 +255,9 @@ def _lock_tables(connection: psycopg.Connection[Any], *, adopting: bool) -> None
         ).fetchall()
     ]
     if tables:
-        connection.execute(WAIT_UNTIL_AUTOVACUUM_GIVES_WAY)
-        connection.execute(lock_against_vacuum(tables))
+        patiently: sql.SQL = WAIT_UNTIL_AUTOVACUUM_GIVES_WAY
+        connection.execute(patiently)
+        lock: sql.Composed = lock_against_vacuum(tables)
+        connection.execute(lock)
         connection.execute(sql.SQL("set local lock_timeout = {}").format(SHORT_WAIT))
         connection.execute(sql.SQL("lock table {} in access exclusive mode").format(sql.SQL(", ").join(tables)))

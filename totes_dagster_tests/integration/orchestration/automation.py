@@ -1,26 +1,32 @@
 """What sensors and schedules make of a graph: what they request, and the reasons for which they request nothing."""
 
 from dagster import (
+    AssetMaterialization,
     DagsterEvent,
     DagsterEventType,
     DagsterRunStatus,
     RunRequest,
     ScheduleDefinition,
+    SensorResult,
     SkipReason,
     build_schedule_context,
     build_sensor_context,
 )
 
+from totes_dagster.orchestration.recorded import confirmations
 from totes_dagster.orchestration.sensors import totesys_changes
+from totes_dagster.schema.registry import STAR_TABLES
+from totes_dagster.warehouse.status import warehouse_status
 from totes_dagster_tests.integration.graph import Graph
+from totes_dagster_tests.resources import WATCHED
 
 
-def look(graph: Graph, cursor: str | None = None) -> tuple[RunRequest | SkipReason, str | None]:
+def look(graph: Graph, cursor: str | None = None) -> tuple[RunRequest | SkipReason | SensorResult, str | None]:
     """One evaluation of the sensor: what it returned, and the cursor that it left."""
-    resources = {name: graph.resources[name] for name in ("totesys", "ingestion_zone")}
+    resources = {name: graph.resources[name] for name in WATCHED}
     with build_sensor_context(instance=graph.instance, resources=resources, cursor=cursor) as context:
         answer = totesys_changes(context)
-        assert isinstance(answer, RunRequest | SkipReason)
+        assert isinstance(answer, RunRequest | SkipReason | SensorResult)
         return answer, context.cursor
 
 
@@ -39,6 +45,27 @@ def skipped(graph: Graph, cursor: str | None = None) -> str:
     return skip.skip_message
 
 
+def confirmed(graph: Graph) -> list[AssetMaterialization]:
+    """What the sensor confirms without a run, after the daemon has recorded it."""
+    result, _ = look(graph)
+    assert isinstance(result, SensorResult)
+    events = []
+    for event in result.asset_events:
+        assert isinstance(event, AssetMaterialization)
+        graph.instance.report_runless_asset_event(event)
+        events.append(event)
+    return events
+
+
+def confirm(graph: Graph) -> None:
+    """Have Dagster know what the warehouse shows."""
+    status = warehouse_status(graph.platform.warehouse)
+    for event in confirmations(
+        STAR_TABLES, status.newest, dict.fromkeys(STAR_TABLES, status.newest.batch), status.rows
+    ):
+        graph.instance.report_runless_asset_event(event)
+
+
 def scheduled(schedule: ScheduleDefinition, graph: Graph) -> RunRequest | SkipReason:
     """What a schedule returns when it is due."""
     answer = schedule(build_schedule_context(instance=graph.instance))
@@ -49,7 +76,7 @@ def scheduled(schedule: ScheduleDefinition, graph: Graph) -> RunRequest | SkipRe
 def start(graph: Graph, job: str, status: DagsterRunStatus = DagsterRunStatus.STARTED) -> str:
     """A run of a job that another process is at work on."""
     definition = graph.definitions.resolve_job_def(job)
-    return graph.instance.create_run_for_job(definition, status=status).run_id
+    return graph.instance.create_run_for_job(definition, status=status, tags=definition.tags).run_id
 
 
 def succeed(graph: Graph, job: str) -> str:

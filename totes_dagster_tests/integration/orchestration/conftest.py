@@ -10,7 +10,7 @@ from dagster import DagsterInstance
 from totes_dagster import pipeline
 from totes_dagster.orchestration import sensors
 from totes_dagster_tests.integration.graph import Graph, new_graph
-from totes_dagster_tests.integration.orchestration.automation import succeed
+from totes_dagster_tests.integration.orchestration.automation import confirm, succeed
 from totes_dagster_tests.integration.orchestration.memory import Memory
 
 
@@ -33,9 +33,9 @@ def one_look(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def unseen(database: Callable[..., str], tmp_path: Path) -> Graph:
+def unseen(database: Callable[..., str], tmp_path: Path, enforced: bool) -> Graph:
     """A company that nothing was ingested of."""
-    return new_graph(database, tmp_path)
+    return new_graph(database, tmp_path, enforced=enforced)
 
 
 @pytest.fixture
@@ -45,4 +45,5 @@ def refreshed(unseen: Graph, tmp_path: Path) -> Iterator[Graph]:
     with DagsterInstance.local_temp(str(tmp_path)) as instance:
         graph = replace(unseen, instance=instance)
         succeed(graph, "refresh")
+        confirm(graph)
         yield graph

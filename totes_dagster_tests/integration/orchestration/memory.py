@@ -24,6 +24,7 @@ from dagster import (
     ExecuteInProcessResult,
     MaterializeResult,
     RunConfig,
+    StaticPartitionsDefinition,
     asset,
     asset_check,
     define_asset_job,
@@ -31,13 +32,21 @@ from dagster import (
 )
 
 from totes_dagster.definitions import build_defs
-from totes_dagster.orchestration.jobs import refresh
-from totes_dagster.orchestration.retention import PruneConfig
+from totes_dagster.orchestration.internals.run_history import History
+from totes_dagster.orchestration.jobs import JOB_TAG, refresh
+from totes_dagster.orchestration.retention import PruneConfig, history_of
+from totes_dagster.orchestration.specs import key_of_loaded, key_of_source
 
 BREAK = "break"
 """A run with this tag fails before anything is done."""
 
-OWN_CHECK = AssetCheckKey(AssetKey("other"), "is_known")
+SOURCE, TABLE, OTHER = key_of_source("staff"), key_of_loaded("dim_staff"), key_of_loaded("dim_date")
+"""Three of the platform's assets."""
+
+THEIRS = AssetKey("theirs")
+"""An asset of another code location."""
+
+OWN_CHECK = AssetCheckKey(OTHER, "is_known")
 
 
 def break_down(context: AssetExecutionContext | AssetCheckExecutionContext) -> None:
@@ -46,17 +55,22 @@ def break_down(context: AssetExecutionContext | AssetCheckExecutionContext) -> N
         raise ValueError("broken")
 
 
-@asset(check_specs=[AssetCheckSpec("is_right", asset="table")])
-def table(context: AssetExecutionContext) -> Iterator[Any]:
-    """Leaves a materialisation with a tag, an observation, a check's result, and a compute log."""
+def leave_something_of_every_kind(context: AssetExecutionContext) -> Iterator[Any]:
+    """A materialisation with a tag, an observation, a check's result, and a compute log."""
     break_down(context)
     context.log.info("working")
-    yield AssetObservation("source")
+    yield AssetObservation(SOURCE)
     yield MaterializeResult(data_version=DataVersion(context.run.run_id))
     yield AssetCheckResult(check_name="is_right", passed=True)
 
 
-@asset
+@asset(key=TABLE, check_specs=[AssetCheckSpec("is_right", asset=TABLE)])
+def table(context: AssetExecutionContext) -> Iterator[Any]:
+    """An asset with a check of its own."""
+    yield from leave_something_of_every_kind(context)
+
+
+@asset(key=OTHER)
 def other(context: AssetExecutionContext) -> None:
     """An asset without a check of its own."""
     break_down(context)
@@ -69,16 +83,36 @@ def is_known(context: AssetCheckExecutionContext) -> AssetCheckResult:
     return AssetCheckResult(passed=True)
 
 
+@asset(
+    key=THEIRS,
+    check_specs=[AssetCheckSpec("is_right", asset=THEIRS)],
+    partitions_def=StaticPartitionsDefinition(["east", "west"]),
+)
+def theirs(context: AssetExecutionContext) -> Iterator[Any]:
+    """An asset of theirs, of which as much is left."""
+    yield from leave_something_of_every_kind(context)
+
+
 DEFINITIONS = Definitions(
     assets=[table, other],
     asset_checks=[is_known],
     jobs=[
-        define_asset_job(refresh.name, AssetSelection.assets(table)),
-        define_asset_job("other", AssetSelection.assets(other).without_checks()),
-        define_asset_job("check", AssetSelection.checks(is_known)),
+        define_asset_job(refresh.name, AssetSelection.assets(table), tags={JOB_TAG: refresh.name}),
+        define_asset_job("other", AssetSelection.assets(other).without_checks(), tags={JOB_TAG: "other"}),
+        define_asset_job("check", AssetSelection.checks(is_known), tags={JOB_TAG: "check"}),
     ],
     executor=in_process_executor,
 )
+
+EARLIER = Definitions(
+    assets=[table], jobs=[define_asset_job(refresh.name, AssetSelection.assets(table))], executor=in_process_executor
+)
+"""The platform before its runs carried a tag."""
+
+ELSEWHERE = Definitions(
+    assets=[theirs], jobs=[define_asset_job(refresh.name, AssetSelection.assets(theirs))], executor=in_process_executor
+)
+"""Another code location, with a job of the same name."""
 
 
 @dataclass(frozen=True)
@@ -89,15 +123,20 @@ class Memory:
     home: Path
     database: str | None
 
-    def run(self, job: str = refresh.name, **options: Any) -> str:
+    def run(self, job: str = refresh.name, definitions: Definitions = DEFINITIONS, **options: Any) -> str:
         """Run a job, and return the run's id."""
-        definition = DEFINITIONS.resolve_job_def(job)
+        definition = definitions.resolve_job_def(job)
         return definition.execute_in_process(instance=self.instance, raise_on_error=False, **options).run_id
 
     def start(self, job: str = refresh.name) -> str:
         """A run that another process is at work on."""
         definition = DEFINITIONS.resolve_job_def(job)
-        return self.instance.create_run_for_job(definition, status=DagsterRunStatus.STARTED).run_id
+        run = self.instance.create_run_for_job(definition, status=DagsterRunStatus.STARTED, tags=definition.run_tags)
+        return run.run_id
+
+    def history(self) -> History:
+        """The platform's runs and assets, as a new process sees them."""
+        return history_of(self.instance)
 
     def prune(self, **config: Any) -> ExecuteInProcessResult:
         """Run the platform's job."""

@@ -6,8 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from dagster import (
     AssetKey,
+    AssetMaterialization,
+    DagsterInstance,
+    DagsterRunStatus,
     ExecuteInProcessResult,
     RunRequest,
     SkipReason,
@@ -15,12 +19,14 @@ from dagster import (
 )
 
 from totes_dagster.definitions import build_defs
-from totes_dagster.orchestration import retention
-from totes_dagster.orchestration.retention import prune_hourly
+from totes_dagster.orchestration import jobs, retention
+from totes_dagster.orchestration.internals.run_history import HistoryStorageError
+from totes_dagster.orchestration.jobs import JOB_TAG
+from totes_dagster.orchestration.retention import history_of, prune_hourly
 from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster.schema.totesys import SOURCE_TABLES
 from totes_dagster_tests.integration.graph import new_graph
-from totes_dagster_tests.integration.orchestration.memory import Memory
+from totes_dagster_tests.integration.orchestration.memory import BREAK, EARLIER, ELSEWHERE, TABLE, THEIRS, Memory
 
 
 def said(result: ExecuteInProcessResult) -> dict[str, object]:
@@ -76,16 +82,41 @@ def test_while_there_is_time_batch_follows_batch(memory: Memory, monkeypatch: py
     assert logged(memory, memory.prune(refreshes=1))[:2] == ["Removed 1 of 2 runs.", "Removed 2 of 2 runs."]
 
 
-def test_what_others_deleted_goes_entirely_unless_it_is_shown_still(memory: Memory) -> None:
-    superseded, shown = memory.run(), memory.run()
-    for run in (superseded, shown):
-        memory.instance.delete_run(run)
-    assert said(memory.prune())["runs_removed"] == 1
-    assert memory.mentions(superseded) == set()
-    assert "asset_check_executions" in memory.mentions(shown)
-    memory.run()
-    assert said(memory.prune())["runs_removed"] == 1
-    assert memory.mentions(shown) == set()
+def test_runs_of_other_code_locations_and_materializations_by_hand_are_left_alone(memory: Memory) -> None:
+    elsewhere = [
+        memory.run(definitions=ELSEWHERE, partition_key=partition, tags=tags)
+        for partition in ("east", "west")
+        for tags in ({}, {}, {BREAK: "yes"}, {BREAK: "yes"})
+    ]
+    by_hand = [memory.run("__ASSET_JOB", asset_selection=[TABLE]) for _ in range(2)]
+    before = {run: memory.mentions(run) for run in elsewhere}
+    own = [memory.run() for _ in range(3)]
+    memory.prune(refreshes=1, failures=1, others=1)
+    assert memory.runs() == {*elsewhere, *by_hand, own[-1]}
+    assert {run: memory.mentions(run) for run in elsewhere} == before
+    assert memory.instance.get_materialized_partitions(THEIRS) == {"east", "west"}
+
+
+def test_runs_of_an_earlier_version_are_left_alone_until_they_get_the_tag(memory: Memory) -> None:
+    earlier = [memory.run(definitions=EARLIER) for _ in range(2)]
+    run = memory.run()
+    memory.prune(refreshes=1)
+    assert memory.runs() == {*earlier, run}
+    for run_id in earlier:
+        memory.instance.add_run_tags(run_id, {JOB_TAG: "refresh"})
+    memory.prune(refreshes=1)
+    assert memory.runs() == {run}
+    assert [memory.mentions(run_id) for run_id in earlier] == [set()] * 2
+
+
+def test_events_without_a_run_are_kept_for_as_long_as_refreshes(memory: Memory) -> None:
+    for _ in range(3):
+        memory.instance.report_runless_asset_event(AssetMaterialization(TABLE))
+        memory.instance.report_runless_asset_event(AssetMaterialization(THEIRS))
+    assert said(memory.prune(other_days=0))["runless_events_removed"] == 0
+    assert said(memory.prune(refresh_days=0))["runless_events_removed"] == 2
+    assert len(memory.instance.fetch_materializations(TABLE, limit=9).records) == 1
+    assert len(memory.instance.fetch_materializations(THEIRS, limit=9).records) == 3
 
 
 def test_prunes_do_not_pile_up(memory: Memory) -> None:
@@ -125,8 +156,37 @@ def test_an_hourly_prune_waits_for_the_one_in_progress(memory: Memory, monkeypat
 
     assert isinstance(due(), RunRequest)
     job = build_defs().resolve_job_def("prune")
-    run = memory.instance.create_run_for_job(job).run_id
+    run = memory.instance.create_run_for_job(job, tags=job.run_tags).run_id
     memory.start("refresh")
-    assert due() == SkipReason(f"A prune is in progress (run {run[:8]}).")
-    monkeypatch.setattr(retention, "PATIENCE", timedelta(0))
+    skip = due()
+    assert isinstance(skip, SkipReason)
+    assert str(skip.skip_message).startswith(f"A prune is in progress (run {run[:8]}).")
+    monkeypatch.setattr(jobs, "PATIENCE", timedelta(hours=-14))
     assert isinstance(due(), RunRequest)
+
+
+def test_a_prune_of_another_location_is_in_nobodys_way(memory: Memory) -> None:
+    job = build_defs().resolve_job_def("prune")
+    memory.instance.create_run_for_job(job, status=DagsterRunStatus.STARTED)
+    assert isinstance(prune_hourly(build_schedule_context(instance=memory.instance)), RunRequest)
+
+
+@pytest.mark.parametrize("kind", ["run", "event_log"])
+def test_a_storage_without_tables_is_left_to_its_own_means(tmp_path: Path, kind: str) -> None:
+    name = {"run": "LegacyRunStorage", "event_log": "LegacyEventLogStorage"}[kind]
+    wrapped = {
+        "module_name": "dagster._core.storage.sqlite_storage",
+        "class_name": "DagsterSqliteStorage",
+        "config_yaml": yaml.safe_dump({"base_dir": str(tmp_path)}),
+    }
+    storage = {"module": "dagster._core.storage.legacy_storage", "class": name, "config": wrapped}
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump({f"{kind}_storage": storage}))
+    with DagsterInstance.from_config(str(tmp_path)) as instance:
+        skipped = prune_hourly(build_schedule_context(instance=instance))
+        assert isinstance(skipped, SkipReason)
+        assert skipped.skip_message == (
+            f"Dagster's storage is {name}, which has no tables to remove old runs from. Remove them by that storage's "
+            "own means."
+        )
+        with pytest.raises(HistoryStorageError, match=f"Dagster's storage is {name}, "):
+            history_of(instance)

@@ -12,22 +12,25 @@ from dagster import DagsterInstance, DagsterRunStatus, RunRequest, SkipReason
 from totes_dagster.ingest.run import changed_tables
 from totes_dagster.ingest.watch import watching
 from totes_dagster.lake.zone import Zone
-from totes_dagster.orchestration import sensors
+from totes_dagster.orchestration import pauses, recorded, sensors
 from totes_dagster.orchestration.freshness import FAIL_AFTER, WARN_AFTER
-from totes_dagster.orchestration.io_manager import ZoneIOManager
-from totes_dagster.orchestration.resources.databases import TotesysResource
-from totes_dagster.orchestration.schedules import refresh_every_15_minutes
-from totes_dagster.orchestration.sensors import past_refreshes, totesys_changes
+from totes_dagster.orchestration.io_managers.ingestion import IngestionIOManager
+from totes_dagster.orchestration.pauses import past_refreshes
+from totes_dagster.orchestration.recorded import recorded_loads
+from totes_dagster.orchestration.resources.databases import TotesysResource, WarehouseResource
+from totes_dagster.orchestration.sensors import totesys_changes
+from totes_dagster.orchestration.specs import key_of_loaded
 from totes_dagster.postgres.database import Database
+from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster.schema.totesys import SOURCE_TABLES
 from totes_dagster_tests.integration.graph import Graph
 from totes_dagster_tests.integration.orchestration.automation import (
+    confirmed,
     edit,
     fail,
     look,
     report_success,
     requested,
-    scheduled,
     skipped,
     start,
     succeed,
@@ -35,7 +38,7 @@ from totes_dagster_tests.integration.orchestration.automation import (
 
 pytestmark = pytest.mark.usefixtures("one_look")
 
-NOTHING_NEW = "Nothing changed in totesys since the refresh at "
+NOTHING_NEW = "Nothing changed in totesys. The warehouse was confirmed at "
 
 
 def test_a_source_that_nothing_was_ingested_of_is_refreshed(unseen: Graph) -> None:
@@ -58,9 +61,9 @@ def test_when_nothing_changed_there_is_nothing_to_do(refreshed: Graph) -> None:
 def test_the_cursor_saves_counting_and_never_hides_a_change(refreshed: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[Database] = []
 
-    def count(source: Database, ingestion: Zone) -> list[str]:
+    def count(source: Database, ingestion: Zone, **options: bool) -> list[str]:
         counted.append(source)
-        return changed_tables(source, ingestion)
+        return changed_tables(source, ingestion, **options)
 
     monkeypatch.setattr(sensors, "changed_tables", count)
     _, cursor = look(refreshed)
@@ -112,8 +115,7 @@ def test_after_a_failure_there_is_a_pause_and_then_another_try(
     reason = skipped(refreshed)
     moments = {f"{before + timedelta(seconds=later):%H:%M:%S} UTC" for later in range(60)}
     assert any(moment in reason for moment in moments)
-    assert isinstance(scheduled(refresh_every_15_minutes, refreshed), RunRequest)
-    monkeypatch.setattr(sensors, "FIRST_PAUSE", timedelta(0))
+    monkeypatch.setattr(pauses, "FIRST_PAUSE", timedelta(0))
     assert requested(refreshed) == "unknown, because the last refresh failed"
 
 
@@ -140,13 +142,15 @@ def test_a_fault_that_only_the_sensor_has_does_not_request_one_refresh_after_the
     """As with credentials of its own process that have expired: the runs that it requests succeed."""
     astray = replace(
         refreshed,
-        resources={**refreshed.resources, "ingestion_zone": ZoneIOManager(zone_name="ingestion", url="ftp://nowhere")},
+        resources={**refreshed.resources, "ingestion_zone": IngestionIOManager(url="ftp://nowhere")},
     )
     request, _ = look(astray)
     assert isinstance(request, RunRequest)
     assert request.tags["totes/changed"] == "SettingsError"
     job = refreshed.definitions.resolve_job_def("refresh")
-    run = refreshed.instance.create_run_for_job(job, status=DagsterRunStatus.STARTED, tags=request.tags).run_id
+    run = refreshed.instance.create_run_for_job(
+        job, status=DagsterRunStatus.STARTED, tags={**job.tags, **request.tags}
+    ).run_id
     report_success(refreshed, "refresh", run)
     reason = skipped(astray)
     assert "is not the URL of a lake: " in reason
@@ -157,22 +161,54 @@ def test_a_fault_that_only_the_sensor_has_does_not_request_one_refresh_after_the
 
 def test_a_warehouse_that_dagster_knows_nothing_of_is_confirmed_first(refreshed: Graph) -> None:
     forgetful = replace(refreshed, instance=DagsterInstance.ephemeral())
-    assert requested(forgetful) == "nothing; confirms that the warehouse is current"
+    assert {event.asset_key for event in confirmed(forgetful)} == set(map(key_of_loaded, STAR_TABLES))
+    assert skipped(forgetful).startswith(NOTHING_NEW)
+    assert {each.version for each in recorded_loads(forgetful.instance).values()} == {1}
 
 
-def test_on_a_quiet_night_the_warehouse_is_confirmed_often_enough_to_stay_fresh(
+def test_on_a_quiet_night_the_warehouse_is_confirmed_often_enough_to_stay_fresh_and_without_a_run(
     refreshed: Graph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert skipped(refreshed).startswith(NOTHING_NEW)
-    # Time to look, to start and to run must be left before the warning.
-    assert sensors.CONFIRM_AFTER + timedelta(minutes=2) < WARN_AFTER < FAIL_AFTER
-    monkeypatch.setattr(sensors, "CONFIRM_AFTER", timedelta(0))
-    assert requested(refreshed) == "nothing; confirms that the warehouse is current"
+    # Time to look must be left before the warning.
+    assert recorded.CONFIRM_AFTER + timedelta(minutes=2) < WARN_AFTER < FAIL_AFTER
+    before = recorded_loads(refreshed.instance)
+    monkeypatch.setattr(recorded, "CONFIRM_AFTER", timedelta(0))
+    confirmed(refreshed)
+    after = recorded_loads(refreshed.instance)
+    for star, each in after.items():
+        assert each.at > before[star].at
+        assert replace(each, at=before[star].at) == before[star]
+
+
+def test_a_batch_that_waits_to_be_loaded_is_no_reason_to_confirm(
+    refreshed: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit(refreshed)
+    refreshed.materialise("ingestion/staff")
+    assert skipped(refreshed).startswith(NOTHING_NEW)
+    monkeypatch.setattr(recorded, "CONFIRM_AFTER", timedelta(0))
+    assert requested(refreshed) == "nothing, but batches wait to be loaded"
+
+
+def test_a_warehouse_that_cannot_be_read_is_not_confirmed(refreshed: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorded, "CONFIRM_AFTER", timedelta(0))
+    away = WarehouseResource(url="postgresql://127.0.0.1:1/warehouse?sslmode=disable")
+    assert requested(replace(refreshed, resources={**refreshed.resources, "warehouse": away})) == "PortClosedError"
+
+
+def test_an_undeclared_table_that_changed_is_requested_when_the_warehouse_is_to_be_confirmed(
+    refreshed: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refreshed.change("create table voucher (code text)", "insert into voucher values ('A')")
+    assert skipped(refreshed).startswith(NOTHING_NEW)
+    monkeypatch.setattr(recorded, "CONFIRM_AFTER", timedelta(0))
+    assert requested(refreshed) == "voucher"
 
 
 def test_a_reconciliation_confirms_the_warehouse_too(refreshed: Graph) -> None:
     forgetful = replace(refreshed, instance=DagsterInstance.ephemeral())
-    succeed(forgetful, "reconcile")
+    assert forgetful.run("reconcile").success
     assert skipped(forgetful).startswith(NOTHING_NEW)
 
 

@@ -18,6 +18,7 @@ from dagster._grpc.types import ExecuteRunArgs
 
 from totes_dagster.config.settings import METRICS_NAMESPACE
 from totes_dagster.definitions import defs
+from totes_dagster.orchestration.jobs import JOB_TAG
 from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.embedded_format import Point
@@ -129,7 +130,8 @@ def test_the_code_server_prints_what_its_sensor_and_its_runs_count(deployed: Pat
         )
         until(lambda: refreshes(instance), "a refresh to succeed")
         # As somebody might who has given it up for dead; a refresh would be tried again.
-        instance.report_run_failed(instance.create_run_for_job(defs.resolve_job_def("reconcile")))
+        reconcile = defs.resolve_job_def("reconcile")
+        instance.report_run_failed(instance.create_run_for_job(reconcile, tags={JOB_TAG: reconcile.name}))
         points: list[Point] = []
 
         def a_failed_run_is_counted() -> bool:

@@ -13,13 +13,11 @@ from typing import Any
 
 import psutil
 import psycopg
-from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunRequest, SkipReason, build_sensor_context
+from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunRequest, SkipReason
 
 from totes_dagster.definitions import build_defs
 from totes_dagster.orchestration.development.processes import die_with_parent
-from totes_dagster.orchestration.io_manager import ZoneIOManager
-from totes_dagster.orchestration.resources.databases import TotesysResource, WarehouseResource
-from totes_dagster.orchestration.sensors import totesys_changes
+from totes_dagster_tests.resources import look, resources_of
 from totes_dagster_tests.world import World
 
 PATIENCE = 120.0  # seconds
@@ -37,15 +35,7 @@ class Dagster:
 
     @property
     def resources(self) -> dict[str, Any]:
-        platform = self.world.platform
-        return {
-            "totesys": TotesysResource(url=platform.source.url),
-            "warehouse": WarehouseResource(
-                url=platform.warehouse.database.url, warehouse_schema=platform.warehouse.schema
-            ),
-            "ingestion_zone": ZoneIOManager(zone_name="ingestion", url=platform.lake.ingestion.url),
-            "processed_zone": ZoneIOManager(zone_name="processed", url=platform.lake.processed.url),
-        }
+        return resources_of(self.world.platform)
 
     @contextmanager
     def process(self, *command: str) -> Iterator[psutil.Process]:
@@ -84,9 +74,7 @@ class Dagster:
 
     def look(self) -> RunRequest | SkipReason:
         """One evaluation of the sensor that requests refreshes."""
-        needed = {name: self.resources[name] for name in ("totesys", "ingestion_zone")}
-        with build_sensor_context(instance=self.instance, resources=needed) as context:
-            found = totesys_changes(context)
+        found = look(self.instance, self.resources)
         assert isinstance(found, RunRequest | SkipReason)
         return found
 
@@ -116,7 +104,7 @@ class Dagster:
     def create_run(self, status: DagsterRunStatus) -> str:
         """A run that nobody is at work on."""
         job = build_defs(self.resources).resolve_job_def("refresh")
-        return self.instance.create_run_for_job(job, status=status).run_id
+        return self.instance.create_run_for_job(job, status=status, tags=job.tags).run_id
 
 
 def until(condition: Callable[[], Any], waiting_for: str) -> None:

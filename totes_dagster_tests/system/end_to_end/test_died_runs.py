@@ -4,7 +4,7 @@ import pytest
 import yaml
 from dagster import DagsterRunStatus, RunRequest, SkipReason
 
-from totes_dagster.orchestration import sensors
+from totes_dagster.orchestration import pauses
 from totes_dagster.orchestration.development.dev import prepare_storage
 from totes_dagster.orchestration.jobs import PATIENCE
 from totes_dagster_tests.system.end_to_end.dagster_at_work import DAEMON, Dagster, kill_all, load_locked, until
@@ -41,7 +41,7 @@ def test_a_run_whose_process_is_killed_is_marked_as_failed_and_the_next_one_carr
     assert isinstance(reason, SkipReason)
     assert "The last refresh failed" in str(reason.skip_message)
     world.change(EDIT.format(8))
-    monkeypatch.setattr(sensors, "FIRST_PAUSE", sensors.FIRST_PAUSE * 0)
+    monkeypatch.setattr(pauses, "FIRST_PAUSE", pauses.FIRST_PAUSE * 0)
     assert isinstance(dagster.look(), RunRequest)
     dagster.refresh()
     assert world.wrongs() == []
@@ -78,7 +78,7 @@ def test_runs_of_which_nobody_can_know_that_they_died_are_given_up_in_time_by_th
         }.items():
             dagster.wait_for(run_id, status)
 
-    monkeypatch.setattr(sensors, "FIRST_PAUSE", sensors.FIRST_PAUSE * 0)
+    monkeypatch.setattr(pauses, "FIRST_PAUSE", pauses.FIRST_PAUSE * 0)
     assert isinstance(dagster.look(), RunRequest)
     dagster.refresh()
     assert world.wrongs() == []
@@ -95,7 +95,7 @@ def test_what_a_killed_development_server_left_is_marked_as_failed_when_the_next
     prepare_storage(dagster.home)
     assert [dagster.status(run_id) for run_id in left] == [DagsterRunStatus.FAILURE] * 2
     assert dagster.status(ended) is DagsterRunStatus.SUCCESS
-    monkeypatch.setattr(sensors, "FIRST_PAUSE", sensors.FIRST_PAUSE * 0)
+    monkeypatch.setattr(pauses, "FIRST_PAUSE", pauses.FIRST_PAUSE * 0)
     assert isinstance(dagster.look(), RunRequest)
 
 

@@ -3,22 +3,21 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 import pytest
-from dagster import DagsterInstance, RunRequest, SkipReason, build_sensor_context
+from dagster import DagsterInstance, RunRequest, SensorResult
 from psycopg import sql
 
 from totes_dagster.cli.output import show_status
 from totes_dagster.config.platform import Platform
 from totes_dagster.lake.zone import Lake
 from totes_dagster.orchestration import sensors
-from totes_dagster.orchestration.io_manager import ZoneIOManager
-from totes_dagster.orchestration.resources.databases import TotesysResource
-from totes_dagster.orchestration.sensors import totesys_changes
 from totes_dagster.pipeline import reconcile, refresh
 from totes_dagster.schema.totesys import metadata
 from totes_dagster.status import platform_status
+from totes_dagster_tests.resources import look, resources_of
 from totes_dagster_tests.system.platforms import platform_at
 from totes_dagster_tests.system.security.secured_postgres import SecuredPostgres
 from totes_dagster_tests.system.security.statement_log import could_have_written, logged
@@ -90,19 +89,10 @@ def platform(source: Source, database: Callable[..., str], lake: Lake) -> Platfo
     return platform_at(source.url, database("warehouse"), lake)
 
 
-def watch(source: Source, platform: Platform) -> RunRequest | SkipReason:
+def watch(platform: Platform) -> Any:
     """One look of the sensor."""
-    resources = {
-        "totesys": TotesysResource(url=source.url),
-        "ingestion_zone": ZoneIOManager(zone_name="ingestion", url=platform.lake.ingestion.url),
-    }
-    with (
-        DagsterInstance.ephemeral() as instance,
-        build_sensor_context(instance=instance, resources=resources) as context,
-    ):
-        found = totesys_changes(context)
-    assert isinstance(found, RunRequest | SkipReason)
-    return found
+    with DagsterInstance.ephemeral() as instance:
+        return look(instance, resources_of(platform))
 
 
 @pytest.fixture
@@ -142,7 +132,7 @@ def test_all_that_the_sensor_asks_is_asked_in_read_only_transactions(
     source: Source, platform: Platform, asked: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sensors, "LOOK_FOR", 0.0)
-    assert isinstance(watch(source, platform), RunRequest)
+    assert isinstance(watch(platform), RunRequest)
     assert asked() == []
 
 
@@ -150,9 +140,9 @@ def test_nothing_is_written(source: Source, platform: Platform, monkeypatch: pyt
     monkeypatch.setattr(sensors, "LOOK_FOR", 0.0)
     before = source.rows(), source.counters(), source.next_transaction()
     refresh(platform)
-    found = watch(source, platform)
-    assert isinstance(found, RunRequest)
-    assert found.tags["totes/changed"].startswith("nothing")
+    found = watch(platform)
+    assert isinstance(found, SensorResult)
+    assert found.asset_events
     with psycopg.connect(platform.warehouse.database.url) as warehouse:
         warehouse.execute("delete from fact_payment where payment_id = 2")
     assert reconcile(platform).repair

@@ -4,19 +4,17 @@ from collections.abc import Callable
 
 import psycopg
 import pytest
-from dagster import DagsterInstance, RunRequest, build_sensor_context
+from dagster import DagsterInstance, RunRequest
 
 from totes_dagster.cli.output import show_status
 from totes_dagster.config.platform import Platform
 from totes_dagster.definitions import build_defs
 from totes_dagster.orchestration import sensors
-from totes_dagster.orchestration.io_manager import ZoneIOManager
-from totes_dagster.orchestration.resources.databases import TotesysResource, WarehouseResource
-from totes_dagster.orchestration.sensors import totesys_changes
 from totes_dagster.pipeline import reconcile, refresh
 from totes_dagster.status import platform_status
 from totes_dagster.warehouse.migrations import HEAD, migrate
 from totes_dagster_tests import oracle
+from totes_dagster_tests.resources import look, resources_of
 
 Change = Callable[..., None]
 
@@ -61,19 +59,12 @@ def test_the_commands_work(
 
 def test_dagster_works(platform: Platform, change: Change, analyst: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sensors, "LOOK_FOR", 0.0)
-    resources = {
-        "totesys": TotesysResource(url=platform.source.url),
-        "warehouse": WarehouseResource(url=platform.warehouse.database.url, warehouse_schema=platform.warehouse.schema),
-        "ingestion_zone": ZoneIOManager(zone_name="ingestion", url=platform.lake.ingestion.url),
-        "processed_zone": ZoneIOManager(zone_name="processed", url=platform.lake.processed.url),
-    }
+    resources = resources_of(platform)
     definitions = build_defs(resources)
     with DagsterInstance.ephemeral() as instance:
         assert definitions.resolve_job_def("refresh").execute_in_process(instance=instance).success
         change(*CHANGES)
-        watched = {name: resources[name] for name in ("totesys", "ingestion_zone")}
-        with build_sensor_context(instance=instance, resources=watched) as context:
-            request = totesys_changes(context)
+        request = look(instance, resources)
         assert isinstance(request, RunRequest)
         assert request.tags["totes/changed"] == "staff, sales_order, payment"
         damage(platform)

@@ -10,12 +10,11 @@ from sqlalchemy import Text
 from totes_dagster.cli.output import show_reconciled, show_status
 from totes_dagster.definitions import build_defs
 from totes_dagster.lake.batch_log import BatchLog
-from totes_dagster.orchestration.io_manager import ZoneIOManager
-from totes_dagster.orchestration.resources.databases import TotesysResource, WarehouseResource
 from totes_dagster.pipeline import reconcile
 from totes_dagster.schema import totesys
 from totes_dagster.status import platform_status
 from totes_dagster_tests import oracle
+from totes_dagster_tests.resources import resources_of
 from totes_dagster_tests.system.end_to_end.conftest import company, enforced, platform, unseen_company
 from totes_dagster_tests.world import World
 
@@ -161,14 +160,7 @@ def test_values_that_cannot_be_loaded_are_told_as_they_are(company: World, capsy
                 for column in columns:
                     connection.execute(f"update {name} set {column} = %s where {key} = %s", [value, number])
     platform = company.platform
-    definitions = build_defs(
-        {
-            "totesys": TotesysResource(url=company.source_url),
-            "warehouse": WarehouseResource(url=company.warehouse_url, warehouse_schema=platform.warehouse.schema),
-            "ingestion_zone": ZoneIOManager(zone_name="ingestion", url=platform.lake.ingestion.url),
-            "processed_zone": ZoneIOManager(zone_name="processed", url=platform.lake.processed.url),
-        }
-    )
+    definitions = build_defs(resources_of(platform))
     with DagsterInstance.ephemeral() as instance:
         result = definitions.resolve_job_def("refresh").execute_in_process(instance=instance)
     told = {

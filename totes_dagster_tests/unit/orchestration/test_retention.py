@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 
 from totes_dagster.definitions import build_defs
 from totes_dagster.orchestration.internals.run_history import Run
-from totes_dagster.orchestration.retention import PruneConfig, due, prune_hourly
+from totes_dagster.orchestration.retention import ASSETS, PruneConfig, due, prune_hourly
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
@@ -55,7 +55,7 @@ def test_jobs_do_not_push_out_each_others_runs() -> None:
 
 
 def test_other_jobs_are_kept_for_longest_and_prunes_for_as_long_as_refreshes() -> None:
-    for job in ("reconcile", "__ASSET_JOB", "no longer there"):
+    for job in ("reconcile", "no longer there"):
         assert removed(run("a", 1, job=job), run("b", 89, job=job), run("c", 91, job=job)) == "c"
         assert removed(*(run(name, number, job=job) for number, name in enumerate("abcde"))) == "e"
     assert removed(*(run(name, number, job="prune") for number, name in enumerate("abcde"))) == "ed"
@@ -123,3 +123,7 @@ def test_the_launchpad_shows_what_is_kept() -> None:
 def test_prunes_are_hourly_from_the_start() -> None:
     assert (prune_hourly.job_name, prune_hourly.cron_schedule) == ("prune", "7 * * * *")
     assert prune_hourly.default_status is DefaultScheduleStatus.RUNNING
+
+
+def test_the_assets_whose_events_are_removed_are_all_of_the_platforms() -> None:
+    assert set(ASSETS) == build_defs().resolve_asset_graph().get_all_asset_keys()

@@ -152,8 +152,7 @@ def account_of(made: Batch) -> Account:
     """What was ingested of a batch, and what is in quarantine; nothing has arrived yet."""
     account = Account(PAYMENTS, made.manifest.batch)
     for part in made.star_parts:
-        account.ingested += part.ingested_rows
-        account.quarantined += read_part(part, made.lake.processed).quarantined.num_rows
+        account.add_part(part, read_part(part, made.lake.processed))
     return account
 
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from totes_dagster.errors import PartDamagedError, PartSchemaError
+from totes_dagster.errors import PartDamagedError, PartSchemaError, RowsRepeatedError
 from totes_dagster.lake.processed import StarPart
 from totes_dagster.remodel.run import restore_batch
 from totes_dagster.schema.totesys import Capture
@@ -169,3 +169,18 @@ def test_what_fails_while_parts_are_read_is_said_as_it_is(either_way: NewWarehou
 def test_all_parts_of_a_batch_are_loaded(either_way: NewWarehouse, tmp_path: Path) -> None:
     two_parts(tmp_path).load(either_way)
     assert either_way.ask("select payment_id, batch from fact_payment order by 1") == [(1, 1), (2, 1)]
+
+
+# Rows that are not what a batch may bring
+
+
+def test_rows_that_share_a_key_are_not_loaded(warehouse: NewWarehouse, batch: MakeBatch) -> None:
+    made = batch(payment(1), payment(2), payment(3))
+    made.remodel()
+    (part,) = made.star_parts
+    rows = made.lake.processed.read_part(part.path)
+    path = Path(made.lake.processed.url.removeprefix("file://"), part.path)
+    pq.write_table(rows.take([0, 1, 1]), path)
+    with pytest.raises(RowsRepeatedError, match="several rows of fact_payment with the same payment_id: 3 rows, but 2"):
+        made.load(warehouse)
+    assert warehouse.ask("select count(*) from fact_payment") == [(0,)]

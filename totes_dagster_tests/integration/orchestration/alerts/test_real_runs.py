@@ -13,6 +13,7 @@ from totes_dagster.definitions import build_defs
 from totes_dagster.orchestration.alerts import sensor
 from totes_dagster.orchestration.resources.databases import TotesysResource
 from totes_dagster.schema.registry import STAR_TABLES
+from totes_dagster.schema.totesys import SOURCE_TABLES
 from totes_dagster_tests.integration.graph import Graph, new_graph
 from totes_dagster_tests.integration.mailbox import Mailbox
 from totes_dagster_tests.tcp_postgres import TcpPostgres
@@ -63,6 +64,23 @@ def test_a_wrong_password_is_told_of_and_that_it_was_put_right(
     assert "; 2 runs failed\n" in recovered.text
     assert f"{UI}/runs/{mended}, which succeeded\n" in recovered.text
     assert watcher.tick() == "No open incidents."
+
+
+def test_a_materialization_by_hand_that_fails_is_left_to_the_user_who_started_it(
+    graph: Graph, watcher: Watcher, mailbox: Mailbox
+) -> None:
+    ingested = [f"ingestion/{table}" for table in SOURCE_TABLES]
+    graph.change("alter table staff rename column first_name to forename")
+    assert not graph.materialise(*ingested, raise_on_error=False).success
+    assert watcher.tick() == "No open incidents."
+    failed = graph.run(raise_on_error=False).run_id
+    watcher.tick()
+    (opened,) = mailbox.arrived()
+    assert f"{UI}/runs/{failed}\n" in opened.text
+    graph.change("alter table staff rename column forename to first_name")
+    assert graph.materialise(*ingested).success
+    assert watcher.tick().startswith("1 incident open since ")
+    assert mailbox.arrived() == []
 
 
 def test_a_refresh_makes_the_warehouse_fresh(

@@ -11,7 +11,7 @@ from dagster import AssetMaterialization, DagsterInstance
 from totes_dagster.orchestration.specs import key_of_loaded
 from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster_tests.integration.mailbox import Mailbox
-from totes_dagster_tests.watcher import Watcher, fail, run
+from totes_dagster_tests.watcher import OTHERS, Watcher, fail, run
 
 WEST, EAST = "Pacific/Pago_Pago", "Pacific/Kiritimati"
 
@@ -37,12 +37,15 @@ def instance(request: pytest.FixtureRequest, tmp_path: Path, database: Callable[
 
 def test_a_failure_and_its_recovery_are_found_in_every_storage(instance: DagsterInstance, mailbox: Mailbox) -> None:
     fail(instance, "reconcile")
+    run(instance, "refresh", fails=True, jobs=OTHERS)
     for name in STAR_TABLES:
         instance.report_runless_asset_event(AssetMaterialization(key_of_loaded(name)))
     watcher = Watcher(instance, mailbox.topic)
     watcher.tick()
     first = fail(instance)
     watcher.tick()
+    run(instance, "refresh", jobs=OTHERS)
+    assert watcher.tick().startswith("2 incidents open since ")
     run(instance)
     watcher.tick()
     assert watcher.watch.missing == {}

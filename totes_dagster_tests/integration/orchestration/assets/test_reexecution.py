@@ -1,15 +1,13 @@
 """Runs that are executed again, as the UI offers it: from the step that failed, or one asset alone."""
 
-from collections.abc import Collection
-
 import psycopg
 import pytest
 from dagster import DagsterInstance, JobDefinition, ReexecutionOptions, execute_job, reconstructable
 
 from totes_dagster.definitions import build_defs
 from totes_dagster.schema import totesys
-from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster_tests.integration.graph import Graph, metadata_of
+from totes_dagster_tests.settings import configure
 
 
 def refresh_job() -> JobDefinition:
@@ -20,15 +18,7 @@ def refresh_job() -> JobDefinition:
 @pytest.fixture
 def configured(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> Graph:
     """A graph that the environment names."""
-    platform = graph.platform
-    for name, value in {
-        "TOTESYS_URL": platform.source.url,
-        "WAREHOUSE_URL": platform.warehouse.database.url,
-        "WAREHOUSE_SCHEMA": platform.warehouse.schema,
-        "TOTES_INGESTION_LAKE": platform.lake.ingestion.url,
-        "TOTES_PROCESSED_LAKE": platform.lake.processed.url,
-    }.items():
-        monkeypatch.setenv(name, value)
+    configure(monkeypatch, graph.platform)
     return graph
 
 
@@ -60,17 +50,3 @@ def test_one_processed_asset_can_be_materialised_with_its_checks(graph: Graph) -
     result = graph.materialise("processed/dim_staff")
     assert set(metadata_of(result)) == {"processed/dim_staff"}
     assert {check.check_name for check in result.get_asset_check_evaluations()} == {"unique_and_not_null"}
-
-
-@pytest.mark.parametrize(
-    ("asset", "together"),
-    [("ingestion/staff", totesys.SOURCE_TABLES), ("warehouse/dim_staff", STAR_TABLES)],
-)
-def test_what_belongs_to_one_batch_is_materialised_together(
-    graph: Graph, asset: str, together: Collection[str]
-) -> None:
-    """The UI asks Dagster for the assets that come with the one that was clicked."""
-    group, _ = asset.split("/")
-    specs = {spec.key.to_user_string(): spec for spec in graph.definitions.resolve_all_asset_specs()}
-    node = graph.definitions.resolve_asset_graph().get(specs[asset].key)
-    assert {key.to_user_string() for key in node.execution_set_asset_keys} == {f"{group}/{name}" for name in together}

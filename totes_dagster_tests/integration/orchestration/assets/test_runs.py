@@ -111,6 +111,43 @@ def test_every_column_says_where_it_comes_from(graph: Graph) -> None:
     assert ("sales_staff_id", "ingestion/sales_order", "staff_id") in lineage(said["processed/fact_sales_order"])
 
 
+def test_columns_with_personal_data_are_tagged(graph: Graph) -> None:
+    tagged = {
+        f"{spec.key.to_user_string()}.{column.name}"
+        for spec in graph.definitions.resolve_all_asset_specs()
+        for column in spec.metadata["dagster/column_schema"].columns
+        if "personal" in column.tags
+    }
+    assert {
+        "totesys/staff.email_address",
+        "ingestion/staff.email_address",
+        "processed/dim_staff.email_address",
+        "warehouse/dim_staff.email_address",
+        "warehouse/dim_counterparty.counterparty_legal_phone_number",
+    } <= tagged
+    assert not {name for name in tagged if name.startswith("warehouse/fact") or name.endswith("_id")}
+
+
+def test_a_table_can_be_captured_whole_again_alone(graph: Graph) -> None:
+    graph.run()
+    said = metadata_of(graph.run(run_config={"ops": {"ingest": {"config": {"recapture": ["staff"]}}}}))
+    content = {name: said[f"ingestion/{name}"]["content"] for name in totesys.SOURCE_TABLES}
+    assert content.pop("staff") == "the whole table"
+    assert set(content.values()) == {"nothing new since batch 1"}
+    everything = metadata_of(graph.run(run_config={"ops": {"ingest": {"config": {"recapture": ["all"]}}}}))
+    assert {everything[f"ingestion/{name}"]["content"] for name in totesys.SOURCE_TABLES} == {"the whole table"}
+
+
+def test_a_table_that_is_not_there_cannot_be_captured_again(graph: Graph) -> None:
+    config = {"ops": {"ingest": {"config": {"recapture": ["stuff"]}}}}
+    result = graph.run(run_config=config, raise_on_error=False)
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert "SettingsError: totesys has no table 'stuff' to recapture. It has address, " in str(
+        failure.event_specific_data
+    )
+    assert graph.platform.lake.ingestion.paths("batches") == []
+
+
 def test_one_processed_table_can_be_materialised_alone(graph: Graph) -> None:
     graph.materialise(*(f"ingestion/{name}" for name in totesys.SOURCE_TABLES))
     said = metadata_of(graph.materialise("processed/dim_staff"))
@@ -190,6 +227,8 @@ def test_every_materialisation_says_as_of_when_how_late_how_long_it_took_and_how
     for asset, metadata in said.items():
         assert metadata["seconds"] >= 0
         assert 0 < len(metadata["preview"].records) <= 3, asset
+    # Once is enough: what has not changed is not shown again.
+    assert not [asset for asset, metadata in metadata_of(graph.run()).items() if "preview" in metadata]
 
 
 def previewed(metadata: Mapping[str, Any]) -> list[Mapping[str, Any]]:

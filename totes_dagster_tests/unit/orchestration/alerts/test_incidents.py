@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from totes_dagster.orchestration.alerts.incidents import (
-    BY_HAND,
     LOOK_BACK,
     MAX_PENDING,
     OVERLAP,
@@ -25,8 +24,7 @@ from totes_dagster.orchestration.alerts.incidents import (
 )
 
 START = 1_700_000_000.0
-JOBS = ("refresh", "reconcile", BY_HAND)
-COVERING = ("refresh", "reconcile")
+JOBS = ("refresh", "reconcile", "prune")
 FRESHNESS = (Kind.FRESHNESS, "warehouse")
 STALE = Incident(kind=Kind.FRESHNESS, subject="warehouse", since=START, why="fact_payment: never loaded.")
 
@@ -48,7 +46,7 @@ def followed(ticks: Iterable[tuple[float, Sequence[Ended]]], watch: Watch | None
     told: list[Alert] = []
     for at, visible in ticks:
         since = reads_from(watch, at)
-        watch = advance(watch, Observation(at, [ended for ended in visible if ended.at >= since]), COVERING)
+        watch = advance(watch, Observation(at, [ended for ended in visible if ended.at >= since]))
         told += watch.pending
         # As the sensor keeps it, and with everything published.
         watch = Watch.resumed(watch.model_copy(update={"pending": ()}).model_dump_json())
@@ -100,8 +98,7 @@ def test_openings_and_recoveries_alternate_and_each_streak_of_failures_is_one(
         assert states[::2] == ["open"] * len(states[::2])
         assert states[1::2] == ["recovered"] * len(states[1::2])
         # As somebody would count them who goes through the history with a finger.
-        mending = {job} | (set(COVERING) if job == BY_HAND else set())
-        steps = [ended.succeeded for ended in history if ended.job == job or (ended.succeeded and ended.job in mending)]
+        steps = [ended.succeeded for ended in history if ended.job == job]
         assert states.count("open") == sum(not now and before for before, now in pairwise([True, *steps]))
         assert (Kind.RUN, job) in {incident.key for incident in watch.open} or all(steps[-1:])
 
@@ -110,7 +107,7 @@ def test_openings_and_recoveries_alternate_and_each_streak_of_failures_is_one(
 def test_what_is_open_in_the_end_does_not_depend_on_the_order_in_which_runs_are_seen(
     history: list[Ended], data: st.DataObject
 ) -> None:
-    history = [ended for ended in history if ended.job != BY_HAND and ended.at < START + OVERLAP]
+    history = [ended for ended in history if ended.at < START + OVERLAP]
     history = list({ended.at: ended for ended in history}.values())
     seen = data.draw(st.permutations(history))
     watch, _ = followed([(START + 200 + number, seen[: number + 1]) for number in range(len(seen))], begun())
@@ -152,13 +149,6 @@ def test_jobs_fail_and_recover_each_for_itself() -> None:
         ("refresh", "recovered", "run-0"),
     ]
     assert [incident.subject for incident in watch.open] == ["reconcile"]
-
-
-def test_a_refresh_mends_what_somebody_did_not_manage_by_hand_and_not_the_other_way_round() -> None:
-    history = history_of([(BY_HAND, False), ("refresh", True)], [1, 1])
-    assert followed([(START + 10, history)], begun())[0].open == ()
-    history = history_of([("refresh", False), (BY_HAND, True)], [1, 1])
-    assert [incident.subject for incident in followed([(START + 10, history)], begun())[0].open] == ["refresh"]
 
 
 def test_a_run_that_was_given_up_and_lived_ends_its_incident() -> None:
@@ -246,7 +236,7 @@ def test_each_run_is_asked_once_why_it_failed() -> None:
 def test_during_a_long_outage_no_more_alerts_are_kept_than_anybody_would_read(history: list[Ended], times: int) -> None:
     flapping = history_of([("refresh", False), ("refresh", True)] * times, [1, 1] * times)
     later = [ended.model_copy(update={"run_id": f"later-{ended.run_id}", "at": ended.at + 1000}) for ended in history]
-    watch = advance(begun(), Observation(START + 5000, [*flapping, *later]), COVERING)
+    watch = advance(begun(), Observation(START + 5000, [*flapping, *later]))
     assert len(watch.pending) <= MAX_PENDING
     assert len(watch.pending) >= MAX_PENDING - 10
     # What is open is among them, and nothing recovers that was not told of.
@@ -262,5 +252,21 @@ def test_a_cursor_that_cannot_be_read_is_none(cursor: str | None) -> None:
 
 @given(history=histories())
 def test_a_cursor_holds_everything(history: list[Ended]) -> None:
-    watch = advance(begun(), Observation(START + 5000, history, {FRESHNESS: STALE}, {"never": START / 3}), COVERING)
+    watch = advance(begun(), Observation(START + 5000, history, {FRESHNESS: STALE}, {"never": START / 3}))
     assert Watch.resumed(watch.model_dump_json()) == watch
+
+
+def test_what_an_earlier_version_observed_of_other_jobs_is_dropped_without_an_alert() -> None:
+    outcomes = [("__ASSET_JOB", False), ("refresh", False), ("theirs", False), ("theirs", True)]
+    earlier = advance(begun(), Observation(START + 10, history_of(outcomes, [1] * 4), {FRESHNESS: STALE}))
+    watch = earlier.limited_to(JOBS)
+    assert [incident.subject for incident in watch.open] == ["refresh", "warehouse"]
+    assert signs(watch.pending) == [("refresh", "open", "run-1"), ("warehouse", "open", "")]
+    assert [ended.job for ended in watch.seen] == ["refresh"]
+    assert watch.limited_to(JOBS) == watch
+
+
+@given(history=histories())
+def test_nothing_is_dropped_of_the_platforms_own_jobs(history: list[Ended]) -> None:
+    watch = advance(begun(), Observation(START + 5000, history, {FRESHNESS: STALE}, {"never": START / 3}))
+    assert watch.limited_to(JOBS) == watch

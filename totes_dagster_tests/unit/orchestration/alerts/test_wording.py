@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from totes_dagster.orchestration.alerts.incidents import BY_HAND, Alert, Incident, Kind
+from totes_dagster.orchestration.alerts.incidents import Alert, Incident, Kind
 from totes_dagster.orchestration.alerts.wording import duration, message_of, moment, summary
 from totes_dagster.orchestration.resources.alerts import SUBJECT_LIMIT
 
@@ -86,9 +86,9 @@ def test_a_recovery_says_how_long_it_took_and_how_often_it_failed() -> None:
         (CHECK, None, "totes: the check matches_source failed: fact_payment: 2 of 9 rows differ.", f"{UI}/runs/d4"),
         (CHECK, AT + 86400 * 3, "totes: the check matches_source passes again after 3 days", f"{UI}/runs/d4"),
         (
-            REFRESH.model_copy(update={"subject": BY_HAND, "step": "", "why": "It died."}),
+            REFRESH.model_copy(update={"step": "", "why": "It died."}),
             None,
-            "totes: a materialisation by hand failed: It died.",
+            "totes: refresh failed: It died.",
             f"{UI}/runs/a1b2c3",
         ),
     ],

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from totes_dagster.orchestration.sensors import PastRefresh, next_try
+from totes_dagster.orchestration.pauses import PastRefresh, next_try
 
 
 def pause(*outcomes: str, every: float = 1) -> float | None:
