@@ -49,13 +49,6 @@ _CONFIGURATION = """\
 # No limit in practice, because machines may be slow: `totes dev` shows how long it has waited, and can be stopped.
 code_servers:
   local_startup_timeout: 86400
-
-storage:
-  custom:
-    module: totes_dagster.orchestration.internals.sqlite_storage
-    class: QuickSqliteStorage
-    config:
-      base_dir: {}
 """
 
 
@@ -227,10 +220,9 @@ class _Dagster:
 
 
 def configure(dagster_home: Path) -> None:
-    """Write `dagster.yaml`: the file beside this module, and the storage, whose path depends on the home."""
+    """Write `dagster.yaml`: the file beside this module, and how long a code server may take to start."""
     common = files("totes_dagster.orchestration.development").joinpath("dagster.yaml").read_text()
-    ours = _CONFIGURATION.format(json.dumps(str(dagster_home.resolve())))
-    (dagster_home / "dagster.yaml").write_text(f"{common}\n{ours}")
+    (dagster_home / "dagster.yaml").write_text(f"{common}\n{_CONFIGURATION}")
 
 
 def prepare_storage(dagster_home: Path) -> None:

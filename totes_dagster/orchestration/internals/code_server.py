@@ -10,21 +10,27 @@ dagster api grpc …` instead of `python -m dagster api grpc …`.
 Each of Dagster's processes reads `.env` when it starts. `totes dev` has already read it for all of them, and decided
 what to run: later changes to the file apply to the next `totes dev`.
 
+Both differences rest on a private name. If Dagster lacks one, a warning says so, and Dagster's own behaviour remains.
+
 Tried with Dagster 1.13.27.
 """
 
+import logging
 import multiprocessing
 import os
 import runpy
 import sys
-from multiprocessing import forkserver
+from multiprocessing import context, forkserver
 from typing import Any
 
+from dagster import __version__
 from dagster._cli import main as dagster_command
 from dagster._cli import utils as dagster_commands
 from dagster._grpc import server
 
 from totes_dagster.config.env_file import ALREADY_READ
+
+logger = logging.getLogger(__name__)
 
 
 class WarmApiServer(server.DagsterApiServer):
@@ -32,10 +38,17 @@ class WarmApiServer(server.DagsterApiServer):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        context: Any = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["totes_dagster.orchestration.internals.preloaded"])
+        if not isinstance(getattr(self, "_mp_ctx", None), context.BaseContext):
+            logger.warning(
+                "Runs start cold, and each takes three seconds longer, because the code server of Dagster %s has no "
+                "multiprocessing context `_mp_ctx`. Use the version of Dagster in the lock files.",
+                __version__,
+            )
+            return
+        forking: Any = multiprocessing.get_context("forkserver")
+        forking.set_forkserver_preload(["totes_dagster.orchestration.internals.preloaded"])
         # Dagster hard-codes "spawn" here.
-        self._mp_ctx = context
+        self._mp_ctx = forking
         # Start it now, while this process has the environment that Dagster gives to runs, not with the first run.
         forkserver.ensure_running()
 
@@ -44,7 +57,7 @@ def main() -> None:
     """Do what `dagster`, or `python -m` with one of its modules, does; but code servers that it starts are warm."""
     server.DagsterApiServer = WarmApiServer  # type: ignore[misc, assignment]  # where the command looks it up
     if os.environ.get(ALREADY_READ):
-        dagster_commands.get_env_var_dict = lambda base_dir: {}  # type: ignore[attr-defined]  # noqa: ARG005 - where the commands look it up
+        _leave_env_file_alone()
     if sys.argv[1:2] == ["-m"]:
         _, module, *sys.argv[1:] = sys.argv[1:]
         if module != "dagster":
@@ -54,6 +67,18 @@ def main() -> None:
         # These commands start Dagster's other programs with `sys.executable`.
         sys.executable = sys.argv[0]
     dagster_command()  # type: ignore[no-untyped-call]  # Dagster leaves this one untyped
+
+
+def _leave_env_file_alone() -> None:
+    if not hasattr(dagster_commands, "get_env_var_dict"):
+        logger.warning(
+            "Each of Dagster's processes reads `.env` again, so changes to it do not wait for the next `totes dev`, "
+            "because Dagster %s has no `dagster._cli.utils.get_env_var_dict`. "
+            "Use the version of Dagster in the lock files.",
+            __version__,
+        )
+        return
+    dagster_commands.get_env_var_dict = lambda base_dir: {}  # noqa: ARG005 - where the commands look it up
 
 
 if __name__ == "__main__":

@@ -117,11 +117,18 @@ def test_what_is_named_exists() -> None:
     for file, text in texts.items():
         assert set(re.findall(r"run: make ([a-z-]+)", text)) <= targets, file
         assert [path for path in re.findall(r"uses: \./(\S+)", text) if not (ROOT / path).exists()] == []
+        assert [path for path in re.findall(r"totes_dagster_tests/[\w./]+", text) if not (ROOT / path).exists()] == []
         scripts = re.findall(r"(?:SCRIPTS|scripts)/(\w+\.sh)", text)
         assert [name for name in scripts if not (GITHUB / "scripts" / name).stat().st_mode & 0o111] == []
     outputs = set(re.findall(r'output "(\w+)"', (ROOT / "terraform" / "envs" / "prod" / "outputs.tf").read_text()))
     read = {name for script in SCRIPTS for name in re.findall(r"\.(\w+)\.value", script.read_text())}
     assert read | {"run_task_definition", "provision_task_definition"} <= outputs
+
+
+def test_all_packages_of_dagster_are_upgraded_to_be_tried() -> None:
+    (named,) = re.findall(r"packages=\((.*)\)", (GITHUB / "workflows" / "newer_dagster.yml").read_text())
+    required = re.findall(r'^ +"(dagster[\w-]*)', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert sorted(named.split()) == sorted(required)
 
 
 def test_the_roles_and_names_are_those_that_bootstrap_makes() -> None:
