@@ -75,11 +75,18 @@ def demo(*, orders: int) -> None:
 )
 @_harsh_option
 @click.option("--port", default=3000, type=click.IntRange(1, 65535), show_default=True, help="Port of Dagster's UI.")
-def dev(*, orders: int, rate: float, harsh: bool, port: int) -> None:
+@click.option(
+    "--module",
+    "-m",
+    "modules",
+    multiple=True,
+    help="Python module with a code location of your own, shown beside the platform's. May be repeated.",
+)
+def dev(*, orders: int, rate: float, harsh: bool, port: int, modules: tuple[str, ...]) -> None:
     """Run Dagster's UI and automation. On the embedded stack, the simulator changes the source meanwhile."""
-    from totes_dagster.orchestration.development.dev import run
+    from totes_dagster.orchestration.development.dev import Company, run
 
-    run(orders=orders, rate=rate, harsh=harsh, port=port)
+    run(Company(orders, rate, harsh=harsh), port=port, modules=modules)
 
 
 @main.command(short_help="Bring the warehouse up to date, once.")

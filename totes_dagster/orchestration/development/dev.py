@@ -11,9 +11,10 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from totes_dagster.config import env_file, settings
 from totes_dagster.errors import TotesError
@@ -31,18 +32,22 @@ _POLL_SECONDS = 0.2
 
 _CODE_SERVER = Path(sysconfig.get_path("scripts"), "totes-code-server")
 
-WORKSPACE = {
-    "load_from": [
-        {
-            "python_module": {
-                "module_name": "totes_dagster.definitions",
-                "location_name": "totes_dagster",
-                "executable_path": str(_CODE_SERVER),
-            }
-        }
+
+def workspace(modules: Sequence[str]) -> dict[str, Any]:
+    """The project's `workspace.yaml`, except that the code server is a warm one; and code locations of others.
+
+    Args:
+        modules: their modules, found from the working folder.
+    """
+    ours = {
+        "module_name": "totes_dagster.definitions",
+        "location_name": "totes_dagster",
+        "executable_path": str(_CODE_SERVER),
+    }
+    others = [
+        {"module_name": module, "location_name": module, "working_directory": str(Path.cwd())} for module in modules
     ]
-}
-"""The project's `workspace.yaml`, except that the code server is a warm one."""
+    return {"load_from": [{"python_module": location} for location in (ours, *others)]}
 
 
 _CONFIGURATION = """\
@@ -56,18 +61,32 @@ class DevelopmentServerError(TotesError):
     """Dagster did not start, could not load the platform, or exited unexpectedly."""
 
 
-def run(*, orders: int, rate: float, harsh: bool = False, port: int) -> None:
+@dataclass(frozen=True)
+class Company:
+    """The simulated company of the embedded stack.
+
+    Attributes:
+        orders: its sales orders, if it is new.
+        rate: its changes per second, on average; 0 for none.
+        harsh: whether these include changes that are hard to capture.
+    """
+
+    orders: int
+    rate: float
+    harsh: bool = False
+
+
+def run(company: Company, *, port: int, modules: Sequence[str] = ()) -> None:
     """Run until Ctrl-C or SIGTERM, and until everything that was started has ended; a second one kills the rest.
 
     Args:
-        orders: sales orders of the simulated company, if it is new.
-        rate: its changes per second, on average; 0 for none.
-        harsh: whether these include changes that are hard to capture.
+        company: the simulated company, unless databases are configured.
         port: where the UI listens, on this machine only.
+        modules: modules with code locations of others, to show beside the platform's.
 
     Raises:
         SettingsError: some settings are given, but not all.
-        DevelopmentServerError: Dagster did not start, could not load the platform, or exited unexpectedly.
+        DevelopmentServerError: Dagster did not start, could not load a code location, or exited unexpectedly.
     """
     # Both stop everything on the way out, even if the shell has set SIGINT to be ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -75,9 +94,9 @@ def run(*, orders: int, rate: float, harsh: bool = False, port: int) -> None:
     local = None if settings.is_configured() else LocalStack(stack_home())
     home = stack_home()
     with _exclusive(home, port):
-        dagster = _Dagster(home, port)
+        dagster = _Dagster(home, port, modules)
         try:
-            _run_until_interrupted(dagster, local, orders=orders, rate=rate, harsh=harsh)
+            _run_until_interrupted(dagster, local, company)
         except KeyboardInterrupt:
             killed = dagster.processes.kill()
             console.print("Killed the remaining processes." if killed else "Stopped waiting.")
@@ -87,21 +106,19 @@ def run(*, orders: int, rate: float, harsh: bool = False, port: int) -> None:
     console.print("Stopped.")
 
 
-def _run_until_interrupted(
-    dagster: "_Dagster", local: LocalStack | None, *, orders: int, rate: float, harsh: bool
-) -> None:
+def _run_until_interrupted(dagster: "_Dagster", local: LocalStack | None, company: Company) -> None:
     """Start everything, and stop it after an interrupt or a failure. A further interrupt is left to the caller."""
     simulation = ExitStack()
     try:
         if local:
             with console.status("Starting PostgreSQL …"):
                 local.start()
-            seed_with_progress(local, orders)
+            seed_with_progress(local, company.orders)
         dagster.start()
         print_labelled("Dagster's UI", f"  http://{HOST}:{dagster.port}")
-        if local and rate > 0:
-            simulation.enter_context(_simulator(local, rate, harsh=harsh))
-            console.print(described(rate, harsh=harsh))
+        if local and company.rate > 0:
+            simulation.enter_context(_simulator(local, company))
+            console.print(described(company.rate, harsh=company.harsh))
         console.print("Press Ctrl-C to stop.")
         dagster.wait()
     except KeyboardInterrupt:
@@ -149,11 +166,13 @@ class _Dagster:
     Args:
         home: the stack's folder.
         port: where the UI listens.
+        modules: modules with code locations of others.
     """
 
-    def __init__(self, home: Path, port: int) -> None:
+    def __init__(self, home: Path, port: int, modules: Sequence[str] = ()) -> None:
         self.home = home
         self.port = port
+        self.modules = modules
         self.processes = ProcessGroup(home / "dagster.log")
         self._is_ready = False
 
@@ -177,9 +196,9 @@ class _Dagster:
                 self.processes.wait()
         configure(records)
         prepare_storage(records)
-        workspace = records / "workspace.yaml"
-        workspace.write_text(json.dumps(WORKSPACE))  # JSON is YAML
-        command = [str(_CODE_SERVER), "dev", "-w", str(workspace), "-h", HOST, "-p", str(self.port)]
+        file = records / "workspace.yaml"
+        file.write_text(json.dumps(workspace(self.modules)))  # JSON is YAML
+        command = [str(_CODE_SERVER), "dev", "-w", str(file), "-h", HOST, "-p", str(self.port)]
         environment = {
             settings.UI_URL: f"http://{HOST}:{self.port}",
             **os.environ,
@@ -195,7 +214,7 @@ class _Dagster:
                     raise DevelopmentServerError(f"Dagster did not start: {_last_line(log)} See {log}.")
                 time.sleep(_POLL_SECONDS)
         if reason:
-            raise DevelopmentServerError(f"Dagster could not load the platform: {reason} See {log}.")
+            raise DevelopmentServerError(f"Dagster could not load its code locations: {reason} See {log}.")
         self._is_ready = True
 
     def wait(self) -> NoReturn:
@@ -255,13 +274,13 @@ def _unfinished_runs(instance: "DagsterInstance") -> Sequence["DagsterRun"]:
 
 
 @contextmanager
-def _simulator(stack: LocalStack, rate: float, *, harsh: bool) -> Iterator[None]:
+def _simulator(stack: LocalStack, company: Company) -> Iterator[None]:
     """Run the simulator in a thread during the block."""
     stop = threading.Event()
 
     def simulate() -> None:
-        with Simulator(stack.database_url("totesys"), seed=time.time_ns(), harsh=harsh) as simulator:
-            simulator.run(rate, stop)
+        with Simulator(stack.database_url("totesys"), seed=time.time_ns(), harsh=company.harsh) as simulator:
+            simulator.run(company.rate, stop)
 
     # A daemon thread, so that a second Ctrl-C does not wait for it.
     thread = threading.Thread(target=simulate, name="simulator", daemon=True)

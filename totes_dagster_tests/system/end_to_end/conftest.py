@@ -10,7 +10,7 @@ from dagster import DagsterInstance
 from totes_dagster.config.platform import Platform
 from totes_dagster.lake.zone import Lake
 from totes_dagster.orchestration import sensors
-from totes_dagster.orchestration.development.dev import WORKSPACE, configure, prepare_storage
+from totes_dagster.orchestration.development.dev import configure, prepare_storage, workspace
 from totes_dagster.simulator.seeding import create_schema, seed
 from totes_dagster_tests.system.end_to_end.dagster_at_work import Dagster
 from totes_dagster_tests.system.end_to_end.witness import Witness
@@ -73,6 +73,6 @@ def dagster(company: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     home.mkdir()
     configure(home)
     prepare_storage(home)
-    (home / "workspace.yaml").write_text(json.dumps(WORKSPACE))
+    (home / "workspace.yaml").write_text(json.dumps(workspace(())))
     with DagsterInstance.from_config(str(home)) as instance:
         yield Dagster(company, home, instance)

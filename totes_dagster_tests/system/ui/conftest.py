@@ -1,5 +1,6 @@
 """One `totes dev` and one browser for all tests; a window for each, whose picture is kept when the test fails."""
 
+import re
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from playwright.sync_api import Browser, Error
 from totes_dagster_tests.system.ui.chromium import HOW_TO_INSTALL, chromium, find_chromium
 from totes_dagster_tests.system.ui.dagster_ui import DagsterUI
 from totes_dagster_tests.system.ui.development import Development, development
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="session")
@@ -22,8 +25,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def dev(browser: Browser) -> Iterator[Development]:
-    """A company that changes only when a test changes it, and that the sensor has brought into the warehouse."""
-    with development(orders=20, rate=0) as dev:
+    """A company that changes only when a test changes it, and that the sensor has brought into the warehouse.
+
+    Beside the platform runs a code location of somebody else's: the last example of the documentation.
+    """
+    *_, own_location = re.findall(
+        r"^```python\n(.*?)^```$", (ROOT / "docs" / "your-own-assets.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    with development(orders=20, rate=0, modules={"bags": own_location}) as dev:
         ui = DagsterUI(browser, dev.url)
         ui.newest_run("Success")
         ui.close()

@@ -111,6 +111,11 @@ class DagsterUI:
         self.open("/asset-groups")
         expect(self._materialize_all()).to_be_enabled()
 
+    def open_job(self, location: str, job: str) -> None:
+        """Go to the graph of a job's assets."""
+        self.open(f"/locations/{location}/jobs/{job}")
+        expect(self._materialize_all()).to_be_enabled()
+
     def group(self, name: str) -> Locator:
         """A group of assets in the list beside the graph."""
         return self.page.get_by_role("button", name=re.compile(rf"\b{name}$"))
@@ -137,6 +142,14 @@ class DagsterUI:
     def materialize_all(self) -> str:
         """Materialise every asset by a click; return the path of the run that this launched."""
         self._materialize_all().click()
+        return self._launched()
+
+    def materialize_asset(self) -> str:
+        """Materialise the asset whose page this is by a click; return the path of the run that this launched."""
+        self.page.get_by_role("button", name=re.compile("Materialize")).first.click()
+        return self._launched()
+
+    def _launched(self) -> str:
         launched = self.page.locator("[data-sonner-toast]").filter(has_text="Launched run").get_by_role("link").first
         return _reference(launched)
 

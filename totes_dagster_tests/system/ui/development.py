@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class Development:
         others = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "totes_dagster.cli.commands", "dev", "--port", str(port), *arguments],
+            cwd=home,
             env={**others, "TOTES_HOME": str(home), "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -95,18 +96,23 @@ class Development:
 
 
 @contextmanager
-def development(*, orders: int, rate: float) -> Iterator[Development]:
+def development(*, orders: int, rate: float, modules: Mapping[str, str] = {}) -> Iterator[Development]:
     """`totes dev` with a new company, answering; stopped at the end of the block.
 
     Args:
         orders: sales orders of the company.
         rate: its changes per second.
+        modules: code locations beside the platform's: the texts of modules by name.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     # Not pytest's own temporary folder: every new run closes that to the server's system user.
     with tempfile.TemporaryDirectory(prefix="totes-ui-") as folder:
-        running = Development(Path(folder), port, ["--orders", str(orders), "--rate", str(rate)])
+        arguments = ["--orders", str(orders), "--rate", str(rate)]
+        for name, text in modules.items():
+            Path(folder, f"{name}.py").write_text(text)
+            arguments += ["--module", name]
+        running = Development(Path(folder), port, arguments)
         try:
             running.wait_until_ready()
             yield running

@@ -61,6 +61,7 @@ def test_the_graph_shows_every_stage_and_materialises_all_of_it_by_a_click(ui: D
     ui.open_lineage()
     for group in GROUPS:
         expect(ui.group(group)).to_be_visible()
+    ui.open_job("totes_dagster", "refresh")
     ui.open_run(ui.materialize_all(), "Success")
     ui.says(f"{sum(GROUPS.values()) - GROUPS['totesys']} assets")
 
@@ -81,6 +82,13 @@ def test_every_check_of_a_warehouse_table_has_passed(ui: DagsterUI) -> None:
     ui.open_asset(FACT, "checks")
     for check in CHECKS:
         expect(ui.check(check, "Succeeded")).to_be_visible()
+
+
+def test_an_asset_of_somebody_else_reads_a_table_of_the_platform(ui: DagsterUI, dev: Development) -> None:
+    ui.open_asset("largest_payment")
+    ui.says("The largest amount that was ever paid.")
+    expect(ui.link("warehouse / fact_payment")).to_be_visible()
+    ui.open_run(ui.materialize_asset(), "Success")
 
 
 def test_a_change_of_the_source_shows_by_itself(ui: DagsterUI, dev: Development) -> None:
