@@ -30,6 +30,7 @@ from totes_dagster.lake import s3, s3_errors
 from totes_dagster.lake.credentials import CredentialsNotRenewedError
 from totes_dagster.lake.folder import open_folder
 from totes_dagster.lake.manifest import Part
+from totes_dagster.lake.parquet import encoded
 
 T = TypeVar("T")
 
@@ -128,11 +129,7 @@ class Zone:
 
     def create_part(self, path: str, rows: pa.Table) -> Part | None:
         """Create a Parquet object; return None, without changing anything, if it already exists with other bytes."""
-        # Encoded in memory and put once: a writer on the store publishes a truncated object if its block raises.
-        sink = pa.BufferOutputStream()
-        # Without checksums, most flipped bits in a page go unnoticed and are read as another value.
-        pq.write_table(rows, sink, compression="zstd", write_page_checksum=True)
-        data = sink.getvalue()
+        data = encoded(rows)
         return Part(path=path, rows=rows.num_rows, bytes=data.size) if self.create(path, data) else None
 
     def read_part(self, path: str, columns: list[str] | None = None) -> pa.Table:
