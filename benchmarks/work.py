@@ -17,7 +17,6 @@ import psycopg
 from benchmarks.measuring import peak_of_this_process
 from totes_dagster import pipeline
 from totes_dagster.config.platform import Platform, platform_from_environment
-from totes_dagster.schema.registry import STAR_TABLES
 
 T = TypeVar("T")
 
@@ -41,7 +40,7 @@ def first_load(platform: Platform) -> dict[str, Any]:
     """The stages of a first load, one after the other."""
     stages: dict[str, Any] = {}
     timed(stages, "ingest", lambda: pipeline.ingest(platform.source, platform.lake.ingestion))
-    timed(stages, "remodel", lambda: [pipeline.remodel(star, platform.lake) for star in STAR_TABLES])
+    timed(stages, "remodel", lambda: pipeline.remodel_all(platform.lake))
     timed(stages, "load", lambda: pipeline.load(platform.warehouse, platform.lake))
     return stages
 

@@ -23,9 +23,10 @@ from totes_dagster.postgres.transactions import REPEATABLE_READ
 from totes_dagster.reconcile.compare import TableDifferences, compare
 from totes_dagster.reconcile.repair import repair_history, repairs_of
 from totes_dagster.remodel.run import RemodelledPart, Written, missing_parts, remodel_part, restore_batch, write_part
+from totes_dagster.runtime.ahead import ahead
 from totes_dagster.runtime.progress import Progress, silent
 from totes_dagster.runtime.retry import retried
-from totes_dagster.schema.registry import STAR_TABLES
+from totes_dagster.schema.registry import CALENDAR, STAR_TABLES
 from totes_dagster.warehouse.batch_rows import NotRemodelledError
 from totes_dagster.warehouse.load import LoadedBatch, load_batches
 from totes_dagster.warehouse.migrations import migrate as migrate_once
@@ -109,8 +110,16 @@ def catch_up(
     Returns:
         What was written, by star table, and the loaded batches, oldest first.
     """
-    written = {star: remodel(star, lake, progress) for star in STAR_TABLES}
-    return written, load(warehouse, lake, progress)
+    return remodel_all(lake, progress), load(warehouse, lake, progress)
+
+
+def remodel_all(lake: Lake, progress: Progress = silent) -> dict[str, Written]:
+    """Write the parts that the processed zone lacks, of all star tables; return what was written, by star table."""
+    # The calendar last: it needs the days in the facts, and reads them where they are remodelled already.
+    written = {
+        star: remodel(star, lake, progress) for star in sorted(STAR_TABLES, key=lambda star: star == CALENDAR.name)
+    }
+    return {star: written[star] for star in STAR_TABLES}
 
 
 def remodel(star: str, lake: Lake, progress: Progress = silent) -> Written:
@@ -133,15 +142,18 @@ class MissingParts:
     def __iter__(self) -> Iterator[RemodelledPart]:
         log = BatchLog(self.lake.ingestion)
         for part in retried("Remodel", lambda: missing_parts(self.star, log, self.lake.processed)):
-            computed = retried("Remodel", partial(remodel_part, part, self.lake.ingestion))
+            computed = retried("Remodel", partial(remodel_part, part, self.lake))
             yield computed
             self.progress("remodel", self.star, computed.contents.rows.num_rows)
 
 
 def write_parts(parts: Iterable[RemodelledPart], processed: Zone) -> Written:
-    """Write parts of a star table, one after the other; a part that another process wrote first is left unchanged."""
+    """Write parts of a star table, one after the other; a part that another process wrote first is left unchanged.
+
+    While one is written, the next is computed.
+    """
     written = Written()
-    for computed in parts:
+    for computed in ahead(parts):
         written += retried("Remodel", partial(write_part, computed, processed))
     return written
 
@@ -197,8 +209,7 @@ def rebuild(platform: Platform, *, from_another_lake: bool = False, progress: Pr
             f"There is no batch in {lake.ingestion.url} to rebuild the warehouse from. Check TOTES_INGESTION_LAKE."
         )
     log.check_head_is_last(head)
-    for star in STAR_TABLES:
-        remodel(star, lake, progress)
+    remodel_all(lake, progress)
     migrate(warehouse)
 
     def reload() -> list[LoadedBatch]:

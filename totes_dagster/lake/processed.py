@@ -84,18 +84,22 @@ def star_parts(star: str, manifest: Manifest) -> list[StarPart]:
         inputs = [{name: (part,)} for name, parts in brought.items() for part in parts]
     else:
         inputs = [{name: manifest.tables[name].parts for name in names}] if brought else []
-    where = f"v{remodel_version_of(STAR_TABLES[star])}/batch={manifest.batch:010}"
     return [
         StarPart(
             star,
             manifest.batch,
-            path=f"{star}/{where}/part-{number:05}.parquet",
-            quarantine=f"quarantine/{names[0]}/{where}/part-{number:05}.parquet",
+            path=part_path(star, star, manifest.batch, number),
+            quarantine=part_path(star, f"quarantine/{names[0]}", manifest.batch, number),
             inputs=tables,
         )
         for number, tables in enumerate(inputs)
         if tables
     ]
+
+
+def part_path(star: str, folder: str, batch: int, number: int) -> str:
+    """The path of a part of a star table in a folder: the table's own, or that of its quarantine."""
+    return f"{folder}/v{remodel_version_of(STAR_TABLES[star])}/batch={batch:010}/part-{number:05}.parquet"
 
 
 def last_change_of(star: str, manifest: Manifest) -> int:

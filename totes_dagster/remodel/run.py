@@ -12,7 +12,7 @@ import pyarrow as pa
 from totes_dagster.errors import PartMissingError
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest
-from totes_dagster.lake.processed import RowCounts, StarPart, last_change_of, star_parts, star_schema
+from totes_dagster.lake.processed import RowCounts, StarPart, last_change_of, part_path, star_parts, star_schema
 from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.remodel.frames import to_frame, to_table
 from totes_dagster.remodel.reading import read_ingested
@@ -75,15 +75,15 @@ def missing_parts(star: str, log: BatchLog, processed: Zone) -> list[StarPart]:
     return missing
 
 
-def remodel_part(part: StarPart, ingestion: Zone) -> RemodelledPart:
+def remodel_part(part: StarPart, lake: Lake) -> RemodelledPart:
     """Compute a part of the processed zone from its inputs.
 
     Raises:
         PartError: a part of the ingestion zone is missing or damaged, or has another schema.
     """
     if STAR_TABLES[part.star] is CALENDAR:
-        return RemodelledPart(part, Remodelled(_calendar_of(part, ingestion), pa.table({})))
-    inputs = {name: read_ingested(ingestion, name, parts) for name, parts in part.inputs.items()}
+        return RemodelledPart(part, Remodelled(_calendar_of(part, lake), pa.table({})))
+    inputs = {name: read_ingested(lake.ingestion, name, parts) for name, parts in part.inputs.items()}
     return RemodelledPart(part, remodel_rows(part.star, inputs))
 
 
@@ -121,7 +121,7 @@ def restore_batch(manifest: Manifest, lake: Lake) -> None:
     for star in STAR_TABLES:
         for part in star_parts(star, manifest):
             if not _is_complete(part, lake.processed):
-                write_part(remodel_part(part, lake.ingestion), lake.processed)
+                write_part(remodel_part(part, lake), lake.processed)
 
 
 def _is_complete(part: StarPart, processed: Zone) -> bool:
@@ -132,12 +132,26 @@ def _is_complete(part: StarPart, processed: Zone) -> bool:
     return not counts.quarantined or processed.exists(part.quarantine)
 
 
-def _calendar_of(part: StarPart, ingestion: Zone) -> pa.Table:
+def _calendar_of(part: StarPart, lake: Lake) -> pa.Table:
     """The calendar for the days in a batch's facts; quarantined rows do not count."""
     days = [
-        calendar.named_days(to_frame(remodel_rows(fact, {source: read_ingested(ingestion, source, (piece,))}).rows))
+        calendar.named_days(to_frame(_days_of(fact, part, number, lake)))
         for fact in FACTS
         for source in inputs_of(fact)
-        for piece in part.inputs.get(source, ())
+        for number in range(len(part.inputs.get(source, ())))
     ]
     return to_table(calendar.dim_date(pd.concat(days, ignore_index=True)), star_schema(part.star))
+
+
+def _days_of(fact: str, part: StarPart, number: int, lake: Lake) -> pa.Table:
+    """The columns with days of one part of a fact in a batch: read where it is remodelled already, or else computed."""
+    path, columns = (
+        part_path(fact, fact, part.batch, number),
+        [f.name for f in star_schema(fact) if f.type == pa.date32()],
+    )
+    try:
+        return lake.processed.read_part(path, columns)
+    except PartMissingError:
+        (source,) = inputs_of(fact)
+        piece = part.inputs[source][number]
+        return remodel_rows(fact, {source: read_ingested(lake.ingestion, source, (piece,))}).rows.select(columns)

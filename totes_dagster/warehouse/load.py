@@ -25,6 +25,7 @@ from totes_dagster.lake.zone import Lake
 from totes_dagster.postgres.database import NamedConnection
 from totes_dagster.remodel.frames import to_table
 from totes_dagster.remodel.tables import calendar
+from totes_dagster.runtime.ahead import ahead
 from totes_dagster.runtime.progress import Progress, silent
 from totes_dagster.schema.registry import CALENDAR, FACTS, STAR_TABLES, driving_table_of
 from totes_dagster.schema.star import StarKind, kind_of
@@ -243,9 +244,10 @@ class BatchLoad:
         return quarantined
 
     def _parts(self, star: Table, account: Account) -> Iterator[tuple[pa.Table, pa.Table]]:
-        """Read the batch's parts of a star table one by one: their rows, and those in quarantine."""
-        for part in star_parts(star.name, self.manifest):
-            contents = read_part(part, self.lake.processed)
+        """Read the batch's parts of a star table one by one, each ahead: their rows, and those in quarantine."""
+        parts = star_parts(star.name, self.manifest)
+        processed = self.lake.processed
+        for part, contents in zip(parts, ahead(read_part(part, processed) for part in parts), strict=True):
             account.add_part(part, contents)
             yield contents.rows, contents.quarantined
 

@@ -19,7 +19,7 @@ from totes_dagster.orchestration.specs import (
 from totes_dagster.pipeline import MissingParts
 from totes_dagster.remodel.rows import function_of
 from totes_dagster.runtime.retry import retried
-from totes_dagster.schema.registry import STAR_TABLES, inputs_of
+from totes_dagster.schema.registry import CALENDAR, STAR_TABLES, inputs_of
 from totes_dagster.schema.star import kind_of, remodel_version_of, remodelled_columns
 
 
@@ -31,6 +31,9 @@ def processed_asset(star: Table) -> AssetsDefinition:
         key=key_of_processed(star.name),
         # Read part by part in the body, not passed as inputs, because whole tables may not fit into memory.
         deps=[key_of_ingested(name) for name in inputs_of(star.name)],
+        # After the facts, whose days it reads where they are remodelled already. No dependency: if there is nothing to
+        # read, it computes them.
+        op_tags={"dagster/priority": "-1"} if star is CALENDAR else {},
         io_manager_key=PROCESSED_ZONE,
         code_version=str(remodel_version_of(star)),
         group_name="processed",

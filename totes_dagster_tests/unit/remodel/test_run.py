@@ -100,14 +100,14 @@ def write_missing(lake: Lake, star: str = "dim_design") -> Written:
     """Compute and write what the processed zone lacks of a star table."""
     written = Written()
     for part in missing_parts(star, BatchLog(lake.ingestion), lake.processed):
-        written += write_part(remodel_part(part, lake.ingestion), lake.processed)
+        written += write_part(remodel_part(part, lake), lake.processed)
     return written
 
 
 def remodel_first(lake: Lake) -> RemodelledPart:
     """The first part of the designs that is missing, computed."""
     part, *_ = missing_parts("dim_design", BatchLog(lake.ingestion), lake.processed)
-    return remodel_part(part, lake.ingestion)
+    return remodel_part(part, lake)
 
 
 def test_a_star_part_is_computed_and_written_once(lake: Lake) -> None:

@@ -55,7 +55,7 @@ class Batch:
 
     def remodel(self) -> list[RemodelledPart]:
         """Write all parts of the processed zone; return them."""
-        remodelled = [remodel_part(part, self.lake.ingestion) for part in self.star_parts]
+        remodelled = [remodel_part(part, self.lake) for part in self.star_parts]
         for part in remodelled:
             write_part(part, self.lake.processed)
         return remodelled

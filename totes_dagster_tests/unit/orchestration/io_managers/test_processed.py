@@ -54,8 +54,8 @@ def test_a_zone_writes_part_by_part_and_says_what(manager: ProcessedIOManager) -
     assert size > 0
     assert seconds >= 0
     assert [record.data["design_id"] for record in preview.records] == ["1", "2"]
-    # Each is written before the next is computed.
-    assert [len(paths) for paths in written] == [0, 1, 2]
+    # Each is written before the next but one is computed.
+    assert all(number - 1 <= len(paths) <= number for number, paths in enumerate(written))
     assert manager.zone.read_part("dim_design/batch=4/part-0").equals(ROWS)
     # A quarantined part is there only where something is set aside.
     assert manager.zone.paths("quarantine") == ["quarantine/design/batch=3/part-1"]
