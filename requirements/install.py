@@ -99,7 +99,10 @@ class Installation:
         if self._uv:
             settings = subprocess.run([*self._pip, "config", "list"], check=True, text=True, stdout=subprocess.PIPE)
             command = [self._uv, "pip", "install", "--quiet", "--python", self.python, "--no-deps", *arguments]
-            if subprocess.run(command, env=uv_environment(settings.stdout, self._environment), check=False).returncode == 0:
+            if (
+                subprocess.run(command, env=uv_environment(settings.stdout, self._environment), check=False).returncode
+                == 0
+            ):
                 return
             self._uv = None
         print("uv is not to be had, or failed: pip installs, which takes longer.", flush=True)

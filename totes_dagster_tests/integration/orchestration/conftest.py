@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from dagster import DagsterInstance
 
-from totes_dagster import pipeline
 from totes_dagster.orchestration import sensors
-from totes_dagster_tests.integration.graph import Graph, new_graph
+from totes_dagster_tests.companies import Companies
+from totes_dagster_tests.integration.graph import Graph, company_of_a_graph, graph_of
 from totes_dagster_tests.integration.orchestration.automation import confirm, succeed
 from totes_dagster_tests.integration.orchestration.memory import Memory
 
@@ -33,17 +33,16 @@ def one_look(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def unseen(database: Callable[..., str], tmp_path: Path, enforced: bool) -> Graph:
+def unseen(companies: Companies, enforced: bool) -> Graph:
     """A company that nothing was ingested of."""
-    return new_graph(database, tmp_path, enforced=enforced)
+    return graph_of(companies.unseen(company_of_a_graph(enforced=enforced)))
 
 
 @pytest.fixture
-def refreshed(unseen: Graph, tmp_path: Path) -> Iterator[Graph]:
+def refreshed(companies: Companies, enforced: bool, tmp_path: Path) -> Iterator[Graph]:
     """A company that the warehouse shows, as an instance of Dagster knows that is on disk, as schedules want it."""
-    pipeline.refresh(unseen.platform)
     with DagsterInstance.local_temp(str(tmp_path)) as instance:
-        graph = replace(unseen, instance=instance)
+        graph = replace(graph_of(companies.seen(company_of_a_graph(enforced=enforced))), instance=instance)
         succeed(graph, "refresh")
         confirm(graph)
         yield graph
