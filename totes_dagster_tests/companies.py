@@ -110,7 +110,10 @@ class Companies:
 
 def create_database(server: EmbeddedPostgres, name: str, template: str, oid: int | None = None) -> None:
     """Create a database as a copy of another one, which nobody may be connected to."""
-    statement = sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template))
+    # Where nothing is flushed to a disk, copying files takes half as long as writing them to the log.
+    statement = sql.SQL("create database {} template {} strategy file_copy").format(
+        sql.Identifier(name), sql.Identifier(template)
+    )
     if oid is not None:
         statement += sql.SQL(" oid {}").format(oid)
     with psycopg.connect(server.url(), autocommit=True) as connection:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from dagster import DagsterInstance
 
+from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.orchestration import sensors
 from totes_dagster_tests.companies import Companies
 from totes_dagster_tests.integration.graph import Graph, company_of_a_graph, graph_of
@@ -32,14 +33,46 @@ _homes: list[_Home] = []
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def memory(request: pytest.FixtureRequest, database: Callable[..., str], tmp_path: Path) -> Iterator[Memory]:
-    """A new instance that remembers nothing."""
-    url = database("dagster") if request.param == "postgres" else None
+    """A new instance that remembers nothing, and whose storage has been created already."""
     home = tmp_path / "dagster"
-    home.mkdir()
+    url = None
+    if request.param == "postgres":
+        url = database("dagster", template=request.getfixturevalue("empty_storage"))
+        home.mkdir()
+    else:
+        shutil.copytree(request.getfixturevalue("empty_home"), home)
+    with _instance_at(home, url) as instance:
+        yield Memory(instance, home, url)
+
+
+def _instance_at(home: Path, url: str | None) -> DagsterInstance:
     storage = f"storage:\n  postgres:\n    postgres_url: {url}\n" if url else ""
     (home / "dagster.yaml").write_text(f"{storage}telemetry:\n  enabled: false\n")
-    with DagsterInstance.from_config(str(home)) as instance:
-        yield Memory(instance, home, url)
+    return DagsterInstance.from_config(str(home))
+
+
+@pytest.fixture(scope="session")
+def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of an instance that keeps everything there, to be copied."""
+    home = tmp_path_factory.mktemp("empty_home")
+    _create_storage(home, None)
+    return home
+
+
+@pytest.fixture(scope="session")
+def empty_storage(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a database with Dagster's tables, to be copied."""
+    name = "empty_storage"
+    assert postgres.create_database(name)
+    _create_storage(tmp_path_factory.mktemp(name), postgres.url(name))
+    return name
+
+
+def _create_storage(home: Path, url: str | None) -> None:
+    with _instance_at(home, url) as instance:
+        instance.get_runs_count()
+        instance.get_asset_records()
+        instance.get_daemon_statuses()
 
 
 @pytest.fixture
