@@ -20,8 +20,9 @@ help: ## List these commands
 
 install: .venv/dev ## Create .venv with all that is needed to develop; the other commands do it when needed
 
-# What the platform runs on is all that a user gets: the locked `runtime`, and not `dev`.
+# Users get what the platform runs on, `runtime`; `dev` is that, and what developers need besides.
 .venv/runtime .venv/dev: .venv/%: requirements/%.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
 	@$(PYTHON) requirements/install.py $*
 
 demo: .venv/runtime ## Demonstrate the whole platform, in a terminal, in a minute
@@ -50,14 +51,13 @@ test-versions: ## Try the platform on every supported version of PostgreSQL
 coverage: install postgres ## Run the same tests, and report what they do not cover; takes half as long again
 	POSTGRES_VERSIONS="$(POSTGRES_VERSIONS)" $(PYTEST) --cov --cov-report=term:skip-covered
 
-test-terraform: install .venv/checkov/installed ## Test Terraform: each module, and the dev environment on an emulated AWS
+test-terraform: install .venv/checkov/checkov ## Test Terraform: each module, and the dev environment on an emulated AWS
 	@command -v terraform > /dev/null || { echo "SKIPPED: Terraform is not on this machine."; exit 0; }; \
 	$(BIN)/python -m pytest -m "" terraform/tests
 
 # In its own environment, because it needs other versions of the project's dependencies.
-.venv/checkov/installed: requirements/checkov.txt
+.venv/checkov/checkov: requirements/checkov.txt
 	@$(PYTHON) requirements/install.py checkov .venv/checkov
-	@touch $@
 
 test-image: install ## Build the image without Docker, and try what is in it; needs root, buildah and debootstrap
 	$(BIN)/python -m pytest -m image totes_dagster_tests/system/deploy

@@ -1,7 +1,7 @@
 """Install a lock file into a virtual environment: `python requirements/install.py LOCK [FOLDER]`, as the Makefile does.
 
-uv installs in seconds what takes pip more than a minute. The one on the PATH is used, else the locked one is fetched, by
-pip; where neither is to be had, pip installs everything. Uses the standard library only.
+uv takes seconds for what takes pip more than a minute. The one on the PATH is used, else the locked one is fetched, by
+pip. Where neither is to be had, pip installs everything. Nothing but the standard library is needed.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
-REQUIREMENTS = PROJECT / "requirements"
 VENV = PROJECT / ".venv"
 
-LOCKS_OF_THE_PROJECT = ("runtime", "dev")
-"""The lock files with which the project itself is installed too, in editable form."""
+WITH_THE_PROJECT = ("runtime", "dev")
+"""The lock files with which the project itself is installed, in editable form. Each has all that the one before has."""
 
 UV_SETTINGS = {
     "index-url": "UV_DEFAULT_INDEX",
@@ -33,106 +33,116 @@ UV_SETTINGS = {
     "proxy": "ALL_PROXY",
     "timeout": "UV_HTTP_TIMEOUT",
 }
-"""What pip's settings are called by uv, which does not read pip's."""
-
-Environment = dict[str, str]
+"""What uv, which does not read pip's settings, calls them."""
 
 
-def uv_environment(pip_settings: str, environment: Environment) -> Environment:
-    """The environment with which uv uses the package index that pip is configured for.
+def uv_environment(pip_settings: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which uv uses the package index that pip is configured for.
 
     Args:
-        pip_settings: What `pip config list` prints: a line for each setting, such as `global.index-url='https://…'`.
-        environment: The environment as it is. What it says to uv, and what pip is not configured for, stays.
+        pip_settings: what `pip config list` prints: a line for each setting, such as `global.index-url='https://…'`.
+        environment: the environment as it is. What it says to uv is kept.
     """
-    found: Environment = {}
-    lines = [line.split("=", 1) for line in pip_settings.splitlines() if re.match(r"[\w:]+\.[\w-]+='", line)]
-    # From the weakest to the strongest.
-    for section in ("global", "install", ":env:"):
-        for key, value in lines:
-            of_section, name = key.rsplit(".", 1)
-            if of_section == section and name in UV_SETTINGS:
-                found[UV_SETTINGS[name]] = ast.literal_eval(value)
-    for name in ("UV_FIND_LINKS", "UV_INDEX"):
+    found: dict[str, str] = {}
+    settings = re.findall(r"^(global|install|:env:)\.([\w-]+)=('.*'|\".*\")$", pip_settings, re.MULTILINE)
+    for section in ("global", "install", ":env:"):  # from the weakest to the strongest
+        found |= {
+            UV_SETTINGS[name]: ast.literal_eval(value)
+            for of_section, name, value in settings
+            if of_section == section and name in UV_SETTINGS
+        }
+    for name, separator in {"UV_INDEX": " ", "UV_FIND_LINKS": ",", "UV_INSECURE_HOST": " "}.items():
         if name in found:
-            found[name] = ("," if name == "UV_FIND_LINKS" else " ").join(found[name].split())
-    return {
-        # Like pip, take a package from whichever index has it: its hash says that it is the right one.
-        "UV_INDEX_STRATEGY": "unsafe-best-match",
-        # What pip does in any case: else programs that must not write compiled files would compile at every start.
-        **({"UV_COMPILE_BYTECODE": "1"} if environment.get("PYTHONDONTWRITEBYTECODE") else {}),
-        **found,
-        **environment,
-    }
+            found[name] = separator.join(found[name].split())
+    # Like pip, take a package from whichever index has it: its hash shows that it is the right one.
+    found["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+    if environment.get("PYTHONDONTWRITEBYTECODE"):
+        # As pip does in any case. Else every start of every program would compile all that it imports.
+        found["UV_COMPILE_BYTECODE"] = "1"
+    return found | dict(environment)
 
 
-def locked(*names: str) -> str:
-    """The lines of the developers' lock file that pin these packages."""
-    text = (REQUIREMENTS / "dev.txt").read_text()
-    return "".join(re.search(rf"^{name}==.*\n(?: .*\n)*", text, re.MULTILINE)[0] for name in names)
+def pinned(name: str) -> str:
+    """The lines of the developers' lock file that pin one package."""
+    text = (PROJECT / "requirements" / "dev.txt").read_text()
+    (found,) = re.findall(rf"^{name}==.*\n(?: .*\n)*", text, re.MULTILINE)
+    return str(found)
 
 
 class Installation:
-    """An installation into one virtual environment, by uv where possible.
+    """An installation into a virtual environment, which is created if need be.
 
     Args:
-        folder: The virtual environment; it is created if need be.
-        tools: An empty folder, for what is needed during the installation only.
+        folder: the virtual environment.
+        tools: an empty folder, for what is needed only meanwhile.
     """
 
     def __init__(self, folder: Path, tools: Path) -> None:
-        self.python = folder / "bin" / "python"
+        self._python = folder / "bin" / "python"
         self._tools = tools
-        # What builds the project in editable form is there.
-        self._environment = {**os.environ, "PYTHONPATH": str(tools)}
-        if not self.python.exists():
-            subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        self._uv = shutil.which("uv", path=f"{os.environ.get('PATH', '')}{os.pathsep}{VENV / 'bin'}")
-
-    def fetch_tools(self) -> None:
-        """Fetch what is needed to install, without leaving it behind."""
+        if not self._python.exists():
+            run(sys.executable, "-m", "venv", folder)
+        self._uv = shutil.which("uv") or shutil.which("uv", path=VENV / "bin")
         if not self._uv and self._fetch("uv"):
-            self._uv = str(self._tools / "bin" / "uv")
-        self._fetch("setuptools")
+            self._uv = str(tools / "bin" / "uv")
 
-    def install(self, *arguments: str | Path) -> None:
+    def install_locked(self, lock: str) -> None:
+        """Install what a lock file pins."""
+        self._install("--require-hashes", "--requirement", PROJECT / "requirements" / f"{lock}.txt")
+
+    def install_project(self) -> None:
+        """Install the project in editable form."""
+        self._fetch("setuptools")
+        self._install("--no-build-isolation", "--editable", PROJECT)
+
+    def _install(self, *arguments: str | Path) -> None:
+        # The tool that builds the project is found there.
+        environment = {**os.environ, "PYTHONPATH": str(self._tools)}
+        options = ("install", "--quiet", "--no-deps", *arguments)
         if self._uv:
-            settings = subprocess.run([*self._pip, "config", "list"], check=True, text=True, stdout=subprocess.PIPE)
-            command = [self._uv, "pip", "install", "--quiet", "--python", self.python, "--no-deps", *arguments]
-            if (
-                subprocess.run(command, env=uv_environment(settings.stdout, self._environment), check=False).returncode
-                == 0
+            settings = subprocess.run([*self._pip, "config", "list"], capture_output=True, text=True, check=True).stdout
+            if run(
+                self._uv,
+                "pip",
+                *options,
+                "--python",
+                self._python,
+                environment=uv_environment(settings, environment),
+                check=False,
             ):
                 return
             self._uv = None
-        print("uv is not to be had, or failed: pip installs, which takes longer.", flush=True)
-        subprocess.run([*self._pip, "install", "--quiet", "--no-deps", *arguments], env=self._environment, check=True)
+        print("Without uv, pip installs, which takes longer.", flush=True)
+        run(*self._pip, *options, environment=environment)
+
+    def _fetch(self, tool: str) -> bool:
+        pins = self._tools / f"{tool}.txt"
+        pins.write_text(pinned(tool))
+        options = ("--quiet", "--no-deps", "--no-compile", "--require-hashes", "--target", self._tools)
+        return run(*self._pip, "install", *options, "--requirement", pins, check=False)
 
     @property
-    def _pip(self) -> list[str | Path]:
-        return [self.python, "-m", "pip", "--disable-pip-version-check"]
-
-    def _fetch(self, name: str) -> bool:
-        lock = self._tools / f"{name}.txt"
-        lock.write_text(locked(name))
-        options = ["--quiet", "--no-deps", "--no-compile", "--require-hashes", "--target", self._tools]
-        return subprocess.run([*self._pip, "install", *options, "--requirement", lock], check=False).returncode == 0
+    def _pip(self) -> tuple[str | Path, ...]:
+        return self._python, "-m", "pip", "--disable-pip-version-check"
 
 
-def main(lock: str, folder: Path) -> None:
-    if sys.version_info < (3, 11):
-        sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12")
-    print(f"Installing the locked dependencies ({lock}) into {folder.name}; this is done once.", flush=True)
+def run(*command: str | Path, environment: Mapping[str, str] | None = None, check: bool = True) -> bool:
+    """Run a program to its end; return whether that was a good one."""
+    return subprocess.run(command, env=environment, check=check).returncode == 0
+
+
+def main(lock: str, folder: Path = VENV) -> None:
+    """Install a lock file and, with those of the project, the project."""
+    print(f"Installing the locked dependencies ({lock}) into {folder.name}, once.", flush=True)
     with tempfile.TemporaryDirectory() as tools:
         installation = Installation(folder, Path(tools))
-        installation.fetch_tools()
-        installation.install("--require-hashes", "--requirement", REQUIREMENTS / f"{lock}.txt")
-        if lock in LOCKS_OF_THE_PROJECT:
-            installation.install("--no-build-isolation", "--editable", PROJECT)
-            # Files that say to `make` what is up to date. Developers have what users have, and more.
-            for name in LOCKS_OF_THE_PROJECT[: LOCKS_OF_THE_PROJECT.index(lock) + 1]:
-                (folder / name).touch()
+        installation.install_locked(lock)
+        if lock in WITH_THE_PROJECT:
+            installation.install_project()
+    # By these files `make` knows what is up to date.
+    for done in WITH_THE_PROJECT[: WITH_THE_PROJECT.index(lock) + 1] if lock in WITH_THE_PROJECT else [lock]:
+        (folder / done).touch()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2] if sys.argv[2:] else VENV).resolve())
+    main(sys.argv[1], *(Path(folder).resolve() for folder in sys.argv[2:]))

@@ -56,14 +56,14 @@ def refusal(*arguments: str, cwd: str | Path | None = None, **environment: str) 
     return line
 
 
-def run_here(*arguments: str, answer: str = "", keep: tuple[str, ...] = (), **environment: str) -> Result:
+def run_here(*arguments: str, answer: str = "", keep: str = "", **environment: str) -> Result:
     """Run `totes` in this process, which costs no start, with nothing configured but what is given.
 
-    Its log messages go to the standard error, as in a process of its own. `keep` names settings, by how they begin,
-    that it takes from the environment.
+    Its log messages go to the standard error, as in a process of its own. `keep` is how the names of
+    those settings begin that it takes from the environment.
     """
     before = dict(os.environ)
-    ours = {name: None for name in before if name.startswith(_OURS) and not name.startswith(keep)}
+    ours = {name: None for name in before if name.startswith(_OURS) and not (keep and name.startswith(keep))}
     handlers, level = logging.root.handlers[:], logging.root.level
     logging.root.handlers.clear()
     try:

@@ -45,7 +45,7 @@ def settings(databases: dict[str, str], tmp_path: Path) -> dict[str, str]:
 
 
 def refresh(settings: Mapping[str, str]) -> Result:
-    return run_here("refresh", keep=("AWS",), **settings)
+    return run_here("refresh", keep="AWS", **settings)
 
 
 def assert_said(settings: Mapping[str, str], beginning: str, *words: str) -> None:
