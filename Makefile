@@ -18,23 +18,20 @@ PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfil
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
 
-install: .venv/installed ## Create .venv with the locked dependencies; the other commands do it when needed
+install: .venv/dev ## Create .venv with all that is needed to develop; the other commands do it when needed
 
-.venv/installed: requirements/dev.txt pyproject.toml
+# Users get what the platform runs on, `runtime`; `dev` is that, and what developers need besides.
+.venv/runtime .venv/dev: .venv/%: requirements/%.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
-	@echo "Installing the locked dependencies into .venv; this takes a minute, once."
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
-	@$(BIN)/python -m pip install -qqq --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@touch $@
+	@$(PYTHON) requirements/install.py $*
 
-demo: install ## Demonstrate the whole platform, in a terminal, in a minute
+demo: .venv/runtime ## Demonstrate the whole platform, in a terminal, in a minute
 	@$(BIN)/totes demo
 
-dev: install ## Run Dagster's UI on the embedded stack, with the simulator changing the source
+dev: .venv/runtime ## Run Dagster's UI on the embedded stack, with the simulator changing the source
 	@$(BIN)/totes dev
 
-refresh: install ## Bring the warehouse up to date, once
+refresh: .venv/runtime ## Bring the warehouse up to date, once
 	@$(BIN)/totes refresh
 
 test-unit: install ## Run the quick tests, module by module, in less than a minute
@@ -54,15 +51,13 @@ test-versions: ## Try the platform on every supported version of PostgreSQL
 coverage: install postgres ## Run the same tests, and report what they do not cover; takes half as long again
 	POSTGRES_VERSIONS="$(POSTGRES_VERSIONS)" $(PYTEST) --cov --cov-report=term:skip-covered
 
-test-terraform: install .venv/checkov/installed ## Test Terraform: each module, and the dev environment on an emulated AWS
+test-terraform: install .venv/checkov/checkov ## Test Terraform: each module, and the dev environment on an emulated AWS
 	@command -v terraform > /dev/null || { echo "SKIPPED: Terraform is not on this machine."; exit 0; }; \
 	$(BIN)/python -m pytest -m "" terraform/tests
 
 # In its own environment, because it needs other versions of the project's dependencies.
-.venv/checkov/installed: requirements/checkov.txt
-	@$(BIN)/python -m venv .venv/checkov
-	@.venv/checkov/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
-	@touch $@
+.venv/checkov/checkov: requirements/checkov.txt
+	@$(PYTHON) requirements/install.py checkov .venv/checkov
 
 test-image: install ## Build the image without Docker, and try what is in it; needs root, buildah and debootstrap
 	$(BIN)/python -m pytest -m image totes_dagster_tests/system/deploy

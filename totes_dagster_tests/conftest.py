@@ -6,6 +6,7 @@ the end.
 
 import itertools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,7 +15,7 @@ from hypothesis import settings
 from psycopg import sql
 
 from totes_dagster.local.server import EmbeddedPostgres
-from totes_dagster.simulator.seeding import seed
+from totes_dagster_tests.companies import Companies, Company, Originals, create_database
 from totes_dagster_tests.servers import server_folder
 
 FAST_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -33,6 +34,8 @@ _LONG_AND_LAST = (
 """Files that take more than a minute, and would come last. They come first: else one process is left with them."""
 
 _numbers = itertools.count(1)
+
+_originals: dict[str, Originals] = {}
 
 # Machines differ, and how long an example takes is no claim of ours. `--hypothesis-profile=thorough` tries many more,
 # and `quick`, which `make test-unit` takes, fewer.
@@ -87,15 +90,13 @@ def database(postgres: EmbeddedPostgres) -> Iterator[Callable[..., str]]:
     """A function that creates a new empty database and returns its URI; it is dropped when the test ends.
 
     `database("totesys")` puts that into the database's name, which helps to read the server's log. `template` names a
-    database to copy.
+    database to copy, and `oid` is the number that the server shall know it by.
     """
     created: list[str] = []
 
-    def create(name_hint: str = "db", template: str = "template1") -> str:
+    def create(name_hint: str = "db", template: str = "template1", oid: int | None = None) -> str:
         name = f"{name_hint}_{next(_numbers)}"
-        with psycopg.connect(postgres.url(), autocommit=True) as connection:
-            names = sql.Identifier(name), sql.Identifier(template)
-            connection.execute(sql.SQL("create database {} template {}").format(*names))
+        create_database(postgres, name, template, oid)
         created.append(name)
         return postgres.url(name)
 
@@ -107,16 +108,26 @@ def database(postgres: EmbeddedPostgres) -> Iterator[Callable[..., str]]:
 
 
 @pytest.fixture
-def source(database: Callable[..., str]) -> str:
-    """A small simulated source."""
-    url = database("totesys")
-    seed(url, orders=60)
-    return url
+def companies(
+    postgres: EmbeddedPostgres,
+    database: Callable[..., str],
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Companies:
+    """Companies of the test's own, copied from those of the test's server."""
+    url = postgres.url()
+    if url not in _originals:
+        _originals[url] = Originals(postgres, tmp_path_factory.mktemp("originals"))
+    return Companies(_originals[url], database, tmp_path)
 
 
 @pytest.fixture
-def older_source(database: Callable[..., str]) -> str:
+def source(companies: Companies) -> str:
+    """A small simulated source."""
+    return companies.source(Company())
+
+
+@pytest.fixture
+def older_source(companies: Companies) -> str:
     """A source that does not enforce the references that only the newer form enforces."""
-    url = database("totesys")
-    seed(url, orders=60, enforced=False)
-    return url
+    return companies.source(Company(enforced=False))

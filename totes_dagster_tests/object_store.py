@@ -1,6 +1,7 @@
 """An S3 server on this machine, and buckets on it: fixtures of the tiers that need one."""
 
 import itertools
+import logging
 import urllib.request
 from collections.abc import Iterator
 
@@ -14,6 +15,7 @@ _buckets = itertools.count(1)
 @pytest.fixture(scope="session")
 def object_store() -> Iterator[str]:
     """The endpoint of an S3 server on this machine."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -1,5 +1,6 @@
-"""The command line in processes of its own, and what belongs to a home of the embedded stack."""
+"""The command line, in processes of its own and in this one, and what belongs to a home of the embedded stack."""
 
+import logging
 import os
 import re
 import select
@@ -10,6 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+from click.testing import CliRunner, Result
+
+from totes_dagster.cli.commands import main
+
+_OURS = ("TOTES", "WAREHOUSE", "DAGSTER", "AWS")
 
 
 def start(*arguments: str, cwd: str | Path | None = None, **environment: str) -> subprocess.Popen[str]:
@@ -19,8 +25,7 @@ def start(*arguments: str, cwd: str | Path | None = None, **environment: str) ->
 
 def start_python(*arguments: str, cwd: str | Path | None = None, **environment: str) -> subprocess.Popen[str]:
     """Start Python with nothing configured but what is given."""
-    ours = ("TOTES", "WAREHOUSE", "DAGSTER", "AWS")
-    others = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    others = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=cwd,
@@ -47,6 +52,41 @@ def refusal(*arguments: str, cwd: str | Path | None = None, **environment: str) 
     assert process.returncode == 1
     assert printed == ""
     (line,) = errors.splitlines()
+    assert "s3cret" not in line
+    return line
+
+
+def run_here(*arguments: str, answer: str = "", keep: str = "", **environment: str) -> Result:
+    """Run `totes` in this process, which costs no start, with nothing configured but what is given.
+
+    Its log messages go to the standard error, as in a process of its own. `keep` is how the names of
+    those settings begin that it takes from the environment.
+    """
+    before = dict(os.environ)
+    ours = {name: None for name in before if name.startswith(_OURS) and not (keep and name.startswith(keep))}
+    handlers, level = logging.root.handlers[:], logging.root.level
+    logging.root.handlers.clear()
+    try:
+        return CliRunner().invoke(main, arguments, input=answer, env={**ours, "COLUMNS": "150", **environment})
+    finally:
+        logging.root.handlers[:], logging.root.level = handlers, level
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def totes_here(*arguments: str, **environment: str) -> str:
+    """Run `totes` in this process to a good end; return what it printed."""
+    result = run_here(*arguments, **environment)
+    assert (result.exit_code, result.stderr) == (0, ""), result.stderr
+    return result.stdout
+
+
+def refusal_here(*arguments: str, **environment: str) -> str:
+    """Run `totes` in this process to a bad end; return the one line that it printed."""
+    result = run_here(*arguments, **environment)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
     assert "s3cret" not in line
     return line
 

@@ -1,11 +1,9 @@
 """An S3 server, and a graph of assets to run."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
-from totes_dagster_tests.integration.graph import Graph, new_graph
+from totes_dagster_tests.companies import Companies
+from totes_dagster_tests.integration.graph import Graph, company_of_a_graph, graph_of
 from totes_dagster_tests.object_store import bucket, object_store
 
 __all__ = ["bucket", "object_store"]
@@ -20,9 +18,9 @@ def enforced() -> bool:
 
 
 @pytest.fixture
-def graph(database: Callable[..., str], tmp_path: Path, enforced: bool) -> Graph:
+def graph(companies: Companies, enforced: bool) -> Graph:
     """A graph for a company at which something happened a moment ago."""
-    graph = new_graph(database, tmp_path, enforced=enforced)
+    graph = graph_of(companies.unseen(company_of_a_graph(enforced=enforced)))
     now = "now() at time zone 'UTC'"
     graph.change(*(f"update {name} set last_updated = {now} where {name}_id = 1" for name in EVENTS))
     return graph

@@ -1,18 +1,15 @@
 """The real graph of assets, on databases and folders that a test can look into."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import psycopg
 from dagster import AssetKey, DagsterInstance, Definitions, ExecuteInProcessResult
 
-from totes_dagster.config.platform import Platform, Warehouse
+from totes_dagster.config.platform import Platform
 from totes_dagster.definitions import build_defs
-from totes_dagster.lake.zone import Lake, Zone
-from totes_dagster.postgres.database import Database
-from totes_dagster.simulator.seeding import seed
+from totes_dagster_tests.companies import Company
 from totes_dagster_tests.resources import resources_of
 
 
@@ -47,14 +44,13 @@ class Graph:
             return connection.execute(query).fetchall()
 
 
-def new_graph(database: Callable[..., str], folder: Path, orders: int = 20, *, enforced: bool = True) -> Graph:
-    """A graph on new databases, with a company that nothing was ingested of."""
-    platform = Platform(
-        source=Database("totesys", database("totesys")),
-        lake=Lake(Zone((folder / "ingestion").as_uri()), Zone((folder / "processed").as_uri())),
-        warehouse=Warehouse(Database("warehouse", database("warehouse")), "analytics"),
-    )
-    seed(platform.source.url, orders=orders, enforced=enforced)
+def company_of_a_graph(*, enforced: bool = True) -> Company:
+    """The company that graphs are for, unless a test says otherwise."""
+    return Company(orders=20, enforced=enforced, schema="analytics")
+
+
+def graph_of(platform: Platform) -> Graph:
+    """The graph that works on a platform; Dagster remembers no run of it."""
     resources = resources_of(platform)
     return Graph(platform, resources, build_defs(resources), DagsterInstance.ephemeral())
 

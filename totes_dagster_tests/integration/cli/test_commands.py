@@ -1,6 +1,10 @@
-"""The command line in processes of its own: what it prints, how it ends, and that it leaves nothing running."""
+"""The command line: what it prints, how it ends, and that it leaves nothing running.
+
+It runs in processes of its own where that matters, and in this one where it prints a line.
+"""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +18,15 @@ import pytest
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.warehouse.migrations import HEAD
 from totes_dagster_tests.conftest import FAST_SETTINGS
-from totes_dagster_tests.integration.commands import refusal, start, totes, wait_for, wait_until_gone
+from totes_dagster_tests.integration.commands import (
+    refusal_here,
+    run_here,
+    start,
+    totes,
+    totes_here,
+    wait_for,
+    wait_until_gone,
+)
 from totes_dagster_tests.settings import ALL
 
 UNREACHABLE = {
@@ -40,7 +52,7 @@ def test_help_is_there_for_every_command_and_waits_for_no_heavy_import() -> None
 
 @pytest.mark.parametrize("command", ["refresh", "demo", "dev", "status"])
 def test_half_configured_it_ends_with_one_line(command: str, tmp_path: Path) -> None:
-    line = refusal(command, TOTES_HOME=str(tmp_path / "totes"), TOTESYS_URL=ALL["TOTESYS_URL"])
+    line = refusal_here(command, TOTES_HOME=str(tmp_path / "totes"), TOTESYS_URL=ALL["TOTESYS_URL"])
     assert line.startswith(
         "SettingsError: Some settings are given, but these are missing: WAREHOUSE_URL or WAREHOUSE_SECRET_ID"
     )
@@ -66,15 +78,16 @@ def test_on_wrong_settings_it_ends_with_one_line(
     arguments: list[str], settings: dict[str, str], beginning: str, tmp_path: Path
 ) -> None:
     lakes = {name: (tmp_path / name).as_uri() for name in ("TOTES_INGESTION_LAKE", "TOTES_PROCESSED_LAKE")}
-    line = refusal(*arguments, **{**settings, **{name: lakes[name] for name in lakes if settings[name] == ALL[name]}})
+    line = refusal_here(
+        *arguments, **{**settings, **{name: lakes[name] for name in lakes if settings[name] == ALL[name]}}
+    )
     assert line.startswith(beginning)
 
 
 def test_a_simulation_of_nothing_is_a_wrong_usage() -> None:
-    with start("simulate") as process:
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert "Give --orders to seed a source, --rate to change one, or both." in errors
+    result = run_here("simulate")
+    assert result.exit_code == 2
+    assert "Give --orders to seed a source, --rate to change one, or both." in result.stderr
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +122,8 @@ def test_the_embedded_stack_from_the_command_line(home: Path) -> None:
 
 
 def test_a_refresh_says_in_one_line_what_it_did(home: Path) -> None:
-    totes("refresh", TOTES_HOME=str(home))
-    (line,) = totes("refresh", TOTES_HOME=str(home)).splitlines()
+    refresh_here(home)
+    (line,) = refresh_here(home).splitlines()
     assert line.startswith("Nothing changed. ")
 
 
@@ -125,8 +138,8 @@ def test_a_new_warehouse_is_migrated_once(home: Path) -> None:
         "TOTES_PROCESSED_LAKE": (home / "other" / "processed").as_uri(),
         "WAREHOUSE_SCHEMA": "analytics",
     }
-    assert totes("migrate", **settings) == f"Migrated the warehouse from none to revision {HEAD}.\n"
-    assert totes("migrate", **settings) == f"The warehouse is at revision {HEAD} already.\n"
+    assert totes_here("migrate", **settings) == f"Migrated the warehouse from none to revision {HEAD}.\n"
+    assert totes_here("migrate", **settings) == f"The warehouse is at revision {HEAD} already.\n"
 
 
 def test_the_demo_tells_the_whole_story_and_can_be_told_again() -> None:
@@ -157,11 +170,11 @@ def test_the_simulator_lives_until_ctrl_c(home: Path) -> None:
 def test_a_measurement_prints_every_change_and_a_summary(home: Path, tmp_path: Path) -> None:
     measured = tmp_path / "measured.json"
     stack = {"TOTES_HOME": str(home)}
-    totes("refresh", **stack)
+    refresh_here(home)
     arguments = ("--changes", "1", "--every", "0", "--json", str(measured))
     with start("latency", *arguments, **stack) as process:
         wait_until_marked(home)
-        totes("refresh", **stack)
+        refresh_here(home)
         printed, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
     first, *steps, _ = printed.splitlines()
@@ -175,7 +188,7 @@ def test_a_measurement_prints_every_change_and_a_summary(home: Path, tmp_path: P
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_measurement_that_is_stopped_takes_its_mark_off(home: Path, number: signal.Signals) -> None:
     stack = {"TOTES_HOME": str(home)}
-    totes("refresh", **stack)
+    refresh_here(home)
     with start("latency", "--every", "0", **stack) as process:
         wait_until_marked(home)
         process.send_signal(number)
@@ -187,7 +200,7 @@ def test_a_measurement_that_is_stopped_takes_its_mark_off(home: Path, number: si
 
 def test_a_second_ctrl_c_does_not_keep_the_mark_on(home: Path) -> None:
     stack = {"TOTES_HOME": str(home)}
-    totes("refresh", **stack)
+    refresh_here(home)
     with start("latency", "--every", "0", **stack) as process:
         wait_until_marked(home)
         with psycopg.connect(EmbeddedPostgres(home / "postgres").url("totesys")) as connection:
@@ -206,12 +219,11 @@ def test_a_second_ctrl_c_does_not_keep_the_mark_on(home: Path) -> None:
 @pytest.mark.parametrize("command", [["latency"], ["simulate", "--rate", "5"]])
 @pytest.mark.parametrize("answer", ["n\n", "", "\n"], ids=["no", "end of input", "neither"])
 def test_a_configured_source_is_not_changed_without_a_yes(command: list[str], answer: str) -> None:
-    with start(*command, **UNREACHABLE) as process:
-        printed, errors = process.communicate(answer, timeout=60)
-    assert process.returncode == 1
-    assert printed.startswith("This ")
-    assert printed.endswith(" the database that TOTESYS_URL names. Go on? [y/N]: \n")
-    assert errors == "Nothing was changed. To skip the question, give --yes.\n"
+    result = run_here(*command, answer=answer, **UNREACHABLE)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("This ")
+    assert re.search(r" the database that TOTESYS_URL names\. Go on\? \[y/N\]: n?\n+$", result.stdout)
+    assert result.stderr == "Nothing was changed. To skip the question, give --yes.\n"
 
 
 @pytest.mark.parametrize("command", [["latency"], ["simulate", "--rate", "5"]])
@@ -220,7 +232,19 @@ def test_a_yes_goes_on_and_so_does_the_option(command: list[str]) -> None:
         printed, errors = process.communicate("y\n", timeout=60)
     assert printed.endswith("Go on? [y/N]: \n")
     assert "127.0.0.1" in errors  # which nobody listens at
-    assert refusal(*command, "--yes", **UNREACHABLE) == errors.strip()
+    assert refusal_here(*command, "--yes", **UNREACHABLE) == errors.strip()
+
+
+def refresh_here(home: Path) -> str:
+    """Refresh the platform of a home, in this process, which would keep an embedded server running until it ends."""
+    server, lake = EmbeddedPostgres(home / "postgres"), home / "lake"
+    return totes_here(
+        "refresh",
+        TOTESYS_URL=server.url("totesys"),
+        WAREHOUSE_URL=server.url("warehouse"),
+        TOTES_INGESTION_LAKE=(lake / "ingestion").as_uri(),
+        TOTES_PROCESSED_LAKE=(lake / "processed").as_uri(),
+    )
 
 
 def marked(home: Path) -> int:

@@ -11,27 +11,33 @@ import psycopg
 import pytest
 
 from totes_dagster.local.server import EmbeddedPostgres
-from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.conftest import FAST_SETTINGS
-from totes_dagster_tests.integration.commands import refusal, totes, wait_until_gone
+from totes_dagster_tests.integration.commands import refusal_here, totes, totes_here, wait_until_gone
 
 NOTHING = "Nothing here yet. Run `totes demo` or `totes dev`."
 
 
-def test_the_status_of_nothing_is_one_line_and_makes_nothing(tmp_path: Path) -> None:
-    assert totes("status", cwd=tmp_path) == f"{NOTHING}\n"
-    assert list(tmp_path.iterdir()) == []
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to be in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_status_of_nothing_is_one_line_and_makes_nothing(here: Path) -> None:
+    assert totes_here("status") == f"{NOTHING}\n"
+    assert list(here.iterdir()) == []
 
 
 @pytest.mark.parametrize("command", ["reconcile", "latency", "migrate"])
-def test_a_command_that_needs_a_stack_makes_none(command: str, tmp_path: Path) -> None:
-    assert refusal(command, cwd=tmp_path) == f"NothingHereError: {NOTHING}"
-    assert list(tmp_path.iterdir()) == []
+def test_a_command_that_needs_a_stack_makes_none(command: str, here: Path) -> None:
+    assert refusal_here(command) == f"NothingHereError: {NOTHING}"
+    assert list(here.iterdir()) == []
 
 
-def test_describing_the_lake_makes_nothing(tmp_path: Path) -> None:
-    assert totes("glue", cwd=tmp_path).startswith("{")
-    assert list(tmp_path.iterdir()) == []
+def test_describing_the_lake_makes_nothing(here: Path) -> None:
+    assert totes_here("glue").startswith("{")
+    assert list(here.iterdir()) == []
 
 
 def test_validating_the_definitions_makes_nothing(tmp_path: Path) -> None:
@@ -58,10 +64,9 @@ def test_a_server_without_a_company_is_nothing_and_is_left_as_it_is() -> None:
 
 
 def test_the_status_of_a_configured_platform_makes_neither_lake_nor_tables(
-    database: Callable[..., str], tmp_path: Path
+    source: str, database: Callable[..., str], tmp_path: Path
 ) -> None:
-    source, warehouse = database("totesys"), database("warehouse")
-    seed(source, orders=3)
+    warehouse = database("warehouse")
     zones = {name: tmp_path / name for name in ("ingestion", "processed")}
     settings = {
         "TOTESYS_URL": source,
@@ -70,11 +75,11 @@ def test_the_status_of_a_configured_platform_makes_neither_lake_nor_tables(
         "TOTES_PROCESSED_LAKE": zones["processed"].as_uri(),
     }
     for zone in zones.values():
-        line = refusal("status", **settings)
+        line = refusal_here("status", **settings)
         assert line.startswith(f"LakeFolderMissingError: The lake {zone.as_uri()} does not exist: ")
         assert not zone.exists()
         zone.mkdir(mode=0o700)
-    assert "The warehouse is empty." in totes("status", **settings)
+    assert "The warehouse is empty." in totes_here("status", **settings)
     assert [list(zone.iterdir()) for zone in zones.values()] == [[], []]
     with psycopg.connect(warehouse) as connection:
         found = connection.execute("select from pg_class where relnamespace = 'public'::regnamespace")

@@ -2,16 +2,19 @@
 
 from pathlib import Path
 
-from totes_dagster_tests.integration.commands import refusal, start, totes
+import pytest
+
+from totes_dagster_tests.integration.commands import refusal, refusal_here, start, totes
 from totes_dagster_tests.settings import ALL
 
 
-def test_every_command_reads_the_file(tmp_path: Path) -> None:
+def test_every_command_reads_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_text(f"TOTESYS_URL={ALL['TOTESYS_URL']}\n")
+    said = "SettingsError: Some settings are given, but these are missing"
+    assert refusal("refresh", cwd=tmp_path).startswith(said)
+    monkeypatch.chdir(tmp_path)
     for command in ("refresh", "status", "demo", "dev"):
-        assert refusal(command, cwd=tmp_path).startswith(
-            "SettingsError: Some settings are given, but these are missing"
-        )
+        assert refusal_here(command).startswith(said)
     assert [path.name for path in tmp_path.iterdir()] == [".env"]
 
 

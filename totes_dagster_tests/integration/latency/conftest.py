@@ -1,21 +1,16 @@
 """A company whose changes are measured."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
 from totes_dagster.config.platform import Platform
-from totes_dagster.pipeline import refresh
-from totes_dagster_tests.integration.graph import Graph, new_graph
+from totes_dagster_tests.companies import Companies
+from totes_dagster_tests.integration.graph import Graph, company_of_a_graph, graph_of
 
 
 @pytest.fixture
-def graph(database: Callable[..., str], tmp_path: Path) -> Graph:
+def graph(companies: Companies) -> Graph:
     """A company that the warehouse shows."""
-    graph = new_graph(database, tmp_path)
-    refresh(graph.platform)
-    return graph
+    return graph_of(companies.seen(company_of_a_graph()))
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
 """Measuring latency on real databases: what is measured, and that the source is left as it was, whatever happens."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -18,7 +17,8 @@ from totes_dagster.latency.measurement import NotSeenError, View, clock_offset, 
 from totes_dagster.latency.timings import Change, steps_of
 from totes_dagster.pipeline import refresh
 from totes_dagster.postgres.database import Database
-from totes_dagster_tests.integration.graph import new_graph
+from totes_dagster_tests.companies import Companies
+from totes_dagster_tests.integration.graph import company_of_a_graph
 from totes_dagster_tests.integration.latency.repeating import AT_ONCE, PATIENCE, repeating
 
 MARKED = "select count(*) from staff where last_name like '%[latency%'"
@@ -132,8 +132,8 @@ def test_a_source_that_may_not_be_changed_is_told_and_not_taken_for_slow(platfor
         measure(reading, changes=1, pauses=AT_ONCE, timeout=PATIENCE)
 
 
-def test_an_empty_warehouse_is_waited_for(database: Callable[..., str], tmp_path: Path) -> None:
-    platform = new_graph(database, tmp_path).platform
+def test_an_empty_warehouse_is_waited_for(companies: Companies) -> None:
+    platform = companies.unseen(company_of_a_graph())
     with pytest.raises(NotSeenError, match="The warehouse was still empty after 0 s"):
         measure(platform, changes=1, pauses=AT_ONCE, timeout=0)
     with repeating(lambda: refresh(platform)):

@@ -1,29 +1,78 @@
 """Dagster's two kinds of storage, and graphs for what requests runs of them."""
 
+import shutil
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from dagster import DagsterInstance
 
-from totes_dagster import pipeline
+from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.orchestration import sensors
-from totes_dagster_tests.integration.graph import Graph, new_graph
+from totes_dagster_tests.companies import Companies
+from totes_dagster_tests.integration.graph import Graph, company_of_a_graph, graph_of
 from totes_dagster_tests.integration.orchestration.automation import confirm, succeed
 from totes_dagster_tests.integration.orchestration.memory import Memory
+
+_RECENT = 60.0
+"""Seconds for which a refresh counts as one that has just ended."""
+
+
+@dataclass(frozen=True)
+class _Home:
+    """An instance's files, to be copied, and when a refresh ended there."""
+
+    since: float
+    folder: Path
+
+
+_homes: list[_Home] = []
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def memory(request: pytest.FixtureRequest, database: Callable[..., str], tmp_path: Path) -> Iterator[Memory]:
-    """A new instance that remembers nothing."""
-    url = database("dagster") if request.param == "postgres" else None
+    """A new instance that remembers nothing, and whose storage has been created already."""
     home = tmp_path / "dagster"
-    home.mkdir()
+    url = None
+    if request.param == "postgres":
+        url = database("dagster", template=request.getfixturevalue("empty_storage"))
+        home.mkdir()
+    else:
+        shutil.copytree(request.getfixturevalue("empty_home"), home)
+    with _instance_at(home, url) as instance:
+        yield Memory(instance, home, url)
+
+
+def _instance_at(home: Path, url: str | None) -> DagsterInstance:
     storage = f"storage:\n  postgres:\n    postgres_url: {url}\n" if url else ""
     (home / "dagster.yaml").write_text(f"{storage}telemetry:\n  enabled: false\n")
-    with DagsterInstance.from_config(str(home)) as instance:
-        yield Memory(instance, home, url)
+    return DagsterInstance.from_config(str(home))
+
+
+@pytest.fixture(scope="session")
+def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of an instance that keeps everything there, to be copied."""
+    home = tmp_path_factory.mktemp("empty_home")
+    _create_storage(home, None)
+    return home
+
+
+@pytest.fixture(scope="session")
+def empty_storage(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a database with Dagster's tables, to be copied."""
+    name = "empty_storage"
+    assert postgres.create_database(name)
+    _create_storage(tmp_path_factory.mktemp(name), postgres.url(name))
+    return name
+
+
+def _create_storage(home: Path, url: str | None) -> None:
+    with _instance_at(home, url) as instance:
+        instance.get_runs_count()
+        instance.get_asset_records()
+        instance.get_daemon_statuses()
 
 
 @pytest.fixture
@@ -33,17 +82,22 @@ def one_look(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def unseen(database: Callable[..., str], tmp_path: Path, enforced: bool) -> Graph:
+def unseen(companies: Companies, enforced: bool) -> Graph:
     """A company that nothing was ingested of."""
-    return new_graph(database, tmp_path, enforced=enforced)
+    return graph_of(companies.unseen(company_of_a_graph(enforced=enforced)))
 
 
 @pytest.fixture
-def refreshed(unseen: Graph, tmp_path: Path) -> Iterator[Graph]:
+def refreshed(
+    companies: Companies, enforced: bool, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Graph]:
     """A company that the warehouse shows, as an instance of Dagster knows that is on disk, as schedules want it."""
-    pipeline.refresh(unseen.platform)
+    graph = graph_of(companies.seen(company_of_a_graph(enforced=enforced)))
+    if not _homes or time.monotonic() - _homes[-1].since > _RECENT:
+        _homes.append(_Home(time.monotonic(), tmp_path_factory.mktemp("home")))
+        with DagsterInstance.local_temp(str(_homes[-1].folder)) as instance:
+            succeed(replace(graph, instance=instance), "refresh")
+            confirm(replace(graph, instance=instance))
+    shutil.copytree(_homes[-1].folder, tmp_path, dirs_exist_ok=True)
     with DagsterInstance.local_temp(str(tmp_path)) as instance:
-        graph = replace(unseen, instance=instance)
-        succeed(graph, "refresh")
-        confirm(graph)
-        yield graph
+        yield replace(graph, instance=instance)

@@ -1,6 +1,5 @@
 """The job and its schedule: what they do to what Dagster keeps of real refreshes, and what they say of it."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -25,7 +24,8 @@ from totes_dagster.orchestration.jobs import JOB_TAG
 from totes_dagster.orchestration.retention import history_of, prune_hourly
 from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster.schema.totesys import SOURCE_TABLES
-from totes_dagster_tests.integration.graph import new_graph
+from totes_dagster_tests.companies import Companies
+from totes_dagster_tests.integration.graph import company_of_a_graph, graph_of
 from totes_dagster_tests.integration.orchestration.memory import BREAK, EARLIER, ELSEWHERE, TABLE, THEIRS, Memory
 
 
@@ -125,10 +125,8 @@ def test_prunes_do_not_pile_up(memory: Memory) -> None:
     assert {run.run_id for run in memory.instance.get_runs()} == set(prunes[2:])
 
 
-def test_after_a_prune_dagster_shows_every_asset_and_check_as_before(
-    memory: Memory, database: Callable[..., str], tmp_path: Path
-) -> None:
-    graph = replace(new_graph(database, tmp_path), instance=memory.instance)
+def test_after_a_prune_dagster_shows_every_asset_and_check_as_before(memory: Memory, companies: Companies) -> None:
+    graph = replace(graph_of(companies.unseen(company_of_a_graph())), instance=memory.instance)
     storage = memory.instance.event_log_storage
     checks = [key for key in graph.definitions.resolve_asset_graph().asset_check_keys if key.name != "matches_source"]
     # The first run was the last to see most tables of the source, and is held for that.

@@ -1,7 +1,7 @@
 """Runs that fail, and whether Dagster's daemon runs them again, on the instance that `totes dev` has."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget
 from dagster._daemon.auto_run_reexecution.event_log_consumer import EventLogConsumerDaemon
 
-from totes_dagster import pipeline
 from totes_dagster.orchestration import development
 from totes_dagster.orchestration.jobs import JOB_TAG
-from totes_dagster_tests.integration.graph import Graph, new_graph
+from totes_dagster_tests.companies import Companies
+from totes_dagster_tests.integration.graph import Graph, company_of_a_graph, graph_of
 from totes_dagster_tests.watcher import Watcher
 
 SHIPPED = Path(development.__file__).parent / "dagster.yaml"
@@ -65,9 +65,8 @@ class Daemon:
 
 
 @pytest.fixture
-def daemon(database: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
-    graph = new_graph(database, tmp_path)
-    pipeline.refresh(graph.platform)
+def daemon(companies: Companies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
+    graph = graph_of(companies.seen(company_of_a_graph()))
     for name, value in {
         "TOTESYS_URL": graph.platform.source.url,
         "WAREHOUSE_URL": graph.platform.warehouse.database.url,

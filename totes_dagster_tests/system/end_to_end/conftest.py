@@ -11,11 +11,11 @@ from totes_dagster.config.platform import Platform
 from totes_dagster.lake.zone import Lake
 from totes_dagster.orchestration import sensors
 from totes_dagster.orchestration.development.dev import configure, prepare_storage, workspace
-from totes_dagster.simulator.seeding import create_schema, seed
+from totes_dagster_tests.companies import Companies, Company
 from totes_dagster_tests.system.end_to_end.dagster_at_work import Dagster
 from totes_dagster_tests.system.end_to_end.witness import Witness
 from totes_dagster_tests.system.platforms import lake_in, platform_at
-from totes_dagster_tests.world import UNTIL, World
+from totes_dagster_tests.world import World
 
 
 @pytest.fixture
@@ -37,24 +37,21 @@ def enforced() -> bool:
 
 
 @pytest.fixture
-def new_company(platform: Platform, enforced: bool) -> World:
+def new_company(companies: Companies, enforced: bool) -> World:
     """A company whose tables are there and empty; nothing was refreshed yet."""
-    create_schema(platform.source.url, enforced=enforced)
-    return World(platform)
+    return World(companies.unseen(Company(orders=0, enforced=enforced)))
 
 
 @pytest.fixture
-def unseen_company(platform: Platform, enforced: bool) -> World:
+def unseen_company(companies: Companies, enforced: bool) -> World:
     """A company with a year of history; nothing was refreshed yet."""
-    seed(platform.source.url, orders=60, until=UNTIL, enforced=enforced)
-    return World(platform)
+    return World(companies.unseen(Company(enforced=enforced)))
 
 
 @pytest.fixture
-def company(unseen_company: World) -> World:
+def company(companies: Companies, enforced: bool) -> World:
     """A company with a year of history that the warehouse shows, and nothing else."""
-    unseen_company.refresh()
-    return unseen_company
+    return World(companies.seen(Company(enforced=enforced)))
 
 
 @pytest.fixture

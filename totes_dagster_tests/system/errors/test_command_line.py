@@ -1,14 +1,12 @@
 """Failures as somebody sees them who runs `totes refresh`: one line that says what to do, exit status 1, no secret."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
 import pytest
+from click.testing import Result
 from psycopg.conninfo import make_conninfo
 
 from totes_dagster.config.platform import Warehouse
@@ -17,7 +15,9 @@ from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.postgres.database import Database
 from totes_dagster.simulator.seeding import create_schema
 from totes_dagster.warehouse.migrations import VERSION_TABLE, migrate
-from totes_dagster_tests.s3_front import Answer, in_front_of, refusal
+from totes_dagster_tests.integration.commands import refusal, run_here, start
+from totes_dagster_tests.s3_front import Answer, in_front_of
+from totes_dagster_tests.s3_front import refusal as refused
 from totes_dagster_tests.tcp_postgres import PASSWORD, TcpPostgres
 
 
@@ -44,15 +44,13 @@ def settings(databases: dict[str, str], tmp_path: Path) -> dict[str, str]:
     }
 
 
-def refresh(settings: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    others = {name: value for name, value in os.environ.items() if not name.startswith(("TOTES", "WAREHOUSE"))}
-    command = [sys.executable, "-m", "totes_dagster.cli.commands", "refresh"]
-    return subprocess.run(command, env={**others, **settings}, capture_output=True, text=True, check=False, timeout=120)
+def refresh(settings: Mapping[str, str]) -> Result:
+    return run_here("refresh", keep="AWS", **settings)
 
 
 def assert_said(settings: Mapping[str, str], beginning: str, *words: str) -> None:
     done = refresh(settings)
-    assert done.returncode == 1, done.stderr
+    assert done.exit_code == 1, done.stderr
     assert not done.stdout
     (line,) = done.stderr.splitlines()
     assert line.startswith(beginning)
@@ -67,13 +65,16 @@ def at(server: TcpPostgres, *, password: str = PASSWORD, database: str = "postgr
 
 
 def test_the_platform_works_that_the_others_break(settings: dict[str, str]) -> None:
-    done = refresh(settings)
-    assert (done.returncode, done.stderr) == (0, "")
+    with start("refresh", **settings) as process:
+        _, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (0, "")
 
 
 def test_an_unknown_host(settings: dict[str, str]) -> None:
-    url = "postgresql://reader:s3cret@no-such-host.invalid/totesys"
-    assert_said({**settings, "TOTESYS_URL": url}, "HostUnknownError: Cannot connect to totesys: ", "TOTESYS_URL")
+    wrong = {**settings, "TOTESYS_URL": "postgresql://reader:s3cret@no-such-host.invalid/totesys"}
+    assert_said(wrong, "HostUnknownError: Cannot connect to totesys: ", "TOTESYS_URL")
+    # The others are tried in this process only.
+    assert refusal("refresh", **wrong) == refresh(wrong).stderr.strip()
 
 
 def test_a_refused_password(settings: dict[str, str], server: TcpPostgres) -> None:
@@ -112,8 +113,8 @@ def test_a_missing_bucket(settings: dict[str, str], bucket: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "beginning"),
     [
-        (refusal(301, "PermanentRedirect", "The bucket must be addressed elsewhere."), "WrongRegionError: "),
-        (refusal(503, "SlowDown", "Please reduce your request rate."), "LakeUnavailableError: "),
+        (refused(301, "PermanentRedirect", "The bucket must be addressed elsewhere."), "WrongRegionError: "),
+        (refused(503, "SlowDown", "Please reduce your request rate."), "LakeUnavailableError: "),
     ],
     ids=["wrong region", "unavailable"],
 )

@@ -1,6 +1,5 @@
 """A server whose databases are copied by the hundred, the two scenes on it, and the matrix of faults."""
 
-import logging
 from collections.abc import Iterator
 from multiprocessing import forkserver
 
@@ -36,7 +35,6 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 @pytest.fixture(scope="session")
 def store(object_store: str) -> ObjectStore:
     """A bucket on the run's object store."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request
     environment = {
         "AWS_ENDPOINT_URL": object_store,
         "AWS_ACCESS_KEY_ID": "testing",

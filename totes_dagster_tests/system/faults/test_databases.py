@@ -16,8 +16,9 @@ def points(matrix: Matrix, scene: Scene) -> list[Point]:
 def test_the_commits_of_the_warehouse_survive_every_fault(matrix: Matrix, scene: Scene, points: list[Point]) -> None:
     commits = [point for point in points if point.is_durable]
     assert len(commits) > 1
-    faults = [*KILLS, *DROPS, *POSTGRES_ERRORS]
-    assert matrix.wrongs(scene, every(commits, faults)) == []
+    assert matrix.wrongs(scene, every(commits, [*KILLS, *DROPS])) == []
+    # One at each: what a server reports, it reports after a rollback, whichever it is.
+    assert matrix.wrongs(scene, some(commits, POSTGRES_ERRORS, len(commits), seed=6)) == []
 
 
 def test_a_refresh_that_is_killed_at_any_statement_is_completed_by_the_next(

@@ -1,9 +1,7 @@
 """Real runs of the real graph that fail and recover, and what arrives of them at the topic."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -14,7 +12,8 @@ from totes_dagster.orchestration.alerts import sensor
 from totes_dagster.orchestration.resources.databases import TotesysResource
 from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster.schema.totesys import SOURCE_TABLES
-from totes_dagster_tests.integration.graph import Graph, new_graph
+from totes_dagster_tests.companies import Companies
+from totes_dagster_tests.integration.graph import Graph, company_of_a_graph, graph_of
 from totes_dagster_tests.integration.mailbox import Mailbox
 from totes_dagster_tests.tcp_postgres import TcpPostgres
 from totes_dagster_tests.watcher import UI, Watcher
@@ -23,8 +22,8 @@ WRONG = "not-the-pässword"
 
 
 @pytest.fixture
-def graph(database: Callable[..., str], tmp_path: Path) -> Graph:
-    return new_graph(database, tmp_path)
+def graph(companies: Companies) -> Graph:
+    return graph_of(companies.unseen(company_of_a_graph()))
 
 
 @pytest.fixture

@@ -1,0 +1,120 @@
+"""Companies that many tests begin with: made once in each process of a run, and copied for each test."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from totes_dagster.config.platform import Platform
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.pipeline import refresh
+from totes_dagster.simulator.seeding import create_schema, seed
+from totes_dagster_tests.system.platforms import lake_in, platform_at
+from totes_dagster_tests.world import UNTIL
+
+_OID_OF_SEEN = 1_000_000
+"""A copy of a source is a source of its own for the platform, which knows a database by this number."""
+
+
+@dataclass(frozen=True)
+class Company:
+    """What a company is before anything happens to it.
+
+    Attributes:
+        orders: the number of its sales orders; without any, its tables are there and empty.
+        enforced: whether it is of the newer form, which enforces all references.
+        schema: the warehouse's schema.
+    """
+
+    orders: int = 60
+    enforced: bool = True
+    schema: str = "public"
+
+
+@dataclass(frozen=True)
+class Originals:
+    """What is copied, on one server: databases that nobody else connects to, and a folder of lakes."""
+
+    server: EmbeddedPostgres
+    folder: Path
+    _made: dict[object, str] = field(default_factory=dict)
+
+    def source(self, company: Company) -> str:
+        """The name of the source's database."""
+
+        def fill(url: str) -> None:
+            if company.orders:
+                seed(url, orders=company.orders, until=UNTIL, enforced=company.enforced)
+            else:
+                create_schema(url, enforced=company.enforced)
+
+        return self._once((company.orders, company.enforced), fill)
+
+    def warehouse(self, company: Company) -> str:
+        """The name of the warehouse's database, after one refresh."""
+
+        def fill(url: str) -> None:
+            create_database(self.server, "refreshed", self.source(company), _OID_OF_SEEN)
+            source = self.server.url("refreshed")
+            refresh(platform_at(source, url, lake_in(self.lake(company)), company.schema))
+            with psycopg.connect(self.server.url(), autocommit=True) as connection:
+                connection.execute("drop database refreshed with (force)")
+
+        return self._once(company, fill)
+
+    def lake(self, company: Company) -> Path:
+        """The lake's folder, after one refresh."""
+        return self.folder / f"{company.orders}_{company.enforced}_{company.schema}"
+
+    def _once(self, key: object, fill: Callable[[str], None]) -> str:
+        if key not in self._made:
+            name = f"original_{len(self._made)}"
+            assert self.server.create_database(name)
+            self._made[key] = name
+            fill(self.server.url(name))
+        return self._made[key]
+
+
+@dataclass(frozen=True)
+class Companies:
+    """The copies that one test asks for.
+
+    Attributes:
+        originals: what is copied.
+        database: creates a database, perhaps from a template, and returns its URI.
+        folder: where the lake is.
+    """
+
+    originals: Originals
+    database: Callable[..., str]
+    folder: Path
+
+    def source(self, company: Company) -> str:
+        """The URI of a source."""
+        return self.database("totesys", template=self.originals.source(company))
+
+    def unseen(self, company: Company) -> Platform:
+        """A platform with nothing in its lake and warehouse."""
+        return platform_at(self.source(company), self.database("warehouse"), lake_in(self.folder), company.schema)
+
+    def seen(self, company: Company) -> Platform:
+        """A platform that has been refreshed once. There can be one at a time."""
+        warehouse = self.database("warehouse", template=self.originals.warehouse(company))
+        source = self.database("totesys", template=self.originals.source(company), oid=_OID_OF_SEEN)
+        shutil.copytree(self.originals.lake(company), self.folder, dirs_exist_ok=True)
+        return platform_at(source, warehouse, lake_in(self.folder), company.schema)
+
+
+def create_database(server: EmbeddedPostgres, name: str, template: str, oid: int | None = None) -> None:
+    """Create a database as a copy of another one, which nobody may be connected to."""
+    # Where nothing is flushed to a disk, copying files takes half as long as writing them to the log.
+    statement = sql.SQL("create database {} template {} strategy file_copy").format(
+        sql.Identifier(name), sql.Identifier(template)
+    )
+    if oid is not None:
+        statement += sql.SQL(" oid {}").format(oid)
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute(statement)
