@@ -109,13 +109,14 @@ def catch_up(
     Returns:
         What was written, by star table, and the loaded batches, oldest first.
     """
-    written = {star: remodel(star, lake, progress) for star in STAR_TABLES}
+    log = BatchLog(lake.ingestion)  # one for all tables, which find their manifests read
+    written = {star: remodel(star, lake, progress, log=log) for star in STAR_TABLES}
     return written, load(warehouse, lake, progress)
 
 
-def remodel(star: str, lake: Lake, progress: Progress = silent) -> Written:
+def remodel(star: str, lake: Lake, progress: Progress = silent, *, log: BatchLog | None = None) -> Written:
     """Write the parts of one star table that the processed zone lacks."""
-    return write_parts(MissingParts(star, lake, progress), lake.processed)
+    return write_parts(MissingParts(star, lake, progress, log), lake.processed)
 
 
 @dataclass(frozen=True)
@@ -129,9 +130,10 @@ class MissingParts:
     star: str
     lake: Lake
     progress: Progress = silent
+    log: BatchLog | None = None
 
     def __iter__(self) -> Iterator[RemodelledPart]:
-        log = BatchLog(self.lake.ingestion)
+        log = self.log or BatchLog(self.lake.ingestion)
         for part in retried("Remodel", lambda: missing_parts(self.star, log, self.lake.processed)):
             computed = retried("Remodel", partial(remodel_part, part, self.lake.ingestion))
             yield computed
