@@ -22,6 +22,7 @@ from totes_dagster.reading.lake import ingested_rows, remodelled_rows
 from totes_dagster.reading.selection import Selection
 from totes_dagster.schema.totesys import Capture
 from totes_dagster_tests import oracle
+from totes_dagster_tests.system.end_to_end.neighbours.partitioned import NOTHING_REFERS, PARTITIONED
 from totes_dagster_tests.world import World
 
 Keys = set[int]
@@ -300,4 +301,21 @@ def test_a_warehouse_that_is_built_anew_is_the_same(company: World) -> None:
     assert {k: [v[:-1] for v in vs] for k, vs in oracle.history(company.warehouse_url)["fact_payment"].items()} == {
         k: [v[:-1] for v in vs] for k, vs in history["fact_payment"].items()
     }
+    assert company.wrongs() == []
+
+
+def test_the_keys_of_a_partitioned_table_are_listed_by_ranges_too(company: World) -> None:
+    company.change(*NOTHING_REFERS, *PARTITIONED)
+    company.change(
+        "insert into sales_order select key, created_at, last_updated, design_id, staff_id, counterparty_id, "
+        "units_sold, unit_price, currency_id, agreed_delivery_date, agreed_payment_date, agreed_delivery_location_id "
+        "from sales_order, unnest(array[-20000, -19999, 40000, 40001]) as key where sales_order_id = 5"
+    )
+    company.refresh()
+    company.change("delete from sales_order where sales_order_id in (-20000, 7, 40001)")
+    manifest = company.refresh().ingested.batch
+    assert manifest is not None
+    entry = manifest.tables["sales_order"]
+    assert entry.live_ranges == (-2, 0, 2)
+    assert sum(part.rows for part in entry.live_keys or ()) == 61
     assert company.wrongs() == []
