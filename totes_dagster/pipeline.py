@@ -115,16 +115,16 @@ def catch_up(
 
 def remodel_all(lake: Lake, progress: Progress = silent) -> dict[str, Written]:
     """Write the parts that the processed zone lacks, of all star tables; return what was written, by star table."""
+    log = BatchLog(lake.ingestion)  # one for all tables, which find their manifests read
     # The calendar last: it needs the days in the facts, and reads them where they are remodelled already.
-    written = {
-        star: remodel(star, lake, progress) for star in sorted(STAR_TABLES, key=lambda star: star == CALENDAR.name)
-    }
+    stars = sorted(STAR_TABLES, key=lambda star: star == CALENDAR.name)
+    written = {star: remodel(star, lake, progress, log=log) for star in stars}
     return {star: written[star] for star in STAR_TABLES}
 
 
-def remodel(star: str, lake: Lake, progress: Progress = silent) -> Written:
+def remodel(star: str, lake: Lake, progress: Progress = silent, *, log: BatchLog | None = None) -> Written:
     """Write the parts of one star table that the processed zone lacks."""
-    return write_parts(MissingParts(star, lake, progress), lake.processed)
+    return write_parts(MissingParts(star, lake, progress, log), lake.processed)
 
 
 @dataclass(frozen=True)
@@ -138,9 +138,10 @@ class MissingParts:
     star: str
     lake: Lake
     progress: Progress = silent
+    log: BatchLog | None = None
 
     def __iter__(self) -> Iterator[RemodelledPart]:
-        log = BatchLog(self.lake.ingestion)
+        log = self.log or BatchLog(self.lake.ingestion)
         for part in retried("Remodel", lambda: missing_parts(self.star, log, self.lake.processed)):
             computed = retried("Remodel", partial(remodel_part, part, self.lake))
             yield computed

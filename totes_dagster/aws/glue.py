@@ -84,7 +84,8 @@ def glue_catalogue() -> GlueCatalogue:
         },
         "live_keys": {
             table.name + LIVE_KEYS: _table(
-                f"Live keys of {table.name}, in each batch before which rows may have been deleted. One row per key.",
+                f"Live keys of {table.name}, in each batch before which rows may have been deleted: those in the "
+                "ranges that the batch's manifest names as live_ranges, or all if it names none. One row per key.",
                 f"live_keys/{table.name}",
                 table.primary_key.columns,
             )

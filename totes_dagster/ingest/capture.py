@@ -8,14 +8,12 @@ previous snapshot may not have shown was written by a transaction at or past tha
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from totes_dagster.lake.key_ranges import CHECKSUM_MODULUS
 from totes_dagster.lake.manifest import Census, Manifest, Snapshot, TableEntry
 from totes_dagster.schema.totesys import Capture
 
 _XID_DISTANCE = 2**31
 """`xmin` is a 32-bit id. Which of two is older can only be decided within this distance."""
-
-CHECKSUM_MODULUS = 2**63
-"""Checksums are sums of hashes modulo this number."""
 
 MANY_KEYS = 10_000
 """To repair more rows than this, a batch takes the whole table."""
@@ -44,8 +42,7 @@ class Demand:
 
     Attributes:
         recapture: source tables to take whole, changed or not.
-        repair: keys of rows to take, changed or not, by source table. The batch also contains the live keys of these
-            tables.
+        repair: keys of rows to take, changed or not, by source table. The batch also says which of these keys live.
     """
 
     recapture: Collection[str] = ()

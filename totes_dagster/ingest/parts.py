@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from totes_dagster.errors import LakeError
-from totes_dagster.lake.ingested import without_empty_unfit_values
+from totes_dagster.lake.ingested import encoded_keys, without_empty_unfit_values
 from totes_dagster.lake.manifest import Part
 from totes_dagster.lake.zone import Zone
 
@@ -27,14 +27,35 @@ def write_parts(zone: Zone, folder: str, attempt: str, chunks: Iterator[pa.Recor
     Raises:
         LakeError: the lake cannot be reached, or refuses.
     """
+    return tuple(write_part(zone, folder, attempt, rows, number) for number, rows in enumerate(_tables(chunks)))
+
+
+def write_keys(zone: Zone, folder: str, attempt: str, chunks: Iterator[pa.RecordBatch]) -> tuple[Part, ...]:
+    """Like `write_parts`, for rows that are nothing but keys, in order."""
     parts = []
-    for number, rows in enumerate(_tables(chunks)):
-        path = f"{folder}/part-{number:05}-{attempt}.parquet"
-        part = zone.create_part(path, rows)
-        if part is None:
-            raise LakeError(f"{path} already exists in {zone.url}, although its name was generated a moment ago.")
-        parts.append(part)
+    for number, keys in enumerate(_tables(chunks)):
+        path, data = _path(folder, attempt, number), encoded_keys(keys)
+        if not zone.create(path, data):
+            raise _already_exists(zone, path)
+        parts.append(Part(path=path, rows=keys.num_rows, bytes=data.size))
     return tuple(parts)
+
+
+def write_part(zone: Zone, folder: str, attempt: str, rows: pa.Table, number: int = 0) -> Part:
+    """Write rows as one part, whatever their number; see `write_parts`."""
+    path = _path(folder, attempt, number)
+    part = zone.create_part(path, rows)
+    if part is None:
+        raise _already_exists(zone, path)
+    return part
+
+
+def _path(folder: str, attempt: str, number: int) -> str:
+    return f"{folder}/part-{number:05}-{attempt}.parquet"
+
+
+def _already_exists(zone: Zone, path: str) -> LakeError:
+    return LakeError(f"{path} already exists in {zone.url}, although its name was generated a moment ago.")
 
 
 def _tables(chunks: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:

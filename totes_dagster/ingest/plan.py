@@ -1,21 +1,21 @@
 """Planning a batch: the decisions of `capture.py`, made for each table from its census in the snapshot."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from totes_dagster.ingest.capture import (
     Demand,
     TableCapture,
     TableState,
-    all_keys_remain,
     capture_of_table,
     progression_of,
 )
-from totes_dagster.ingest.census import checksum_of_newest_keys
 from totes_dagster.ingest.contract import has_unique_keys
+from totes_dagster.ingest.keys import KeyState, PlannedKeys, plan_keys
 from totes_dagster.ingest.snapshot import SourceSnapshot, censuses_of
 from totes_dagster.lake.manifest import Census, Manifest
+from totes_dagster.lake.zone import Zone
 from totes_dagster.schema.totesys import SOURCE_TABLES, Capture, capture_of
 
 logger = logging.getLogger(__name__)
@@ -23,12 +23,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PlannedTable:
-    """What to capture of one table, its census, and whether to capture its live keys as well."""
+    """What to capture of one table, its census, and what to record about its keys."""
 
     table: str
     capture: TableCapture
     census: Census
-    live_keys: bool = False
+    keys: PlannedKeys = field(default_factory=PlannedKeys)
 
 
 def plan_declared(snapshot: SourceSnapshot, previous: Manifest | None, demand: Demand) -> list[PlannedTable]:
@@ -55,13 +55,27 @@ def plan_declared(snapshot: SourceSnapshot, previous: Manifest | None, demand: D
         )
         if capture is None:
             continue
-        live_keys = False
-        if capture.content is Capture.CHANGES and entry is not None:
-            added = census.rows - entry.census.rows
-            newest = checksum_of_newest_keys(snapshot.connection, snapshot.catalogue, name, added)
-            live_keys = name in demand.repair or not all_keys_remain(entry.census, census, newest)
-        planned.append(PlannedTable(name, capture, census, live_keys))
+        planned.append(PlannedTable(name, capture, census))
     return planned
+
+
+def with_keys(
+    planned: Iterable[PlannedTable], snapshot: SourceSnapshot, zone: Zone, previous: Manifest | None, demand: Demand
+) -> list[PlannedTable]:
+    """Add to planned declared tables what the batch records about their keys; may scan the keys of event tables."""
+    known = previous.tables if previous else {}
+    return [
+        replace(
+            item,
+            keys=plan_keys(
+                KeyState(item.table, item.capture, item.census, known.get(item.table)),
+                snapshot,
+                zone,
+                repair=demand.repair.get(item.table, ()),
+            ),
+        )
+        for item in planned
+    ]
 
 
 def plan_undeclared(

@@ -22,6 +22,7 @@ from totes_dagster.ingest.catalogue import as_text, is_as_in_snapshot, qualified
 from totes_dagster.ingest.exact_types import Misfits, decoded, fit, unfit_values_column
 from totes_dagster.ingest.snapshot import IDENTITY, SourceSnapshot, identity_of
 from totes_dagster.lake.ingested import UNFIT_VALUES
+from totes_dagster.lake.key_ranges import RANGE_BITS
 from totes_dagster.lake.source_catalogue import SourceColumn, SourceTable
 from totes_dagster.postgres.decoding import Decoder, decoder_of, utf8
 from totes_dagster.postgres.named_errors import named_error, sqlstate_of
@@ -132,12 +133,32 @@ class SnapshotReader:
         for chunk in self._stream(name, statement):
             yield self._in_exact_types(name, captured, chunk)
 
-    def keys(self, name: str, table: SourceTable) -> Iterator[pa.RecordBatch]:
-        """Stream all primary keys of a declared table that the warehouse can store, in order."""
+    def keys(self, name: str, table: SourceTable, ranges: Collection[int] | None = None) -> Iterator[pa.RecordBatch]:
+        """Stream primary keys of a declared table that the warehouse can store, in order.
+
+        Args:
+            name: the table.
+            table: the table in the catalogue.
+            ranges: the ranges with the keys, by number; None for all keys. They are found by the table's index.
+        """
         statement = sql.SQL(
             "select {0}::integer as {0} from {1} where {0} between -2147483648 and 2147483647 order by {0}"
-        ).format(sql.Identifier(key_of(SOURCE_TABLES[name])), sql.Identifier(table.namespace, name))
-        return self._stream(name, statement)
+        )
+        if ranges is not None:
+            statement = sql.SQL(
+                "select source.{0}::integer as {0} from unnest({2}::bigint[]) as covered (number) join {1} as source "
+                "on source.{0} between covered.number << {3} and (covered.number << {3}) + {4} order by source.{0}"
+            )
+        return self._stream(
+            name,
+            statement.format(
+                sql.Identifier(key_of(SOURCE_TABLES[name])),
+                sql.Identifier(table.namespace, name),
+                sql.Literal(list(ranges or ())),
+                sql.Literal(RANGE_BITS),
+                sql.Literal(2**RANGE_BITS - 1),
+            ),
+        )
 
     def _import_snapshot(self) -> None:
         snapshot = self._snapshot

@@ -8,12 +8,13 @@ import pyarrow as pa
 
 from totes_dagster.errors import DatabaseError, DatabaseUnavailableError
 from totes_dagster.ingest.capture import Demand
-from totes_dagster.ingest.parts import write_parts
+from totes_dagster.ingest.parts import write_keys, write_part, write_parts
 from totes_dagster.ingest.plan import PlannedTable, plan_undeclared
 from totes_dagster.ingest.reader import SnapshotReader, open_reader
 from totes_dagster.ingest.snapshot import SourceSnapshot
 from totes_dagster.ingest.undeclared import count_undeclared, reason_from
 from totes_dagster.lake import ingested
+from totes_dagster.lake.key_ranges import to_table
 from totes_dagster.lake.manifest import Manifest, TableEntry
 from totes_dagster.lake.zone import Zone
 from totes_dagster.runtime.progress import Progress
@@ -78,12 +79,22 @@ class Recorder:
         name, table = item.table, snapshot.catalogue.tables[item.table]
         rows = self._with_progress(reader.rows(name, table, item.capture), name)
         parts = write_parts(self._zone, ingested.folder_of(name, self.batch), self._attempt, rows)
-        keys = None
-        if item.live_keys:
+        keys, live, counted = item.keys, None, item.keys.key_ranges
+        if keys.live:
             folder = ingested.live_keys_folder_of(name, self.batch)
-            keys = write_parts(self._zone, folder, self._attempt, reader.keys(name, table))
+            live = write_keys(self._zone, folder, self._attempt, reader.keys(name, table, keys.live_ranges))
+        if keys.counted is not None:
+            folder = ingested.key_ranges_folder_of(name, self.batch)
+            counted = write_part(self._zone, folder, self._attempt, to_table(keys.counted))
         return TableEntry(
-            batch=self.batch, content=item.capture.content, census=item.census, parts=parts, live_keys=keys
+            batch=self.batch,
+            content=item.capture.content,
+            census=item.census,
+            parts=parts,
+            live_keys=live,
+            live_ranges=keys.live_ranges,
+            key_ranges=counted,
+            added_keys=keys.added_keys,
         )
 
     def _with_progress(self, chunks: Iterator[pa.RecordBatch], table: str) -> Iterator[pa.RecordBatch]:

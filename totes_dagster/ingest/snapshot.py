@@ -38,6 +38,8 @@ IDENTITY = sql.SQL("""
 """)
 """What distinguishes one server from all others, including its standbys."""
 
+_PARALLEL_WORKERS = 2
+
 _SNAPSHOT = sql.SQL("""
     select clock_timestamp() as taken_at,
            pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xmin,
@@ -50,9 +52,12 @@ _SNAPSHOT = sql.SQL("""
            (select oid::bigint from pg_database where datname = current_database()) as database_oid,
            case when not pg_is_in_recovery() then (pg_current_wal_insert_lsn() - '0/0')::bigint end as wal_position,
            current_setting('wal_block_size')::integer as wal_block_size,
+           -- The census may use parallel workers, but no more of them than servers allow by default.
+           set_config('max_parallel_workers_per_gather',
+                      least(current_setting('max_parallel_workers_per_gather')::integer, {})::text, true) as workers,
            {},
            pg_export_snapshot() as exported
-""").format(IDENTITY)
+""").format(sql.Literal(_PARALLEL_WORKERS), IDENTITY)
 
 _PAGE_HEADER = 40
 """Length of the longest page header in the write-ahead log, in bytes."""
@@ -156,7 +161,7 @@ def _export(connection: psycopg.Connection[Any], replayed: int | None) -> tuple[
         replayed: the position up to which a standby had already replayed; None on a primary.
     """
     (fields,) = connection.cursor(row_factory=dict_row).execute(_SNAPSHOT).fetchall()
-    exported, page = fields.pop("exported"), fields.pop("wal_block_size")
+    exported, page, _ = (fields.pop(name) for name in ("exported", "wal_block_size", "workers"))
     if fields["in_recovery"]:
         fields["wal_position"] = replayed
     elif fields["wal_position"] % page <= _PAGE_HEADER:

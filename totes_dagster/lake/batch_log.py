@@ -26,10 +26,12 @@ class BatchLog:
     def __init__(self, zone: Zone) -> None:
         self.zone = zone
         self._read: dict[int, tuple[Manifest, str]] = {}
+        self._head = 0
 
     def head(self) -> int:
-        """Number of the newest batch; 0 before the first."""
-        return last_where(self.has)
+        """Number of the newest batch; 0 before the first. Once it is known, the next look is a single request."""
+        self._head = last_where(self.has, known=self._head)
+        return self._head
 
     def check_head_is_last(self, head: int) -> None:
         """Refuse a log that has a gap after its head: the next batch would take the place of a lost one.
@@ -89,15 +91,17 @@ class BatchLog:
         return ManifestMissingError(f"The manifest {where}. Restore it from the bucket's versions.")
 
 
-def last_where(holds: Callable[[int], bool]) -> int:
+def last_where(holds: Callable[[int], bool], *, known: int = 0) -> int:
     """The last number for which a condition holds, by exponential search; 0 if there is none.
 
-    Evaluates the condition about 2·log2 of that number times. Listing the manifests would page through all of them.
+    Evaluates the condition about 2·log2 times of how far that number is from the known one. Listing the manifests would
+    page through all of them.
 
     Args:
         holds: a condition that holds for every number from 1 up to some number, and for none after it.
+        known: a number up to which it is known to hold.
     """
-    known, step = 0, 1
+    step = 1
     while holds(known + step):
         known += step
         step *= 2

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from totes_dagster.schema.totesys import SOURCE_TABLES
 
@@ -34,6 +35,21 @@ def folder_of(table: str, batch: int) -> str:
 def live_keys_folder_of(table: str, batch: int) -> str:
     """Folder of the parts with a source table's live keys."""
     return f"live_keys/{folder_of(table, batch)}"
+
+
+def key_ranges_folder_of(table: str, batch: int) -> str:
+    """Folder of the object that counts a source table's keys by ranges."""
+    return f"key_ranges/{folder_of(table, batch)}"
+
+
+def encoded_keys(keys: pa.Table) -> pa.Buffer:
+    """Sorted keys as the bytes of a part: where they are dense, a hundred of them take less than a byte."""
+    sink = pa.BufferOutputStream()
+    encoding = dict.fromkeys(keys.column_names, "DELTA_BINARY_PACKED")
+    pq.write_table(
+        keys, sink, compression="zstd", use_dictionary=False, column_encoding=encoding, write_page_checksum=True
+    )
+    return sink.getvalue()
 
 
 def is_undeclared(path: str) -> bool:

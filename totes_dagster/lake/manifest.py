@@ -89,11 +89,23 @@ class Census(_Record):
     keyed: bool = True
 
 
+class AddedKeys(_Record):
+    """How many keys were added to the range of this number, and their checksum; see `lake/key_ranges.py`."""
+
+    number: int
+    keys: int
+    checksum: int
+
+
 class TableEntry(_Record):
     """A source table in a manifest: carried over unchanged for as long as the table does not change.
 
-    `batch` is the batch that brought `parts`. `live_keys` are parts with all keys of the table, if rows may have been
-    deleted; an empty tuple if the table has no rows left, and None if no row was deleted.
+    `batch` is the batch that brought `parts`. `live_keys` are parts with keys that the table still has, if rows may
+    have been deleted: with its keys in `live_ranges`, or all its keys if that is None. They are an empty tuple if there
+    are no such keys left, and None if no row was deleted.
+
+    `key_ranges` counts the table's keys by ranges, as they were before `added_keys` were added to them. It is None if
+    they have not been counted: in a manifest of an older version, or because the keys are not unique.
     """
 
     batch: int
@@ -101,6 +113,9 @@ class TableEntry(_Record):
     census: Census
     parts: tuple[Part, ...]
     live_keys: tuple[Part, ...] | None = None
+    live_ranges: tuple[int, ...] | None = None
+    key_ranges: Part | None = None
+    added_keys: tuple[AddedKeys, ...] = ()
 
     @property
     def rows(self) -> int:

@@ -8,9 +8,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Self
 
+import adbc_driver_postgresql
 import psycopg
+from adbc_driver_manager import AdbcConnection
 from adbc_driver_manager import dbapi as adbc_errors
 from adbc_driver_postgresql import dbapi as adbc
 from psycopg import sql
@@ -215,7 +218,7 @@ def _bulk_connection(name: str, conninfo: str) -> adbc.Connection:
     """
     connection = _with_options(conninfo) if conninfo not in _refusing_options else None
     if connection is None:
-        connection = adbc.connect(conninfo)
+        connection = _adbc_connection(conninfo)
         _refusing_options.add(conninfo)
     with connection.cursor() as cursor:
         cursor.execute("select current_setting('quote_all_identifiers')")
@@ -223,6 +226,7 @@ def _bulk_connection(name: str, conninfo: str) -> adbc.Connection:
     connection.rollback()
     if quotes != "off":  # if the driver has not recognized the types, it is not even a string
         connection.close()
+        _types_of.cache_clear()
         raise PoolerError(
             f"{name} has quote_all_identifiers = on, and the connection pooler in between does not allow turning it "
             f"off while connecting, which bulk transfers need. Turn it off for the user of {name} with alter role … "
@@ -231,11 +235,35 @@ def _bulk_connection(name: str, conninfo: str) -> adbc.Connection:
     return connection
 
 
+class _KnownTypes:
+    """ADBC's database object, which knows a server's types and holds no connection; it outlives its connections."""
+
+    def __init__(self, conninfo: str) -> None:
+        self.driver = adbc_driver_postgresql.connect(conninfo)
+
+    def close(self) -> None:
+        """Called by each connection when it is closed."""
+
+
+@lru_cache(maxsize=8)
+def _types_of(conninfo: str) -> _KnownTypes:
+    """Ask a server for all its types, in a session of its own; once, because this takes ADBC some 50 ms.
+
+    Types that are created later are not known. No query reads values of such types.
+    """
+    return _KnownTypes(conninfo)
+
+
+def _adbc_connection(conninfo: str) -> adbc.Connection:
+    types: Any = _types_of(conninfo)
+    return adbc.Connection(types, AdbcConnection(types.driver))
+
+
 def _with_options(conninfo: str) -> adbc.Connection | None:
     """An ADBC connection with `_BULK_OPTIONS`; None if a pooler refuses them."""
     given = str(conninfo_to_dict(conninfo).get("options") or "")
     try:
-        return adbc.connect(make_conninfo(conninfo, options=f"{given} {_BULK_OPTIONS}".strip()))
+        return _adbc_connection(make_conninfo(conninfo, options=f"{given} {_BULK_OPTIONS}".strip()))
     except adbc_errors.Error as error:
         if not _OPTIONS_REFUSED.search(str(error)):
             raise

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from totes_dagster.lake.batch_log import BatchLog
+from totes_dagster.lake.key_ranges import RANGE_BITS
 from totes_dagster.lake.manifest import Part, TableEntry
 from totes_dagster.lake.processed import StarPart, last_change_of, star_parts
 from totes_dagster.schema.registry import STAR_TABLES, driving_table_of, inputs_of
@@ -22,34 +23,47 @@ P = TypeVar("P", Part, StarPart)
 
 
 @dataclass(frozen=True)
+class KeyList:
+    """A list of the keys that the source had as of a batch.
+
+    Attributes:
+        parts: the parts with the keys.
+        ranges: the ranges of keys that the list covers, by number; None if it covers all keys.
+        until: how many parts of the history are not newer than the list.
+    """
+
+    parts: tuple[Part, ...]
+    ranges: tuple[int, ...] | None
+    until: int
+
+
+@dataclass(frozen=True)
 class History(Generic[P]):
     """The parts that together hold a table as of a batch.
 
     Attributes:
         parts: in the order of their batches, oldest first.
-        live_keys: the parts with the newest list of the keys that the source still had; None if there is none, because
-            no row was deleted since the table was captured whole.
-        listed_until: how many of the parts are not newer than that list.
+        lists: lists of the keys that the source still had, newest first, down to one that covers all keys. There are
+            none if no row was deleted since the table was captured whole.
     """
 
     parts: tuple[P, ...]
-    live_keys: tuple[Part, ...] | None = None
-    listed_until: int = 0
+    lists: tuple[KeyList, ...] = ()
 
     @property
     def is_whole(self) -> bool:
         """Whether every row of every part counts."""
-        return len(self.parts) <= 1 and self.live_keys is None
+        return len(self.parts) <= 1 and not self.lists
 
 
 def history_of_ingested(table: str, log: BatchLog, batch: int) -> History[Part]:
     """The parts of the ingestion zone that hold a source table as of a batch."""
-    changes: list[tuple[tuple[Part, ...], tuple[Part, ...] | None]] = []
+    changes: list[tuple[tuple[Part, ...], TableEntry | None]] = []
     while batch:
         entry = log.manifest(batch).tables.get(table)
         if entry is None:
             break
-        changes.append((entry.parts, _live_keys(entry)))
+        changes.append((entry.parts, entry))
         if entry.content is Capture.WHOLE:
             break
         batch = entry.batch - 1
@@ -58,7 +72,7 @@ def history_of_ingested(table: str, log: BatchLog, batch: int) -> History[Part]:
 
 def history_of_star(star: str, log: BatchLog, batch: int) -> History[StarPart]:
     """The parts of the processed zone that hold a star table as of a batch; see `star_parts`."""
-    changes: list[tuple[tuple[StarPart, ...], tuple[Part, ...] | None]] = []
+    changes: list[tuple[tuple[StarPart, ...], TableEntry | None]] = []
     while batch:
         manifest = log.manifest(batch)
         last_change = last_change_of(star, manifest)
@@ -68,52 +82,69 @@ def history_of_star(star: str, log: BatchLog, batch: int) -> History[StarPart]:
         parts = tuple(star_parts(star, manifest))
         driving = driving_table_of(star)
         brought = manifest.tables.get(driving) if driving and manifest.brings(driving) else None
-        changes.append((parts, _live_keys(brought) if brought else None))
+        changes.append((parts, brought))
         if parts and _holds_whole_table(star, brought):
             break
         batch -= 1
     return _history(changes)
 
 
-def newest_rows(
-    keys: Sequence[pa.ChunkedArray], live: Sequence[pa.ChunkedArray] | None, listed_until: int
-) -> Iterator[pa.Array]:
+@dataclass(frozen=True)
+class ListedKeys:
+    """A `KeyList` whose keys were read, one column for each of its parts."""
+
+    keys: Sequence[pa.ChunkedArray]
+    ranges: tuple[int, ...] | None
+    until: int
+
+
+def newest_rows(keys: Sequence[pa.ChunkedArray], lists: Iterable[ListedKeys] = ()) -> Iterator[pa.Array]:
     """For each part, the positions of the rows that count: the newest of their key, if that is not gone.
 
-    Needs about 20 bytes for each row of the parts, and no time per row in Python.
+    Needs about 30 bytes for each row of the parts, and no time per row in Python.
 
     Args:
         keys: the key column of each part, oldest first. A row without a key does not count.
-        live: the parts of the newest list of live keys; None if there is none.
-        listed_until: how many of the parts are not newer than that list.
+        lists: lists of live keys. A key is gone if a list covers it, is not older than its newest row, and lacks it.
     """
     lengths = [len(column) for column in keys]
+    ends = np.cumsum(lengths, dtype=np.int64)
     numbers = _int64(column for column in keys)
     present = np.flatnonzero(_valid(keys))
     # The first occurrence in reverse order is the newest.
-    _, first = np.unique(numbers[present][::-1], return_index=True)
+    different, first = np.unique(numbers[present][::-1], return_index=True)
+    newest = present[len(present) - 1 - first]
     counts = np.zeros(len(numbers), dtype=bool)
-    counts[present[len(present) - 1 - first]] = True
-    if live is not None:
-        listed = slice(0, sum(lengths[:listed_until]))
-        counts[listed] &= np.isin(numbers[listed], _int64(live))
-    ends = np.cumsum(lengths, dtype=np.int64)
+    counts[newest] = True
+    for listed in lists:
+        live, end = _int64(listed.keys), ends[listed.until - 1] if listed.until else 0
+        covered = _covered(different, listed.ranges)
+        gone = (newest[covered] < end) & ~np.isin(different[covered], live)
+        counts[newest[covered][gone]] = False
     for length, end in zip(lengths, ends, strict=True):
         yield pa.array(np.flatnonzero(counts[end - length : end]))
 
 
-def _history(changes: Sequence[tuple[tuple[P, ...], tuple[Part, ...] | None]]) -> History[P]:
-    """The history from the parts and live keys of each batch, newest first."""
-    listed = next((number for number, (_, live) in enumerate(changes) if live is not None), None)
-    return History(
-        parts=tuple(part for parts, _ in reversed(changes) for part in parts),
-        live_keys=None if listed is None else changes[listed][1],
-        listed_until=0 if listed is None else sum(len(parts) for parts, _ in changes[listed:]),
-    )
+def _covered(keys: np.ndarray, ranges: tuple[int, ...] | None) -> np.ndarray | slice:
+    """Where sorted keys are in some ranges, found without looking at all keys; all of them if there are no ranges."""
+    if ranges is None:
+        return slice(None)
+    numbers = np.array(ranges, dtype=np.int64)
+    first, after = (np.searchsorted(keys, those << RANGE_BITS) for those in (numbers, numbers + 1))
+    return np.concatenate([np.empty(0, dtype=np.int64), *map(np.arange, first, after)])
 
 
-def _live_keys(entry: TableEntry) -> tuple[Part, ...] | None:
-    return None if entry.content is Capture.WHOLE else entry.live_keys
+def _history(changes: Sequence[tuple[tuple[P, ...], TableEntry | None]]) -> History[P]:
+    """The history from each batch's parts and, if it brought some, its entry with the live keys; newest first."""
+    lists: list[KeyList] = []
+    until = sum(len(parts) for parts, _ in changes)
+    for parts, entry in changes:
+        if entry is not None and entry.content is not Capture.WHOLE and entry.live_keys is not None:
+            lists.append(KeyList(entry.live_keys, entry.live_ranges, until))
+            if entry.live_ranges is None:
+                break
+        until -= len(parts)
+    return History(tuple(part for parts, _ in reversed(changes) for part in parts), tuple(lists))
 
 
 def _holds_whole_table(star: str, brought: TableEntry | None) -> bool:

@@ -12,6 +12,7 @@ from totes_dagster.lake.processed import StarPart, last_change_of, star_parts, s
 from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.reading.history import (
     History,
+    ListedKeys,
     P,
     history_of_ingested,
     history_of_star,
@@ -143,8 +144,8 @@ def _counting_rows(
     if history.is_whole:
         yield from map(read, history.parts)
         return
-    live = None if history.live_keys is None else live_keys.of(history.live_keys)
-    positions = newest_rows(keys.of(history.parts), live, history.listed_until)
+    lists = (ListedKeys(live_keys.of(listed.parts), listed.ranges, listed.until) for listed in history.lists)
+    positions = newest_rows(keys.of(history.parts), lists)
     for part, counting in zip(history.parts, positions, strict=True):
         if len(counting):
             yield read(part).take(counting)

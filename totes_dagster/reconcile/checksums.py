@@ -12,9 +12,9 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Boolean, Column, Date, Integer, Numeric, String, Table, Time
 
-from totes_dagster.ingest.capture import CHECKSUM_MODULUS
 from totes_dagster.ingest.catalogue import as_text, qualified
 from totes_dagster.ingest.snapshot import SourceSnapshot
+from totes_dagster.lake.key_ranges import CHECKSUM_MODULUS
 from totes_dagster.schema.star import current_view_of, is_fact, natural_key_of, remodelled_columns
 from totes_dagster.schema.totesys import SOURCE_TABLES, key_of
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from totes_dagster.errors import PartMissingError, PartSchemaError, RowsRepeatedError, RowsUnaccountedError
+from totes_dagster.lake.key_ranges import range_of
 from totes_dagster.lake.manifest import Part, TableEntry
 from totes_dagster.lake.processed import RowCounts, StarPart, star_schema
 from totes_dagster.lake.zone import Zone
@@ -119,12 +120,17 @@ class Account:
 
 
 def live_keys(ingestion: Zone, source: str, entry: TableEntry) -> Iterator[pa.Table] | None:
-    """The keys that a source table still has, part by part; None if the batch does not list them.
+    """The keys that a source table still has in `live_ranges`, part by part; None if the batch does not list them.
 
     They include the keys of rows in quarantine.
     """
     parts = entry.parts if entry.content is Capture.WHOLE else entry.live_keys
     return None if parts is None else (read_keys(ingestion, source, part) for part in parts)
+
+
+def live_ranges(entry: TableEntry) -> tuple[int, ...] | None:
+    """The ranges of which a batch lists the live keys, if it lists any; None for all of them."""
+    return None if entry.content is Capture.WHOLE else entry.live_ranges
 
 
 def keys_leaving_quarantine(ingestion: Zone, source: str, entry: TableEntry, quarantined: set[int]) -> set[int]:
@@ -138,7 +144,9 @@ def keys_leaving_quarantine(ingestion: Zone, source: str, entry: TableEntry, qua
     """
     brought = _key_set(read_keys(ingestion, source, part) for part in entry.parts)
     live = live_keys(ingestion, source, entry)
-    deleted = set() if live is None else quarantined - _key_set(live)
+    ranges = live_ranges(entry)
+    covered = {key for key in quarantined if ranges is None or range_of(key) in ranges}
+    deleted = set() if live is None else covered - _key_set(live)
     return (quarantined & brought) | deleted
 
 

@@ -30,7 +30,7 @@ from totes_dagster.runtime.progress import Progress, silent
 from totes_dagster.schema.registry import CALENDAR, FACTS, STAR_TABLES, driving_table_of
 from totes_dagster.schema.star import StarKind, kind_of
 from totes_dagster.schema.totesys import Capture
-from totes_dagster.warehouse.batch_rows import Account, keys_leaving_quarantine, live_keys, read_part
+from totes_dagster.warehouse.batch_rows import Account, keys_leaving_quarantine, live_keys, live_ranges, read_part
 from totes_dagster.warehouse.foreign_keys import (
     Dropped,
     add_missing_foreign_keys,
@@ -215,7 +215,7 @@ class BatchLoad:
         keys = live_keys(self.lake.ingestion, source, self.manifest.tables[source])
         if keys is not None:
             transaction.list_live_keys(fact, keys)
-            deleted = transaction.append_deletions(fact, batch)
+            deleted = transaction.append_deletions(fact, batch, live_ranges(self.manifest.tables[source]))
         done = LoadedTable(staged=account.staged, new=new, changed=changed, deleted=deleted)
         return self._finish(account, done, quarantined), placeholders
 

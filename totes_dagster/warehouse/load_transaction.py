@@ -12,6 +12,7 @@ import pyarrow as pa
 from psycopg import sql
 from sqlalchemy import Table
 
+from totes_dagster.lake.key_ranges import RANGE_BITS
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.schema.bookkeeping import load_history, quarantine
 from totes_dagster.schema.registry import CALENDAR, FACTS
@@ -169,31 +170,49 @@ class LoadTransaction(StagingTransaction):
         )
         return new, changed
 
-    def append_deletions(self, fact: Table, batch: int) -> int:
-        """Append a deleted version for every live row whose key the source no longer has; return how many."""
-        self._remove_unloaded_versions(
-            fact,
-            batch,
-            sql.SQL("not exists (select from {live} as live where live.{key} = version.{key})").format(
-                live=live_keys_of(fact), key=sql.Identifier(natural_key_of(fact))
-            ),
+    def append_deletions(self, fact: Table, batch: int, ranges: Collection[int] | None = None) -> int:
+        """Append a deleted version for every live row whose key the source no longer has; return how many.
+
+        Args:
+            fact: the fact, whose live keys are listed.
+            batch: the batch.
+            ranges: the ranges of keys that the list covers, by number; None if it covers all keys.
+        """
+        key = sql.Identifier(natural_key_of(fact))
+        gone = sql.SQL("not exists (select from {live} as live where live.{key} = version.{key})").format(
+            live=live_keys_of(fact), key=key
         )
+        shown: sql.Composable = sql.Identifier(self.schema, current_view_of(fact))
+        if ranges is None:
+            self._remove_unloaded_versions(fact, batch, gone)
+        else:
+            # Range by range, by the index of the newest versions. A join with the current view scans the whole fact.
+            covered, is_covered = _covered_by(ranges), sql.SQL("{} between first and last").format(key)
+            self._remove_unloaded_versions(fact, batch, sql.SQL(" and ").join([is_covered, gone]), using=covered)
+            shown = sql.SQL(
+                "(select newest.* from {covered} cross join lateral (select distinct on ({key}) * from {table} "
+                "where {is_covered} order by {key}, {newest_first}) as newest where not is_deleted)"
+            ).format(
+                covered=covered,
+                key=key,
+                table=self.name_of(fact),
+                is_covered=is_covered,
+                newest_first=newest_first(fact),
+            )
         columns = [column.name for column in remodelled_columns(fact)]
         return self.execute(
             sql.SQL(
                 """
                 insert into {table} ({columns}, is_deleted, batch)
-                select {columns}, true, {batch} from {current} as shown
-                where not exists (select from {live} as live where live.{key} = shown.{key})
-                order by {key}
+                select {columns}, true, {batch} from {shown} as version where {gone} order by {key}
                 """
             ).format(
                 table=self.name_of(fact),
                 columns=names_of(columns),
                 batch=sql.Literal(batch),
-                current=sql.Identifier(self.schema, current_view_of(fact)),
-                live=live_keys_of(fact),
-                key=sql.Identifier(natural_key_of(fact)),
+                shown=shown,
+                gone=gone,
+                key=key,
             )
         )
 
@@ -298,16 +317,29 @@ class LoadTransaction(StagingTransaction):
         statement: sql.Composed = named_days_statement(self.schema)
         return [day for day in self.fetch(statement) if day is not None]
 
-    def _remove_unloaded_versions(self, fact: Table, batch: int, condition: sql.Composable) -> None:
+    def _remove_unloaded_versions(
+        self, fact: Table, batch: int, condition: sql.Composable, *, using: sql.Composable | None = None
+    ) -> None:
         """Remove versions with the number of this batch, which is not loaded yet, or of a later one.
 
         They would outrank what the batch brings. Another program wrote them, or the fact was restored to a later state
         than `load_history`, in which case the batches bring them again.
         """
         removed = self.execute(
-            sql.SQL("delete from {} as version where batch >= {} and {}").format(
-                self.name_of(fact), sql.Literal(batch), condition
+            sql.SQL("delete from {} as version{} where batch >= {} and {}").format(
+                self.name_of(fact),
+                sql.SQL("") if using is None else sql.SQL(" using {}").format(using),
+                sql.Literal(batch),
+                condition,
             )
         )
         if removed:
             logger.warning("Removed %d versions of %s that belong to batches not loaded yet.", removed, fact.name)
+
+
+def _covered_by(ranges: Collection[int]) -> sql.Composed:
+    """SQL for the first and the last key of each of these ranges."""
+    return sql.SQL(
+        "(select number << {bits} as first, (number << {bits}) + {others} as last "
+        "from unnest({ranges}::integer[]) as number) as covered"
+    ).format(bits=sql.Literal(RANGE_BITS), others=sql.Literal(2**RANGE_BITS - 1), ranges=sql.Literal(list(ranges)))

@@ -38,6 +38,12 @@ def without(order: str, key: int) -> tuple[str, ...]:
     )
 
 
+def copied(order: str, key: int) -> str:
+    """A statement that inserts a copy of an order under another key."""
+    others = ", ".join(name for name in SOURCE_TABLES[order].columns.keys() if name != f"{order}_id")  # noqa: SIM118
+    return f"insert into {order} ({order}_id, {others}) select {key}, {others} from {order} where {order}_id = 3"
+
+
 CHANGES: list[tuple[str, ...]] = [
     without("purchase_order", 1),
     NEW_DEAL,
@@ -59,6 +65,13 @@ CHANGES: list[tuple[str, ...]] = [
     ("update sales_order set units_sold = 77 where sales_order_id = 1",),
     without("sales_order", 1000),
     NEW_DEAL,
+    # Keys of other ranges, some of which go while the others stay.
+    tuple(copied("sales_order", key) for key in (-(2**31), -1, 16_384, 50_000, 2**31 - 1)),
+    ("delete from sales_order where sales_order_id in (-1, 50000)",),
+    ("delete from payment where payment_id = 7", "update payment set payment_id = 20000 where payment_id = 8"),
+    (copied("sales_order", -1), "update sales_order set units_sold = 5 where sales_order_id in (3, 16384)"),
+    ("delete from sales_order where sales_order_id in (3, -2147483648)",),
+    (copied("sales_order", 50_000).replace("= 3", "= 1"), "delete from payment where payment_id = 20000"),
 ]
 """What happens to the source, batch by batch after the first."""
 

@@ -131,7 +131,7 @@ def assert_is(value: Any, type_: str) -> None:
             assert_is(member, inner[1])
     elif inner := re.fullmatch(r"struct<(.*)>", type_):
         # Names that come before types that hold no struct of their own, or do.
-        fields = re.findall(r"(\w+):((?:array<struct<[^>]*>>)|(?:struct<[^>]*>)|\w+)", inner[1])
+        fields = re.findall(r"(\w+):((?:array<struct<[^>]*>>)|(?:array<\w+>)|(?:struct<[^>]*>)|\w+)", inner[1])
         assert list(value) == [name for name, _ in fields]
         for name, field in fields:
             assert_is(value[name], field)

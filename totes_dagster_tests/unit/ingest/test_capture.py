@@ -8,7 +8,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from totes_dagster.ingest.capture import (
-    CHECKSUM_MODULUS,
     MANY_KEYS,
     Progression,
     TableCapture,
@@ -17,6 +16,7 @@ from totes_dagster.ingest.capture import (
     capture_of_table,
     progression_of,
 )
+from totes_dagster.lake.key_ranges import CHECKSUM_MODULUS
 from totes_dagster.lake.manifest import Census, Snapshot, TableEntry
 from totes_dagster.schema.totesys import Capture
 from totes_dagster_tests.unit.manifests import CENSUS, SNAPSHOT, manifest

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from totes_dagster.errors import ManifestDamagedError, ManifestFormatError
-from totes_dagster.lake.manifest import Census, Manifest, Part, Snapshot, TableEntry
+from totes_dagster.lake.manifest import AddedKeys, Census, Manifest, Part, Snapshot, TableEntry
 from totes_dagster.schema.totesys import Capture
 from totes_dagster_tests.unit.manifests import MANIFEST
 
@@ -31,7 +31,12 @@ ENTRIES = st.builds(
     content=st.sampled_from(Capture),
     census=st.builds(Census, rows=COUNTS, keys=CHECKSUMS, versions=CHECKSUMS),
     parts=PARTS,
-    live_keys=PARTS,
+    live_keys=st.none() | PARTS,
+    live_ranges=st.none() | st.lists(st.integers(-(2**17), 2**17 - 1), max_size=3).map(tuple),
+    key_ranges=st.none() | PARTS.filter(bool).map(lambda parts: parts[0]),
+    added_keys=st.lists(
+        st.builds(AddedKeys, number=st.integers(-(2**17), 2**17 - 1), keys=COUNTS, checksum=COUNTS), max_size=3
+    ).map(tuple),
 )
 MANIFESTS = st.builds(
     Manifest,
@@ -77,6 +82,13 @@ def test_a_manifest_is_plain_json_that_others_can_read() -> None:
     assert read["tables"]["payment"]["content"] == "changes"
     census = {"table_oid": 1, "rows": 2, "keys": -(2**63), "versions": 2**63 - 1}
     assert read["tables"]["payment"]["census"].items() >= census.items()
+
+
+def test_a_manifest_of_an_older_version_knows_no_ranges() -> None:
+    older = json.loads(MANIFEST.to_json())
+    for name in ("live_ranges", "key_ranges", "added_keys"):
+        del older["tables"]["payment"][name]
+    assert Manifest.from_json(json.dumps(older).encode(), "batches/1.json") == MANIFEST
 
 
 @given(st.data())

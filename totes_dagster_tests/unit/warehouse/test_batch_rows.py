@@ -14,6 +14,7 @@ from totes_dagster.warehouse.batch_rows import (
     NotRemodelledError,
     keys_leaving_quarantine,
     live_keys,
+    live_ranges,
     read_keys,
     read_part,
 )
@@ -143,6 +144,18 @@ def test_keys_leave_quarantine_when_their_row_comes_again_or_is_gone(
 ) -> None:
     made = batch(payment(2), payment(9), payment(None), live=live)
     assert keys_leaving_quarantine(made.lake.ingestion, "payment", made.entry, {1, 2}) == leaving
+
+
+@pytest.mark.parametrize(
+    ("ranges", "leaving"), [((0,), {1, 2}), ((1,), {2, 20_000}), ((-1,), {2}), (None, {1, 2, 20_000})]
+)
+def test_a_list_of_ranges_says_nothing_of_other_keys_in_quarantine(
+    batch: MakeBatch, ranges: tuple[int, ...] | None, leaving: set[int]
+) -> None:
+    made = batch(payment(2), live=[2])
+    entry = made.entry.model_copy(update={"live_ranges": ranges})
+    assert live_ranges(entry) == ranges
+    assert keys_leaving_quarantine(made.lake.ingestion, "payment", entry, {1, 2, 20_000}) == leaving
 
 
 # Accounting

@@ -132,6 +132,28 @@ def test_what_the_source_no_longer_has_gets_a_deleted_version_once(warehouse: Ne
     assert warehouse.ask("select sales_order_id from current_sales_order") == [(2,)]
 
 
+def test_where_a_list_covers_ranges_no_other_key_is_gone(warehouse: NewWarehouse) -> None:
+    ends = (-(2**31), -(2**31) + 2**14 - 1, -1, 0, 2**14 - 1, 2**14, 2**31 - 2**14, 2**31 - 1)
+    load_orders(warehouse, 1, *(order(number, units_sold=1) for number in ends))
+    with warehouse.begin() as transaction:
+        transaction.list_live_keys(fact_sales_order, [keys(0)])
+        assert transaction.append_deletions(fact_sales_order, 2, []) == 0
+        assert transaction.append_deletions(fact_sales_order, 2, [-(2**17), 0, 2**17 - 1]) == 5
+        assert transaction.append_deletions(fact_sales_order, 3, [0]) == 0
+        transaction.commit()
+    assert warehouse.ask("select sales_order_id from current_sales_order order by 1") == [(-1,), (0,), (2**14,)]
+
+
+def test_versions_of_batches_to_come_are_removed_from_the_ranges_alone(warehouse: NewWarehouse) -> None:
+    load_orders(warehouse, 1, order(1), order(2))
+    load_orders(warehouse, 5, order(1, units_sold=5), order(20_000, units_sold=5))
+    with warehouse.begin() as transaction:
+        transaction.list_live_keys(fact_sales_order, [keys(2)])
+        assert transaction.append_deletions(fact_sales_order, 2, [0]) == 1
+        transaction.commit()
+    assert versions(warehouse) == [(1, 1, False, 1), (2, 1, False, 1), (20_000, 5, False, 5), (1, 1, True, 2)]
+
+
 def test_a_deleted_row_that_comes_back_as_it_was_gets_a_live_version(warehouse: NewWarehouse) -> None:
     load_orders(warehouse, 1, order(1, units_sold=10))
     with warehouse.begin() as transaction:

@@ -3,9 +3,10 @@
 -- For another one, put its name in place of sales_order everywhere: purchase_order, transaction, payment.
 --
 -- A batch holds the rows that may have changed, so each row's newest version counts. Rows that are gone are in no
--- part: where some may be, the batch lists the keys that are left, or holds the table whole. After the last batch
--- that did, nothing is gone: a row that such a list lacks has gone, unless a later batch brought it. Only the parts
--- that manifests list are taken: others in the folders are of attempts that were never committed.
+-- part: where some may be, the batch lists the keys that are left, or holds the table whole. A list covers all keys,
+-- or those in some ranges, whose numbers are the keys divided by 16,384. A row that such a list lacks has gone,
+-- unless a later batch brought it. Only the parts that manifests list are taken: others in the folders are of
+-- attempts that were never committed.
 --
 -- With no literal to prune by, Athena looks into every folder of the projection, also those that are not there yet.
 -- event_table_as_of_a_batch, with the number of the newest batch, says the same, sooner.
@@ -31,25 +32,53 @@ newest as (
     from captured
     group by sales_order_id
 ),
-last_check as (
-    select max(batch) as batch, max_by(entry.live_keys, batch) as parts
+last_check_of_all as (
+    select max(batch) as batch
     from brought
-    where entry.content = 'whole' or entry.live_keys is not null
+    where entry.content = 'whole' or (entry.live_keys is not null and entry.live_ranges is null)
+),
+key_parts as (
+    select brought.batch, part.path
+    from brought
+    join last_check_of_all on brought.batch >= last_check_of_all.batch
+    cross join unnest(transform(brought.entry.live_keys, listed -> listed.path)) as part (path)
 ),
 live as (
-    select live_keys.sales_order_id
+    select live_keys.batch, live_keys.sales_order_id
     from ${ingestion}.sales_order_live_keys as live_keys
-    join last_check on live_keys.batch = last_check.batch
-    where contains(
-        transform(last_check.parts, part -> part.path),
-        regexp_extract(live_keys."$path", '^s3://[^/]+/(.+)$', 1)
-    )
+    join key_parts
+        on live_keys.batch = key_parts.batch
+        and regexp_extract(live_keys."$path", '^s3://[^/]+/(.+)$', 1) = key_parts.path
+),
+checks_of_ranges as (
+    select brought.batch, checked.number
+    from brought
+    join last_check_of_all on brought.batch > last_check_of_all.batch
+    cross join unnest(brought.entry.live_ranges) as checked (number)
+),
+gone as (
+    select newest.sales_order_id
+    from newest
+    join last_check_of_all on newest.batch < last_check_of_all.batch
+    left join live
+        on newest.sales_order_id = live.sales_order_id
+        and last_check_of_all.batch = live.batch
+    where live.sales_order_id is null
+    union
+    select newest.sales_order_id
+    from newest
+    join checks_of_ranges
+        on floor(newest.sales_order_id / 16384e0) = checks_of_ranges.number
+        and newest.batch < checks_of_ranges.batch
+    left join live
+        on newest.sales_order_id = live.sales_order_id
+        and checks_of_ranges.batch = live.batch
+    where live.sales_order_id is null
 )
 select captured.*
 from captured
 join newest
     on captured.sales_order_id = newest.sales_order_id
     and captured.batch = newest.batch
-cross join last_check
-left join live on captured.sales_order_id = live.sales_order_id
-where captured.batch >= last_check.batch or live.sales_order_id is not null
+left join gone on captured.sales_order_id = gone.sales_order_id
+where gone.sales_order_id is null

@@ -4,7 +4,8 @@
 -- name in place of sales_order everywhere, and its columns in place of those of sales_order.
 --
 -- A row can be captured again as it was: what equals the version before is left out. A batch that knows which keys
--- are left, and has not this one, ends the row, with null for its values. Only parts that manifests list are taken.
+-- are left (in the row's range of 16,384 keys, or in all), and has not this one, ends the row, with null for its
+-- values. Only parts that manifests list are taken.
 --
 -- A history begins with the first batch, but need not look for those that are not there yet. Put the number of the
 -- newest batch in place of 42, three times, and take the dashes before each "and" away: these are literals, so that
@@ -46,7 +47,13 @@ live as (
 gone as (
     select batch
     from brought
-    where (entry.content = 'whole' or entry.live_keys is not null)
+    where (
+        entry.content = 'whole'
+        or (
+            entry.live_keys is not null
+            and (entry.live_ranges is null or contains(entry.live_ranges, cast(floor(1 / 16384e0) as bigint))) -- which
+        )
+    )
     and batch not in (select batch from captured)
     and batch not in (select batch from live)
 ),

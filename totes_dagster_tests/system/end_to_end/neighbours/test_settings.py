@@ -7,6 +7,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from totes_dagster.errors import ReadOnlyServerError
 from totes_dagster.ingest.run import changed_tables
+from totes_dagster.ingest.snapshot import open_snapshot
 from totes_dagster.ingest.watch import watching
 from totes_dagster.pipeline import reconcile
 from totes_dagster.schema.registry import STAR_TABLES
@@ -134,3 +135,15 @@ def test_a_warehouse_that_takes_no_writes_is_named(company: World) -> None:
     set_all(company.warehouse_url, {"default_transaction_read_only": "off"})
     company.refresh()
     assert company.wrongs() == []
+
+
+@pytest.mark.parametrize(("allowed", "taken"), [("8", "2"), ("2", "2"), ("0", "0")])
+def test_a_census_takes_two_parallel_workers_at_most(company: World, allowed: str, taken: str) -> None:
+    with psycopg.connect(company.source_url, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("alter database {} set max_parallel_workers_per_gather to {}").format(
+                sql.Identifier(connection.info.dbname), sql.Literal(allowed)
+            )
+        )
+    with open_snapshot(company.platform.source) as snapshot:
+        assert snapshot.connection.execute("show max_parallel_workers_per_gather").fetchall() == [(taken,)]
