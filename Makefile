@@ -13,7 +13,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 
 PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev refresh test test-unit postgres test-versions coverage test-terraform test-image image test-ui snapshot lint format validate audit lock screenshots clean
+.PHONY: help install demo dev refresh test test-unit postgres test-versions coverage test-terraform test-image image test-ui benchmark snapshot lint format validate audit lock screenshots clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ test-terraform: install .venv/checkov/checkov ## Test Terraform: each module, an
 
 test-image: install ## Build the image without Docker, and try what is in it; needs root, buildah and debootstrap
 	$(BIN)/python -m pytest -m image totes_dagster_tests/system/deploy
+
+benchmark: install ## Measure speed, beside what it is compared with; ROWS names rows, ORDERS and ROUNDS say how much
+	@$(BIN)/python -m benchmarks $(ROWS) $(if $(ORDERS),--orders $(ORDERS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 image: ## Build the container image with Docker
 	docker build --tag totes_dagster --build-arg REVISION="$$(git rev-parse HEAD)" .
