@@ -2,6 +2,7 @@
 
 from datetime import date, time
 from decimal import Decimal
+from typing import Any
 
 import psycopg
 import pyarrow as pa
@@ -16,7 +17,7 @@ from totes_dagster.schema.arrow import arrow_schema
 from totes_dagster.schema.bookkeeping import quarantine
 from totes_dagster.schema.registry import STAR_TABLES
 
-TYPES: dict[pa.DataType, tuple[str, st.SearchStrategy[object]]] = {
+TYPES: dict[pa.DataType, tuple[str, st.SearchStrategy[Any]]] = {
     pa.int32(): ("integer", st.integers(-(2**31), 2**31 - 1)),
     pa.int64(): ("bigint", st.integers(-(2**63), 2**63 - 1)),
     pa.bool_(): ("boolean", st.booleans()),
@@ -27,7 +28,7 @@ TYPES: dict[pa.DataType, tuple[str, st.SearchStrategy[object]]] = {
 }
 """The types of the warehouse's columns: PostgreSQL's name, and values."""
 
-LIMITS = {
+LIMITS: dict[pa.DataType, list[Any]] = {
     pa.date32(): [date.min, date(1999, 12, 31), date(2000, 1, 1), date.max],
     pa.time64("us"): [time.min, time.max],
     pa.decimal128(10, 2): [Decimal(n).scaleb(-2) for n in (0, 1, -1, 10, 9_999, 10_000, 10**10 - 1, 1 - 10**10)],
@@ -58,7 +59,8 @@ def test_these_are_the_types_of_the_warehouse() -> None:
 @pytest.mark.parametrize("type_", TYPES, ids=str)
 @given(data=st.data())
 def test_values_arrive_as_they_are(postgres: EmbeddedPostgres, type_: pa.DataType, data: st.DataObject) -> None:
-    values: list[object] = [*data.draw(st.lists(st.none() | TYPES[type_][1], max_size=8)), *LIMITS.get(type_, [])]
+    drawn = data.draw(st.lists(st.none() | TYPES[type_][1], max_size=8))
+    values = [*drawn, *LIMITS.get(type_, [])]
     with psycopg.connect(postgres.url()) as connection:
         assert arrived(connection, pa.table({"v": pa.array(values, type_)})) == values
 
