@@ -7,7 +7,8 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -64,14 +65,34 @@ def run_here(*arguments: str, answer: str = "", keep: str = "", **environment: s
     """
     before = dict(os.environ)
     ours = {name: None for name in before if name.startswith(_OURS) and not (keep and name.startswith(keep))}
-    handlers, level = logging.root.handlers[:], logging.root.level
-    logging.root.handlers.clear()
     try:
-        return CliRunner().invoke(main, arguments, input=answer, env={**ours, "COLUMNS": "150", **environment})
+        with _logging_as_at_the_start_of_a_process():
+            return CliRunner().invoke(main, arguments, input=answer, env={**ours, "COLUMNS": "150", **environment})
     finally:
-        logging.root.handlers[:], logging.root.level = handlers, level
         os.environ.clear()
         os.environ.update(before)
+
+
+@contextmanager
+def _logging_as_at_the_start_of_a_process() -> Iterator[None]:
+    """Undo during the block what pytest and Dagster have set: Dagster has Alembic tell every step, for example."""
+    root = logging.root
+    loggers = [logger for logger in root.manager.loggerDict.values() if isinstance(logger, logging.Logger)]
+    before = [(logger, logger.level, logger.disabled) for logger in loggers]
+    handlers, level = root.handlers[:], root.level
+    root.handlers.clear()
+    for logger in loggers:
+        logger.disabled = False
+        if logger.level < logging.WARNING:
+            logger.setLevel(logging.NOTSET)
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        for logger, own_level, disabled in before:
+            logger.setLevel(own_level)
+            logger.disabled = disabled
 
 
 def totes_here(*arguments: str, **environment: str) -> str:
