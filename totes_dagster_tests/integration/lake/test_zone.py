@@ -132,11 +132,13 @@ def test_a_damaged_part_is_named(zone: Zone, damage: Damage, broken: str) -> Non
     content = zone.read(part.path)
     assert content is not None
     whole = content.to_pybytes()
+    column = pq.read_metadata(pa.BufferReader(whole)).row_group(0).column(0)
+    last = (column.dictionary_page_offset or column.data_page_offset) + column.total_compressed_size - 1
     damage(
         part.path,
         {
             "cut off": whole[:-1],
-            "a bit flipped in a value": whole[:800] + bytes([whole[800] ^ 1]) + whole[801:],
+            "a bit flipped in a value": whole[:last] + bytes([whole[last] ^ 1]) + whole[last + 1 :],
             "garbage": bytes(range(256)) * 4,
             "another format": b"payment_id,note\n1,x\n",
             "a byte changed in the footer": whole[:-6] + b"\xff" + whole[-5:],

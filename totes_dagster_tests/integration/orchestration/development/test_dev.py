@@ -122,7 +122,7 @@ def test_what_dagster_cannot_load_ends_it_with_the_reason(home: Path, port: str,
     printed, errors = dev.communicate(timeout=120)
     assert dev.returncode == 1
     (line,) = errors.splitlines()
-    assert line.startswith("DevelopmentServerError: Dagster could not load the platform: ")
+    assert line.startswith("DevelopmentServerError: Dagster could not load its code locations: ")
     assert "RuntimeError: This is broken." in line
     assert "Dagster's UI" not in printed
     assert belonging_to(home) == []
