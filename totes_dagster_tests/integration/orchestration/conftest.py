@@ -1,9 +1,8 @@
 """Dagster's two kinds of storage, and graphs for what requests runs of them."""
 
 import shutil
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,20 +14,6 @@ from totes_dagster_tests.companies import Companies
 from totes_dagster_tests.integration.graph import Graph, company_of_a_graph, graph_of
 from totes_dagster_tests.integration.orchestration.automation import confirm, succeed
 from totes_dagster_tests.integration.orchestration.memory import Memory
-
-_RECENT = 60.0
-"""Seconds for which a refresh counts as one that has just ended."""
-
-
-@dataclass(frozen=True)
-class _Home:
-    """An instance's files, to be copied, and when a refresh ended there."""
-
-    since: float
-    folder: Path
-
-
-_homes: list[_Home] = []
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -88,16 +73,11 @@ def unseen(companies: Companies, enforced: bool) -> Graph:
 
 
 @pytest.fixture
-def refreshed(
-    companies: Companies, enforced: bool, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Graph]:
+def refreshed(companies: Companies, enforced: bool, tmp_path: Path) -> Iterator[Graph]:
     """A company that the warehouse shows, as an instance of Dagster knows that is on disk, as schedules want it."""
     graph = graph_of(companies.seen(company_of_a_graph(enforced=enforced)))
-    if not _homes or time.monotonic() - _homes[-1].since > _RECENT:
-        _homes.append(_Home(time.monotonic(), tmp_path_factory.mktemp("home")))
-        with DagsterInstance.local_temp(str(_homes[-1].folder)) as instance:
-            succeed(replace(graph, instance=instance), "refresh")
-            confirm(replace(graph, instance=instance))
-    shutil.copytree(_homes[-1].folder, tmp_path, dirs_exist_ok=True)
     with DagsterInstance.local_temp(str(tmp_path)) as instance:
-        yield replace(graph, instance=instance)
+        known = replace(graph, instance=instance)
+        succeed(known, "refresh")
+        confirm(known)
+        yield known
