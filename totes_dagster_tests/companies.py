@@ -1,5 +1,6 @@
 """Companies that many tests begin with: made once in each process of a run, and copied for each test."""
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,14 +10,13 @@ import psycopg
 from psycopg import sql
 
 from totes_dagster.config.platform import Platform
+from totes_dagster.lake.batch_log import manifest_path
+from totes_dagster.lake.manifest import Manifest
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.pipeline import refresh
 from totes_dagster.simulator.seeding import create_schema, seed
 from totes_dagster_tests.system.platforms import lake_in, platform_at
 from totes_dagster_tests.world import UNTIL
-
-_OID_OF_SEEN = 1_000_000
-"""A copy of a source is a source of its own for the platform, which knows a database by this number."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Originals:
         """The name of the warehouse's database, after one refresh."""
 
         def fill(url: str) -> None:
-            create_database(self.server, "refreshed", self.source(company), _OID_OF_SEEN)
+            create_database(self.server, "refreshed", self.source(company))
             source = self.server.url("refreshed")
             refresh(platform_at(source, url, lake_in(self.lake(company)), company.schema))
             with psycopg.connect(self.server.url(), autocommit=True) as connection:
@@ -101,20 +101,35 @@ class Companies:
         return platform_at(self.source(company), self.database("warehouse"), lake_in(self.folder), company.schema)
 
     def seen(self, company: Company) -> Platform:
-        """A platform that has been refreshed once. There can be one at a time."""
+        """A platform that has been refreshed once."""
         warehouse = self.database("warehouse", template=self.originals.warehouse(company))
-        source = self.database("totesys", template=self.originals.source(company), oid=_OID_OF_SEEN)
+        source = self.source(company)
         shutil.copytree(self.originals.lake(company), self.folder, dirs_exist_ok=True)
-        return platform_at(source, warehouse, lake_in(self.folder), company.schema)
+        platform = platform_at(source, warehouse, lake_in(self.folder), company.schema)
+        _make_source_of(platform)
+        return platform
 
 
-def create_database(server: EmbeddedPostgres, name: str, template: str, oid: int | None = None) -> None:
+def _make_source_of(platform: Platform) -> None:
+    """Have the lake and the warehouse of a copy know its source, which has another number than the one copied."""
+    with psycopg.connect(platform.source.url) as connection:
+        ((number,),) = connection.execute("select oid::bigint from pg_database where datname = current_database()")
+    file = Path(platform.lake.ingestion.url.removeprefix("file://"), manifest_path(1))
+    manifest = Manifest.from_json(file.read_bytes(), str(file))
+    snapshot = manifest.snapshot.model_copy(update={"database_oid": number})
+    content = manifest.model_copy(update={"snapshot": snapshot}).to_json()
+    file.write_bytes(content)
+    with psycopg.connect(platform.warehouse.database.url) as connection:
+        history = sql.Identifier(platform.warehouse.schema, "load_history")
+        digest = sql.Literal(hashlib.sha256(content).hexdigest())
+        connection.execute(sql.SQL("update {} set manifest_sha256 = {}").format(history, digest))
+
+
+def create_database(server: EmbeddedPostgres, name: str, template: str) -> None:
     """Create a database as a copy of another one, which nobody may be connected to."""
     # Where nothing is flushed to a disk, copying files takes half as long as writing them to the log.
     statement = sql.SQL("create database {} template {} strategy file_copy").format(
         sql.Identifier(name), sql.Identifier(template)
     )
-    if oid is not None:
-        statement += sql.SQL(" oid {}").format(oid)
     with psycopg.connect(server.url(), autocommit=True) as connection:
         connection.execute(statement)

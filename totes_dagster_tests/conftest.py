@@ -90,13 +90,13 @@ def database(postgres: EmbeddedPostgres) -> Iterator[Callable[..., str]]:
     """A function that creates a new empty database and returns its URI; it is dropped when the test ends.
 
     `database("totesys")` puts that into the database's name, which helps to read the server's log. `template` names a
-    database to copy, and `oid` is the number that the server shall know it by.
+    database to copy.
     """
     created: list[str] = []
 
-    def create(name_hint: str = "db", template: str = "template1", oid: int | None = None) -> str:
+    def create(name_hint: str = "db", template: str = "template1") -> str:
         name = f"{name_hint}_{next(_numbers)}"
-        create_database(postgres, name, template, oid)
+        create_database(postgres, name, template)
         created.append(name)
         return postgres.url(name)
 

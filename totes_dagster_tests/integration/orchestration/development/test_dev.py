@@ -18,7 +18,6 @@ from totes_dagster_tests.integration.commands import (
     belonging_to,
     refusal,
     start,
-    start_python,
     wait_for,
     wait_for_line,
     wait_until_gone,
@@ -113,12 +112,8 @@ def test_ctrl_c_ends_the_wait_for_a_start(home: Path, port: str) -> None:
 
 def test_what_dagster_cannot_load_ends_it_with_the_reason(home: Path, port: str, tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("raise RuntimeError('This is broken.')\n")
-    program = (
-        "from totes_dagster.cli.commands import main; from totes_dagster.orchestration.development import dev; "
-        "dev.WORKSPACE['load_from'][0]['python_module']['module_name'] = 'broken'; "
-        f"main(['dev', '--orders', '20', '--port', '{port}'])"
-    )
-    dev = start_python("-c", program, cwd=tmp_path, TOTES_HOME=str(home))
+    options = ("--orders", "20", "--port", port, "--module", "broken")
+    dev = start("dev", *options, cwd=tmp_path, TOTES_HOME=str(home))
     printed, errors = dev.communicate(timeout=120)
     assert dev.returncode == 1
     (line,) = errors.splitlines()
