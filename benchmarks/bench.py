@@ -1,8 +1,6 @@
 """What is measured on: a PostgreSQL server and a simulated company, in a temporary folder."""
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.postgres.database import Database
 from totes_dagster.simulator.seeding import seed
+from totes_dagster_tests.servers import server_folder
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,5 @@ class Bench:
 @contextmanager
 def new_bench() -> Iterator[Bench]:
     """A server of its own, without the company, stopped at the end."""
-    with tempfile.TemporaryDirectory(prefix="totes-benchmark-") as folder:
-        os.chmod(folder, 0o755)  # noqa: PTH101, S103 - the server runs as another system user if this is root
-        with EmbeddedPostgres(Path(folder) / "postgres") as server:
-            yield Bench(Path(folder), server)
+    with server_folder() as folder, EmbeddedPostgres(folder / "postgres") as server:
+        yield Bench(folder, server)

@@ -40,7 +40,7 @@ def uv_environment(pip_settings: str, environment: Mapping[str, str]) -> dict[st
     """The environment in which uv uses the package index that pip is configured for.
 
     Args:
-        pip_settings: what `pip config list` prints: a line for each setting, such as `global.index-url='https://…'`.
+        pip_settings: what `pip config list` prints: a line for each setting, such as `global.timeout='60'`.
         environment: the environment as it is. What it says to uv is kept.
     """
     found: dict[str, str] = {}

@@ -4,10 +4,12 @@ Everything follows from the batch's manifest. So missing parts are found by look
 writes a part writes the same one.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
 
+from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest, Part
 from totes_dagster.schema.arrow import arrow_schema
 from totes_dagster.schema.registry import STAR_TABLES, driving_table_of, inputs_of
@@ -100,6 +102,22 @@ def star_parts(star: str, manifest: Manifest) -> list[StarPart]:
 def part_path(star: str, folder: str, batch: int, number: int) -> str:
     """The path of a part of a star table in a folder: the table's own, or that of its quarantine."""
     return f"{folder}/v{remodel_version_of(STAR_TABLES[star])}/batch={batch:010}/part-{number:05}.parquet"
+
+
+def changes_of(star: str, log: BatchLog, newest: int) -> Iterator[Manifest]:
+    """The manifests of the batches that brought something to a star table, from a batch back to the first.
+
+    The manifests of the other batches are not read, except for that of the batch itself.
+    """
+    batch = newest
+    while batch:
+        manifest = log.manifest(batch)
+        last_change = last_change_of(star, manifest)
+        if last_change == batch:
+            yield manifest
+            batch -= 1
+        else:
+            batch = last_change
 
 
 def last_change_of(star: str, manifest: Manifest) -> int:

@@ -5,15 +5,15 @@ changes there is none. So the other tables are confirmed: a materialization says
 same data version as before.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dagster import AssetMaterialization, DagsterInstance
+from dagster import AssetKey, AssetMaterialization, DagsterInstance
 
 from totes_dagster.orchestration.metadata import as_of
-from totes_dagster.orchestration.specs import DATA_VERSION_TAG, key_of_loaded
+from totes_dagster.orchestration.specs import DATA_VERSION_TAG, key_of_loaded, key_of_processed
 from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster.warehouse.queries import NewestLoad
 
@@ -43,21 +43,37 @@ NEVER = Recorded(datetime.fromtimestamp(0, UTC))
 
 def recorded_loads(instance: DagsterInstance) -> dict[str, Recorded]:
     """The last materialization of each table of the warehouse; `NEVER` where there is none."""
-    keys = {key_of_loaded(star): star for star in STAR_TABLES}
     found = dict.fromkeys(STAR_TABLES, NEVER)
-    for record in instance.get_asset_records(list(keys)):
-        entry = record.asset_entry.last_materialization
-        if entry and entry.asset_materialization:
-            materialization = entry.asset_materialization
-            values = {name: value.value for name, value in materialization.metadata.items()}
-            version = (materialization.tags or {}).get(DATA_VERSION_TAG, "")
-            at = datetime.fromtimestamp(entry.timestamp, UTC)
-            found[keys[record.asset_entry.asset_key]] = (
-                Recorded(at, _number(values.get("batch")), int(version), _number(values.get("dagster/row_count")))
-                if version.isdecimal()
-                else Recorded(at)  # by an older version of the platform, or by hand
-            )
+    for star, moment, materialization in _last_materializations(instance, key_of_loaded):
+        at, version = datetime.fromtimestamp(moment, UTC), _version_of(materialization)
+        values = {name: value.value for name, value in materialization.metadata.items()}
+        found[star] = (
+            Recorded(at)
+            if version is None
+            else Recorded(at, _number(values.get("batch")), version, _number(values.get("dagster/row_count")))
+        )
     return found
+
+
+def recorded_versions(instance: DagsterInstance, key_of: Callable[[str], AssetKey]) -> dict[str, int]:
+    """The data version of the last materialization of each star table at a stage; 0 where there is none.
+
+    Args:
+        instance: the instance of Dagster.
+        key_of: the key of a star table at that stage.
+    """
+    last = {star: _version_of(each) or 0 for star, _, each in _last_materializations(instance, key_of)}
+    return {star: last.get(star, 0) for star in STAR_TABLES}
+
+
+def remodelled_by_load(star: str, version: int) -> AssetMaterialization:
+    """A materialization that says that a load has remodelled what a batch brought to a star table."""
+    return AssetMaterialization(
+        key_of_processed(star),
+        description="Remodelled by the load: the run had not selected it.",
+        metadata={"batch": version},
+        tags={DATA_VERSION_TAG: str(version)},
+    )
 
 
 def due(recorded: Mapping[str, Recorded], now: datetime) -> list[str]:
@@ -108,6 +124,23 @@ def _state(newest: NewestLoad, rows: int | None) -> dict[str, Any]:
         "batch": newest.batch,
         **(as_of(newest.snapshot_at) if newest.snapshot_at else {}),
     }
+
+
+def _last_materializations(
+    instance: DagsterInstance, key_of: Callable[[str], AssetKey]
+) -> Iterator[tuple[str, float, AssetMaterialization]]:
+    """The last materialization of each star table at a stage, with its time."""
+    keys = {key_of(star): star for star in STAR_TABLES}
+    for record in instance.get_asset_records(list(keys)):
+        entry = record.asset_entry.last_materialization
+        if entry and entry.asset_materialization:
+            yield keys[record.asset_entry.asset_key], entry.timestamp, entry.asset_materialization
+
+
+def _version_of(materialization: AssetMaterialization) -> int | None:
+    """The data version that the platform gave a materialization; None if somebody else or an older version did."""
+    version = (materialization.tags or {}).get(DATA_VERSION_TAG, "")
+    return int(version) if version.isdecimal() else None
 
 
 def _number(value: object) -> int | None:

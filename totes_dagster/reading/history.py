@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.key_ranges import RANGE_BITS
 from totes_dagster.lake.manifest import Part, TableEntry
-from totes_dagster.lake.processed import StarPart, last_change_of, star_parts
+from totes_dagster.lake.processed import StarPart, changes_of, star_parts
 from totes_dagster.schema.registry import STAR_TABLES, driving_table_of, inputs_of
 from totes_dagster.schema.star import StarKind, kind_of
 from totes_dagster.schema.totesys import SOURCE_TABLES, Capture, capture_of
@@ -73,19 +73,13 @@ def history_of_ingested(table: str, log: BatchLog, batch: int) -> History[Part]:
 def history_of_star(star: str, log: BatchLog, batch: int) -> History[StarPart]:
     """The parts of the processed zone that hold a star table as of a batch; see `star_parts`."""
     changes: list[tuple[tuple[StarPart, ...], TableEntry | None]] = []
-    while batch:
-        manifest = log.manifest(batch)
-        last_change = last_change_of(star, manifest)
-        if last_change < batch:
-            batch = last_change
-            continue
+    for manifest in changes_of(star, log, batch):
         parts = tuple(star_parts(star, manifest))
         driving = driving_table_of(star)
         brought = manifest.tables.get(driving) if driving and manifest.brings(driving) else None
         changes.append((parts, brought))
         if parts and _holds_whole_table(star, brought):
             break
-        batch -= 1
     return _history(changes)
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 from totes_dagster.errors import BatchUnknownError, PartSchemaError
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Part
-from totes_dagster.lake.processed import StarPart, last_change_of, star_parts, star_schema
+from totes_dagster.lake.processed import StarPart, changes_of, star_parts, star_schema
 from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.reading.history import (
     History,
@@ -102,17 +102,10 @@ def _committed(batch: int | None, log: BatchLog) -> int:
 
 def _remodelled(star: str, log: BatchLog, newest: int, processed: Zone) -> int:
     """The newest batch up to one whose parts of a star table all exist; a refresh in progress has yet to write some."""
-    batch = newest
-    while batch:
-        manifest = log.manifest(batch)
-        last_change = last_change_of(star, manifest)
-        if last_change < batch:
-            batch = last_change
-        elif all(processed.exists(part.path) for part in star_parts(star, manifest)):
-            break
-        else:
-            batch -= 1
-    return batch
+    for manifest in changes_of(star, log, newest):
+        if all(processed.exists(part.path) for part in star_parts(star, manifest)):
+            return manifest.batch
+    return 0
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from totes_dagster.errors import PartMissingError
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest
-from totes_dagster.lake.processed import RowCounts, StarPart, last_change_of, part_path, star_parts, star_schema
+from totes_dagster.lake.processed import RowCounts, StarPart, changes_of, part_path, star_parts, star_schema
 from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.remodel.frames import to_frame, to_table
 from totes_dagster.remodel.reading import read_ingested
@@ -55,23 +55,16 @@ def missing_parts(star: str, log: BatchLog, processed: Zone) -> list[StarPart]:
     """The parts of a star table that committed batches imply and the processed zone lacks, oldest first.
 
     Walks back from the newest batch to the newest complete one. Remodels go forward in time, so all batches before that
-    one are complete. Batches in which none of the table's inputs changed are skipped without reading their manifests.
+    one are complete.
     """
     missing: list[StarPart] = []
-    batch = log.head()
-    while batch:
-        manifest = log.manifest(batch)
-        last_change = last_change_of(star, manifest)
-        if last_change < batch:
-            batch = last_change
-            continue
+    for manifest in changes_of(star, log, log.head()):
         parts = star_parts(star, manifest)
         # Check all parts: a remodel that was killed may have written only the first ones.
         gaps = [part for part in parts if not processed.exists(part.path)]
         if parts and not gaps:
             break
         missing[:0] = gaps
-        batch -= 1
     return missing
 
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 
@@ -22,13 +23,23 @@ from totes_dagster import pipeline
 from totes_dagster.aws.metrics import Metric, Stage, emit, emit_stage
 from totes_dagster.config import settings
 from totes_dagster.config.platform import Warehouse
+from totes_dagster.lake.batch_log import BatchLog
+from totes_dagster.lake.processed import last_change_of
 from totes_dagster.orchestration.assets.materialized import materialized
 from totes_dagster.orchestration.checks.loading import HEALTH, evaluation_of, health_results, health_specs
 from totes_dagster.orchestration.failures import run_step
 from totes_dagster.orchestration.freshness import FRESHNESS
 from totes_dagster.orchestration.io_managers.processed import ProcessedIOManager
 from totes_dagster.orchestration.metadata import PREVIEW, as_of, table_of
-from totes_dagster.orchestration.recorded import confirmations, due, known_until, recorded_loads, versions_of
+from totes_dagster.orchestration.recorded import (
+    confirmations,
+    due,
+    known_until,
+    recorded_loads,
+    recorded_versions,
+    remodelled_by_load,
+    versions_of,
+)
 from totes_dagster.orchestration.resources.databases import WarehouseResource
 from totes_dagster.orchestration.specs import (
     OWNERS,
@@ -84,15 +95,19 @@ def load(
     def load_pending() -> _Done:
         target = warehouse.warehouse()
         loaded = pipeline.load(target, processed_zone.lake)
-        return _Done(loaded, *retried("Read the warehouse", lambda: _state(context.instance, target, loaded)))
+        state = retried("Read the warehouse", lambda: _state(context.instance, target, loaded))
+        return _Done(loaded, *state, retried("Read the lake", lambda: _untold(context.instance, loaded, log)))
 
-    started = perf_counter()
+    log, started = BatchLog(processed_zone.lake.ingestion), perf_counter()
     done = run_step(load_pending)
     newest = done.status.newest
     _emit(done, seconds=perf_counter() - started)
     context.log.info(f"The warehouse shows batch {newest.batch}, the source as of {newest.snapshot_at}.")
     selected = {name for name in STAR_TABLES if key_of_loaded(name) in context.selected_asset_keys}
     told = [name for name in STAR_TABLES if name in selected or done.has_changed(name)]
+    # The processed zone first: Dagster takes a table for out of date if what it was made of is materialized after it.
+    for name, version in done.untold.items():
+        context.log_event(remodelled_by_load(name, version))
     for name in told:
         yield from materialized(context, key_of_loaded(name), done.versions[name], done.metadata_of(name))
     for event in confirmations(set(done.due).difference(told), newest, done.versions, done.status.rows):
@@ -114,6 +129,8 @@ class _Done:
         newest_rows: the first few rows of the tables that it changed, newest first.
         versions: the batch that last changed each table.
         due: the tables that Dagster was told of too long ago.
+        untold: the data versions of tables of the processed zone that Dagster does not know of: a batch brought more
+            than the run had selected, and the load remodelled it.
     """
 
     loaded: list[LoadedBatch]
@@ -121,8 +138,9 @@ class _Done:
     newest_rows: dict[str, Sequence[Mapping[str, str]]]
     versions: dict[str, int]
     due: list[str]
+    untold: dict[str, int]
 
-    @property
+    @cached_property
     def tables(self) -> dict[str, LoadedTable]:
         """What was done to each table, over all batches."""
         return {name: sum((batch.tables[name] for batch in self.loaded), LoadedTable()) for name in STAR_TABLES}
@@ -158,6 +176,14 @@ def _state(
         versions_of(recorded, changes),
         due(recorded, datetime.now(UTC)),
     )
+
+
+def _untold(instance: DagsterInstance, loaded: list[LoadedBatch], log: BatchLog) -> dict[str, int]:
+    if not loaded:
+        return {}
+    manifest, known = log.manifest(loaded[-1].batch), recorded_versions(instance, key_of_processed)
+    versions = {name: last_change_of(name, manifest) for name in STAR_TABLES}
+    return {name: version for name, version in versions.items() if known[name] < version}
 
 
 def _emit(done: _Done, seconds: float) -> None:

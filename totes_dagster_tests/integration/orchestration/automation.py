@@ -13,7 +13,7 @@ from dagster import (
     build_sensor_context,
 )
 
-from totes_dagster.orchestration.recorded import confirmations
+from totes_dagster.orchestration.recorded import confirmations, remodelled_by_load
 from totes_dagster.orchestration.sensors import totesys_changes
 from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster.warehouse.status import warehouse_status
@@ -58,12 +58,14 @@ def confirmed(graph: Graph) -> list[AssetMaterialization]:
 
 
 def confirm(graph: Graph) -> None:
-    """Have Dagster know what the warehouse shows."""
+    """Have Dagster know what the warehouse shows, and what was remodelled."""
     status = warehouse_status(graph.platform.warehouse)
     for event in confirmations(
         STAR_TABLES, status.newest, dict.fromkeys(STAR_TABLES, status.newest.batch), status.rows
     ):
         graph.instance.report_runless_asset_event(event)
+    for star in STAR_TABLES:
+        graph.instance.report_runless_asset_event(remodelled_by_load(star, status.newest.batch))
 
 
 def scheduled(schedule: ScheduleDefinition, graph: Graph) -> RunRequest | SkipReason:
