@@ -3,10 +3,10 @@
     .venv/bin/python -m benchmarks.growth sqlite
     .venv/bin/python -m benchmarks.growth postgres --refreshes 300
 
-Executes real refreshes of a small company, in this process, each of what a change of the source affects; measures what each kind
-of data grew by, and extrapolates to 10,000 refreshes, linearly. Then it prunes all but the newest refresh and executes
-as many again: what is on disk should be what it was. A run that the daemon starts has a dozen events more, of its
-launch. The sensor's ticks are written by the same call as the daemon's, one for each refresh.
+Executes real refreshes of a small company, in this process, each of what a change of the source affects; measures what
+each kind of data grew by, and extrapolates to 10,000 refreshes, linearly. Then it prunes all but the newest refresh and
+executes as many again: what is on disk should be what it was. A run that the daemon starts has a dozen events more, of
+its launch. The sensor's ticks are written by the same call as the daemon's, one for each refresh.
 """
 
 import sqlite3
