@@ -12,7 +12,6 @@ from dagster import (
     AssetSelection,
     DagsterInstance,
     DagsterRunStatus,
-    RunRecord,
     RunsFilter,
     define_asset_job,
 )
@@ -83,16 +82,25 @@ reconcile = define_asset_job(
 def run_in_progress(instance: DagsterInstance, *jobs: str) -> str | None:
     """A sentence about a run of one of these jobs of the platform that is in progress; None if there is none."""
     records = instance.get_run_records(RunsFilter(statuses=_IN_PROGRESS, tags={JOB_TAG: list(jobs)}))
-    for run in (record.dagster_run for record in records if not _seems_dead(record, datetime.now(UTC))):
-        return f"A {run.job_name} is in progress (run {run.run_id[:8]}). The next one picks up what it misses."
+    now = datetime.now(UTC)
+    for record in records:
+        if not seems_dead(record.start_time, record.create_timestamp.replace(tzinfo=UTC), now):
+            run = record.dagster_run
+            return f"A {run.job_name} is in progress (run {run.run_id[:8]}). The next one picks up what it misses."
     return None
 
 
-def _seems_dead(record: RunRecord, now: datetime) -> bool:
-    if record.start_time:
-        return now.timestamp() - record.start_time >= PATIENCE.total_seconds()
-    # PostgreSQL stores this one in its own time zone, so it may be hours off.
-    return now - record.create_timestamp.replace(tzinfo=UTC) >= PATIENCE + _ZONES
+def seems_dead(started: float | None, created: datetime, now: datetime) -> bool:
+    """Whether nobody seems to be at work any more on a run that has not ended.
+
+    Args:
+        started: when it started, in seconds since the epoch; None if it has not.
+        created: when it was created. PostgreSQL stores this in its own time zone, so it may be hours off.
+        now: the current time.
+    """
+    if started:
+        return now.timestamp() - started >= PATIENCE.total_seconds()
+    return now - created >= PATIENCE + _ZONES
 
 
 def checks_affected_by(tables: Collection[str]) -> list[AssetCheckKey]:

@@ -13,6 +13,8 @@ from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.processed import StarPart, star_parts, star_schema
 from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.remodel.quarantine import quarantine_schema
+from totes_dagster.remodel.reading import read_ingested
+from totes_dagster.remodel.rows import remodel_rows
 from totes_dagster.remodel.run import RemodelledPart, Written, missing_parts, remodel_part, restore_batch, write_part
 from totes_dagster.schema.registry import CALENDAR, STAR_TABLES
 from totes_dagster_tests.unit.manifests import BATCHES, history, manifest, quarantine_path, star_path
@@ -191,3 +193,25 @@ def test_a_part_that_was_lost_is_restored_with_its_quarantine(lake: Lake, lost: 
         (Path(lake.processed.url.removeprefix("file://")) / getattr(part, attribute)).unlink()
     restore_batch(first, lake)
     assert {path: lake.processed.read(path) for path in lake.processed.paths("")} == before
+
+
+def test_the_calendar_has_the_days_of_every_part_of_the_facts(lake: Lake) -> None:
+    first = ingest(lake, payment=[{"payment_date": "2021-05-05"}])
+    entry = first.tables["payment"]
+    second = lake.ingestion.create_part("payment/second.parquet", ingested("payment", [{"payment_date": "1999-05-05"}]))
+    assert second is not None
+    tables = {**first.tables, "payment": entry.model_copy(update={"parts": (*entry.parts, second)})}
+    (part,) = star_parts("dim_date", first.model_copy(update={"tables": tables}))
+
+    def years() -> set[int]:
+        return set(remodel_part(part, lake).contents.rows.column("year").to_pylist())
+
+    computed = years()
+    assert {1999, 2021} <= computed
+    # Days of a fact that is remodelled already are read, and not computed again.
+    for number, piece in enumerate((*entry.parts, second)):
+        inputs = {"payment": read_ingested(lake.ingestion, "payment", (piece,))}
+        rows = remodel_rows("fact_payment", inputs).rows
+        assert lake.processed.create_part(star_path("fact_payment", 1, number), rows)
+        Path(lake.ingestion.url.removeprefix("file://"), piece.path).unlink()
+    assert years() == computed

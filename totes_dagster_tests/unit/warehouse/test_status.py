@@ -1,9 +1,9 @@
-"""How much of the record ids is used up."""
+"""How much of the record ids is used up, and which batches last changed the tables."""
 
 import pytest
 
 from totes_dagster.schema.registry import FACTS
-from totes_dagster.warehouse.status import warehouse_status
+from totes_dagster.warehouse.status import last_changes, warehouse_status
 from totes_dagster_tests.unit.warehouse.orders import load_orders, order
 from totes_dagster_tests.unit.warehouses import NewWarehouse
 
@@ -20,3 +20,20 @@ def test_record_ids_go_past_two_to_the_31(warehouse: NewWarehouse) -> None:
     warehouse.run(f"select setval('fact_sales_order_sales_record_id_seq', {2**31 - 1})")
     load_orders(warehouse, 1, order(1, units_sold=10))
     assert warehouse.ask("select sales_record_id, units_sold from current_sales_order") == [(2**31, 10)]
+
+
+def test_the_batch_that_last_changed_a_table_is_known_also_after_a_restore(warehouse: NewWarehouse) -> None:
+    load_orders(warehouse, 1, order(1, units_sold=10))
+    load_orders(warehouse, 2, order(1, units_sold=11))
+    load_orders(warehouse, 3, order(1, units_sold=11))  # the same again
+    counts = "jsonb_build_object('fact_sales_order', jsonb_build_object('new', {}, 'changed', {}))"
+    for batch, new, changed in ((1, 1, 0), (2, 0, 1), (3, 0, 0)):
+        warehouse.run(
+            "insert into load_history (batch, snapshot_at, manifest_sha256, tables) "
+            f"values ({batch}, now(), '', {counts.format(new, changed)})"
+        )
+    newest, changes = last_changes(warehouse, 0)
+    assert (newest.batch, changes) == (3, {"fact_sales_order": 2})
+    assert last_changes(warehouse, 2)[1] == {}
+    # Dagster may know of batches that the warehouse lost.
+    assert last_changes(warehouse, 9)[1] == {"fact_sales_order": 2}

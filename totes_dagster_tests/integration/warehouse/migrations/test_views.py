@@ -7,7 +7,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from totes_dagster.config.platform import Warehouse
-from totes_dagster.errors import WarehouseSchemaError
+from totes_dagster.errors import DiskFullError, WarehouseSchemaError
 from totes_dagster.postgres.database import Database
 from totes_dagster.schema.registry import DIMENSIONS
 from totes_dagster.warehouse.migrations import HEAD, migrate
@@ -169,6 +169,18 @@ def test_what_would_not_come_back_is_named_and_nothing_is_changed(
     with pytest.raises(WarehouseSchemaError, match=named):
         migrate(Warehouse(earlier, "public"))
     assert catalogue(earlier) == before
+
+
+def test_a_full_disk_is_no_fault_of_the_view(earlier: Database) -> None:
+    run(
+        earlier,
+        "create view orders as select * from current_sales_order",
+        "create function no_space() returns event_trigger language plpgsql as $$ begin "
+        "raise disk_full using message = 'could not extend file: No space left on device'; end $$",
+        "create event trigger full_disk on ddl_command_start when tag in ('CREATE VIEW') execute function no_space()",
+    )
+    with pytest.raises(DiskFullError, match="No space left on device"):
+        migrate(Warehouse(earlier, "public"))
 
 
 @pytest.mark.usefixtures("roles")
