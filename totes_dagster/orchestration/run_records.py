@@ -41,13 +41,13 @@ def moving_runs(dagster_home: Path, since: datetime) -> list[Run]:
     """
     from dagster import DagsterInstance, RunsFilter  # noqa: PLC0415 - slow to import
 
-    from totes_dagster.orchestration.jobs import reconcile, refresh  # noqa: PLC0415
+    from totes_dagster.orchestration.jobs import JOB_TAG, reconcile, refresh  # noqa: PLC0415
 
     with DagsterInstance.from_config(str(dagster_home)) as instance:
         return [
             _run(record, record.start_time)
             for job in (refresh, reconcile)
-            for record in instance.get_run_records(RunsFilter(job_name=job.name, created_after=since))
+            for record in instance.get_run_records(RunsFilter(tags={JOB_TAG: job.name}, created_after=since))
             if record.start_time
         ]
 
