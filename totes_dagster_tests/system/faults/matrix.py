@@ -5,8 +5,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import cycle, product, repeat
 from pathlib import Path
+
+import psycopg
 
 from totes_dagster.errors import TotesError
 from totes_dagster.pipeline import refresh
@@ -70,7 +73,7 @@ class Matrix:
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
         self._pool = ProcessPoolExecutor(_AT_ONCE, PROCESSES, _adopt, (store.environment,))
-        self._points: dict[Path, list[Point]] = {}
+        self._points: dict[Path, tuple[datetime, list[Point]]] = {}
         self._endings: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
     def close(self) -> None:
@@ -78,10 +81,17 @@ class Matrix:
         self._pool.shutdown()
 
     def points(self, scene: Scene) -> list[Point]:
-        """All points of a scene's refresh when nothing goes wrong, in an order that is the same each time."""
-        if scene.lake not in self._points:
-            self._points[scene.lake] = self._pool.submit(_points, scene, self._store).result()
-        return self._points[scene.lake]
+        """All points of a scene's refresh when nothing goes wrong, in an order that is the same each time.
+
+        They are others once the server was restarted: after that, a refresh captures whole what has changed.
+        """
+        with psycopg.connect(scene.server) as connection:
+            ((started,),) = connection.execute("select pg_postmaster_start_time()").fetchall()
+        known, points = self._points.get(scene.lake, (None, []))
+        if known != started:
+            points = self._pool.submit(_points, scene, self._store).result()
+            self._points[scene.lake] = started, points
+        return points
 
     def wrongs(self, scene: Scene, cases: Iterable[Case]) -> list[str]:
         """Whatever is wrong after any of these faults, in one line each."""
@@ -94,7 +104,7 @@ class Matrix:
     def summary(self) -> Iterator[str]:
         """How much was tried, and how it ended."""
         cases = sum(map(Counter.total, self._endings.values()))
-        yield f"{cases} faults, of refreshes that have {sum(map(len, self._points.values()))} points"
+        yield f"{cases} faults, of refreshes that have {sum(len(points) for _, points in self._points.values())} points"
         for fault, endings in sorted(self._endings.items()):
             yield f"{fault}: {', '.join(f'{count} {ending}' for ending, count in endings.most_common())}"
 
