@@ -31,6 +31,8 @@ class StarKind(StrEnum):
     """One row per version of a source row."""
 
 
+_NEWEST_INDEX = "_newest_idx"
+
 UNKNOWN = "Unknown"
 """The value of a NOT NULL text column if the source has none, and of every such column in a placeholder member."""
 
@@ -101,7 +103,7 @@ def fact(name: str, grain: str, record_id: str, *columns: Column[Any], version: 
         ),
         batch,
         # Finds the newest version of a row; see `version_order_of`.
-        Index(f"{name}_newest_idx", columns[0], batch.desc(), number.desc()),
+        Index(f"{name}{_NEWEST_INDEX}", columns[0], batch.desc(), number.desc()),
         comment=grain,
         info={
             "kind": StarKind.FACT,
@@ -140,6 +142,11 @@ def version_order_of(fact: Table) -> tuple[str, str]:
     (batch 0).
     """
     return "batch", record_id_of(fact)
+
+
+def newest_index_of(fact: Table) -> str:
+    """Name of the index that finds a row's newest version: on the key, then on `version_order_of`, reversed."""
+    return f"{fact.name}{_NEWEST_INDEX}"
 
 
 def remodel_version_of(table: Table) -> int:

@@ -3,20 +3,20 @@
 The rows themselves belong to `company`.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import chain
 
-from adbc_driver_postgresql import dbapi
+import psycopg
 from psycopg import sql
 from sqlalchemy import Constraint, Enum, ForeignKeyConstraint, UniqueConstraint
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import AddConstraint, CreateTable, DropConstraint, ExecutableDDLElement
 
 from totes_dagster.errors import DatabaseError
+from totes_dagster.postgres.binary_copy import copy_in
 from totes_dagster.schema import totesys
 from totes_dagster.simulator.company import Company
 
@@ -60,8 +60,8 @@ def seed(
         for name, table in chain.from_iterable(
             tables.items() for tables in chain([company.reference_tables], company.order_tables())
         ):
-            # The Arrow types are the declared ones: ADBC stores others of the same width unchecked.
-            cursor.adbc_ingest(name, table, mode="append")
+            # The Arrow types are the declared ones: binary COPY takes others of the same width unchecked.
+            copy_in(cursor, sql.Identifier(name), table)
             rows[name] += table.num_rows
             if progress:
                 progress(name, table.num_rows)
@@ -83,19 +83,18 @@ def create_schema(url: str, *, enforced: bool = True) -> None:
 
 
 @contextmanager
-def _empty_source(url: str, *, enforced: bool) -> Iterator[dbapi.Cursor]:
+def _empty_source(url: str, *, enforced: bool) -> Iterator[psycopg.Cursor]:
     """Tables to fill. Constraints are added afterwards: validating them once is many times faster than row by row."""
     try:
-        with dbapi.connect(url) as connection, connection.cursor() as cursor:
+        with psycopg.connect(url) as connection, connection.cursor() as cursor:
             for statement in _create_tables():
-                cursor.execute(str(statement.compile(dialect=_DIALECT)))
+                cursor.execute(_text(statement))
             yield cursor
             for statement in _add_constraints(enforced=enforced):
-                cursor.execute(str(statement.compile(dialect=_DIALECT)))
+                cursor.execute(_text(statement))
             for name in totesys.SOURCE_TABLES:
-                cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(name)).as_string(None))
-            connection.commit()
-    except dbapi.Error as error:
+                cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(name)))
+    except psycopg.Error as error:
         raise SeedingError(
             f"The simulated company could not be created, and the database is unchanged: {_reason(error)}. "
             "Use a database that can be reached, is empty, and lets this user create tables."
@@ -131,7 +130,10 @@ def _deferred(*kinds: type[Constraint]) -> list[Constraint]:
     ]
 
 
-def _reason(error: dbapi.Error) -> str:
-    """The server's message, extracted from the driver's, which also quotes the statement."""
-    found = re.search(r".*(?:ERROR|FATAL|failed): +([^\n]+)", str(error))
-    return found[1].rstrip(".") if found else str(error).strip()
+def _text(statement: ExecutableDDLElement) -> bytes:
+    return str(statement.compile(dialect=_DIALECT)).encode()
+
+
+def _reason(error: psycopg.Error) -> str:
+    """The server's message, or the driver's."""
+    return (error.diag.message_primary or str(error)).strip().rstrip(".")

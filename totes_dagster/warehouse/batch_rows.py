@@ -6,6 +6,7 @@ Reads only the lake; `load.py` writes to the warehouse.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -109,7 +110,8 @@ class Account:
                 f"{self.star} from {processed.url}, so that the next load remodels them, or restore them from the "
                 "bucket's versions."
             )
-        rows, keys = sum(map(len, self.keys)), pc.count_distinct(pa.chunked_array(self.keys, pa.int32())).as_py()
+        rows = sum(map(len, self.keys))
+        keys = rows - _repetitions(self.keys)
         if rows != keys:
             raise RowsRepeatedError(
                 f"Batch {self.batch} has several rows of {self.star} with the same "
@@ -117,6 +119,12 @@ class Account:
                 f"The batch was not loaded. Correct the function {self.star} in totes_dagster/remodel/tables/, and "
                 "raise the table's version, so that the next refresh remodels it."
             )
+
+
+def _repetitions(keys: list[pa.Array]) -> int:
+    """How many of the keys occur before. Sorting takes a tenth of the time of hashing: they mostly are in order."""
+    ordered = np.sort(np.concatenate([np.empty(0, np.int32), *(chunk.to_numpy() for chunk in keys)]))
+    return int(np.count_nonzero(ordered[1:] == ordered[:-1]))
 
 
 def live_keys(ingestion: Zone, source: str, entry: TableEntry) -> Iterator[pa.Table] | None:

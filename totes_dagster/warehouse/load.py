@@ -31,12 +31,8 @@ from totes_dagster.schema.registry import CALENDAR, FACTS, STAR_TABLES, driving_
 from totes_dagster.schema.star import StarKind, kind_of
 from totes_dagster.schema.totesys import Capture
 from totes_dagster.warehouse.batch_rows import Account, keys_leaving_quarantine, live_keys, live_ranges, read_part
-from totes_dagster.warehouse.foreign_keys import (
-    Dropped,
-    add_missing_foreign_keys,
-    drop_foreign_keys_where_it_pays,
-    has_foreign_keys,
-)
+from totes_dagster.warehouse.bulk_load import SetAside, restore, set_aside_where_it_pays
+from totes_dagster.warehouse.foreign_keys import add_foreign_keys_if_valid, has_foreign_keys
 from totes_dagster.warehouse.load_transaction import LoadedTable, LoadTransaction
 from totes_dagster.warehouse.queries import NewestLoad
 
@@ -85,7 +81,7 @@ def _load_next(
     warehouse: Warehouse, connection: NamedConnection, log: BatchLog, lake: Lake, progress: Progress
 ) -> LoadedBatch | None:
     """Load the oldest batch that is not loaded yet; return None if there is none."""
-    may_drop = True
+    may_set_aside = True
     while True:
         with LoadTransaction.begin(connection, warehouse) as transaction:
             # Read under the lock: another load may have committed in the meantime.
@@ -100,17 +96,17 @@ def _load_next(
             if not log.has(following):
                 return None
             manifest = log.manifest(following)
-            if may_drop:
-                dropped = drop_foreign_keys_where_it_pays(transaction, rows_of_facts(manifest))
-                may_drop = False
-                if dropped is Dropped.SOME:
+            if may_set_aside:
+                outcome = set_aside_where_it_pays(transaction, rows_of_facts(manifest))
+                may_set_aside = False
+                if outcome is SetAside.SOMETHING:
                     # Dropping locks readers out, so it is committed before the load begins. If this load fails, the
-                    # next one adds the foreign keys back.
+                    # next one restores what is missing.
                     transaction.commit()
-                if dropped is not Dropped.NONE:
+                if outcome is not SetAside.NOTHING:
                     continue
             loaded = BatchLoad(transaction, manifest, lake, progress).run(log.digest(following))
-            add_missing_foreign_keys(transaction)
+            restore(transaction)
             transaction.commit()
             return loaded
 
@@ -119,13 +115,17 @@ def _load_next(
 class BatchLoad:
     """The load of one batch, in a transaction that holds the load lock and that the caller commits.
 
-    The caller makes sure that the batch follows the newest loaded one, and adds missing foreign keys.
+    The caller makes sure that the batch follows the newest loaded one, and restores what was set aside.
+
+    Attributes:
+        is_last: whether the transaction loads no further batch, so that foreign keys can be added already.
     """
 
     transaction: LoadTransaction
     manifest: Manifest
     lake: Lake
     progress: Progress = silent
+    is_last: bool = True
 
     def run(self, digest: str) -> LoadedBatch:
         """Load all star tables, and add the batch to `load_history`.
@@ -203,7 +203,10 @@ class BatchLoad:
             quarantined = self._copy(fact, account)
             transaction.analyze(fact)
             done = LoadedTable(staged=account.staged, new=account.staged)
-            return self._finish(account, done, quarantined), transaction.add_placeholders(fact, staged=False)
+            # Adding the foreign keys shows whether a member is missing, and mostly none is.
+            is_whole = self.is_last and add_foreign_keys_if_valid(transaction, fact)
+            added = {} if is_whole else transaction.add_placeholders(fact, staged=False)
+            return self._finish(account, done, quarantined), added
         transaction.put_sequence_past_record_ids(fact)
         quarantined = self._stage(fact, account)
         placeholders = transaction.add_placeholders(fact)

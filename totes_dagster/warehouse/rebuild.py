@@ -12,7 +12,7 @@ from totes_dagster.errors import ForeignLakeError
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.zone import Lake
 from totes_dagster.runtime.progress import Progress, silent
-from totes_dagster.warehouse.foreign_keys import Dropped, add_missing_foreign_keys, drop_foreign_keys_where_it_pays
+from totes_dagster.warehouse.bulk_load import SetAside, restore, set_aside_where_it_pays
 from totes_dagster.warehouse.load import BatchLoad, LoadedBatch, is_in_lake, rows_of_facts
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 
@@ -52,7 +52,7 @@ def reload_all(
         with LoadTransaction.begin(connection, warehouse) as transaction:
             if not from_another_lake:
                 _refuse_another_lake(transaction, log)
-            if drop_foreign_keys_where_it_pays(transaction, incoming) is Dropped.SOME:
+            if set_aside_where_it_pays(transaction, incoming) is SetAside.SOMETHING:
                 transaction.commit()
         with LoadTransaction.begin(connection, warehouse) as transaction:
             if not from_another_lake:
@@ -60,9 +60,9 @@ def reload_all(
             transaction.clear()
             loaded = []
             for batch in batches:
-                load = BatchLoad(transaction, log.manifest(batch), lake, progress)
+                load = BatchLoad(transaction, log.manifest(batch), lake, progress, is_last=batch == head)
                 loaded.append(load.run(log.digest(batch)))
-            add_missing_foreign_keys(transaction)
+            restore(transaction)
             transaction.commit()
     logger.info("Rebuilt the warehouse from %d batches.", len(loaded))
     return loaded

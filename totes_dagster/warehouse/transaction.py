@@ -4,7 +4,7 @@ The steps of a load are in `load_transaction.py`.
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any, Self
 
 import psycopg
@@ -15,7 +15,7 @@ from sqlalchemy import Table
 
 from totes_dagster.config.platform import Warehouse
 from totes_dagster.errors import DatabaseBusyError, DatabaseError, ReplicaIdentityError
-from totes_dagster.postgres.binary_copy import encoded
+from totes_dagster.postgres.binary_copy import copy_in
 from totes_dagster.postgres.database import NamedConnection
 from totes_dagster.postgres.lock_waits import LONG_WAIT, LockWatch, watched_locks
 from totes_dagster.postgres.named_errors import named_error
@@ -80,6 +80,10 @@ class WarehouseTransaction:
         """Commit: all of the transaction's work becomes visible at once."""
         self._connection.commit()
 
+    def savepoint(self) -> AbstractContextManager[psycopg.Transaction]:
+        """A block that is undone as a whole if it raises, settings included; the transaction goes on."""
+        return self._connection.transaction()
+
     def wait_for_locks(self, limit: str) -> None:
         """Limit the transaction's further waits for a lock to this time, in PostgreSQL's notation, such as `5s`."""
         self.execute(sql.SQL("set local lock_timeout = {}").format(sql.Literal(limit)))
@@ -97,6 +101,10 @@ class WarehouseTransaction:
         if row is None:
             raise LookupError(f"No row from {statement if isinstance(statement, str) else statement.as_string(None)}")
         return row
+
+    def fetch_all(self, statement: str | sql.SQL | sql.Composed) -> list[tuple[Any, ...]]:
+        """Run a statement and return all its rows."""
+        return self._cursor.execute(statement).fetchall()
 
     def execute(self, statement: str | sql.SQL | sql.Composed) -> int:
         """Run a statement that returns no rows; return the number of rows that it affected."""
@@ -121,14 +129,7 @@ class WarehouseTransaction:
 
     def ingest(self, table: str, rows: pa.Table, *, temporary: bool) -> int:
         """Copy rows into a table; return how many."""
-        statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(
-            sql.Identifier("pg_temp" if temporary else self.schema, table),
-            sql.SQL(", ").join(map(sql.Identifier, rows.column_names)),
-        )
-        with self._cursor.copy(statement) as copy:
-            for piece in encoded(rows):
-                copy.write(piece)
-        return self._cursor.rowcount
+        return copy_in(self._cursor, sql.Identifier("pg_temp" if temporary else self.schema, table), rows)
 
 
 def _load_error(connection: NamedConnection, schema: str, error: psycopg.Error, blockers: str) -> DatabaseError:
