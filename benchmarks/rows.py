@@ -21,25 +21,26 @@ class Size:
 
 def first_load(bench: Bench, size: Size) -> Iterator[str]:
     """A first load against the limit, in turns."""
-    company, loads, limits = bench.company(size.orders), [], []
+    company = bench.company(size.orders)
+    loads, staged, limits = [], [], []
     for number in range(size.rounds):
-        platform = bench.platform(company, name := f"first_{number}")
-        loads.append(run_work(bench, platform, "first-load"))
+        loads.append(run_work(bench, bench.platform(company, name := f"first_{number}"), "first-load"))
         bench.settle(name)
         limits.append(copy_by_psql(bench, name))
         bench.drop(name)
+        staged.append(run_work(bench, bench.platform(company, name := f"staged_{number}"), "first-stages"))
+        bench.drop(name)
     limit = statistics.median(each.seconds for each in limits)
-    stages = {name: statistics.median(_stage(each, name) for each in loads) for name in ("ingest", "remodel", "load")}
-    seconds = sum(stages.values())
     copying = statistics.median(each.copying for each in limits)
+    seconds, cpu = (statistics.median(each.result["refresh"][name] for each in loads) for name in ("seconds", "cpu"))
+    server = statistics.median(each.server_cpu for each in loads)
+    peak = max(each.result["refresh"]["peak"] for each in loads)
     yield f"{size.orders:,} orders: {seconds:.1f} s, {seconds / limit:.2f} times the limit of {limit:.1f} s"
     yield f"the limit: COPY {copying:.1f} s, keys, indexes and references {limit - copying:.1f} s"
-    for name, took in stages.items():
-        cpu = statistics.median(each.result[name]["cpu"] for each in loads)
-        yield f"{name}: {took:.1f} s, {took / limit:.2f} times the limit; {cpu:.1f} CPU seconds of the client"
-    server = statistics.median(each.server_cpu for each in loads)
-    peak = max(each.result["load"]["peak"] for each in loads)
-    yield f"{server:.1f} CPU seconds of the server; peak memory of the process {peak:.0f} MB"
+    yield f"{cpu:.1f} CPU seconds of the client, {server:.1f} of the server; peak memory of the process {peak:.0f} MB"
+    for name in ("ingest", "remodel", "load"):
+        took, cpu = (statistics.median(each.result[name][what] for each in staged) for what in ("seconds", "cpu"))
+        yield f"{name} alone: {took:.1f} s, {took / limit:.2f} times the limit; {cpu:.1f} CPU seconds of the client"
 
 
 def refresh(bench: Bench, size: Size) -> Iterator[str]:
@@ -104,10 +105,6 @@ ROWS: dict[str, Callable[[Bench, Size], Iterator[str]]] = {
     "history": history,
     "start": start,
 }
-
-
-def _stage(load: Measured, name: str) -> float:
-    return float(load.result[name]["seconds"])
 
 
 def _each(measured: Measured, batches: int) -> str:

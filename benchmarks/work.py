@@ -37,7 +37,14 @@ def timed(stages: dict[str, Any], name: str, work: Callable[[], T]) -> T:
 
 
 def first_load(platform: Platform) -> dict[str, Any]:
-    """The stages of a first load, one after the other."""
+    """A first load as `totes refresh` does it: what can be done at the same time is."""
+    stages: dict[str, Any] = {}
+    timed(stages, "refresh", lambda: pipeline.refresh(platform))
+    return stages
+
+
+def first_stages(platform: Platform) -> dict[str, Any]:
+    """The stages of a first load, one after the other, as Dagster runs them."""
     stages: dict[str, Any] = {}
     timed(stages, "ingest", lambda: pipeline.ingest(platform.source, platform.lake.ingestion))
     timed(stages, "remodel", lambda: pipeline.remodel_all(platform.lake))
@@ -78,7 +85,12 @@ def _seconds(platform: Platform) -> float:
     return time.perf_counter() - started
 
 
-WORK: dict[str, Callable[..., dict[str, Any]]] = {"first-load": first_load, "refreshes": refreshes, "batches": batches}
+WORK: dict[str, Callable[..., dict[str, Any]]] = {
+    "first-load": first_load,
+    "first-stages": first_stages,
+    "refreshes": refreshes,
+    "batches": batches,
+}
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ stays done; the next run continues from there. What each stage does belongs to i
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -22,13 +22,13 @@ from totes_dagster.postgres.database import Database
 from totes_dagster.postgres.transactions import REPEATABLE_READ
 from totes_dagster.reconcile.compare import TableDifferences, compare
 from totes_dagster.reconcile.repair import repair_history, repairs_of
-from totes_dagster.remodel.run import RemodelledPart, Written, missing_parts, remodel_part, restore_batch, write_part
+from totes_dagster.remodel.run import RemodelledPart, Written, missing_parts, remodel_part, write_part
 from totes_dagster.runtime.ahead import ahead
 from totes_dagster.runtime.progress import Progress, silent
 from totes_dagster.runtime.retry import retried
 from totes_dagster.schema.registry import CALENDAR, STAR_TABLES
-from totes_dagster.warehouse.batch_rows import NotRemodelledError
-from totes_dagster.warehouse.load import LoadedBatch, load_batches
+from totes_dagster.warehouse.batch_load import LoadedBatch
+from totes_dagster.warehouse.load import load_batches
 from totes_dagster.warehouse.migrations import migrate as migrate_once
 from totes_dagster.warehouse.queries import newest_load
 from totes_dagster.warehouse.rebuild import reload_all
@@ -107,10 +107,18 @@ def catch_up(
 ) -> tuple[dict[str, Written], list[LoadedBatch]]:
     """Remodel and load every committed batch that is not loaded yet.
 
+    Parts are remodelled as the load needs them, while those before are copied.
+
     Returns:
-        What was written, by star table, and the loaded batches, oldest first.
+        What was written to the processed zone, by star table, and the loaded batches, oldest first.
     """
-    return remodel_all(lake, progress), load(warehouse, lake, progress)
+    loaded = load(warehouse, lake, progress)
+    # What is left was lost, of batches that are loaded already.
+    written = remodel_all(lake, progress)
+    for batch in reversed(loaded):
+        for star, earlier in batch.remodelled.items():
+            written[star] = earlier + written[star]
+    return written, loaded
 
 
 def remodel_all(lake: Lake, progress: Progress = silent) -> dict[str, Written]:
@@ -171,10 +179,7 @@ def migrate(warehouse: Warehouse) -> str | None:
 def load(warehouse: Warehouse, lake: Lake, progress: Progress = silent) -> list[LoadedBatch]:
     """Migrate the warehouse, and load every batch that it has not loaded yet.
 
-    Missing parts are remodelled first: those of a batch that another refresh has just committed, and lost ones.
-
     Raises:
-        PartError: a batch is not remodelled yet, and cannot be.
         TotesError: see `load_batches`.
     """
     migrate(warehouse)
@@ -184,7 +189,7 @@ def load(warehouse: Warehouse, lake: Lake, progress: Progress = silent) -> list[
         for batch in load_batches(warehouse, lake, progress):
             loaded.append(batch)  # noqa: PERF402 - batches before one that fails stay loaded
 
-    _with_missing_parts(lake, lambda: retried("Load", load_rest))
+    retried("Load", load_rest)
     return loaded
 
 
@@ -210,13 +215,12 @@ def rebuild(platform: Platform, *, from_another_lake: bool = False, progress: Pr
             f"There is no batch in {lake.ingestion.url} to rebuild the warehouse from. Check TOTES_INGESTION_LAKE."
         )
     log.check_head_is_last(head)
-    remodel_all(lake, progress)
     migrate(warehouse)
 
     def reload() -> list[LoadedBatch]:
         return reload_all(warehouse, lake, head, from_another_lake=from_another_lake, progress=progress)
 
-    return _with_missing_parts(lake, lambda: retried("Rebuild", reload), last=head)
+    return retried("Rebuild", reload)
 
 
 def reconcile(platform: Platform, progress: Progress = silent) -> Reconciled:
@@ -297,27 +301,3 @@ class _Reconciliation:
             if newest_load(connection, warehouse.schema).batch != (batch.batch if batch else 0):
                 return None
             return compare(snapshot, connection, warehouse.schema, self.progress)
-
-
-def _with_missing_parts(lake: Lake, work: Callable[[], T], *, last: int = 0) -> T:
-    """Do work that reads the processed zone; if a part is missing, write it and repeat the work.
-
-    Args:
-        lake: both zones.
-        work: what to do, with batches in order.
-        last: the last batch of work that starts again from the first one. What is missing up to there is written at
-            once, so that the work is not repeated for each batch.
-    """
-    log = BatchLog(lake.ingestion)
-    restored: set[str] = set()
-    while True:
-        try:
-            return work()
-        except NotRemodelledError as error:
-            missing = error.part
-            if missing.path in restored:
-                raise
-            restored.add(missing.path)
-            logger.info("Batch %d of %s is not remodelled yet; remodelling it now.", missing.batch, missing.star)
-            for batch in range(missing.batch, max(missing.batch, last) + 1):
-                retried("Remodel", partial(restore_batch, log.manifest(batch), lake))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from totes_dagster.config.platform import Warehouse
 from totes_dagster.reconcile.differences import TableDifferences
 from totes_dagster.schema.registry import CALENDAR, FACTS, inputs_of
-from totes_dagster.warehouse.load import restore_calendar
+from totes_dagster.warehouse.batch_load import restore_calendar
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,7 @@ import pyarrow as pa
 
 from totes_dagster.errors import PartMissingError
 from totes_dagster.lake.batch_log import BatchLog
-from totes_dagster.lake.manifest import Manifest
-from totes_dagster.lake.processed import RowCounts, StarPart, changes_of, part_path, star_parts, star_schema
+from totes_dagster.lake.processed import StarPart, changes_of, part_path, star_parts, star_schema
 from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.remodel.frames import to_frame, to_table
 from totes_dagster.remodel.reading import read_ingested
@@ -97,32 +96,6 @@ def write_part(remodelled: RemodelledPart, processed: Zone) -> Written:
         bytes=created.bytes,
         newest=contents.rows,
     )
-
-
-def restore_batch(manifest: Manifest, lake: Lake) -> None:
-    """Write what is missing of one batch in the processed zone: its parts, and their quarantine.
-
-    Reads every part, because only a part itself says whether it has a quarantine.
-
-    Args:
-        manifest: the batch's manifest.
-        lake: both zones.
-
-    Raises:
-        PartError: a part is damaged, or cannot be computed because its inputs are missing or damaged.
-    """
-    for star in STAR_TABLES:
-        for part in star_parts(star, manifest):
-            if not _is_complete(part, lake.processed):
-                write_part(remodel_part(part, lake), lake.processed)
-
-
-def _is_complete(part: StarPart, processed: Zone) -> bool:
-    try:
-        counts = RowCounts.of(processed.read_part(part.path))
-    except PartMissingError:
-        return False
-    return not counts.quarantined or processed.exists(part.quarantine)
 
 
 def _calendar_of(part: StarPart, lake: Lake) -> pa.Table:

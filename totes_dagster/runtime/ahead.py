@@ -1,6 +1,6 @@
 """Working ahead: the next item is computed while the current one is used."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -9,7 +9,7 @@ T = TypeVar("T")
 _END = object()
 
 
-def ahead(items: Iterable[T]) -> Iterator[T]:
+def ahead(items: Iterable[T]) -> Generator[T]:
     """The items, each computed in another thread while the one before is used.
 
     Two items exist at a time. If computing one raises, so does taking it. If the items are not used up, the one that is

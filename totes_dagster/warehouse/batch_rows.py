@@ -1,4 +1,4 @@
-"""What a batch brings to the warehouse: the rows of its parts, the rows in quarantine, and the source's live keys.
+"""What a batch brings to the warehouse: an account of its rows, and the keys that live in the source.
 
 Reads only the lake; `load.py` writes to the warehouse.
 """
@@ -10,65 +10,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from totes_dagster.errors import PartMissingError, PartSchemaError, RowsRepeatedError, RowsUnaccountedError
+from totes_dagster.errors import PartSchemaError, RowsRepeatedError, RowsUnaccountedError
 from totes_dagster.lake.key_ranges import range_of
 from totes_dagster.lake.manifest import Part, TableEntry
-from totes_dagster.lake.processed import RowCounts, StarPart, star_schema
+from totes_dagster.lake.processed import StarPart
 from totes_dagster.lake.zone import Zone
-from totes_dagster.remodel.quarantine import REASON
-from totes_dagster.schema.arrow import arrow_schema, described
-from totes_dagster.schema.bookkeeping import quarantine
-from totes_dagster.schema.registry import STAR_TABLES, driving_table_of, inputs_of
+from totes_dagster.schema.arrow import described
+from totes_dagster.schema.registry import STAR_TABLES, driving_table_of
 from totes_dagster.schema.star import natural_key_of
 from totes_dagster.schema.totesys import SOURCE_TABLES, Capture, key_of
-
-
-class NotRemodelledError(PartMissingError):
-    """A part of the processed zone, or its quarantine, does not exist: it has not been remodelled yet, or was lost.
-
-    Attributes:
-        part: the part.
-    """
-
-    def __init__(self, message: str, part: StarPart) -> None:
-        super().__init__(message)
-        self.part = part
-
-
-@dataclass(frozen=True)
-class PartRows:
-    """The contents of a part of the processed zone.
-
-    Attributes:
-        rows: rows of the star table, with the schema that `star_schema` gives it.
-        quarantined: source rows in quarantine, with the columns of the warehouse's table `quarantine`.
-    """
-
-    rows: pa.Table
-    quarantined: pa.Table
-
-
-def read_part(part: StarPart, processed: Zone) -> PartRows:
-    """Read a part of the processed zone.
-
-    Raises:
-        NotRemodelledError: the part does not exist.
-        PartSchemaError: the part does not have the columns of its table.
-        PartError: the part is damaged.
-    """
-    try:
-        rows = processed.read_part(part.path)
-        # Binary COPY does not check types: another type of the same width would be read as the column's.
-        if not rows.schema.equals(star_schema(part.star)):
-            raise PartSchemaError(
-                f"The part {part.path} does not have the columns of {part.star}. Found: {described(rows.schema)}. "
-                f"Expected: {described(star_schema(part.star))}."
-            )
-        if not RowCounts.of(rows).quarantined:
-            return PartRows(rows, arrow_schema(quarantine.columns).empty_table())
-        return PartRows(rows, _quarantine_rows(part, processed.read_part(part.quarantine)))
-    except PartMissingError as error:
-        raise NotRemodelledError(str(error), part) from error
+from totes_dagster.warehouse.parts import PartRows
 
 
 @dataclass
@@ -176,16 +127,3 @@ def read_keys(ingestion: Zone, source: str, part: Part) -> pa.Table:
 
 def _key_set(tables: Iterator[pa.Table]) -> set[int]:
     return {key for table in tables for key in table.column(0).to_pylist()}
-
-
-def _quarantine_rows(part: StarPart, quarantined: pa.Table) -> pa.Table:
-    """Quarantined source rows, as rows of the warehouse's table `quarantine`."""
-    source, count = inputs_of(part.star)[0], quarantined.num_rows
-    columns = {
-        "source_table": pa.repeat(pa.scalar(source), count),
-        "source_key": quarantined.column(key_of(SOURCE_TABLES[source])),
-        "reason": quarantined.column(REASON),
-        "batch": pa.repeat(pa.scalar(part.batch, pa.int64()), count),
-        "part": pa.repeat(pa.scalar(part.quarantine), count),
-    }
-    return pa.table(columns, arrow_schema(quarantine.columns))

@@ -12,8 +12,9 @@ from totes_dagster.errors import ForeignLakeError
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.zone import Lake
 from totes_dagster.runtime.progress import Progress, silent
+from totes_dagster.warehouse.batch_load import BatchLoad, LoadedBatch
 from totes_dagster.warehouse.bulk_load import SetAside, restore, set_aside_where_it_pays
-from totes_dagster.warehouse.load import BatchLoad, LoadedBatch, is_in_lake, rows_of_facts
+from totes_dagster.warehouse.load import is_in_lake, rows_of_facts
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def reload_all(
 
     Raises:
         ForeignLakeError: the warehouse was loaded from another lake.
-        NotRemodelledError, RowsUnaccountedError, PartError, DatabaseError: see `load_batches`. The warehouse is
+        RowsUnaccountedError, RowsRepeatedError, PartError, DatabaseError: see `load_batches`. The warehouse is
             unchanged.
     """
     log = BatchLog(lake.ingestion)

@@ -9,7 +9,7 @@ from totes_dagster.config.platform import Warehouse
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.postgres.database import Database
 from totes_dagster.warehouse import migrations
-from totes_dagster.warehouse.foreign_keys import Dropped, drop_foreign_keys_where_it_pays
+from totes_dagster.warehouse.bulk_load import SetAside, set_aside_where_it_pays
 from totes_dagster.warehouse.migrations import HEAD, migrate, revision_of
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.integration.commands import wait_for
@@ -56,12 +56,12 @@ def vacuumed(database: Database) -> None:
         wait_for(lambda: connection.execute(AT_WORK).rowcount == 1)
 
 
-def test_a_bulk_load_drops_the_foreign_keys_while_autovacuum_is_at_work(eager: EmbeddedPostgres) -> None:
+def test_a_bulk_load_sets_foreign_keys_aside_while_autovacuum_is_at_work(eager: EmbeddedPostgres) -> None:
     warehouse = NewWarehouse(new_database(eager, "bulk_load"), "public")
     warehouse.create()
     vacuumed(warehouse.database)
     with warehouse.begin() as transaction:
-        assert drop_foreign_keys_where_it_pays(transaction, {"fact_payment": 10_000}) is Dropped.SOME
+        assert set_aside_where_it_pays(transaction, {"fact_payment": 10_000}) is SetAside.SOMETHING
 
 
 def test_a_migration_goes_through_while_autovacuum_is_at_work(

@@ -24,7 +24,7 @@ from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.pipeline import refresh
 from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster.simulator.seeding import seed
-from totes_dagster.warehouse import foreign_keys as constraints
+from totes_dagster.warehouse import bulk_load as bulk
 from totes_dagster.warehouse.migrations import migrate
 from totes_dagster_tests import oracle
 from totes_dagster_tests.system.faults.refreshing import Settings
@@ -62,9 +62,9 @@ _FEW = 500
 
 
 def bulk_load() -> None:
-    """Let a small company's first load go the way of a big one's: several parts, and foreign keys put aside."""
+    """Let a small company's first load go the way of a big one's: several parts, and keys and indexes set aside."""
     parts.ROWS_PER_PART = 12
-    constraints.MANY_ROWS = 10
+    bulk.MANY_ROWS = 10
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.remodel.quarantine import quarantine_schema
 from totes_dagster.remodel.reading import read_ingested
 from totes_dagster.remodel.rows import remodel_rows
-from totes_dagster.remodel.run import RemodelledPart, Written, missing_parts, remodel_part, restore_batch, write_part
+from totes_dagster.remodel.run import RemodelledPart, Written, missing_parts, remodel_part, write_part
 from totes_dagster.schema.registry import CALENDAR, STAR_TABLES
 from totes_dagster_tests.unit.manifests import BATCHES, history, manifest, quarantine_path, star_path
 from totes_dagster_tests.unit.rows import Row, ingested
@@ -180,19 +180,6 @@ def test_what_was_written_adds_up_batch_by_batch() -> None:
     assert both == Written(batches=(1, 2), parts=3, rows=7, quarantined=1, bytes=17)
     assert both.newest is other.newest
     assert (both + Written()).newest is other.newest
-
-
-@pytest.mark.parametrize("lost", [["path"], ["quarantine"], ["path", "quarantine"]], ids=" and ".join)
-def test_a_part_that_was_lost_is_restored_with_its_quarantine(lake: Lake, lost: list[str]) -> None:
-    first = ingest(lake, design=[{"design_id": 1}, {"design_id": 2, "design_name": None}])
-    for star in STAR_TABLES:
-        write_missing(lake, star)
-    before = {path: lake.processed.read(path) for path in lake.processed.paths("")}
-    (part,) = star_parts("dim_design", first)
-    for attribute in lost:
-        (Path(lake.processed.url.removeprefix("file://")) / getattr(part, attribute)).unlink()
-    restore_batch(first, lake)
-    assert {path: lake.processed.read(path) for path in lake.processed.paths("")} == before
 
 
 def test_the_calendar_has_the_days_of_every_part_of_the_facts(lake: Lake) -> None:

@@ -29,7 +29,7 @@ def test_the_next_item_is_computed_while_one_is_used_and_no_other() -> None:
     assert next(taken) == 1
     assert computed[2].wait(30)
     assert not computed[3].is_set()
-    taken.close()  # type: ignore[attr-defined]  # it is a generator
+    taken.close()  # it is a generator
 
 
 def test_what_computing_an_item_raises_is_raised_where_it_is_taken() -> None:
@@ -53,5 +53,5 @@ def test_items_that_are_not_wanted_any_more_are_not_computed() -> None:
 
     taken = ahead(items())
     next(taken)
-    taken.close()  # type: ignore[attr-defined]
+    taken.close()
     assert len(begun) <= 2

@@ -10,7 +10,7 @@ from totes_dagster.lake.processed import StarPart, star_parts
 from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.remodel.run import RemodelledPart, remodel_part, write_part
 from totes_dagster.schema.totesys import Capture
-from totes_dagster.warehouse.load import BatchLoad, LoadedBatch
+from totes_dagster.warehouse.batch_load import BatchLoad, LoadedBatch
 from totes_dagster_tests.unit.manifests import CENSUS, SNAPSHOT
 from totes_dagster_tests.unit.rows import Row, ingested
 from totes_dagster_tests.unit.warehouses import NewWarehouse

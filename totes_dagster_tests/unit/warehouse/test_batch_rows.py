@@ -5,19 +5,18 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from totes_dagster.errors import PartSchemaError, RowsUnaccountedError
+from totes_dagster.errors import PartMissingError, PartSchemaError, RowsUnaccountedError
 from totes_dagster.lake.processed import star_parts, star_schema
-from totes_dagster.lake.zone import Zone
+from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.schema.totesys import Capture
 from totes_dagster.warehouse.batch_rows import (
     Account,
-    NotRemodelledError,
     keys_leaving_quarantine,
     live_keys,
     live_ranges,
     read_keys,
-    read_part,
 )
+from totes_dagster.warehouse.parts import Parts, read_part
 from totes_dagster_tests.unit.manifests import manifest, star_rows
 from totes_dagster_tests.unit.warehouse.batches import PAYMENTS, Batch, MakeBatch, payment
 from totes_dagster_tests.unit.warehouse.orders import ORDERS, order
@@ -81,15 +80,19 @@ def test_what_is_remodelled_already_is_read_and_not_made_anew(batch: MakeBatch) 
 
 
 @pytest.mark.parametrize("lost", ["star part", "quarantined part"])
-def test_a_part_that_is_not_there_is_named_as_one_to_remodel(batch: MakeBatch, tmp_path: Path, lost: str) -> None:
+def test_a_part_that_is_not_there_is_named_and_made_anew(batch: MakeBatch, tmp_path: Path, lost: str) -> None:
     made = batch(payment(1, **BAD), payment(2))
     ((part, contents),) = ((each.part, each.contents) for each in made.remodel())
     elsewhere = Zone((tmp_path / "elsewhere").as_uri())
     if lost == "quarantined part":
         assert elsewhere.create_part(part.path, contents.rows)
-    with pytest.raises(NotRemodelledError, match=part.path if lost == "star part" else part.quarantine) as missing:
+    with pytest.raises(PartMissingError, match=part.path if lost == "star part" else part.quarantine):
         read_part(part, elsewhere)
-    assert missing.value.part == part
+    parts = Parts(Lake(made.lake.ingestion, elsewhere))
+    taken, read = parts.take(part), read_part(part, elsewhere)
+    assert (taken.rows, taken.quarantined) == (read.rows, read.quarantined)
+    assert read == read_part(part, made.lake.processed)
+    assert parts.written[part.star].quarantined == 1
 
 
 # Keys

@@ -7,12 +7,7 @@ from hypothesis import strategies as st
 from totes_dagster.errors import DatabaseError
 from totes_dagster.postgres.lock_waits import LONG_WAIT
 from totes_dagster.schema.registry import FACTS
-from totes_dagster.warehouse.foreign_keys import (
-    Dropped,
-    add_missing_foreign_keys,
-    drop_foreign_keys_where_it_pays,
-    pays_off,
-)
+from totes_dagster.warehouse.bulk_load import SetAside, pays_off, restore, set_aside_where_it_pays
 from totes_dagster_tests.unit.warehouses import NewWarehouse
 
 DECLARED = sum(len(fact.foreign_key_constraints) for fact in FACTS.values())
@@ -51,11 +46,11 @@ def test_the_foreign_keys_of_the_fact_that_it_pays_for_go_and_come_back(warehous
     assert len(before) == DECLARED
     with warehouse.begin() as transaction:
         incoming = {"fact_payment": 10_000, "fact_sales_order": 9_999}
-        assert drop_foreign_keys_where_it_pays(transaction, incoming) is Dropped.SOME
+        assert set_aside_where_it_pays(transaction, incoming) is SetAside.SOMETHING
         transaction.commit()
     assert warehouse.ask(FOREIGN_KEYS) == [key for key in before if not key[0].endswith("fact_payment")]
     with warehouse.begin() as transaction:
-        add_missing_foreign_keys(transaction)
+        restore(transaction)
         transaction.commit()
     assert warehouse.ask(FOREIGN_KEYS) == before
     assert all(validated for *_, validated in before)
@@ -63,16 +58,16 @@ def test_the_foreign_keys_of_the_fact_that_it_pays_for_go_and_come_back(warehous
 
 def test_foreign_keys_that_are_not_worth_it_stay(warehouse: NewWarehouse) -> None:
     with warehouse.begin() as transaction:
-        assert drop_foreign_keys_where_it_pays(transaction, {"fact_payment": 9_999}) is Dropped.NONE
-        assert drop_foreign_keys_where_it_pays(transaction, {}) is Dropped.NONE
+        assert set_aside_where_it_pays(transaction, {"fact_payment": 9_999}) is SetAside.NOTHING
+        assert set_aside_where_it_pays(transaction, {}) is SetAside.NOTHING
         transaction.commit()
     assert len(warehouse.ask(FOREIGN_KEYS)) == DECLARED
 
 
 def test_a_second_drop_finds_nothing_left_to_drop(warehouse: NewWarehouse) -> None:
     with warehouse.begin() as transaction:
-        assert drop_foreign_keys_where_it_pays(transaction, {"fact_payment": 10_000}) is Dropped.SOME
-        assert drop_foreign_keys_where_it_pays(transaction, {"fact_payment": 10_000}) is Dropped.NONE
+        assert set_aside_where_it_pays(transaction, {"fact_payment": 10_000}) is SetAside.SOMETHING
+        assert set_aside_where_it_pays(transaction, {"fact_payment": 10_000}) is SetAside.NOTHING
 
 
 @pytest.mark.parametrize("warehouse", ["public"], indirect=True)
@@ -80,20 +75,20 @@ def test_while_somebody_reads_nothing_is_dropped_and_others_can_read_on(warehous
     with warehouse.connect() as reader:
         reader.execute("select from fact_payment")
         with warehouse.begin() as transaction:
-            assert drop_foreign_keys_where_it_pays(transaction, {"fact_payment": 10_000}) is Dropped.BUSY
+            assert set_aside_where_it_pays(transaction, {"fact_payment": 10_000}) is SetAside.BUSY
         assert warehouse.ask("select count(*) from fact_payment") == [(0,)]
     assert len(warehouse.ask(FOREIGN_KEYS)) == DECLARED
 
 
 def test_the_next_statement_is_not_hurried(warehouse: NewWarehouse) -> None:
     with warehouse.begin() as transaction:
-        drop_foreign_keys_where_it_pays(transaction, {"fact_payment": 9_999})
+        set_aside_where_it_pays(transaction, {"fact_payment": 9_999})
         assert transaction.fetch("select current_setting('lock_timeout')") == (LONG_WAIT,)
 
 
 def test_what_breaks_a_reference_is_refused_when_the_keys_come_back(warehouse: NewWarehouse) -> None:
     with warehouse.begin() as transaction:
-        drop_foreign_keys_where_it_pays(transaction, {"fact_payment": 10_000})
+        set_aside_where_it_pays(transaction, {"fact_payment": 10_000})
         transaction.commit()
     warehouse.run(
         "insert into fact_payment values (1, 1, '2023-01-01', '00:00', '2023-01-01', '00:00', 404, 1, 1, 1, 1, true, "
@@ -103,7 +98,7 @@ def test_what_breaks_a_reference_is_refused_when_the_keys_come_back(warehouse: N
         pytest.raises(DatabaseError, match="violates foreign key constraint"),
         warehouse.begin() as transaction,
     ):
-        add_missing_foreign_keys(transaction)
+        restore(transaction)
 
 
 EVERYTHING = """
@@ -119,11 +114,11 @@ def bulk_load_nothing(warehouse: NewWarehouse) -> int:
     count = "select count(*) from pg_constraint where contype = 'f'"
     ((before,),) = warehouse.ask(count)
     with warehouse.begin() as transaction:
-        assert drop_foreign_keys_where_it_pays(transaction, {"fact_payment": 10_000}) is Dropped.SOME
+        assert set_aside_where_it_pays(transaction, {"fact_payment": 10_000}) is SetAside.SOMETHING
         transaction.commit()
     ((left,),) = warehouse.ask(count)
     with warehouse.begin() as transaction:
-        add_missing_foreign_keys(transaction)
+        restore(transaction)
         transaction.commit()
     return before - left
 

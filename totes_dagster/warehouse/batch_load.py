@@ -1,0 +1,262 @@
+"""The load of one batch: what is done with each star table, by the steps of `load_transaction.py`."""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import partial
+from time import perf_counter
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import Table
+
+from totes_dagster.lake.manifest import Manifest
+from totes_dagster.lake.processed import star_parts, star_schema
+from totes_dagster.lake.zone import Lake
+from totes_dagster.remodel.frames import to_table
+from totes_dagster.remodel.run import Written
+from totes_dagster.remodel.tables import calendar
+from totes_dagster.runtime.ahead import ahead
+from totes_dagster.runtime.progress import Progress, silent
+from totes_dagster.schema.registry import CALENDAR, DIMENSIONS, FACTS, STAR_TABLES, driving_table_of, inputs_of
+from totes_dagster.schema.star import is_fact
+from totes_dagster.schema.totesys import Capture
+from totes_dagster.warehouse.batch_rows import Account, keys_leaving_quarantine, live_keys, live_ranges
+from totes_dagster.warehouse.foreign_keys import add_foreign_keys_if_valid, has_foreign_keys
+from totes_dagster.warehouse.load_transaction import LoadedTable, LoadTransaction
+from totes_dagster.warehouse.parts import PartRows, Parts
+
+
+@dataclass(frozen=True)
+class LoadedBatch:
+    """What the load of one batch did, by star table.
+
+    Attributes:
+        batch: the batch's number.
+        tables: what was done to each table.
+        remodelled: what the processed zone lacked, and the load wrote there.
+        seconds: how long each table took.
+    """
+
+    batch: int
+    tables: dict[str, LoadedTable]
+    remodelled: dict[str, Written] = field(default_factory=dict, compare=False)
+    seconds: dict[str, float] = field(default_factory=dict, compare=False)
+
+
+class BatchLoad:
+    """The load of one batch, in a transaction that holds the load lock and that the caller commits.
+
+    The caller makes sure that the batch follows the newest loaded one, and restores what was set aside.
+    """
+
+    def __init__(
+        self,
+        transaction: LoadTransaction,
+        manifest: Manifest,
+        lake: Lake,
+        progress: Progress = silent,
+        *,
+        is_last: bool = True,
+    ) -> None:
+        """Prepare the load of a batch.
+
+        Args:
+            transaction: the transaction.
+            manifest: the batch's manifest.
+            lake: both zones.
+            progress: called with the number of rows as they are computed, and as they are staged.
+            is_last: whether the transaction loads no further batch, so that foreign keys can be added already.
+        """
+        self._transaction = transaction
+        self._manifest = manifest
+        self._lake = lake
+        self._progress = progress
+        self._is_last = is_last
+        self._parts = Parts(lake, progress)
+        self._done: dict[str, LoadedTable] = {name: LoadedTable() for name in STAR_TABLES}
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+
+    def run(self, digest: str) -> LoadedBatch:
+        """Load all star tables, and add the batch to `load_history`.
+
+        Args:
+            digest: the digest of the batch's manifest.
+
+        Raises:
+            RowsUnaccountedError, RowsRepeatedError, PartError, psycopg.Error: see `load.load_batches`.
+        """
+        # An adopted fact may have had no foreign keys.
+        days = self._transaction.named_days() if self._manifest.batch == 1 else []
+        dimensions = [dimension for dimension in DIMENSIONS.values() if dimension is not CALENDAR]
+        facts = [fact for fact in FACTS.values() if self._source_of(fact)]
+        copied = [fact for fact in facts if self._can_be_copied(fact)]
+        appended = [fact for fact in facts if fact not in copied]
+        # What is copied comes before the calendar, which has the days in its parts once they are remodelled.
+        with closing(self._taken([*dimensions, *copied, CALENDAR, *appended])) as self._coming:
+            for dimension in dimensions:
+                self._timed(dimension, self._load_dimension)
+            for fact in copied:
+                self._timed(fact, self._copy_fact)
+            self._timed(CALENDAR, partial(self._load_calendar, days))
+            for fact in copied:
+                self._timed(fact, self._refer)
+            for fact in appended:
+                self._timed(fact, self._append)
+        counts = {star: done.counts() for star, done in self._done.items() if done != LoadedTable()}
+        self._transaction.add_to_history(self._manifest, digest, json.dumps(counts))
+        return LoadedBatch(self._manifest.batch, self._done, self._parts.written, dict(self._seconds))
+
+    def _timed(self, star: Table, load: Callable[[Table], LoadedTable]) -> None:
+        """Do something for a star table, and note what it did and how long it took."""
+        started = perf_counter()
+        self._done[star.name] += load(star)
+        self._seconds[star.name] += perf_counter() - started
+
+    def _source_of(self, fact: Table) -> str | None:
+        """The source table of a fact, if the batch brings something of it."""
+        source = driving_table_of(fact.name)
+        return source if source and self._manifest.brings(source) else None
+
+    def _load_calendar(self, named: Sequence[date], _: Table) -> LoadedTable:
+        """Extend the calendar to whole years, without gaps, from the earliest to the latest day that is named."""
+        days = list(named)
+        for rows, _quarantined in self._rows(CALENDAR, Account(CALENDAR.name, self._manifest.batch)):
+            days += [day for day in pc.min_max(rows.column("date_id")).as_py().values() if day is not None]
+            self._progress("load", CALENDAR.name, rows.num_rows)
+        if not days:
+            return LoadedTable()
+        first, last, count = self._transaction.calendar_extent()
+        days += [day for day in (first, last) if day is not None]
+        whole_years = (date(max(days).year, 12, 31) - date(min(days).year, 1, 1)).days + 1
+        # An adopted calendar may have all days, but with other values.
+        if count == whole_years and self._manifest.batch != 1:
+            return LoadedTable()
+        return merge_calendar(self._transaction, days)
+
+    def _load_dimension(self, dimension: Table) -> LoadedTable:
+        transaction, account = self._transaction, self._account(dimension)
+        if not star_parts(dimension.name, self._manifest):
+            return self._finish(account, LoadedTable(), [])
+        if transaction.is_empty(dimension):
+            quarantined = self._copy(dimension, account)
+            done = LoadedTable(staged=account.staged, new=account.staged)
+        else:
+            quarantined = self._stage(dimension, account)
+            new, changed = transaction.merge_dimension(dimension) if account.staged else (0, 0)
+            done = LoadedTable(staged=account.staged, new=new, changed=changed)
+        return self._finish(account, done, quarantined)
+
+    def _can_be_copied(self, fact: Table) -> bool:
+        """Whether a fact can be filled before the members that it refers to are known to exist."""
+        return self._transaction.is_empty(fact) and not has_foreign_keys(self._transaction, fact)
+
+    def _copy_fact(self, fact: Table) -> LoadedTable:
+        account = self._account(fact)
+        quarantined = self._copy(fact, account)
+        return self._finish(account, LoadedTable(staged=account.staged, new=account.staged), quarantined)
+
+    def _refer(self, fact: Table) -> LoadedTable:
+        """Make sure that all members exist that a copied fact refers to."""
+        # Adding the foreign keys shows whether one is missing, and mostly none is.
+        if not self._is_last or not add_foreign_keys_if_valid(self._transaction, fact):
+            self._add_placeholders(fact, staged=False)
+        return LoadedTable()
+
+    def _append(self, fact: Table) -> LoadedTable:
+        """Append new versions of the rows that differ."""
+        transaction, batch, account = self._transaction, self._manifest.batch, self._account(fact)
+        source = inputs_of(fact.name)[0]
+        transaction.put_sequence_past_record_ids(fact)
+        quarantined = self._stage(fact, account)
+        self._add_placeholders(fact)
+        new, changed = transaction.append_versions(fact, batch)
+        if batch == 1:
+            # An adopted fact may have had no foreign keys.
+            self._add_placeholders(fact, staged=False)
+        deleted = 0
+        keys = live_keys(self._lake.ingestion, source, self._manifest.tables[source])
+        if keys is not None:
+            transaction.list_live_keys(fact, keys)
+            deleted = transaction.append_deletions(fact, batch, live_ranges(self._manifest.tables[source]))
+        done = LoadedTable(staged=account.staged, new=new, changed=changed, deleted=deleted)
+        return self._finish(account, done, quarantined)
+
+    def _add_placeholders(self, fact: Table, *, staged: bool = True) -> None:
+        for dimension, count in self._transaction.add_placeholders(fact, staged=staged).items():
+            self._done[dimension] += LoadedTable(placeholders=count)
+
+    def _account(self, star: Table) -> Account:
+        return Account(star.name, self._manifest.batch)
+
+    def _copy(self, star: Table, account: Account) -> list[pa.Table]:
+        """Copy the batch's parts straight into an empty star table; return the rows in quarantine."""
+        batch = self._manifest.batch if is_fact(star) else None
+        quarantined = []
+        for rows, quarantined_rows in self._rows(star, account):
+            account.staged += self._transaction.copy(star, rows, batch=batch)
+            quarantined.append(quarantined_rows)
+            self._progress("load", star.name, rows.num_rows)
+        self._transaction.analyze(star)
+        return quarantined
+
+    def _stage(self, star: Table, account: Account) -> list[pa.Table]:
+        """Copy the batch's parts into the star table's staging table; return the rows in quarantine."""
+        self._transaction.create_staging(star)
+        quarantined = []
+        for rows, quarantined_rows in self._rows(star, account):
+            account.staged += self._transaction.stage(star, rows)
+            quarantined.append(quarantined_rows)
+            self._progress("load", star.name, rows.num_rows)
+        self._transaction.analyze_staging(star)
+        return quarantined
+
+    def _taken(self, stars: Iterable[Table]) -> Generator[PartRows]:
+        """The batch's parts of all these tables, each taken while the one before is copied."""
+        return ahead(self._parts.take(part) for star in stars for part in star_parts(star.name, self._manifest))
+
+    def _rows(self, star: Table, account: Account) -> Iterator[tuple[pa.Table, pa.Table]]:
+        """The batch's parts of a star table, whose turn it is: their rows, and those in quarantine."""
+        for part in star_parts(star.name, self._manifest):
+            contents = next(self._coming)
+            account.add_part(part, contents)
+            yield contents.rows, contents.quarantined
+
+    def _finish(self, account: Account, done: LoadedTable, quarantined: Sequence[pa.Table]) -> LoadedTable:
+        """Check that every row is accounted for, and update the warehouse's quarantine."""
+        account.check(self._lake.processed)
+        source = driving_table_of(account.star)
+        if source is not None and (self._manifest.brings(source) or account.ingested):
+            self._update_quarantine(source, quarantined)
+        return replace(done, ingested=account.ingested, quarantined=account.quarantined)
+
+    def _update_quarantine(self, source: str, quarantined: Sequence[pa.Table]) -> None:
+        transaction, entry = self._transaction, self._manifest.tables[source]
+        if entry.content is Capture.WHOLE:
+            transaction.remove_from_quarantine(source, None)
+        elif keys := transaction.quarantined_keys(source):
+            leaving = keys_leaving_quarantine(self._lake.ingestion, source, entry, keys)
+            transaction.remove_from_quarantine(source, leaving)
+        for rows in quarantined:
+            transaction.add_to_quarantine(rows)
+
+
+def restore_calendar(transaction: LoadTransaction) -> None:
+    """Undo changes that were made to the calendar by hand, from the first to the last year that it or a fact names."""
+    days = transaction.named_days()
+    if days:
+        merge_calendar(transaction, days)
+
+
+def merge_calendar(transaction: LoadTransaction, days: Sequence[date]) -> LoadedTable:
+    """Upsert the days of all years from the earliest to the latest of these days."""
+    frame = calendar.dim_date(pd.Series(days, dtype=pd.ArrowDtype(pa.date32())))
+    transaction.create_staging(CALENDAR)
+    staged = transaction.stage(CALENDAR, to_table(frame, star_schema(CALENDAR.name)))
+    transaction.analyze_staging(CALENDAR)
+    new, changed = transaction.merge_dimension(CALENDAR)
+    return LoadedTable(staged=staged, new=new, changed=changed)

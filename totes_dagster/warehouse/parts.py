@@ -1,0 +1,93 @@
+"""The parts of the processed zone as a load takes them: read, or computed and written where they are missing."""
+
+import logging
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from totes_dagster.errors import PartMissingError, PartSchemaError
+from totes_dagster.lake.processed import RowCounts, StarPart, star_schema
+from totes_dagster.lake.zone import Lake, Zone
+from totes_dagster.remodel.quarantine import REASON
+from totes_dagster.remodel.run import Written, remodel_part, write_part
+from totes_dagster.runtime.progress import Progress, silent
+from totes_dagster.schema.arrow import arrow_schema, described
+from totes_dagster.schema.bookkeeping import quarantine
+from totes_dagster.schema.registry import inputs_of
+from totes_dagster.schema.totesys import SOURCE_TABLES, key_of
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PartRows:
+    """The contents of a part of the processed zone.
+
+    Attributes:
+        rows: rows of the star table, with the schema that `star_schema` gives it.
+        quarantined: source rows in quarantine, with the columns of the warehouse's table `quarantine`.
+    """
+
+    rows: pa.Table
+    quarantined: pa.Table
+
+
+def read_part(part: StarPart, processed: Zone) -> PartRows:
+    """Read a part of the processed zone.
+
+    Raises:
+        PartMissingError: the part, or its quarantine, does not exist: it is not remodelled yet, or was lost.
+        PartSchemaError: the part does not have the columns of its table.
+        PartError: the part is damaged.
+    """
+    rows = processed.read_part(part.path)
+    # Binary COPY does not check types: another type of the same width would be read as the column's.
+    if not rows.schema.equals(star_schema(part.star)):
+        raise PartSchemaError(
+            f"The part {part.path} does not have the columns of {part.star}. Found: {described(rows.schema)}. "
+            f"Expected: {described(star_schema(part.star))}."
+        )
+    if not RowCounts.of(rows).quarantined:
+        return PartRows(rows, arrow_schema(quarantine.columns).empty_table())
+    return PartRows(rows, _quarantine_rows(part, processed.read_part(part.quarantine)))
+
+
+class Parts:
+    """Takes parts for one batch, and remembers what it wrote, by star table."""
+
+    def __init__(self, lake: Lake, progress: Progress = silent) -> None:
+        self.written: dict[str, Written] = {}
+        self._lake = lake
+        self._progress = progress
+
+    def take(self, part: StarPart) -> PartRows:
+        """Read a part; where it is missing, compute and write it.
+
+        Raises:
+            PartSchemaError: the part does not have the columns of its table.
+            PartError: the part is damaged, or cannot be computed because its inputs are missing or damaged.
+        """
+        try:
+            return read_part(part, self._lake.processed)
+        except PartMissingError:
+            logger.info("Batch %d of %s is not remodelled yet; remodelling it now.", part.batch, part.star)
+        contents = remodel_part(part, self._lake)
+        written = write_part(contents, self._lake.processed)
+        self.written[part.star] = self.written.get(part.star, Written()) + written
+        self._progress("remodel", part.star, contents.contents.rows.num_rows)
+        return PartRows(contents.contents.rows, _quarantine_rows(part, contents.contents.quarantined))
+
+
+def _quarantine_rows(part: StarPart, quarantined: pa.Table) -> pa.Table:
+    """Quarantined source rows, as rows of the warehouse's table `quarantine`."""
+    if not quarantined.num_rows:
+        return arrow_schema(quarantine.columns).empty_table()
+    source, count = inputs_of(part.star)[0], quarantined.num_rows
+    columns = {
+        "source_table": pa.repeat(pa.scalar(source), count),
+        "source_key": quarantined.column(key_of(SOURCE_TABLES[source])),
+        "reason": quarantined.column(REASON),
+        "batch": pa.repeat(pa.scalar(part.batch, pa.int64()), count),
+        "part": pa.repeat(pa.scalar(part.quarantine), count),
+    }
+    return pa.table(columns, arrow_schema(quarantine.columns))
