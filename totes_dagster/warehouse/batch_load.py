@@ -1,7 +1,6 @@
 """The load of one batch: what is done with each star table, by the steps of `load_transaction.py`."""
 
 import json
-from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -82,7 +81,7 @@ class BatchLoad:
         self._is_last = is_last
         self._parts = Parts(lake, progress)
         self._done: dict[str, LoadedTable] = {name: LoadedTable() for name in STAR_TABLES}
-        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._seconds = dict.fromkeys(STAR_TABLES, 0.0)
         self.filled: list[Table] = []
 
     def run(self, digest: str) -> LoadedBatch:
@@ -113,7 +112,7 @@ class BatchLoad:
                 self._timed(fact, self._append)
         counts = {star: done.counts() for star, done in self._done.items() if done != LoadedTable()}
         self._transaction.add_to_history(self._manifest, digest, json.dumps(counts))
-        return LoadedBatch(self._manifest.batch, self._done, self._parts.written, dict(self._seconds))
+        return LoadedBatch(self._manifest.batch, self._done, self._parts.written, self._seconds)
 
     def _timed(self, star: Table, load: Callable[[Table], LoadedTable]) -> None:
         """Do something for a star table, and note what it did and how long it took."""
