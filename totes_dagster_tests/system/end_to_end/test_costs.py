@@ -68,6 +68,7 @@ def counted() -> Iterator[Costs]:
 def refreshed(world: World, *changes: str) -> Costs:
     """What a refresh costs after these changes, once nothing is left of others, and the process has done it before."""
     world.change("update staff set first_name = first_name || '.' where staff_id = 1")
+    world.refresh()
     assert world.has_arrived()
     if changes:
         world.change(*changes)
