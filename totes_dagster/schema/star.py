@@ -149,6 +149,11 @@ def newest_index_of(fact: Table) -> str:
     return f"{fact.name}{_NEWEST_INDEX}"
 
 
+def primary_key_of(table: Table) -> str:
+    """Name of a star table's primary key, and of its index."""
+    return f"{table.name}_pkey"
+
+
 def remodel_version_of(table: Table) -> int:
     """Version of a star table's declaration and function, which names its folder in the processed zone.
 

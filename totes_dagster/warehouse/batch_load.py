@@ -52,6 +52,9 @@ class BatchLoad:
     """The load of one batch, in a transaction that holds the load lock and that the caller commits.
 
     The caller makes sure that the batch follows the newest loaded one, and restores what was set aside.
+
+    Attributes:
+        filled: the facts that were empty before, and were filled by it.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class BatchLoad:
         self._parts = Parts(lake, progress)
         self._done: dict[str, LoadedTable] = {name: LoadedTable() for name in STAR_TABLES}
         self._seconds: defaultdict[str, float] = defaultdict(float)
+        self.filled: list[Table] = []
 
     def run(self, digest: str) -> LoadedBatch:
         """Load all star tables, and add the batch to `load_history`.
@@ -94,7 +98,7 @@ class BatchLoad:
         days = self._transaction.named_days() if self._manifest.batch == 1 else []
         dimensions = [dimension for dimension in DIMENSIONS.values() if dimension is not CALENDAR]
         facts = [fact for fact in FACTS.values() if self._source_of(fact)]
-        copied = [fact for fact in facts if self._can_be_copied(fact)]
+        self.filled = copied = [fact for fact in facts if self._can_be_copied(fact)]
         appended = [fact for fact in facts if fact not in copied]
         # What is copied comes before the calendar, which has the days in its parts once they are remodelled.
         with closing(self._taken([*dimensions, *copied, CALENDAR, *appended])) as self._coming:

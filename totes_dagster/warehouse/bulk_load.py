@@ -1,4 +1,4 @@
-"""Sets aside what makes a bulk load slow, and restores it: foreign keys, and indexes of empty facts.
+"""Sets aside what makes a bulk load slow, and restores it: foreign keys, and primary keys and indexes of empty facts.
 
 What others altered stays. So does everything that others put on the tables.
 """
@@ -8,6 +8,7 @@ from enum import Enum
 
 from psycopg import sql
 from psycopg.errors import LockNotAvailable
+from sqlalchemy import Table
 
 from totes_dagster.postgres.lock_waits import (
     LONG_WAIT,
@@ -17,7 +18,7 @@ from totes_dagster.postgres.lock_waits import (
 )
 from totes_dagster.schema.registry import FACTS
 from totes_dagster.warehouse.foreign_keys import add_missing_foreign_keys, drop_foreign_key, droppable_foreign_keys
-from totes_dagster.warehouse.indexes import build_missing_indexes, drop_index, droppable_indexes
+from totes_dagster.warehouse.indexes import build_missing_indexes, drop_index, droppable_indexes, make_primary_keys
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class SetAside(Enum):
 
 
 def set_aside_where_it_pays(transaction: LoadTransaction, incoming: dict[str, int]) -> SetAside:
-    """Drop the foreign keys, and if they are empty the indexes, of facts that receive so many rows that it is cheaper.
+    """Drop the foreign keys of facts that receive so many rows that it is cheaper, and the indexes of the empty ones.
 
     Only what is exactly as the platform creates it is dropped, so that `restore` loses nothing.
 
@@ -60,7 +61,7 @@ def set_aside_where_it_pays(transaction: LoadTransaction, incoming: dict[str, in
     if not foreign_keys and not indexes:
         return SetAside.NOTHING
     tables = {table.name: table for key in foreign_keys for table in (key.fact, key.dimension)}
-    tables |= {fact.name: fact for fact in indexes}
+    tables |= {index.fact.name: index.fact for index in indexes}
     patiently: sql.SQL = WAIT_UNTIL_AUTOVACUUM_GIVES_WAY
     lock: sql.Composed = lock_against_vacuum(transaction.name_of(tables[name]) for name in sorted(tables))
     try:
@@ -69,8 +70,8 @@ def set_aside_where_it_pays(transaction: LoadTransaction, incoming: dict[str, in
         transaction.wait_for_locks(SHORT_WAIT)
         for key in foreign_keys:
             drop_foreign_key(transaction, key)
-        for fact in indexes:
-            drop_index(transaction, fact)
+        for index in indexes:
+            drop_index(transaction, index)
     except LockNotAvailable:
         logger.info("Another session is using the facts; their foreign keys and indexes stay, which takes longer.")
         return SetAside.BUSY
@@ -78,7 +79,15 @@ def set_aside_where_it_pays(transaction: LoadTransaction, incoming: dict[str, in
     return SetAside.SOMETHING
 
 
-def restore(transaction: LoadTransaction) -> None:
-    """Build every declared index and add every declared foreign key that a fact lacks. Readers are not locked out."""
-    build_missing_indexes(transaction)
+def restore(transaction: LoadTransaction, *, filled: list[Table]) -> None:
+    """Build every declared index, and add every declared foreign key, that a fact lacks: the last step of a load.
+
+    Readers are locked out for the last moment, and only if a primary key was set aside.
+
+    Args:
+        transaction: the load.
+        filled: the facts that were empty before; others are not given a primary key that they lack.
+    """
+    build_missing_indexes(transaction, keyed=filled)
     add_missing_foreign_keys(transaction)
+    make_primary_keys(transaction)

@@ -80,8 +80,9 @@ def _load_next(
                     transaction.commit()
                 if outcome is not SetAside.NOTHING:
                     continue
-            loaded = BatchLoad(transaction, manifest, lake, progress).run(log.digest(following))
-            restore(transaction)
+            load = BatchLoad(transaction, manifest, lake, progress)
+            loaded = load.run(log.digest(following))
+            restore(transaction, filled=load.filled)
             transaction.commit()
             return loaded
 

@@ -59,11 +59,12 @@ def reload_all(
             if not from_another_lake:
                 _refuse_another_lake(transaction, log)
             transaction.clear()
-            loaded = []
+            loaded, filled = [], []
             for batch in batches:
                 load = BatchLoad(transaction, log.manifest(batch), lake, progress, is_last=batch == head)
                 loaded.append(load.run(log.digest(batch)))
-            restore(transaction)
+                filled += load.filled
+            restore(transaction, filled=filled)
             transaction.commit()
     logger.info("Rebuilt the warehouse from %d batches.", len(loaded))
     return loaded
