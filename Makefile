@@ -62,8 +62,8 @@ test-terraform: install .venv/checkov/checkov ## Test Terraform: each module, an
 test-image: install ## Build the image without Docker, and try what is in it; needs root, buildah and debootstrap
 	$(BIN)/python -m pytest -m image totes_dagster_tests/system/deploy
 
-benchmark: install ## Measure speed, beside what it is compared with; ROWS names rows, ORDERS and ROUNDS say how much
-	@$(BIN)/python -m benchmarks $(ROWS) $(if $(ORDERS),--orders $(ORDERS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+benchmark: install ## Measure speed, beside what it is compared with; ROWS names rows, ORDERS sizes, ROUNDS repetitions
+	@$(BIN)/python -m benchmarks $(ROWS) $(foreach orders,$(ORDERS),--orders $(orders)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 image: ## Build the container image with Docker
 	docker build --tag totes_dagster --build-arg REVISION="$$(git rev-parse HEAD)" .

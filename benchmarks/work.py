@@ -21,6 +21,7 @@ from totes_dagster.config.platform import Platform, platform_from_environment
 T = TypeVar("T")
 
 CHANGE = "update sales_order set units_sold = units_sold %% 1000 + 1 where sales_order_id between %s and %s"
+MARK = "update staff set last_name = %s where staff_id = (select min(staff_id) from staff)"
 DELETION = "delete from payment where payment_id = %s"
 
 
@@ -53,14 +54,17 @@ def first_stages(platform: Platform) -> dict[str, Any]:
 
 
 def refreshes(platform: Platform, times: int) -> dict[str, Any]:
-    """Refreshes of ten rows, of one deletion, and with nothing to do, again and again in a warm process."""
-    seconds: dict[str, list[float]] = {"ten rows": [], "one deletion": [], "nothing": []}
+    """Refreshes of ten rows, of one of a small table, of one deletion, and with nothing to do; in a warm process."""
+    kinds = ("ten rows", "one member of staff", "one deletion", "nothing")
+    seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
     with psycopg.connect(platform.source.url, autocommit=True) as company:
         pipeline.refresh(platform)
         ((newest,),) = company.execute("select max(payment_id) from payment").fetchall()
         for number in range(times):
             company.execute(CHANGE, [10 * number + 1, 10 * number + 10])
             seconds["ten rows"].append(_seconds(platform))
+            company.execute(MARK, [f"Number {number}"])
+            seconds["one member of staff"].append(_seconds(platform))
             company.execute(DELETION, [newest - number])
             seconds["one deletion"].append(_seconds(platform))
             seconds["nothing"].append(_seconds(platform))

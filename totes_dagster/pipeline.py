@@ -27,8 +27,8 @@ from totes_dagster.runtime.ahead import ahead
 from totes_dagster.runtime.progress import Progress, silent
 from totes_dagster.runtime.retry import retried
 from totes_dagster.schema.registry import CALENDAR, STAR_TABLES
-from totes_dagster.warehouse.batch_load import LoadedBatch
 from totes_dagster.warehouse.load import load_batches
+from totes_dagster.warehouse.loaded import LoadedBatch
 from totes_dagster.warehouse.migrations import migrate as migrate_once
 from totes_dagster.warehouse.queries import newest_load
 from totes_dagster.warehouse.rebuild import reload_all

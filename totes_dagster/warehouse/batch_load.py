@@ -1,13 +1,13 @@
-"""The load of one batch: what is done with each star table, by the steps of `load_transaction.py`."""
+"""The load of batches: what is done with each star table, by the steps of `load_transaction.py`."""
 
 import json
-from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from time import perf_counter
+from typing import cast
 
 import pandas as pd
 import pyarrow as pa
@@ -18,7 +18,6 @@ from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.processed import star_parts, star_schema
 from totes_dagster.lake.zone import Lake
 from totes_dagster.remodel.frames import to_table
-from totes_dagster.remodel.run import Written
 from totes_dagster.remodel.tables import calendar
 from totes_dagster.runtime.ahead import ahead
 from totes_dagster.runtime.progress import Progress, silent
@@ -27,93 +26,97 @@ from totes_dagster.schema.star import is_fact
 from totes_dagster.schema.totesys import Capture
 from totes_dagster.warehouse.batch_rows import Account, keys_leaving_quarantine, live_keys, live_ranges
 from totes_dagster.warehouse.foreign_keys import add_foreign_keys_if_valid, has_foreign_keys
-from totes_dagster.warehouse.load_transaction import LoadedTable, LoadTransaction
+from totes_dagster.warehouse.load_transaction import LoadTransaction
+from totes_dagster.warehouse.loaded import LoadedBatch, LoadedTable
 from totes_dagster.warehouse.parts import PartRows, Parts
 
 
-@dataclass(frozen=True)
-class LoadedBatch:
-    """What the load of one batch did, by star table.
+def load_in_order(
+    transaction: LoadTransaction,
+    batches: Iterable[tuple[Manifest, str]],
+    lake: Lake,
+    progress: Progress = silent,
+    *,
+    alone: bool = False,
+) -> Iterator[LoadedBatch]:
+    """Load batches, each while the next part is read or computed.
 
-    Attributes:
-        batch: the batch's number.
-        tables: what was done to each table.
-        remodelled: what the processed zone lacked, and the load wrote there.
-        seconds: how long each table took.
+    The caller makes sure that the first batch follows the newest loaded one, restores what was set aside, and commits.
+
+    Args:
+        transaction: holds the load lock.
+        batches: manifests of consecutive batches, and their digests.
+        lake: both zones.
+        progress: called with the number of rows as they are computed, and as they are staged.
+        alone: whether there is one batch, after which foreign keys can be added.
+
+    Raises:
+        RowsUnaccountedError, RowsRepeatedError, PartError, psycopg.Error: see `load.load_batches`.
     """
+    parts = Parts(lake, progress)
 
-    batch: int
-    tables: dict[str, LoadedTable]
-    remodelled: dict[str, Written] = field(default_factory=dict, compare=False)
-    seconds: dict[str, float] = field(default_factory=dict, compare=False)
+    def coming() -> Iterator[tuple[Manifest, str] | PartRows]:
+        for manifest, digest in batches:
+            yield manifest, digest
+            for star in _ORDER:
+                yield from map(parts.take, star_parts(star.name, manifest))
+
+    with closing(ahead(coming())) as taken:
+        for committed in taken:
+            manifest, digest = cast("tuple[Manifest, str]", committed)
+            contents = cast("Iterator[PartRows]", taken)
+            loaded = _BatchLoad(transaction, manifest, lake, progress, contents, alone=alone).run(digest)
+            yield replace(loaded, remodelled=parts.written.pop(loaded.batch, {}))
 
 
-class BatchLoad:
-    """The load of one batch, in a transaction that holds the load lock and that the caller commits.
+_ORDER = [*(table for table in DIMENSIONS.values() if table is not CALENDAR), *FACTS.values(), CALENDAR]
+"""The star tables in the order in which their parts are taken. The calendar has the days in those of the facts."""
 
-    The caller makes sure that the batch follows the newest loaded one, and restores what was set aside.
 
-    Attributes:
-        filled: the facts that were empty before, and were filled by it.
-    """
+class _BatchLoad:
+    """The load of one batch."""
 
     def __init__(
         self,
         transaction: LoadTransaction,
         manifest: Manifest,
         lake: Lake,
-        progress: Progress = silent,
+        progress: Progress,
+        contents: Iterator[PartRows],
         *,
-        is_last: bool = True,
+        alone: bool,
     ) -> None:
-        """Prepare the load of a batch.
-
-        Args:
-            transaction: the transaction.
-            manifest: the batch's manifest.
-            lake: both zones.
-            progress: called with the number of rows as they are computed, and as they are staged.
-            is_last: whether the transaction loads no further batch, so that foreign keys can be added already.
-        """
         self._transaction = transaction
         self._manifest = manifest
         self._lake = lake
         self._progress = progress
-        self._is_last = is_last
-        self._parts = Parts(lake, progress)
+        self._contents = contents
+        self._alone = alone
         self._done: dict[str, LoadedTable] = {name: LoadedTable() for name in STAR_TABLES}
-        self._seconds: defaultdict[str, float] = defaultdict(float)
-        self.filled: list[Table] = []
+        self._seconds = dict.fromkeys(STAR_TABLES, 0.0)
 
     def run(self, digest: str) -> LoadedBatch:
-        """Load all star tables, and add the batch to `load_history`.
-
-        Args:
-            digest: the digest of the batch's manifest.
-
-        Raises:
-            RowsUnaccountedError, RowsRepeatedError, PartError, psycopg.Error: see `load.load_batches`.
-        """
+        """Load all star tables, and add the batch to `load_history`."""
         # An adopted fact may have had no foreign keys.
         days = self._transaction.named_days() if self._manifest.batch == 1 else []
-        dimensions = [dimension for dimension in DIMENSIONS.values() if dimension is not CALENDAR]
         facts = [fact for fact in FACTS.values() if self._source_of(fact)]
-        self.filled = copied = [fact for fact in facts if self._can_be_copied(fact)]
-        appended = [fact for fact in facts if fact not in copied]
-        # What is copied comes before the calendar, which has the days in its parts once they are remodelled.
-        with closing(self._taken([*dimensions, *copied, CALENDAR, *appended])) as self._coming:
-            for dimension in dimensions:
-                self._timed(dimension, self._load_dimension)
-            for fact in copied:
-                self._timed(fact, self._copy_fact)
-            self._timed(CALENDAR, partial(self._load_calendar, days))
-            for fact in copied:
-                self._timed(fact, self._refer)
-            for fact in appended:
-                self._timed(fact, self._append)
+        copied = [fact for fact in facts if self._can_be_copied(fact)]
+        for star in _ORDER:
+            if star is CALENDAR:
+                self._timed(star, partial(self._load_calendar, days))
+            elif star in copied:
+                self._timed(star, self._copy_fact)
+            elif star in facts:
+                self._timed(star, self._stage_fact)
+            elif not is_fact(star):
+                self._timed(star, self._load_dimension)
+        for fact in facts:
+            self._timed(fact, self._refer if fact in copied else self._append)
         counts = {star: done.counts() for star, done in self._done.items() if done != LoadedTable()}
         self._transaction.add_to_history(self._manifest, digest, json.dumps(counts))
-        return LoadedBatch(self._manifest.batch, self._done, self._parts.written, dict(self._seconds))
+        return LoadedBatch(
+            self._manifest.batch, self._done, filled=tuple(fact.name for fact in copied), seconds=self._seconds
+        )
 
     def _timed(self, star: Table, load: Callable[[Table], LoadedTable]) -> None:
         """Do something for a star table, and note what it did and how long it took."""
@@ -167,28 +170,31 @@ class BatchLoad:
     def _refer(self, fact: Table) -> LoadedTable:
         """Make sure that all members exist that a copied fact refers to."""
         # Adding the foreign keys shows whether one is missing, and mostly none is.
-        if not self._is_last or not add_foreign_keys_if_valid(self._transaction, fact):
+        if not self._alone or not add_foreign_keys_if_valid(self._transaction, fact):
             self._add_placeholders(fact, staged=False)
         return LoadedTable()
 
-    def _append(self, fact: Table) -> LoadedTable:
-        """Append new versions of the rows that differ."""
-        transaction, batch, account = self._transaction, self._manifest.batch, self._account(fact)
-        source = inputs_of(fact.name)[0]
-        transaction.put_sequence_past_record_ids(fact)
+    def _stage_fact(self, fact: Table) -> LoadedTable:
+        account = self._account(fact)
         quarantined = self._stage(fact, account)
+        return self._finish(account, LoadedTable(staged=account.staged), quarantined)
+
+    def _append(self, fact: Table) -> LoadedTable:
+        """Append new versions of the rows that differ, once the days and members that they refer to are there."""
+        transaction, batch = self._transaction, self._manifest.batch
+        entry = self._manifest.tables[inputs_of(fact.name)[0]]
+        transaction.put_sequence_past_record_ids(fact)
         self._add_placeholders(fact)
         new, changed = transaction.append_versions(fact, batch)
         if batch == 1:
             # An adopted fact may have had no foreign keys.
             self._add_placeholders(fact, staged=False)
         deleted = 0
-        keys = live_keys(self._lake.ingestion, source, self._manifest.tables[source])
+        keys = live_keys(self._lake.ingestion, inputs_of(fact.name)[0], entry)
         if keys is not None:
             transaction.list_live_keys(fact, keys)
-            deleted = transaction.append_deletions(fact, batch, live_ranges(self._manifest.tables[source]))
-        done = LoadedTable(staged=account.staged, new=new, changed=changed, deleted=deleted)
-        return self._finish(account, done, quarantined)
+            deleted = transaction.append_deletions(fact, batch, live_ranges(entry))
+        return LoadedTable(new=new, changed=changed, deleted=deleted)
 
     def _add_placeholders(self, fact: Table, *, staged: bool = True) -> None:
         for dimension, count in self._transaction.add_placeholders(fact, staged=staged).items():
@@ -216,17 +222,13 @@ class BatchLoad:
             account.staged += self._transaction.stage(star, rows)
             quarantined.append(quarantined_rows)
             self._progress("load", star.name, rows.num_rows)
-        self._transaction.analyze_staging(star)
+        self._transaction.analyze_staging(star, account.staged)
         return quarantined
-
-    def _taken(self, stars: Iterable[Table]) -> Generator[PartRows]:
-        """The batch's parts of all these tables, each taken while the one before is copied."""
-        return ahead(self._parts.take(part) for star in stars for part in star_parts(star.name, self._manifest))
 
     def _rows(self, star: Table, account: Account) -> Iterator[tuple[pa.Table, pa.Table]]:
         """The batch's parts of a star table, whose turn it is: their rows, and those in quarantine."""
         for part in star_parts(star.name, self._manifest):
-            contents = next(self._coming)
+            contents = next(self._contents)
             account.add_part(part, contents)
             yield contents.rows, contents.quarantined
 
@@ -261,6 +263,6 @@ def merge_calendar(transaction: LoadTransaction, days: Sequence[date]) -> Loaded
     frame = calendar.dim_date(pd.Series(days, dtype=pd.ArrowDtype(pa.date32())))
     transaction.create_staging(CALENDAR)
     staged = transaction.stage(CALENDAR, to_table(frame, star_schema(CALENDAR.name)))
-    transaction.analyze_staging(CALENDAR)
+    transaction.analyze_staging(CALENDAR, staged)
     new, changed = transaction.merge_dimension(CALENDAR)
     return LoadedTable(staged=staged, new=new, changed=changed)

@@ -1,10 +1,12 @@
-"""Loads batches of the processed zone into the warehouse, in order, each in one transaction.
+"""Loads batches of the processed zone into the warehouse, in order, each in one transaction, which small ones share.
 
 Decides which steps a batch needs; the SQL of each step is in `load_transaction.py`.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+
+from sqlalchemy import Table
 
 from totes_dagster.config.platform import Warehouse
 from totes_dagster.errors import ForeignLakeError
@@ -14,16 +16,23 @@ from totes_dagster.lake.zone import Lake
 from totes_dagster.postgres.database import NamedConnection
 from totes_dagster.runtime.progress import Progress, silent
 from totes_dagster.schema.registry import FACTS, driving_table_of
-from totes_dagster.warehouse.batch_load import BatchLoad, LoadedBatch
+from totes_dagster.warehouse.batch_load import load_in_order
 from totes_dagster.warehouse.bulk_load import SetAside, restore, set_aside_where_it_pays
-from totes_dagster.warehouse.load_transaction import LoadedTable, LoadTransaction
+from totes_dagster.warehouse.load_transaction import LoadTransaction
+from totes_dagster.warehouse.loaded import LoadedBatch, LoadedTable
 from totes_dagster.warehouse.queries import NewestLoad
 
 logger = logging.getLogger(__name__)
 
+SHARING = 50
+"""The most batches that share a transaction; readers see them at once, and a failure repeats them all."""
+
+FEW_ROWS = 10_000
+"""The most rows that batches which share a transaction have together."""
+
 
 def load_batches(warehouse: Warehouse, lake: Lake, progress: Progress = silent) -> Iterator[LoadedBatch]:
-    """Load every batch that the warehouse has not loaded yet; yield what each load did, after its commit.
+    """Load every batch that the warehouse has not loaded yet; yield what was done for each, after its commit.
 
     Args:
         warehouse: the warehouse, already migrated.
@@ -41,9 +50,12 @@ def load_batches(warehouse: Warehouse, lake: Lake, progress: Progress = silent) 
     """
     log = BatchLog(lake.ingestion)
     with warehouse.database.connect() as connection:
-        while loaded := _load_next(warehouse, connection, log, lake, progress):
-            logger.info("Loaded batch %d: %s.", loaded.batch, _summary(loaded))
-            yield loaded
+        may_lack = True
+        while loaded := _load_some(warehouse, connection, log, lake, progress, may_lack=may_lack):
+            for batch in loaded:
+                logger.info("Loaded batch %d: %s.", batch.batch, _summary(batch))
+                yield batch
+            may_lack = False
 
 
 def _summary(loaded: LoadedBatch) -> str:
@@ -52,10 +64,21 @@ def _summary(loaded: LoadedBatch) -> str:
     return ", ".join(f"{total.counts()[name]:,} {name}" for name in counts)
 
 
-def _load_next(
-    warehouse: Warehouse, connection: NamedConnection, log: BatchLog, lake: Lake, progress: Progress
-) -> LoadedBatch | None:
-    """Load the oldest batch that is not loaded yet; return None if there is none."""
+def _load_some(
+    warehouse: Warehouse, connection: NamedConnection, log: BatchLog, lake: Lake, progress: Progress, *, may_lack: bool
+) -> list[LoadedBatch]:
+    """Load the oldest batches that are not loaded yet; none if there are none.
+
+    A large batch has a transaction of its own. Small ones share one.
+
+    Args:
+        warehouse: the warehouse.
+        connection: to its database.
+        log: the batches.
+        lake: both zones.
+        progress: called with the number of rows as they are computed, and as they are staged.
+        may_lack: whether the facts may lack something that an earlier load set aside.
+    """
     may_set_aside = True
     while True:
         with LoadTransaction.begin(connection, warehouse) as transaction:
@@ -67,24 +90,38 @@ def _load_next(
                     "Check TOTES_INGESTION_LAKE and WAREHOUSE_URL; to replace the warehouse's contents with this "
                     "lake's, run totes rebuild --from-another-lake."
                 )
-            following = newest.batch + 1
-            if not log.has(following):
-                return None
-            manifest = log.manifest(following)
+            batches = _sharing(log, newest.batch + 1)
+            if not batches:
+                return []
             if may_set_aside:
-                outcome = set_aside_where_it_pays(transaction, rows_of_facts(manifest))
+                outcome = set_aside_where_it_pays(transaction, rows_of_facts(log.manifest(batches[0])))
                 may_set_aside = False
                 if outcome is SetAside.SOMETHING:
                     # Dropping locks readers out, so it is committed before the load begins. If this load fails, the
                     # next one restores what is missing.
                     transaction.commit()
                 if outcome is not SetAside.NOTHING:
+                    may_lack = True
                     continue
-            load = BatchLoad(transaction, manifest, lake, progress)
-            loaded = load.run(log.digest(following))
-            restore(transaction, filled=load.filled)
+            committed = ((log.manifest(batch), log.digest(batch)) for batch in batches)
+            loaded = list(load_in_order(transaction, committed, lake, progress, alone=len(batches) == 1))
+            if may_lack:
+                restore(transaction, filled=filled_by(loaded))
             transaction.commit()
             return loaded
+
+
+def _sharing(log: BatchLog, first: int) -> list[int]:
+    """The batches that share a transaction, from the first one on: as many as have few rows together."""
+    batches: list[int] = []
+    rows, batch = 0, first
+    while len(batches) < SHARING and log.has(batch):
+        rows += log.manifest(batch).rows
+        if batches and rows > FEW_ROWS:
+            break
+        batches.append(batch)
+        batch += 1
+    return batches
 
 
 def is_in_lake(newest: NewestLoad, log: BatchLog) -> bool:
@@ -98,3 +135,8 @@ def rows_of_facts(manifest: Manifest) -> dict[str, int]:
     return {
         fact: manifest.tables[source].rows for fact, source in sources.items() if source and manifest.brings(source)
     }
+
+
+def filled_by(loaded: Iterable[LoadedBatch]) -> list[Table]:
+    """The facts that were empty before these batches."""
+    return [FACTS[name] for batch in loaded for name in batch.filled]

@@ -5,8 +5,6 @@ Which steps a batch needs is decided in `load.py`; how rows get into staging tab
 
 import logging
 from collections.abc import Collection
-from dataclasses import asdict, astuple, dataclass
-from datetime import date
 
 import pyarrow as pa
 from psycopg import sql
@@ -15,58 +13,21 @@ from sqlalchemy import Table
 from totes_dagster.lake.key_ranges import RANGE_BITS
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.schema.bookkeeping import load_history, quarantine
-from totes_dagster.schema.registry import CALENDAR, FACTS
+from totes_dagster.schema.registry import FACTS
 from totes_dagster.schema.star import (
-    UNKNOWN,
     current_view_of,
     natural_key_of,
-    placeholder_columns,
     record_id_of,
     remodelled_columns,
 )
-from totes_dagster.warehouse.queries import named_days_statement, newest_first, repeats_of
-from totes_dagster.warehouse.staging import StagingTransaction, live_keys_of, names_of, staging_of
+from totes_dagster.warehouse.queries import newest_first, repeats_of
+from totes_dagster.warehouse.references import ReferringTransaction
+from totes_dagster.warehouse.staging import live_keys_of, names_of, staging_of
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class LoadedTable:
-    """What a load did to one star table, in rows.
-
-    Rows `ingested` are either `quarantined` or `staged`. Staged rows are `new`, `changed` or, if they equal what the
-    warehouse shows already, `unchanged`. `deleted` counts versions which record that a row is gone from the source;
-    `placeholders`, members added for references to rows that the source does not have. The calendar is computed, and
-    has no ingested rows.
-    """
-
-    ingested: int = 0
-    quarantined: int = 0
-    staged: int = 0
-    new: int = 0
-    changed: int = 0
-    deleted: int = 0
-    placeholders: int = 0
-
-    @property
-    def unchanged(self) -> int:
-        """Staged rows that changed nothing."""
-        return self.staged - self.new - self.changed
-
-    @property
-    def has_changes(self) -> bool:
-        """Whether the table differs from before."""
-        return bool(self.new or self.changed or self.deleted or self.placeholders)
-
-    def __add__(self, other: "LoadedTable") -> "LoadedTable":
-        return LoadedTable(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
-
-    def counts(self) -> dict[str, int]:
-        """All counts, by name."""
-        return {**asdict(self), "unchanged": self.unchanged}
-
-
-class LoadTransaction(StagingTransaction):
+class LoadTransaction(ReferringTransaction):
     """The steps of a load."""
 
     def add_to_history(self, manifest: Manifest, digest: str, counts: str) -> None:
@@ -241,81 +202,7 @@ class LoadTransaction(StagingTransaction):
             self.execute(sql.SQL("delete from {} where batch <> 0").format(self.name_of(fact)))
         for table in (quarantine, load_history):
             self.execute(sql.SQL("delete from {}").format(self.name_of(table)))
-
-    def put_sequence_past_record_ids(self, fact: Table) -> None:
-        """Make sure that the next record id is higher than all existing ones.
-
-        Replication, or a restore table by table, moves a warehouse's rows but not the state of its sequences.
-        """
-        record_id = record_id_of(fact)
-        (highest,) = self.fetch(sql.SQL("select max({}) from {}").format(sql.Identifier(record_id), self.name_of(fact)))
-        if highest is None:
-            return
-        schema, name = self.fetch(
-            sql.SQL(
-                """
-                select nspname::text, relname::text from pg_class join pg_namespace on pg_namespace.oid = relnamespace
-                where pg_class.oid = pg_get_serial_sequence({}, {})::regclass
-                """
-            ).format(sql.Literal(self.name_of(fact).as_string(None)), sql.Literal(record_id))
-        )
-        sequence = sql.Identifier(schema, name)
-        (moved,) = self.fetch(
-            sql.SQL(
-                """
-                select count(setval({name}::regclass, {highest})) from {sequence}
-                where last_value < {highest} or last_value = {highest} and not is_called
-                """
-            ).format(name=sql.Literal(sequence.as_string(None)), sequence=sequence, highest=sql.Literal(highest))
-        )
-        if moved:
-            logger.warning("The sequence of %s.%s was behind its rows; moved it to %d.", fact.name, record_id, highest)
-
-    def add_placeholders(self, fact: Table, *, staged: bool = True) -> dict[str, int]:
-        """Add a placeholder for every reference to a member that does not exist; return how many, by dimension.
-
-        Args:
-            fact: the fact with the references.
-            staged: whether to look at its staged rows, or else at all its rows.
-        """
-        rows = sql.SQL("{} as referring").format(staging_of(fact) if staged else self.name_of(fact))
-        added: dict[str, int] = {}
-        for foreign_key in fact.foreign_keys:
-            dimension = foreign_key.column.table
-            if dimension is CALENDAR:
-                continue
-            required = placeholder_columns(dimension)
-            added[dimension.name] = added.get(dimension.name, 0) + self.execute(
-                sql.SQL(
-                    """
-                    insert into {dimension} ({key}, {required})
-                    select distinct {reference}, {unknown} from {rows}
-                    where not exists (select from {dimension} as member where member.{key} = {reference})
-                    """
-                ).format(
-                    dimension=self.name_of(dimension),
-                    key=sql.Identifier(foreign_key.column.name),
-                    required=names_of(required),
-                    reference=sql.Identifier("referring", foreign_key.parent.name),
-                    unknown=sql.SQL(", ").join([sql.Literal(UNKNOWN)] * len(required)),
-                    rows=rows,
-                )
-            )
-        return added
-
-    def calendar_extent(self) -> tuple[date | None, date | None, int]:
-        """The first and last day of the calendar, None if it is empty, and its number of days."""
-        first, last, count = self.fetch(
-            sql.SQL("select min({0}), max({0}), count(*) from {1}").format(
-                sql.Identifier(natural_key_of(CALENDAR)), self.name_of(CALENDAR)
-            )
-        )
-        return first, last, count
-
-    def named_days(self) -> list[date]:
-        """The earliest and latest day that the calendar or a fact names; empty if there are no rows."""
-        statement: sql.Composed = named_days_statement(self.schema)
-        return [day for day in self.fetch(statement) if day is not None]
+        self._filled.clear()
 
     def _remove_unloaded_versions(
         self, fact: Table, batch: int, condition: sql.Composable, *, using: sql.Composable | None = None

@@ -1,6 +1,7 @@
 """The parts of the processed zone as a load takes them: read, or computed and written where they are missing."""
 
 import logging
+from collections import defaultdict
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -53,10 +54,14 @@ def read_part(part: StarPart, processed: Zone) -> PartRows:
 
 
 class Parts:
-    """Takes parts for one batch, and remembers what it wrote, by star table."""
+    """Takes parts of batches.
+
+    Attributes:
+        written: what it wrote because it was missing, by batch and star table.
+    """
 
     def __init__(self, lake: Lake, progress: Progress = silent) -> None:
-        self.written: dict[str, Written] = {}
+        self.written: defaultdict[int, dict[str, Written]] = defaultdict(dict)
         self._lake = lake
         self._progress = progress
 
@@ -73,7 +78,8 @@ class Parts:
             logger.info("Batch %d of %s is not remodelled yet; remodelling it now.", part.batch, part.star)
         contents = remodel_part(part, self._lake)
         written = write_part(contents, self._lake.processed)
-        self.written[part.star] = self.written.get(part.star, Written()) + written
+        batch = self.written[part.batch]
+        batch[part.star] = batch.get(part.star, Written()) + written
         self._progress("remodel", part.star, contents.contents.rows.num_rows)
         return PartRows(contents.contents.rows, _quarantine_rows(part, contents.contents.quarantined))
 

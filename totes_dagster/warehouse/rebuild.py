@@ -12,10 +12,11 @@ from totes_dagster.errors import ForeignLakeError
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.zone import Lake
 from totes_dagster.runtime.progress import Progress, silent
-from totes_dagster.warehouse.batch_load import BatchLoad, LoadedBatch
+from totes_dagster.warehouse.batch_load import load_in_order
 from totes_dagster.warehouse.bulk_load import SetAside, restore, set_aside_where_it_pays
-from totes_dagster.warehouse.load import is_in_lake, rows_of_facts
+from totes_dagster.warehouse.load import filled_by, is_in_lake, rows_of_facts
 from totes_dagster.warehouse.load_transaction import LoadTransaction
+from totes_dagster.warehouse.loaded import LoadedBatch
 
 logger = logging.getLogger(__name__)
 
@@ -59,12 +60,9 @@ def reload_all(
             if not from_another_lake:
                 _refuse_another_lake(transaction, log)
             transaction.clear()
-            loaded, filled = [], []
-            for batch in batches:
-                load = BatchLoad(transaction, log.manifest(batch), lake, progress, is_last=batch == head)
-                loaded.append(load.run(log.digest(batch)))
-                filled += load.filled
-            restore(transaction, filled=filled)
+            committed = ((log.manifest(batch), log.digest(batch)) for batch in batches)
+            loaded = list(load_in_order(transaction, committed, lake, progress, alone=head == 1))
+            restore(transaction, filled=filled_by(loaded))
             transaction.commit()
     logger.info("Rebuilt the warehouse from %d batches.", len(loaded))
     return loaded

@@ -6,16 +6,30 @@ import pyarrow as pa
 from psycopg import sql
 from sqlalchemy import Table
 
+from totes_dagster.postgres.database import NamedConnection
 from totes_dagster.schema.star import natural_key_of, remodelled_columns
 from totes_dagster.warehouse.transaction import WarehouseTransaction
+
+_AS_MANY = 10
+"""Numbers of rows within this factor are much the same to the planner."""
 
 
 class StagingTransaction(WarehouseTransaction):
     """A transaction that copies rows."""
 
+    def __init__(self, connection: NamedConnection, schema: str) -> None:
+        super().__init__(connection, schema)
+        self._filled: set[str] = set()
+        self._analyzed: dict[str, int] = {}
+
     def is_empty(self, table: Table) -> bool:
         """Whether a table has no row."""
-        return bool(self.fetch(sql.SQL("select not exists (select from {})").format(self.name_of(table)))[0])
+        if table.name in self._filled:
+            return False
+        (is_empty,) = self.fetch(sql.SQL("select not exists (select from {})").format(self.name_of(table)))
+        if not is_empty:
+            self._filled.add(table.name)
+        return bool(is_empty)
 
     def estimated_rows(self, table: Table) -> int:
         """The planner's estimate of the number of rows in a table."""
@@ -43,9 +57,14 @@ class StagingTransaction(WarehouseTransaction):
         """Copy rows into the table's staging table; return how many."""
         return self.ingest(f"staging_{table.name}", rows, temporary=True)
 
-    def analyze_staging(self, table: Table) -> None:
-        """Update the planner's statistics of the staging table once it is filled."""
-        self.execute(sql.SQL("analyze {}").format(staging_of(table)))
+    def analyze_staging(self, table: Table, rows: int) -> None:
+        """Update the planner's statistics of the staging table once it is filled, with so many rows.
+
+        Those of rows that were there before, in this transaction, serve if they were about as many.
+        """
+        if not rows / _AS_MANY <= self._analyzed.get(table.name, -1) <= rows * _AS_MANY:
+            self.execute(sql.SQL("analyze {}").format(staging_of(table)))
+            self._analyzed[table.name] = rows
 
     def list_live_keys(self, fact: Table, keys: Iterable[pa.Table]) -> None:
         """List the keys that the source still has, from tables with one column, named after the fact's key."""

@@ -52,8 +52,7 @@ from totes_dagster.orchestration.specs import (
 from totes_dagster.runtime.retry import retried
 from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster.schema.star import kind_of, remodel_version_of, remodelled_columns
-from totes_dagster.warehouse.batch_load import LoadedBatch
-from totes_dagster.warehouse.load_transaction import LoadedTable
+from totes_dagster.warehouse.loaded import LoadedBatch, LoadedTable
 from totes_dagster.warehouse.status import WarehouseStatus, last_changes, newest_rows, warehouse_status
 
 SCHEMA = os.environ.get(settings.WAREHOUSE_SCHEMA) or settings.DEFAULT_SCHEMA

@@ -10,7 +10,7 @@ import pytest
 
 from totes_dagster.errors import DatabaseError, ForeignLakeError, ManifestMissingError
 from totes_dagster.pipeline import rebuild
-from totes_dagster.warehouse import foreign_keys as constraints
+from totes_dagster.warehouse import bulk_load
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 from totes_dagster_tests import oracle
 from totes_dagster_tests.predefined import PREDEFINED, ROWS
@@ -57,7 +57,7 @@ DAMAGE = (
 def test_what_was_damaged_is_right_again_history_included(
     lived: World, bulk: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(constraints, "MANY_ROWS", 1 if bulk else 10**9)
+    monkeypatch.setattr(bulk_load, "MANY_ROWS", 1 if bulk else 10**9)
     history, dimensions = oracle.history(lived.warehouse_url), oracle.dimension_rows(lived.warehouse_url)
     quarantined, foreign_keys = lived.quarantined(), lived.ask(CONSTRAINTS)
     operate(lived, *DAMAGE)

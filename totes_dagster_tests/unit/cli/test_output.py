@@ -8,8 +8,7 @@ from totes_dagster.cli.output import show_status, summary
 from totes_dagster.ingest.run import Ingested
 from totes_dagster.pipeline import Refreshed
 from totes_dagster.status import PlatformStatus
-from totes_dagster.warehouse.batch_load import LoadedBatch
-from totes_dagster.warehouse.load_transaction import LoadedTable
+from totes_dagster.warehouse.loaded import LoadedBatch, LoadedTable
 from totes_dagster.warehouse.migrations import HEAD
 from totes_dagster.warehouse.queries import NewestLoad
 

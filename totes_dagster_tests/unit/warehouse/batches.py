@@ -10,7 +10,8 @@ from totes_dagster.lake.processed import StarPart, star_parts
 from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.remodel.run import RemodelledPart, remodel_part, write_part
 from totes_dagster.schema.totesys import Capture
-from totes_dagster.warehouse.batch_load import BatchLoad, LoadedBatch
+from totes_dagster.warehouse.batch_load import load_in_order
+from totes_dagster.warehouse.loaded import LoadedBatch
 from totes_dagster_tests.unit.manifests import CENSUS, SNAPSHOT
 from totes_dagster_tests.unit.rows import Row, ingested
 from totes_dagster_tests.unit.warehouses import NewWarehouse
@@ -63,7 +64,7 @@ class Batch:
     def load(self, warehouse: NewWarehouse) -> LoadedBatch:
         """Load what the processed zone has of it."""
         with warehouse.begin() as transaction:
-            loaded = BatchLoad(transaction, self.manifest, self.lake).run("digest")
+            (loaded,) = load_in_order(transaction, [(self.manifest, "digest")], self.lake, alone=True)
             transaction.commit()
         return loaded
 

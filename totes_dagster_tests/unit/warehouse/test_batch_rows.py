@@ -92,7 +92,7 @@ def test_a_part_that_is_not_there_is_named_and_made_anew(batch: MakeBatch, tmp_p
     taken, read = parts.take(part), read_part(part, elsewhere)
     assert (taken.rows, taken.quarantined) == (read.rows, read.quarantined)
     assert read == read_part(part, made.lake.processed)
-    assert parts.written[part.star].quarantined == 1
+    assert parts.written[part.batch][part.star].quarantined == 1
 
 
 # Keys

@@ -9,7 +9,7 @@ import pytest
 from totes_dagster.errors import PartDamagedError, PartSchemaError, RowsRepeatedError
 from totes_dagster.lake.processed import StarPart
 from totes_dagster.schema.totesys import Capture
-from totes_dagster.warehouse.load_transaction import LoadedTable
+from totes_dagster.warehouse.loaded import LoadedTable
 from totes_dagster_tests.unit.manifests import quarantine_path
 from totes_dagster_tests.unit.warehouse.batches import PAYMENTS, Batch, MakeBatch, payment
 from totes_dagster_tests.unit.warehouses import NewWarehouse

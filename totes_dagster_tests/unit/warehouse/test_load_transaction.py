@@ -13,7 +13,7 @@ from totes_dagster.lake.processed import star_schema
 from totes_dagster.postgres.database import Database
 from totes_dagster.schema.dimensions import dim_design, dim_staff, dim_transaction
 from totes_dagster.schema.facts import fact_payment, fact_sales_order
-from totes_dagster.warehouse.load_transaction import LoadedTable
+from totes_dagster.warehouse.loaded import LoadedTable
 from totes_dagster_tests.unit.manifests import star_rows
 from totes_dagster_tests.unit.warehouse.orders import (
     ORDERS,

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from totes_dagster.errors import ReplicaIdentityError
-from totes_dagster.warehouse import foreign_keys as constraints
+from totes_dagster.warehouse import bulk_load
 from totes_dagster_tests.world import NEW_DEAL, World
 
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = 7"
@@ -74,7 +74,7 @@ def test_a_warehouse_that_was_moved_without_its_sequences_shows_new_versions(com
 def test_what_the_owner_added_is_there_after_a_bulk_load(
     unseen_company: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(constraints, "MANY_ROWS", 1)
+    monkeypatch.setattr(bulk_load, "MANY_ROWS", 1)
     company = unseen_company
     company.refresh()
     operate(
