@@ -20,7 +20,7 @@ from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.postgres.database import Database
 from totes_dagster.postgres.transactions import REPEATABLE_READ
-from totes_dagster.reconcile.compare import TableDifferences, compare
+from totes_dagster.reconcile.differences import TableDifferences
 from totes_dagster.reconcile.repair import repair_history, repairs_of
 from totes_dagster.remodel.run import RemodelledPart, Written, missing_parts, remodel_part, write_part
 from totes_dagster.runtime.ahead import ahead
@@ -295,6 +295,8 @@ class _Reconciliation:
         self, snapshot: SourceSnapshot, batch: Manifest | None
     ) -> dict[str, TableDifferences] | None:
         """Compare the warehouse with the snapshot; None unless the warehouse shows the snapshot's batch."""
+        from totes_dagster.reconcile.compare import compare  # noqa: PLC0415 - brings pandas, which refreshes rarely need
+
         warehouse = self.platform.warehouse
         self.loaded += catch_up(warehouse, self.platform.lake, self.progress)[1]
         with warehouse.database.transaction(isolation=REPEATABLE_READ, read_only=True) as connection:

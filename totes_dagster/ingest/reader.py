@@ -24,9 +24,10 @@ from totes_dagster.ingest.snapshot import IDENTITY, SourceSnapshot, identity_of
 from totes_dagster.lake.ingested import UNFIT_VALUES
 from totes_dagster.lake.key_ranges import RANGE_BITS
 from totes_dagster.lake.source_catalogue import SourceColumn, SourceTable
+from totes_dagster.postgres.bulk import end_bulk_transaction, set_up_bulk_transaction
 from totes_dagster.postgres.decoding import Decoder, decoder_of, utf8
 from totes_dagster.postgres.named_errors import named_error, sqlstate_of
-from totes_dagster.postgres.transactions import REPEATABLE_READ, end_bulk_transaction, set_up_bulk_transaction
+from totes_dagster.postgres.transactions import REPEATABLE_READ
 from totes_dagster.schema.arrow import arrow_type
 from totes_dagster.schema.totesys import SOURCE_TABLES, key_of
 

@@ -3,6 +3,8 @@
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -10,7 +12,6 @@ from totes_dagster.errors import DatabaseError, DatabaseUnavailableError
 from totes_dagster.ingest.capture import Demand
 from totes_dagster.ingest.parts import write_keys, write_part, write_parts
 from totes_dagster.ingest.plan import PlannedTable, plan_undeclared
-from totes_dagster.ingest.reader import SnapshotReader, open_reader
 from totes_dagster.ingest.snapshot import SourceSnapshot
 from totes_dagster.ingest.undeclared import count_undeclared, reason_from
 from totes_dagster.lake import ingested
@@ -18,6 +19,9 @@ from totes_dagster.lake.key_ranges import to_table
 from totes_dagster.lake.manifest import Manifest, TableEntry
 from totes_dagster.lake.zone import Zone
 from totes_dagster.runtime.progress import Progress
+
+if TYPE_CHECKING:
+    from totes_dagster.ingest.reader import SnapshotReader
 
 _READERS = 2
 
@@ -41,7 +45,7 @@ class Recorder:
         """
 
         def record(share: Sequence[PlannedTable]) -> dict[str, TableEntry]:
-            with open_reader(snapshot) as reader, reader.transaction([item.table for item in share]):
+            with _open_reader(snapshot) as reader, reader.transaction([item.table for item in share]):
                 return {item.table: self._entry(item, reader, snapshot) for item in share}
 
         return _concurrently(record, planned)
@@ -62,7 +66,7 @@ class Recorder:
 
         def record(share: Sequence[PlannedTable]) -> dict[str, TableEntry]:
             recorded = {}
-            with open_reader(snapshot) as reader:
+            with _open_reader(snapshot) as reader:
                 for item in share:
                     try:
                         with reader.transaction_on_unlocked(item.table):
@@ -75,7 +79,7 @@ class Recorder:
 
         return _concurrently(record, plan_undeclared(snapshot, previous, demand, counted)), failed
 
-    def _entry(self, item: PlannedTable, reader: SnapshotReader, snapshot: SourceSnapshot) -> TableEntry:
+    def _entry(self, item: PlannedTable, reader: "SnapshotReader", snapshot: SourceSnapshot) -> TableEntry:
         name, table = item.table, snapshot.catalogue.tables[item.table]
         rows = self._with_progress(reader.rows(name, table, item.capture), name)
         parts = write_parts(self._zone, ingested.folder_of(name, self.batch), self._attempt, rows)
@@ -101,6 +105,12 @@ class Recorder:
         for chunk in chunks:
             yield chunk
             self._progress("ingest", table, chunk.num_rows)
+
+
+def _open_reader(snapshot: SourceSnapshot) -> "AbstractContextManager[SnapshotReader]":
+    from totes_dagster.ingest.reader import open_reader  # noqa: PLC0415 - most refreshes find nothing to read
+
+    return open_reader(snapshot)
 
 
 def _shares(planned: Collection[PlannedTable]) -> list[list[PlannedTable]]:

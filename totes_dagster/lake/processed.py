@@ -16,6 +16,9 @@ from totes_dagster.schema.registry import STAR_TABLES, driving_table_of, inputs_
 from totes_dagster.schema.star import StarKind, kind_of, remodel_version_of, remodelled_columns
 from totes_dagster.schema.totesys import SOURCE_TABLES, Capture, capture_of
 
+REASON = "reason"
+"""Column of a quarantine part: why the row is in quarantine, one sentence per breach."""
+
 
 @dataclass(frozen=True)
 class StarPart:

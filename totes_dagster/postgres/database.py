@@ -8,22 +8,20 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import adbc_driver_postgresql
 import psycopg
-from adbc_driver_manager import AdbcConnection
-from adbc_driver_manager import dbapi as adbc_errors
-from adbc_driver_postgresql import dbapi as adbc
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from totes_dagster.errors import PoolerError, ServerVersionError, SettingsError, TotesError
+from totes_dagster.errors import ServerVersionError, SettingsError, TotesError
 from totes_dagster.postgres import transactions
 from totes_dagster.postgres.destination import effective_options, is_remote
 from totes_dagster.postgres.named_errors import DriverError, named_connect_error, named_error
 from totes_dagster.postgres.refusal import probe_refusal
+
+if TYPE_CHECKING:
+    from adbc_driver_postgresql import dbapi as adbc
 
 OLDEST_VERSION = 130000
 """The oldest version of PostgreSQL that has everything the platform uses, such as `pg_current_snapshot()`."""
@@ -31,15 +29,6 @@ OLDEST_VERSION = 130000
 _URI = re.compile(r"([^@/]*@)?+[^@?]*(\?.*)?")
 """The part of a URI after the `//`. With an unescaped @ or /, libpq would parse the end of a password as a host or a
 port."""
-
-_BULK_OPTIONS = "-c search_path=pg_catalog -c quote_all_identifiers=off -c statement_timeout=0"
-"""Settings for the queries by which ADBC reads the server's types while connecting, before the first transaction."""
-
-_OPTIONS_REFUSED = re.compile(r"unsupported startup parameter|command-line options")
-"""How PgBouncer and RDS Proxy refuse options, which they would have to set in a shared session."""
-
-_refusing_options: set[str] = set()
-"""Connection strings that lead to such a pooler. They contain passwords: never print them."""
 
 _reached: set[str] = set()
 """Connection strings with which this process has connected. They contain passwords: never print them."""
@@ -125,28 +114,30 @@ class Database:
             yield connection
 
     @contextmanager
-    def connect_bulk(self) -> Iterator[adbc.Connection]:
+    def connect_bulk(self) -> "Iterator[adbc.Connection]":
         """An ADBC connection in a transaction; at the end of the block it is rolled back, unless committed, and closed.
 
-        Each transaction must begin with `postgres.transactions.set_up_bulk_transaction`.
+        Each transaction must begin with `postgres.bulk.set_up_bulk_transaction`.
 
         Raises:
             DatabaseError: the server cannot be reached, refuses the connection, or fails in the block.
             ServerVersionError: the server is older than the platform supports.
             SettingsError: the URL is not a valid connection string.
         """
+        from totes_dagster.postgres import bulk  # noqa: PLC0415 - most refreshes find nothing to read
+
         conninfo = self.conninfo()
         try:
             # While connecting, the driver reads the names of types, which may have no equivalent in UTF-8.
-            connection = _bulk_connection(self.name, make_conninfo(conninfo, client_encoding="SQL_ASCII"))
-        except adbc_errors.Error as error:
+            connection = bulk.bulk_connection(self.name, make_conninfo(conninfo, client_encoding="SQL_ASCII"))
+        except bulk.BulkError as error:
             raise self._cannot_connect(conninfo, error) from None
         try:
             with connection:
-                self._check_version(transactions.version_of(connection))
+                self._check_version(bulk.version_of(connection))
                 _reached.add(conninfo)
                 yield connection
-        except adbc_errors.Error as error:
+        except bulk.BulkError as error:
             raise named_error(self.name, "a statement", error) from error
 
     def at_server_of(self, connection: psycopg.Connection[Any]) -> "Database":
@@ -208,63 +199,3 @@ class Database:
             was_reached=conninfo in _reached,
             probe=lambda: probe_refusal(conninfo),
         )
-
-
-def _bulk_connection(name: str, conninfo: str) -> adbc.Connection:
-    """An ADBC connection for which `_BULK_OPTIONS` apply when the driver reads the server's types.
-
-    Raises:
-        PoolerError: a pooler refuses these options, and the server's own settings do not allow to do without them.
-    """
-    connection = _with_options(conninfo) if conninfo not in _refusing_options else None
-    if connection is None:
-        connection = _adbc_connection(conninfo)
-        _refusing_options.add(conninfo)
-    with connection.cursor() as cursor:
-        cursor.execute("select current_setting('quote_all_identifiers')")
-        (quotes,) = cursor.fetchone()
-    connection.rollback()
-    if quotes != "off":  # if the driver has not recognized the types, it is not even a string
-        connection.close()
-        _types_of.cache_clear()
-        raise PoolerError(
-            f"{name} has quote_all_identifiers = on, and the connection pooler in between does not allow turning it "
-            f"off while connecting, which bulk transfers need. Turn it off for the user of {name} with alter role … "
-            "set."
-        )
-    return connection
-
-
-class _KnownTypes:
-    """ADBC's database object, which knows a server's types and holds no connection; it outlives its connections."""
-
-    def __init__(self, conninfo: str) -> None:
-        self.driver = adbc_driver_postgresql.connect(conninfo)
-
-    def close(self) -> None:
-        """Called by each connection when it is closed."""
-
-
-@lru_cache(maxsize=8)
-def _types_of(conninfo: str) -> _KnownTypes:
-    """Ask a server for all its types, in a session of its own; once, because this takes ADBC some 50 ms.
-
-    Types that are created later are not known. No query reads values of such types.
-    """
-    return _KnownTypes(conninfo)
-
-
-def _adbc_connection(conninfo: str) -> adbc.Connection:
-    types: Any = _types_of(conninfo)
-    return adbc.Connection(types, AdbcConnection(types.driver))
-
-
-def _with_options(conninfo: str) -> adbc.Connection | None:
-    """An ADBC connection with `_BULK_OPTIONS`; None if a pooler refuses them."""
-    given = str(conninfo_to_dict(conninfo).get("options") or "")
-    try:
-        return _adbc_connection(make_conninfo(conninfo, options=f"{given} {_BULK_OPTIONS}".strip()))
-    except adbc_errors.Error as error:
-        if not _OPTIONS_REFUSED.search(str(error)):
-            raise
-    return None

@@ -9,10 +9,10 @@ as an OSError.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote
 
 import psycopg
-from adbc_driver_manager import dbapi as adbc_errors
 
 from totes_dagster.errors import (
     AccessDeniedError,
@@ -37,7 +37,10 @@ from totes_dagster.errors import (
 )
 from totes_dagster.postgres.refusal import Refusal
 
-DriverError = psycopg.Error | adbc_errors.Error | OSError | UnicodeError
+if TYPE_CHECKING:
+    from adbc_driver_manager import dbapi as adbc_errors
+
+DriverError: TypeAlias = "psycopg.Error | adbc_errors.Error | OSError | UnicodeError"
 """What the drivers raise; a UnicodeError comes from a host name that is not valid."""
 
 

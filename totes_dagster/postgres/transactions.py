@@ -6,11 +6,8 @@ All settings are local to the transaction. A pooler may give the session to anot
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from weakref import WeakKeyDictionary
 
 import psycopg
-from adbc_driver_manager import dbapi as adbc_errors
-from adbc_driver_postgresql import dbapi as adbc
 from psycopg import sql
 
 READ_COMMITTED = sql.SQL("read committed")
@@ -54,8 +51,6 @@ is gone, must not keep its locks and its snapshot forever."""
 SNAPSHOT_LIMIT = "6h"
 """The same limit for a transaction that only holds a snapshot for other connections."""
 
-_versions: WeakKeyDictionary[adbc.Connection, int] = WeakKeyDictionary()
-
 
 def begin_statement(
     version: int, *, isolation: sql.SQL = READ_COMMITTED, read_only: bool = False, idle: str = IDLE_LIMIT
@@ -68,7 +63,7 @@ def begin_statement(
         read_only: whether the transaction is read-only.
         idle: how long it may be idle, in PostgreSQL's notation.
     """
-    return sql.SQL("begin {}; {}").format(_characteristics(isolation, read_only=read_only), _settings(version, idle))
+    return sql.SQL("begin {}; {}").format(characteristics(isolation, read_only=read_only), settings_of(version, idle))
 
 
 @contextmanager
@@ -95,55 +90,15 @@ def transaction(
     connection.commit()
 
 
-def set_up_bulk_transaction(
-    connection: adbc.Connection,
-    *,
-    isolation: sql.SQL = READ_COMMITTED,
-    read_only: bool = False,
-    snapshot: str | None = None,
-) -> None:
-    """Apply the platform's settings to the transaction that an ADBC connection has implicitly begun.
-
-    Args:
-        connection: a connection that has run no statement since it was opened, committed or rolled back.
-        isolation: isolation level.
-        read_only: whether the transaction is read-only.
-        snapshot: name of an exported snapshot to import.
-
-    Raises:
-        adbc_driver_manager.Error: the server refuses, for example because the snapshot is gone.
-    """
-    statements = [sql.SQL("set transaction {}").format(_characteristics(isolation, read_only=read_only))]
-    if snapshot is not None:
-        statements.append(sql.SQL("set transaction snapshot {}").format(sql.Literal(snapshot)))
-    statements.append(_settings(version_of(connection), IDLE_LIMIT))
-    with connection.cursor() as cursor:
-        # The driver sends an update as it is. A query it would prepare, and only one statement can be prepared at a
-        # time.
-        cursor.adbc_statement.set_sql_query(sql.SQL("; ").join(statements).as_string(None))
-        cursor.adbc_statement.execute_update()
-
-
-def version_of(connection: adbc.Connection) -> int:
-    """The version of the server as a number: 130020, 180004. It is queried once for each connection."""
-    if connection not in _versions:
-        _versions[connection] = int(connection.adbc_get_info()["vendor_version"])
-    return _versions[connection]
-
-
-def end_bulk_transaction(connection: adbc.Connection) -> None:
-    """Roll back the transaction of an ADBC connection; the driver begins the next one."""
-    with suppress(adbc_errors.Error):  # the connection was lost
-        connection.rollback()
-
-
-def _characteristics(isolation: sql.SQL, *, read_only: bool) -> sql.Composed:
+def characteristics(isolation: sql.SQL, *, read_only: bool) -> sql.Composed:
+    """The characteristics of a transaction, as `begin` and `set transaction` take them."""
     # For writing, the server's default applies: it may be read-only to protect a disk that is nearly full.
     access = sql.SQL(" read only" if read_only else "")
     return sql.SQL("isolation level {}{} not deferrable").format(isolation, access)
 
 
-def _settings(version: int, idle: str) -> sql.Composed:
+def settings_of(version: int, idle: str) -> sql.Composed:
+    """Statements that apply the platform's settings to the current transaction, on a server of this version."""
     settings = {"idle_in_transaction_session_timeout": (idle,), **_SETTINGS}
     for since, newer in _SETTINGS_SINCE.items():
         if version >= since:

@@ -9,8 +9,8 @@ from sqlalchemy import Table
 
 from totes_dagster.config.platform import Warehouse
 from totes_dagster.errors import SelectionError
+from totes_dagster.postgres.bulk import set_up_bulk_transaction
 from totes_dagster.postgres.named_errors import named_error
-from totes_dagster.postgres.transactions import set_up_bulk_transaction
 from totes_dagster.reading.selection import NEWEST, Selection
 from totes_dagster.schema.arrow import arrow_schema
 from totes_dagster.schema.registry import STAR_TABLES

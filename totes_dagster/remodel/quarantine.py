@@ -13,14 +13,12 @@ import pyarrow as pa
 from sqlalchemy import Table
 
 from totes_dagster.lake.ingested import UNFIT_VALUES, UNFIT_VALUES_TYPE, unfit_values_from
+from totes_dagster.lake.processed import REASON
 from totes_dagster.remodel.contract import breaches_of
 from totes_dagster.schema.arrow import arrow_schema
 from totes_dagster.schema.registry import inputs_of
 from totes_dagster.schema.star import remodelled_columns
 from totes_dagster.schema.totesys import SOURCE_TABLES, key_of
-
-REASON = "reason"
-"""Column of a quarantine part: why the row is in quarantine, one sentence per breach."""
 
 Reasons = Mapping[int, str]
 """Reasons why rows cannot be used, by key."""

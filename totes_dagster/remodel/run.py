@@ -5,19 +5,16 @@ looking for them, a rerun fills only the gaps, and two concurrent remodels write
 """
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import pyarrow as pa
 
-from totes_dagster.errors import PartMissingError
 from totes_dagster.lake.batch_log import BatchLog
-from totes_dagster.lake.processed import StarPart, changes_of, part_path, star_parts, star_schema
+from totes_dagster.lake.processed import StarPart, changes_of, star_parts
 from totes_dagster.lake.zone import Lake, Zone
-from totes_dagster.remodel.frames import to_frame, to_table
-from totes_dagster.remodel.reading import read_ingested
-from totes_dagster.remodel.rows import Remodelled, remodel_rows
-from totes_dagster.remodel.tables import calendar
-from totes_dagster.schema.registry import CALENDAR, FACTS, STAR_TABLES, inputs_of
+
+if TYPE_CHECKING:
+    from totes_dagster.remodel.rows import Remodelled
 
 
 @dataclass(frozen=True)
@@ -25,7 +22,7 @@ class RemodelledPart:
     """A part of the processed zone, and its contents."""
 
     part: StarPart
-    contents: Remodelled
+    contents: "Remodelled"
 
 
 @dataclass(frozen=True)
@@ -73,10 +70,9 @@ def remodel_part(part: StarPart, lake: Lake) -> RemodelledPart:
     Raises:
         PartError: a part of the ingestion zone is missing or damaged, or has another schema.
     """
-    if STAR_TABLES[part.star] is CALENDAR:
-        return RemodelledPart(part, Remodelled(_calendar_of(part, lake), pa.table({})))
-    inputs = {name: read_ingested(lake.ingestion, name, parts) for name, parts in part.inputs.items()}
-    return RemodelledPart(part, remodel_rows(part.star, inputs))
+    from totes_dagster.remodel.computing import contents_of  # noqa: PLC0415 - most refreshes find nothing to compute
+
+    return RemodelledPart(part, contents_of(part, lake))
 
 
 def write_part(remodelled: RemodelledPart, processed: Zone) -> Written:
@@ -96,28 +92,3 @@ def write_part(remodelled: RemodelledPart, processed: Zone) -> Written:
         bytes=created.bytes,
         newest=contents.rows,
     )
-
-
-def _calendar_of(part: StarPart, lake: Lake) -> pa.Table:
-    """The calendar for the days in a batch's facts; quarantined rows do not count."""
-    days = [
-        calendar.named_days(to_frame(_days_of(fact, part, number, lake)))
-        for fact in FACTS
-        for source in inputs_of(fact)
-        for number in range(len(part.inputs.get(source, ())))
-    ]
-    return to_table(calendar.dim_date(pd.concat(days, ignore_index=True)), star_schema(part.star))
-
-
-def _days_of(fact: str, part: StarPart, number: int, lake: Lake) -> pa.Table:
-    """The columns with days of one part of a fact in a batch: read where it is remodelled already, or else computed."""
-    path, columns = (
-        part_path(fact, fact, part.batch, number),
-        [f.name for f in star_schema(fact) if f.type == pa.date32()],
-    )
-    try:
-        return lake.processed.read_part(path, columns)
-    except PartMissingError:
-        (source,) = inputs_of(fact)
-        piece = part.inputs[source][number]
-        return remodel_rows(fact, {source: read_ingested(lake.ingestion, source, (piece,))}).rows.select(columns)

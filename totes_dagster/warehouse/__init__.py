@@ -1,1 +1,1 @@
-"""The third stage: loads batches of the processed zone into the warehouse, each in one transaction, which small ones share."""
+"""The third stage: loads batches of the processed zone into the warehouse; small ones share a transaction."""

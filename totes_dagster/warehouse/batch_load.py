@@ -9,16 +9,13 @@ from functools import partial
 from time import perf_counter
 from typing import cast
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Table
 
 from totes_dagster.lake.manifest import Manifest
-from totes_dagster.lake.processed import star_parts, star_schema
+from totes_dagster.lake.processed import star_parts
 from totes_dagster.lake.zone import Lake
-from totes_dagster.remodel.frames import to_table
-from totes_dagster.remodel.tables import calendar
 from totes_dagster.runtime.ahead import ahead
 from totes_dagster.runtime.progress import Progress, silent
 from totes_dagster.schema.registry import CALENDAR, DIMENSIONS, FACTS, STAR_TABLES, driving_table_of, inputs_of
@@ -260,9 +257,10 @@ def restore_calendar(transaction: LoadTransaction) -> None:
 
 def merge_calendar(transaction: LoadTransaction, days: Sequence[date]) -> LoadedTable:
     """Upsert the days of all years from the earliest to the latest of these days."""
-    frame = calendar.dim_date(pd.Series(days, dtype=pd.ArrowDtype(pa.date32())))
+    from totes_dagster.remodel.computing import calendar_from  # noqa: PLC0415 - days are new once a year
+
     transaction.create_staging(CALENDAR)
-    staged = transaction.stage(CALENDAR, to_table(frame, star_schema(CALENDAR.name)))
+    staged = transaction.stage(CALENDAR, calendar_from(days))
     transaction.analyze_staging(CALENDAR, staged)
     new, changed = transaction.merge_dimension(CALENDAR)
     return LoadedTable(staged=staged, new=new, changed=changed)

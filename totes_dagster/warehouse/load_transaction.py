@@ -202,7 +202,7 @@ class LoadTransaction(ReferringTransaction):
             self.execute(sql.SQL("delete from {} where batch <> 0").format(self.name_of(fact)))
         for table in (quarantine, load_history):
             self.execute(sql.SQL("delete from {}").format(self.name_of(table)))
-        self._filled.clear()
+        self.not_empty.clear()
 
     def _remove_unloaded_versions(
         self, fact: Table, batch: int, condition: sql.Composable, *, using: sql.Composable | None = None

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from totes_dagster.errors import PartMissingError, PartSchemaError
-from totes_dagster.lake.processed import RowCounts, StarPart, star_schema
+from totes_dagster.lake.processed import REASON, RowCounts, StarPart, star_schema
 from totes_dagster.lake.zone import Lake, Zone
-from totes_dagster.remodel.quarantine import REASON
 from totes_dagster.remodel.run import Written, remodel_part, write_part
 from totes_dagster.runtime.progress import Progress, silent
 from totes_dagster.schema.arrow import arrow_schema, described

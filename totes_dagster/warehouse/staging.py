@@ -15,20 +15,24 @@ _AS_MANY = 10
 
 
 class StagingTransaction(WarehouseTransaction):
-    """A transaction that copies rows."""
+    """A transaction that copies rows.
+
+    Attributes:
+        not_empty: the tables that are known to have rows.
+    """
 
     def __init__(self, connection: NamedConnection, schema: str) -> None:
         super().__init__(connection, schema)
-        self._filled: set[str] = set()
+        self.not_empty: set[str] = set()
         self._analyzed: dict[str, int] = {}
 
     def is_empty(self, table: Table) -> bool:
         """Whether a table has no row."""
-        if table.name in self._filled:
+        if table.name in self.not_empty:
             return False
         (is_empty,) = self.fetch(sql.SQL("select not exists (select from {})").format(self.name_of(table)))
         if not is_empty:
-            self._filled.add(table.name)
+            self.not_empty.add(table.name)
         return bool(is_empty)
 
     def estimated_rows(self, table: Table) -> int:

@@ -24,7 +24,10 @@ _LATE = (
     "botocore.session",
     "pyarrow.parquet",
     "sqlalchemy.dialects.postgresql.psycopg",
+    "totes_dagster.ingest.reader",
     "totes_dagster.local.stack",
+    "totes_dagster.reconcile.compare",
+    "totes_dagster.remodel.computing",
 )
 """Modules that are imported late elsewhere, and that every run needs."""
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from totes_dagster.remodel.quarantine import REASON
+from totes_dagster.lake.processed import REASON
 from totes_dagster.schema.registry import inputs_of
 from totes_dagster.schema.totesys import SOURCE_TABLES, key_of
 from totes_dagster_tests.specification import STAR_TABLES as SPECIFIED

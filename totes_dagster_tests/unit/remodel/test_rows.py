@@ -9,8 +9,8 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from totes_dagster.lake.ingested import UNFIT_VALUES
-from totes_dagster.lake.processed import star_schema
-from totes_dagster.remodel.quarantine import REASON, quarantine_schema
+from totes_dagster.lake.processed import REASON, star_schema
+from totes_dagster.remodel.quarantine import quarantine_schema
 from totes_dagster.remodel.rows import function_of
 from totes_dagster.schema.registry import CALENDAR, STAR_TABLES, inputs_of
 from totes_dagster.schema.totesys import SOURCE_TABLES

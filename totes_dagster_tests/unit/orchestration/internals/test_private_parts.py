@@ -37,6 +37,9 @@ PRIVATE = (
     "dagster._cli.main",
     "dagster._cli.utils",
     "dagster._cli.utils.get_env_var_dict",
+    "dagster._daemon",
+    "dagster._daemon.sensor",
+    "dagster._daemon.sensor.MIN_INTERVAL_LOOP_TIME",
     "dagster._grpc.server",
     "dagster._grpc.server.DagsterApiServer",
     "dagster._grpc.server.DagsterApiServer._mp_ctx",
@@ -122,6 +125,8 @@ def test_what_is_replaced_is_what_dagsters_commands_look_up() -> None:
     assert re.search(r"^ +from dagster\._grpc\.server import .*\bDagsterApiServer\b", api, re.MULTILINE)
     assert "DagsterApiServer" not in vars(import_module("dagster._cli.api"))
     assert re.search(r"\bget_env_var_dict\(", inspect.getsource(resolved("dagster._cli.utils")))
+    loop = inspect.getsource(resolved("dagster._daemon.sensor").execute_sensor_iteration_loop)
+    assert re.search(r"\bMIN_INTERVAL_LOOP_TIME\b", loop)
 
 
 def test_the_webserver_understands_what_it_is_asked() -> None:
