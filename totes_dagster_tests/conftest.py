@@ -11,6 +11,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from hypothesis import settings
 from psycopg import sql
 
@@ -39,7 +41,7 @@ _originals: dict[str, Originals] = {}
 
 # Machines differ, and how long an example takes is no claim of ours. `--hypothesis-profile=thorough` tries many more,
 # and `quick`, which `make test-unit` takes, fewer.
-settings.register_profile("unhurried", deadline=None, max_examples=60)
+settings.register_profile("unhurried", deadline=None, max_examples=40)
 settings.register_profile("quick", deadline=None, max_examples=25)
 settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile("unhurried")
@@ -76,6 +78,24 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def summaries(pytestconfig: pytest.Config) -> Summaries:
     """Where to put what is to be printed at the end of the run."""
     return pytestconfig.stash[_SUMMARIES]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrations_of_dagster_are_read_once() -> Iterator[None]:
+    """Have Dagster read its storage's migrations once in each process, and not for every instance and every run."""
+    read, known = ScriptDirectory.from_config, dict[str, ScriptDirectory]()
+
+    def from_config(config: Config) -> ScriptDirectory:
+        location = config.get_main_option("script_location") or ""
+        if not location.startswith("dagster:"):
+            return read(config)
+        if location not in known:
+            known[location] = read(config)
+        return known[location]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ScriptDirectory, "from_config", from_config)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,17 @@
 
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from totes_dagster.orchestration.development.processes import die_with_parent
 
 TERRAFORM = Path(__file__).parents[1]
 
@@ -14,6 +20,11 @@ _HERE = {
     "provider": {"aws": {"s3_use_path_style": True}},  # names of buckets are no hosts of the emulator's
 }
 """What overrides the connection to AWS, and nothing else. What is applied is the project's own."""
+
+_GARBAGE = {"GOGC": "400"}
+"""Seldom collect garbage: every command reads the provider's whole schema, and lives no longer than that takes."""
+
+_START_WITHIN = 60  # seconds
 
 
 class TerraformError(Exception):
@@ -48,7 +59,43 @@ def settings(folder: Path) -> dict[str, str]:
         "TF_IN_AUTOMATION": "1",
         "TF_INPUT": "0",
         "CHECKPOINT_DISABLE": "1",
+        **_GARBAGE,
     }
+
+
+@contextmanager
+def provider_at_work(initialised: Path, log: Path) -> Iterator[dict[str, str]]:
+    """The provider of AWS, started once for many commands; yields settings by which they find it.
+
+    Else each run of a test would start it, and each command take the checksum of its 700 MB first. A folder whose
+    commands get these settings need not be initialised.
+
+    Args:
+        initialised: a folder that `init` was run in, which has got the provider.
+        log: where the provider writes.
+    """
+    found = (initialised / ".terraform" / "providers").glob("registry.terraform.io/hashicorp/aws/*/*/*provider*")
+    (program,) = found
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [program, "-debug"],
+            env=environment | _GARBAGE,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - it only makes a system call
+        )
+    try:
+        deadline = time.monotonic() + _START_WITHIN
+        while not (said := re.search("TF_REATTACH_PROVIDERS='(.+)'\n", log.read_text())):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, "the provider does not start"
+            time.sleep(0.1)
+        yield {"TF_REATTACH_PROVIDERS": said[1]}
+    finally:
+        process.terminate()
+        process.wait()
 
 
 class Root:

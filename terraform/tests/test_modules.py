@@ -1,10 +1,11 @@
 """Every folder of Terraform by itself: as `terraform fmt` would have it, valid, and with its own tests passed."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from terraform.tests.commands import TERRAFORM, Root, copied
+from terraform.tests.commands import TERRAFORM, Root, copied, provider_at_work
 
 ROOTS = sorted(
     str(folder.relative_to(TERRAFORM))
@@ -23,11 +24,13 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copied(tmp_path_factory.mktemp("modules"))
 
 
-def initialised(copy: Path, root: str, settings: dict[str, str]) -> Root:
-    # Mocks of the provider ask nobody, and validation neither.
-    found = Root(copy / root, {**settings, "AWS_REGION": "eu-west-2"})
-    found.run("init", "-no-color", "-backend=false")
-    return found
+@pytest.fixture(scope="session")
+def asking_nobody(copy: Path, settings: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Settings for what asks nobody: to validate, and the modules' own tests, which mock the provider."""
+    key = copy / "modules" / "key"
+    Root(key, settings).run("init", "-no-color")
+    with provider_at_work(key, copy / "provider.log") as provider:
+        yield {**settings, **provider, "AWS_REGION": "eu-west-2"}
 
 
 def test_all_of_it_is_formatted(settings: dict[str, str]) -> None:
@@ -35,13 +38,19 @@ def test_all_of_it_is_formatted(settings: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("root", ["bootstrap", "envs/dev", "envs/prod"])
-def test_it_is_valid_with_all_modules_that_it_calls(copy: Path, root: str, settings: dict[str, str]) -> None:
-    assert "The configuration is valid" in initialised(copy, root, settings).run("validate", "-no-color")
+def test_it_is_valid_with_all_modules_that_it_calls(
+    copy: Path, root: str, settings: dict[str, str], asking_nobody: dict[str, str]
+) -> None:
+    # All modules are called, so it is here that each is found to accept the version of the provider.
+    Root(copy / root, settings).run("init", "-no-color", "-backend=false")
+    assert "The configuration is valid" in Root(copy / root, asking_nobody).run("validate", "-no-color")
 
 
 @pytest.mark.parametrize("root", MODULES)
-def test_its_own_tests_pass(copy: Path, root: str, settings: dict[str, str]) -> None:
-    said = initialised(copy, root, settings).run("test", "-no-color")
+def test_its_own_tests_pass(copy: Path, root: str, asking_nobody: dict[str, str]) -> None:
+    found = Root(copy / root, asking_nobody)
+    found.run("get", "-no-color")  # the modules that it calls
+    said = found.run("test", "-no-color")
     assert "Success!" in said
     assert "Success! 0 passed" not in said
 

@@ -108,22 +108,22 @@ def test_the_embedded_stack_from_the_command_line(home: Path) -> None:
     assert "The warehouse is empty. Run `totes refresh`." in empty
     assert "address, counterparty, currency" in empty
     assert totes("migrate", **stack) == f"Migrated the warehouse from none to revision {HEAD}.\n"
-    assert totes("migrate", **stack) == f"The warehouse is at revision {HEAD} already.\n"
+    assert here(home, "migrate") == f"The warehouse is at revision {HEAD} already.\n"
     assert "Loaded batch 1: " in totes("refresh", **stack)
-    assert "The warehouse shows the source as it is now." in totes("status", **stack)
+    assert "The warehouse shows the source as it is now." in here(home, "status")
     assert totes("reconcile", **stack).startswith("The warehouse equals the source: ")
     assert "already exists" in totes("simulate", "--orders", "5", **stack)
     with psycopg.connect(EmbeddedPostgres(home / "postgres").url("totesys")) as connection:
         connection.execute("update staff set first_name = first_name || '!' where staff_id = 1")
-    behind = totes("status", **stack)
+    behind = here(home, "status")
     assert "capture staff" in behind
     assert "The warehouse shows the source as it was " in behind
-    assert "Loaded batch 2: 1 changed." in totes("refresh", **stack)
+    assert "Loaded batch 2: 1 changed." in here(home, "refresh")
 
 
 def test_a_refresh_says_in_one_line_what_it_did(home: Path) -> None:
-    refresh_here(home)
-    (line,) = refresh_here(home).splitlines()
+    here(home, "refresh")
+    (line,) = here(home, "refresh").splitlines()
     assert line.startswith("Nothing changed. ")
 
 
@@ -170,11 +170,11 @@ def test_the_simulator_lives_until_ctrl_c(home: Path) -> None:
 def test_a_measurement_prints_every_change_and_a_summary(home: Path, tmp_path: Path) -> None:
     measured = tmp_path / "measured.json"
     stack = {"TOTES_HOME": str(home)}
-    refresh_here(home)
+    here(home, "refresh")
     arguments = ("--changes", "1", "--every", "0", "--json", str(measured))
     with start("latency", *arguments, **stack) as process:
         wait_until_marked(home)
-        refresh_here(home)
+        here(home, "refresh")
         printed, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
     first, *steps, _ = printed.splitlines()
@@ -188,7 +188,7 @@ def test_a_measurement_prints_every_change_and_a_summary(home: Path, tmp_path: P
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_measurement_that_is_stopped_takes_its_mark_off(home: Path, number: signal.Signals) -> None:
     stack = {"TOTES_HOME": str(home)}
-    refresh_here(home)
+    here(home, "refresh")
     with start("latency", "--every", "0", **stack) as process:
         wait_until_marked(home)
         process.send_signal(number)
@@ -200,7 +200,7 @@ def test_a_measurement_that_is_stopped_takes_its_mark_off(home: Path, number: si
 
 def test_a_second_ctrl_c_does_not_keep_the_mark_on(home: Path) -> None:
     stack = {"TOTES_HOME": str(home)}
-    refresh_here(home)
+    here(home, "refresh")
     with start("latency", "--every", "0", **stack) as process:
         wait_until_marked(home)
         with psycopg.connect(EmbeddedPostgres(home / "postgres").url("totesys")) as connection:
@@ -235,11 +235,11 @@ def test_a_yes_goes_on_and_so_does_the_option(command: list[str]) -> None:
     assert refusal_here(*command, "--yes", **UNREACHABLE) == errors.strip()
 
 
-def refresh_here(home: Path) -> str:
-    """Refresh the platform of a home, in this process, which would keep an embedded server running until it ends."""
+def here(home: Path, command: str) -> str:
+    """Run a command on the stack of a home, in this process, which would keep that running until it ends."""
     server, lake = EmbeddedPostgres(home / "postgres"), home / "lake"
     return totes_here(
-        "refresh",
+        command,
         TOTESYS_URL=server.url("totesys"),
         WAREHOUSE_URL=server.url("warehouse"),
         TOTES_INGESTION_LAKE=(lake / "ingestion").as_uri(),

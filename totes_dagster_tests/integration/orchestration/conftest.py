@@ -14,6 +14,7 @@ from totes_dagster_tests.companies import Companies
 from totes_dagster_tests.integration.graph import Graph, company_of_a_graph, graph_of
 from totes_dagster_tests.integration.orchestration.automation import confirm, succeed
 from totes_dagster_tests.integration.orchestration.memory import Memory
+from totes_dagster_tests.system.platforms import lake_in, platform_at
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -60,6 +61,17 @@ def _create_storage(home: Path, url: str | None) -> None:
         instance.get_daemon_statuses()
 
 
+@pytest.fixture(scope="session")
+def home_after_a_refresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of an instance that remembers one refresh, which succeeded; to be copied."""
+    home = tmp_path_factory.mktemp("home_after_a_refresh")
+    # Dagster only records it: nobody connects.
+    graph = graph_of(platform_at("postgresql://nowhere/totesys", "postgresql://nowhere/warehouse", lake_in(home)))
+    with DagsterInstance.local_temp(str(home)) as instance:
+        succeed(replace(graph, instance=instance), "refresh")
+    return home
+
+
 @pytest.fixture
 def one_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the sensor look at the source once, and watch it no longer."""
@@ -73,11 +85,11 @@ def unseen(companies: Companies, enforced: bool) -> Graph:
 
 
 @pytest.fixture
-def refreshed(companies: Companies, enforced: bool, tmp_path: Path) -> Iterator[Graph]:
+def refreshed(companies: Companies, enforced: bool, home_after_a_refresh: Path, tmp_path: Path) -> Iterator[Graph]:
     """A company that the warehouse shows, as an instance of Dagster knows that is on disk, as schedules want it."""
     graph = graph_of(companies.seen(company_of_a_graph(enforced=enforced)))
+    shutil.copytree(home_after_a_refresh, tmp_path, dirs_exist_ok=True)
     with DagsterInstance.local_temp(str(tmp_path)) as instance:
         known = replace(graph, instance=instance)
-        succeed(known, "refresh")
         confirm(known)
         yield known

@@ -116,7 +116,7 @@ def limits(added: int, live: int) -> Iterator[None]:
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(life=st.lists(STEPS, min_size=1, max_size=5), bounds=st.sampled_from([(100, 10_000), (1, 10_000), (1, 2)]))
 def test_a_deletion_arrives_with_its_batch_whatever_else_happens(

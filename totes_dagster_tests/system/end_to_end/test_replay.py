@@ -18,7 +18,7 @@ from totes_dagster_tests import oracle
 from totes_dagster_tests.system.platforms import warehouse_at
 from totes_dagster_tests.world import World
 
-STEPS = 50
+STEPS = 32
 LIVES = {1: True, 2: False}
 """By the seed of a life, whether its source enforces all references."""
 SELDOM = (

@@ -24,14 +24,14 @@ def test_the_commits_of_the_warehouse_survive_every_fault(matrix: Matrix, scene:
 def test_a_refresh_that_is_killed_at_any_statement_is_completed_by_the_next(
     matrix: Matrix, scene: Scene, points: list[Point]
 ) -> None:
-    assert matrix.wrongs(scene, some(points, KILLS, 16, seed=1)) == []
+    assert matrix.wrongs(scene, some(points, KILLS, 12, seed=1)) == []
 
 
 def test_a_refresh_survives_a_connection_that_is_lost_at_any_statement(
     matrix: Matrix, scene: Scene, points: list[Point]
 ) -> None:
     faults = [*DROPS, Fault.CLOSED_MIDWAY, Fault.ADMIN_SHUTDOWN]
-    assert matrix.wrongs(scene, some(points, faults, 10, seed=2)) == []
+    assert matrix.wrongs(scene, some(points, faults, 8, seed=2)) == []
 
 
 def test_a_refresh_survives_a_stream_of_rows_that_breaks_off(matrix: Matrix, scene: Scene, points: list[Point]) -> None:
@@ -44,7 +44,7 @@ def test_a_refresh_survives_or_names_what_a_database_reports_at_any_statement(
 ) -> None:
     statements = [point for point in points if point.request != "connect"]
     faults = [Fault.STATEMENT_TIMEOUT, Fault.DISK_FULL, Fault.DEADLOCK]
-    assert matrix.wrongs(scene, some(statements, faults, 10, seed=3)) == []
+    assert matrix.wrongs(scene, some(statements, faults, 8, seed=3)) == []
 
 
 def test_a_refresh_waits_for_a_database_that_is_starting_up(matrix: Matrix, scene: Scene, points: list[Point]) -> None:

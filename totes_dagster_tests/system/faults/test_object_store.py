@@ -52,7 +52,7 @@ def test_an_object_that_was_created_without_an_answer_is_neither_lost_nor_taken_
 @only_a_rich_change
 def test_a_refresh_survives_whatever_passes_at_any_request(matrix: Matrix, scene: Scene, points: list[Point]) -> None:
     faults = [Fault.CLOSED_MIDWAY, *S3_ERRORS, *DROPS]
-    assert matrix.wrongs(scene, some(points, faults, 12, seed=6)) == []
+    assert matrix.wrongs(scene, some(points, faults, 10, seed=6)) == []
 
 
 @only_a_rich_change
