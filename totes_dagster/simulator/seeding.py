@@ -88,10 +88,10 @@ def _empty_source(url: str, *, enforced: bool) -> Iterator[psycopg.Cursor]:
     try:
         with psycopg.connect(url) as connection, connection.cursor() as cursor:
             for statement in _create_tables():
-                cursor.execute(_text(statement))
+                cursor.execute(str(statement.compile(dialect=_DIALECT)))
             yield cursor
             for statement in _add_constraints(enforced=enforced):
-                cursor.execute(_text(statement))
+                cursor.execute(str(statement.compile(dialect=_DIALECT)))
             for name in totesys.SOURCE_TABLES:
                 cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(name)))
     except psycopg.Error as error:
@@ -128,10 +128,6 @@ def _deferred(*kinds: type[Constraint]) -> list[Constraint]:
         for constraint in table.constraints
         if isinstance(constraint, kind)
     ]
-
-
-def _text(statement: ExecutableDDLElement) -> bytes:
-    return str(statement.compile(dialect=_DIALECT)).encode()
 
 
 def _reason(error: psycopg.Error) -> str:

@@ -102,7 +102,7 @@ class WarehouseTransaction:
             raise LookupError(f"No row from {statement if isinstance(statement, str) else statement.as_string(None)}")
         return row
 
-    def fetch_all(self, statement: str | sql.SQL | sql.Composed) -> list[tuple[Any, ...]]:
+    def fetch_all(self, statement: sql.Composed) -> list[tuple[Any, ...]]:
         """Run a statement and return all its rows."""
         return self._cursor.execute(statement).fetchall()
 
