@@ -74,7 +74,7 @@ class Parts:
         try:
             return read_part(part, self._lake.processed)
         except PartMissingError:
-            logger.info("Batch %d of %s is not remodelled yet; remodelling it now.", part.batch, part.star)
+            logger.debug("Batch %d of %s is not remodelled yet; remodelling it now.", part.batch, part.star)
         contents = remodel_part(part, self._lake)
         written = write_part(contents, self._lake.processed)
         batch = self.written[part.batch]

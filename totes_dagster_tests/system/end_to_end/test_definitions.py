@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from totes_dagster.ingest import recorder as recording_stage
+from totes_dagster.ingest import reader as reading_stage
 from totes_dagster.ingest.reader import open_reader
 from totes_dagster_tests.system.end_to_end.badness import EDIT
 from totes_dagster_tests.system.end_to_end.witness import Witness
@@ -84,7 +84,7 @@ def test_a_definition_that_somebody_wants_to_change_in_the_midst_of_a_refresh_ca
             return open_reader(*arguments)
 
         witness.change(EDIT.format(7), "update payment set paid = not paid where payment_id = 3")
-        monkeypatch.setattr(recording_stage, "open_reader", open_late)
+        monkeypatch.setattr(reading_stage, "open_reader", open_late)
         witness.refresh()
     assert begun.is_set()
     witness.change("update payment set note = 'there it is' where payment_id = 4")
