@@ -4,6 +4,7 @@ What a service's refusal means, and what to do about it, belongs where the servi
 """
 
 import os
+from functools import cache
 from typing import TYPE_CHECKING
 
 from totes_dagster.errors import CredentialsMissingError, one_line
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import boto3
     from botocore.credentials import Credentials, ReadOnlyCredentials
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.loaders import Loader
     from botocore.session import Session
 
 DENIED = {"401", "403", "AccessDenied", "AccessDeniedException"}
@@ -54,6 +56,22 @@ def new_core_session(region: str | None = None) -> "Session":
     if chosen := region or os.environ.get("AWS_REGION"):
         session.set_config_variable("region", chosen)
     return session
+
+
+def share_models(session: "Session") -> None:
+    """Have a session use the descriptions of services that others of this process have read: megabytes of JSON.
+
+    Raises:
+        BotoCoreError: the SDK's configuration cannot be read.
+    """
+    session.register_component("data_loader", _models_at(session.get_config_variable("data_path")))
+
+
+@cache
+def _models_at(path: str | None) -> "Loader":
+    from botocore.loaders import create_loader  # noqa: PLC0415 - slow to import
+
+    return create_loader(path)
 
 
 def credentials_of(session: "Session") -> "Credentials":

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from totes_dagster.aws.sessions import share_models
 from totes_dagster.errors import SettingsError, one_line
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def _url_of_request(session: "Session", bucket: str, region: str) -> str:
         return AWSResponse(params["url"], 200, {}, None), {}
 
     try:
+        share_models(session)
         client = session.create_client("s3", region_name=region, config=Config(signature_version=UNSIGNED))
         # A handler of this event can answer a request before it is sent.
         client.meta.events.register("before-call.s3.HeadBucket", answer)

@@ -7,6 +7,7 @@ Tried with Dagster 1.13.27.
 """
 
 import logging
+from contextlib import suppress
 from importlib import import_module
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,10 @@ _LATE = (
 
 def preload() -> None:
     """Import everything, and do once what is slow the first time."""
+    from totes_dagster.aws.sessions import new_core_session  # noqa: PLC0415
     from totes_dagster.definitions import defs  # noqa: PLC0415 - may fail, as below
+    from totes_dagster.errors import SettingsError  # noqa: PLC0415
+    from totes_dagster.lake.endpoint import endpoint_of  # noqa: PLC0415
     from totes_dagster.remodel.contract import contract_of  # noqa: PLC0415
     from totes_dagster.schema.registry import STAR_TABLES  # noqa: PLC0415
 
@@ -43,6 +47,9 @@ def preload() -> None:
     defs.get_repository_def().load_all_definitions()
     for star in STAR_TABLES.values():
         contract_of(star)
+    # What the SDK reads to find a bucket; nothing is sent. If its settings are wrong, runs say so.
+    with suppress(SettingsError):
+        endpoint_of(new_core_session("us-east-1"), "bucket")
 
 
 try:

@@ -15,6 +15,8 @@ import botocore.exceptions
 import pyarrow.parquet
 import sqlalchemy.dialects.postgresql.psycopg
 
+from totes_dagster.aws.sessions import new_core_session
+from totes_dagster.lake.endpoint import endpoint_of
 from totes_dagster.remodel.rows import remodel_rows
 from totes_dagster.schema.arrow import arrow_schema
 from totes_dagster.schema.registry import CALENDAR, STAR_TABLES, inputs_of
@@ -39,5 +41,6 @@ for star in STAR_TABLES:
 
 # What is read from large files, and once.
 babel.numbers.get_currency_name("GBP", locale="en")
+endpoint_of(new_core_session("us-east-1"), "bucket")
 with contextlib.suppress(adbc_driver_postgresql.dbapi.Error):
     adbc_driver_postgresql.dbapi.connect("host=/nowhere")
