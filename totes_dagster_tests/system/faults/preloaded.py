@@ -15,6 +15,9 @@ import botocore.exceptions
 import pyarrow.parquet
 import sqlalchemy.dialects.postgresql.psycopg
 
+import totes_dagster.ingest.reader
+import totes_dagster.reconcile.compare
+import totes_dagster.remodel.computing
 from totes_dagster.aws.sessions import new_core_session
 from totes_dagster.lake.endpoint import endpoint_of
 from totes_dagster.remodel.rows import remodel_rows
@@ -32,6 +35,7 @@ __all__ = [
     "matrix",
     "pyarrow",
     "sqlalchemy",
+    "totes_dagster",
 ]
 
 # Much is imported only when first needed: by a remodel, of nothing in this case.
