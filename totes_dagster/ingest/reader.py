@@ -39,7 +39,6 @@ _ARRIVES_EXACTLY = _TEXT | {
     "date",
     "double precision",
     "integer",
-    "numeric",
     "real",
     "smallint",
     "timestamp with time zone",
@@ -47,6 +46,9 @@ _ARRIVES_EXACTLY = _TEXT | {
     "bytea",
 }
 """Types that ADBC delivers as they are. All others are read as text: an enum would arrive as opaque bytes."""
+
+_ASCII = {"numeric"}
+"""Types whose text is ASCII. ADBC would write a number's digits itself, which takes the client a fifth of its time."""
 
 _SNAPSHOT_MISSING = {UndefinedObject.sqlstate, InvalidParameterValue.sqlstate}
 """SQLSTATEs for a snapshot that does not exist: since PostgreSQL 18, and before."""
@@ -221,7 +223,7 @@ class SnapshotReader:
 
     def _is_encoded(self, column: SourceColumn) -> bool:
         """Whether a column's values arrive as bytes in the server's encoding."""
-        return self._encoding != "UTF8" and column.type not in _ARRIVES_EXACTLY - _TEXT
+        return self._encoding != "UTF8" and column.type not in (_ARRIVES_EXACTLY - _TEXT) | _ASCII
 
     def _in_exact_types(self, name: str, selected: Sequence[SourceColumn], chunk: pa.RecordBatch) -> pa.RecordBatch:
         """A chunk's columns in exact types, and `UNFIT_VALUES`.

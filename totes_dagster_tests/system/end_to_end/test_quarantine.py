@@ -20,7 +20,7 @@ BAD_VALUES: list[tuple[str, int, str, str, str]] = [
     ("sales_order", 4, "agreed_delivery_date", "null", "null"),
     ("sales_order", 5, "units_sold", "3000000000", NO_INT32.format(3_000_000_000)),
     ("sales_order", 6, "design_id", "-3000000000", NO_INT32.format(-3_000_000_000)),
-    ("sales_order", 7, "unit_price", "'NaN'", NO_MONEY.format("nan")),
+    ("sales_order", 7, "unit_price", "'NaN'", NO_MONEY.format("NaN")),
     ("sales_order", 8, "unit_price", "100000000", NO_MONEY.format(100_000_000)),
     ("sales_order", 9, "unit_price", "1.005", NO_MONEY.format("1.005")),
     ("sales_order", 10, "unit_price", "null", "null"),

@@ -18,7 +18,7 @@ EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id 
 NEW_COLUMNS: list[tuple[str, str, str, Any]] = [
     ("note", "text", "'for \"Ada\"'", 'for "Ada"'),
     ("boxes", "numeric(6, 3)", "1.250", "1.250"),
-    ("endless", "numeric", "'NaN'", "nan"),
+    ("endless", "numeric", "'NaN'", "NaN"),
     ("tags", "jsonb", "'{\"a\": 1}'", '{"a": 1}'),
     ("sizes", "integer[]", "'{1,null,3}'", "{1,NULL,3}"),
     ("mood", '"TransactionType"', "'SALE'", "SALE"),
