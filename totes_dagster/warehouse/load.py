@@ -1,6 +1,6 @@
 """Loads batches of the processed zone into the warehouse, in order, each in one transaction, which small ones share.
 
-Decides which steps a batch needs; the SQL of each step is in `load_transaction.py`.
+Decides what a transaction loads; what becomes of a batch is in `batch_load.py`.
 """
 
 import logging
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from sqlalchemy import Table
 
 from totes_dagster.config.platform import Warehouse
-from totes_dagster.errors import ForeignLakeError
+from totes_dagster.errors import ForeignLakeError, TotesError
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.zone import Lake
@@ -25,7 +25,7 @@ from totes_dagster.warehouse.queries import NewestLoad
 logger = logging.getLogger(__name__)
 
 SHARING = 50
-"""The most batches that share a transaction; readers see them at once, and a failure repeats them all."""
+"""The most batches that share a transaction; readers see them at once."""
 
 FEW_ROWS = 10_000
 """The most rows that batches which share a transaction have together."""
@@ -48,14 +48,12 @@ def load_batches(warehouse: Warehouse, lake: Lake, progress: Progress = silent) 
         DatabaseError: the warehouse refuses a statement, or the connection is lost. That batch is not loaded; earlier
             ones are.
     """
-    log = BatchLog(lake.ingestion)
     with warehouse.database.connect() as connection:
-        may_lack = True
-        while loaded := _load_some(warehouse, connection, log, lake, progress, may_lack=may_lack):
+        load = _Load(warehouse, connection, lake, progress)
+        while loaded := load.next():
             for batch in loaded:
                 logger.info("Loaded batch %d: %s.", batch.batch, _summary(batch))
                 yield batch
-            may_lack = False
 
 
 def _summary(loaded: LoadedBatch) -> str:
@@ -64,58 +62,76 @@ def _summary(loaded: LoadedBatch) -> str:
     return ", ".join(f"{total.counts()[name]:,} {name}" for name in counts)
 
 
-def _load_some(
-    warehouse: Warehouse, connection: NamedConnection, log: BatchLog, lake: Lake, progress: Progress, *, may_lack: bool
-) -> list[LoadedBatch]:
-    """Load the oldest batches that are not loaded yet; none if there are none.
+class _Load:
+    """Loads what waits, one transaction after the other."""
 
-    A large batch has a transaction of its own. Small ones share one.
+    def __init__(self, warehouse: Warehouse, connection: NamedConnection, lake: Lake, progress: Progress) -> None:
+        self._warehouse = warehouse
+        self._connection = connection
+        self._lake = lake
+        self._progress = progress
+        self._log = BatchLog(lake.ingestion)
+        self._most = SHARING
+        # Whether the facts may lack something that was set aside, perhaps by an earlier load.
+        self._may_lack = True
 
-    Args:
-        warehouse: the warehouse.
-        connection: to its database.
-        log: the batches.
-        lake: both zones.
-        progress: called with the number of rows as they are computed, and as they are staged.
-        may_lack: whether the facts may lack something that an earlier load set aside.
-    """
-    may_set_aside = True
-    while True:
-        with LoadTransaction.begin(connection, warehouse) as transaction:
-            # Read under the lock: another load may have committed in the meantime.
-            newest = transaction.newest_load()
-            if not is_in_lake(newest, log):
-                raise ForeignLakeError(
-                    f"The warehouse has loaded batch {newest.batch} of another lake, not of {lake.ingestion.url}. "
-                    "Check TOTES_INGESTION_LAKE and WAREHOUSE_URL; to replace the warehouse's contents with this "
-                    "lake's, run totes rebuild --from-another-lake."
-                )
-            batches = _sharing(log, newest.batch + 1)
-            if not batches:
-                return []
-            if may_set_aside:
-                outcome = set_aside_where_it_pays(transaction, rows_of_facts(log.manifest(batches[0])))
-                may_set_aside = False
-                if outcome is SetAside.SOMETHING:
-                    # Dropping locks readers out, so it is committed before the load begins. If this load fails, the
-                    # next one restores what is missing.
-                    transaction.commit()
-                if outcome is not SetAside.NOTHING:
-                    may_lack = True
-                    continue
-            committed = ((log.manifest(batch), log.digest(batch)) for batch in batches)
-            loaded = list(load_in_order(transaction, committed, lake, progress, alone=len(batches) == 1))
-            if may_lack:
-                restore(transaction, filled=filled_by(loaded))
-            transaction.commit()
-            return loaded
+    def next(self) -> list[LoadedBatch]:
+        """Load the oldest batches that are not loaded yet; none if there are none.
+
+        A large batch has a transaction of its own. Small ones share one, unless one of them cannot be loaded: those
+        before it are then loaded one by one.
+        """
+        may_set_aside = True
+        while True:
+            batches: list[int] = []
+            try:
+                with LoadTransaction.begin(self._connection, self._warehouse) as transaction:
+                    batches = self._waiting(transaction)
+                    if not batches:
+                        return []
+                    if may_set_aside:
+                        may_set_aside = False
+                        outcome = set_aside_where_it_pays(transaction, rows_of_facts(self._log.manifest(batches[0])))
+                        if outcome is SetAside.SOMETHING:
+                            # Dropping locks readers out, so it is committed before the load begins. If this load fails,
+                            # the next one restores what is missing.
+                            transaction.commit()
+                            self._may_lack = True
+                        if outcome is not SetAside.NOTHING:
+                            continue
+                    return self._load(transaction, batches)
+            except TotesError as error:
+                if len(batches) <= 1 or error.transient:
+                    raise
+                self._most = 1
+
+    def _waiting(self, transaction: LoadTransaction) -> list[int]:
+        """The oldest batches that are not loaded yet, as many as share a transaction."""
+        # Read under the lock: another load may have committed in the meantime.
+        newest = transaction.newest_load()
+        if not is_in_lake(newest, self._log):
+            raise ForeignLakeError(
+                f"The warehouse has loaded batch {newest.batch} of another lake, not of {self._lake.ingestion.url}. "
+                "Check TOTES_INGESTION_LAKE and WAREHOUSE_URL; to replace the warehouse's contents with this "
+                "lake's, run totes rebuild --from-another-lake."
+            )
+        return _sharing(self._log, newest.batch + 1, self._most)
+
+    def _load(self, transaction: LoadTransaction, batches: list[int]) -> list[LoadedBatch]:
+        committed = ((self._log.manifest(batch), self._log.digest(batch)) for batch in batches)
+        loaded = list(load_in_order(transaction, committed, self._lake, self._progress, alone=len(batches) == 1))
+        if self._may_lack:
+            restore(transaction, filled=filled_by(loaded))
+        transaction.commit()
+        self._may_lack = False
+        return loaded
 
 
-def _sharing(log: BatchLog, first: int) -> list[int]:
-    """The batches that share a transaction, from the first one on: as many as have few rows together."""
+def _sharing(log: BatchLog, first: int, most: int) -> list[int]:
+    """The batches that share a transaction, from the first one on: at most so many, with few rows together."""
     batches: list[int] = []
     rows, batch = 0, first
-    while len(batches) < SHARING and log.has(batch):
+    while len(batches) < most and log.has(batch):
         rows += log.manifest(batch).rows
         if batches and rows > FEW_ROWS:
             break

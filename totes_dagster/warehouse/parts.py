@@ -40,13 +40,7 @@ def read_part(part: StarPart, processed: Zone) -> PartRows:
         PartSchemaError: the part does not have the columns of its table.
         PartError: the part is damaged.
     """
-    rows = processed.read_part(part.path)
-    # Binary COPY does not check types: another type of the same width would be read as the column's.
-    if not rows.schema.equals(star_schema(part.star)):
-        raise PartSchemaError(
-            f"The part {part.path} does not have the columns of {part.star}. Found: {described(rows.schema)}. "
-            f"Expected: {described(star_schema(part.star))}."
-        )
+    rows = _checked(part, processed.read_part(part.path))
     if not RowCounts.of(rows).quarantined:
         return PartRows(rows, arrow_schema(quarantine.columns).empty_table())
     return PartRows(rows, _quarantine_rows(part, processed.read_part(part.quarantine)))
@@ -75,12 +69,23 @@ class Parts:
             return read_part(part, self._lake.processed)
         except PartMissingError:
             logger.debug("Batch %d of %s is not remodelled yet; remodelling it now.", part.batch, part.star)
-        contents = remodel_part(part, self._lake)
-        written = write_part(contents, self._lake.processed)
+        remodelled = remodel_part(part, self._lake)
+        rows = _checked(part, remodelled.contents.rows)
         batch = self.written[part.batch]
-        batch[part.star] = batch.get(part.star, Written()) + written
-        self._progress("remodel", part.star, contents.contents.rows.num_rows)
-        return PartRows(contents.contents.rows, _quarantine_rows(part, contents.contents.quarantined))
+        batch[part.star] = batch.get(part.star, Written()) + write_part(remodelled, self._lake.processed)
+        self._progress("remodel", part.star, rows.num_rows)
+        return PartRows(rows, _quarantine_rows(part, remodelled.contents.quarantined))
+
+
+def _checked(part: StarPart, rows: pa.Table) -> pa.Table:
+    """Rows that have the columns of their table."""
+    # Binary COPY does not check types: another type of the same width would be read as the column's.
+    if not rows.schema.equals(star_schema(part.star)):
+        raise PartSchemaError(
+            f"The part {part.path} does not have the columns of {part.star}. Found: {described(rows.schema)}. "
+            f"Expected: {described(star_schema(part.star))}."
+        )
+    return rows
 
 
 def _quarantine_rows(part: StarPart, quarantined: pa.Table) -> pa.Table:

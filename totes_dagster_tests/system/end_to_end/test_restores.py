@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from totes_dagster.config.platform import Platform
+from totes_dagster.errors import PartDamagedError
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.local.server import EmbeddedPostgres
-from totes_dagster.pipeline import ingest, reconcile, refresh
+from totes_dagster.pipeline import ingest, load, reconcile, refresh
 from totes_dagster.postgres.database import Database
 from totes_dagster.remodel.run import Written
 from totes_dagster.schema.totesys import SOURCE_TABLES, Capture
@@ -101,6 +102,24 @@ def test_ten_waiting_batches_are_loaded_one_by_one_in_their_order(
     assert company.ask("select batch, snapshot_at from load_history order by batch") == [
         (batch, log.manifest(batch).snapshot.taken_at) for batch in range(1, 12)
     ]
+
+
+def test_of_waiting_batches_those_before_one_that_cannot_be_loaded_are_loaded(company: World) -> None:
+    platform = company.platform
+    for key in range(1, 6):
+        company.change(EDIT.format(key))
+        assert ingest(platform.source, platform.lake.ingestion).batch
+    log = BatchLog(platform.lake.ingestion)
+    (part,) = log.manifest(4).tables["sales_order"].parts
+    file = Path(platform.lake.ingestion.url.removeprefix("file://"), part.path)
+    content = file.read_bytes()
+    file.write_bytes(content[:-1])
+    with pytest.raises(PartDamagedError, match=part.path):
+        load(platform.warehouse, platform.lake)
+    assert company.ask_one("select max(batch) from load_history") == 3
+    file.write_bytes(content)
+    assert [batch.batch for batch in load(platform.warehouse, platform.lake)] == [4, 5, 6]
+    assert company.wrongs() == []
 
 
 # A warehouse from yesterday

@@ -1,9 +1,14 @@
 """What operators and neighbours do to the warehouse: publish it, move it, extend it, fill its history."""
 
+from pathlib import Path
+
 import psycopg
 import pytest
 
-from totes_dagster.errors import ReplicaIdentityError
+from totes_dagster.errors import PartDamagedError, ReplicaIdentityError
+from totes_dagster.lake.batch_log import BatchLog
+from totes_dagster.pipeline import ingest, load, migrate
+from totes_dagster.schema.registry import FACTS
 from totes_dagster.warehouse import bulk_load
 from totes_dagster_tests.world import NEW_DEAL, World
 
@@ -94,6 +99,35 @@ def test_what_the_owner_added_is_there_after_a_bulk_load(
     company.refresh()
     assert company.ask(constraints_of_all) == before
     assert company.ask_one("select count(*) from fact_payment where batch = 2") > 0
+
+
+def test_what_a_bulk_load_set_aside_before_it_failed_comes_back_with_the_next(
+    unseen_company: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_load, "MANY_ROWS", 1)
+    platform = unseen_company.platform
+    migrate(platform.warehouse)
+    keys_and_indexes = (
+        "select conrelid::regclass::text, conname::text, pg_get_constraintdef(oid) from pg_constraint "
+        "where conrelid <> 0 union all select tablename, indexname, indexdef from pg_indexes "
+        "where schemaname = current_schema() order by 1, 2, 3"
+    )
+    before = unseen_company.ask(keys_and_indexes)
+    ingest(platform.source, platform.lake.ingestion)
+    (part,) = BatchLog(platform.lake.ingestion).manifest(1).tables["payment"].parts
+    file = Path(platform.lake.ingestion.url.removeprefix("file://"), part.path)
+    content = file.read_bytes()
+    file.write_bytes(content[:-1])
+    with pytest.raises(PartDamagedError):
+        load(platform.warehouse, platform.lake)
+    left = unseen_company.ask(keys_and_indexes)
+    assert {name for _, name, _ in before} - {name for _, name, _ in left} >= {
+        f"{fact}{suffix}" for fact in FACTS for suffix in ("_pkey", "_newest_idx", "_created_date_fkey")
+    }
+    file.write_bytes(content)
+    unseen_company.refresh()
+    assert unseen_company.ask(keys_and_indexes) == before
+    assert unseen_company.wrongs() == []
 
 
 # Grown old
