@@ -55,8 +55,8 @@ from totes_dagster.warehouse.status import last_changes
 
 _POLL_SECONDS = 0.1
 LOOK_FOR = 9.0
-"""Seconds that one evaluation of the sensor watches. Dagster starts evaluations every 5 s at best, and stops one after
-60 s."""
+"""Seconds that one evaluation of the sensor watches. Dagster's own daemon starts evaluations every 5 s at best, that of
+`totes dev` twice a second; both stop one after 60 s."""
 
 ASK_EVERY = 0.25
 """Seconds between two checks whether a run is still in progress."""
