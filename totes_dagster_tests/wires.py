@@ -1,6 +1,6 @@
 """What may stand between a client and PostgreSQL, or in its place: a wire, plain or with TLS, and no server at all.
 
-Threads, because psycopg and ADBC block; each thread ends when its connection does.
+Threads, because psycopg blocks; each thread ends when its connection does.
 """
 
 import socket

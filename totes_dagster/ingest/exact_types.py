@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from totes_dagster.lake.ingested import UNFIT_VALUES_TYPE, unfit_values_text
 from totes_dagster.postgres.decoding import Decoder, utf8
 
-# PostgreSQL's earliest values (4714-11-24 BC). ADBC moves the epoch from 2000 to 1970 without checking for overflow:
-# `infinity`, and values after the year 294246, arrive as values before these.
+# PostgreSQL's earliest values (4714-11-24 BC). Values arrive with their epoch moved from 2000 to 1970, which overflows
+# for `infinity` and for values after the year 294246: they arrive as values before these (see `postgres/columns.py`).
 _FIRST_TIMESTAMP = -210_866_803_200_000_000
 _FIRST_DATE = -2_440_588
 _INFINITY = -(2**63) + 946_684_800_000_000

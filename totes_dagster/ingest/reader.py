@@ -1,22 +1,21 @@
-"""Bulk connections that read the source's rows in a batch's snapshot and convert them to exact types.
+"""Connections that read the source's rows in a batch's snapshot and convert them to exact types.
 
-The conversion itself is in `exact_types.py`, the snapshot in `snapshot.py`.
+A table is read in ranges of blocks (see `blocks.py`), and these by columns (see `postgres/columns.py`). The conversion
+itself is in `exact_types.py`, the snapshot in `snapshot.py`.
 """
 
-import logging
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol, Self, TypeVar
 
+import psycopg
 import pyarrow as pa
-import pyarrow.compute as pc
-from adbc_driver_manager import dbapi as adbc_errors
-from adbc_driver_postgresql import dbapi as adbc
 from psycopg import sql
 from psycopg.errors import InvalidParameterValue, UndefinedObject
 
 from totes_dagster.errors import DatabaseBusyError, DatabaseError, DatabaseUnavailableError, SeveralServersError
+from totes_dagster.ingest.blocks import extent_of, is_between
 from totes_dagster.ingest.capture import TableCapture
 from totes_dagster.ingest.catalogue import as_text, is_as_in_snapshot, qualified
 from totes_dagster.ingest.exact_types import Misfits, decoded, fit, unfit_values_column
@@ -24,49 +23,58 @@ from totes_dagster.ingest.snapshot import IDENTITY, SourceSnapshot, identity_of
 from totes_dagster.lake.ingested import UNFIT_VALUES
 from totes_dagster.lake.key_ranges import RANGE_BITS
 from totes_dagster.lake.source_catalogue import SourceColumn, SourceTable
-from totes_dagster.postgres.bulk import end_bulk_transaction, set_up_bulk_transaction
+from totes_dagster.postgres.columns import READABLE_TYPES, ROWS_AT_ONCE, TEXT_TYPES, Column, is_too_large, read_columns
+from totes_dagster.postgres.database import NamedConnection
 from totes_dagster.postgres.decoding import Decoder, decoder_of, utf8
-from totes_dagster.postgres.named_errors import named_error, sqlstate_of
-from totes_dagster.postgres.transactions import REPEATABLE_READ
+from totes_dagster.postgres.named_errors import named_error
+from totes_dagster.postgres.transactions import REPEATABLE_READ, transaction
 from totes_dagster.schema.arrow import arrow_type
 from totes_dagster.schema.totesys import SOURCE_TABLES, key_of
 
-_TEXT = {"text", "character varying"}
-
-_ARRIVES_EXACTLY = _TEXT | {
-    "bigint",
-    "boolean",
-    "date",
-    "double precision",
-    "integer",
-    "real",
-    "smallint",
-    "timestamp with time zone",
-    "timestamp without time zone",
-    "bytea",
-}
-"""Types that ADBC delivers as they are. All others are read as text: an enum would arrive as opaque bytes."""
+_READ_AS_THEY_ARE = READABLE_TYPES - {"time without time zone"}
+"""All other types are read as text, so that the lake has one form of them."""
 
 _ASCII = {"numeric"}
-"""Types whose text is ASCII. ADBC would write a number's digits itself, which takes the client a fifth of its time."""
+"""Types whose text is ASCII."""
 
 _SNAPSHOT_MISSING = {UndefinedObject.sqlstate, InvalidParameterValue.sqlstate}
 """SQLSTATEs for a snapshot that does not exist: since PostgreSQL 18, and before."""
 
-_ENGLISH = re.compile(r"(C|POSIX|en|English)([._].*)?|")
-"""Values of `lc_messages` with which a server reports errors in English."""
+_PLANNING = "set local enable_tidscan = on; set local jit = off"
+"""A table is read in many statements, each of which must find its blocks, and none of which is worth compiling."""
 
-logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class _Piece(Protocol):
+    """Some of a table's rows."""
+
+    def halves(self) -> "tuple[Self, Self] | None":
+        """The rows in two pieces; None if they cannot be divided."""
+
+
+P = TypeVar("P", bound=_Piece)
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """The rows with these keys."""
+
+    keys: Sequence[int]
+
+    def halves(self) -> "tuple[_Keys, _Keys] | None":
+        """The first and the second half of the keys; None if there is one."""
+        middle = len(self.keys) // 2
+        return (_Keys(self.keys[:middle]), _Keys(self.keys[middle:])) if middle else None
 
 
 class SnapshotReader:
-    """A bulk connection that reads in a snapshot of the source, in one transaction after another."""
+    """A connection that reads in a snapshot of the source, in one transaction after another."""
 
-    def __init__(self, connection: adbc.Connection, snapshot: SourceSnapshot) -> None:
+    def __init__(self, connection: NamedConnection, snapshot: SourceSnapshot) -> None:
         self._connection = connection
         self._snapshot = snapshot
         self._encoding = ""
-        self._messages_in_english = True
         self._decode: Decoder = utf8
 
     def learn_encoding(self) -> None:
@@ -86,16 +94,15 @@ class SnapshotReader:
             SeveralServersError: this connection and the one that holds the snapshot are to different servers.
             DatabaseBusyError: another session waits to change a table's definition.
         """
-        try:
+        with transaction(self._connection, isolation=REPEATABLE_READ, read_only=True):
             self._import_snapshot()
             # Never wait: a session that wants to change a table waits for the connection that holds the snapshot, that
             # connection waits for this one, and this one would wait for the session: a deadlock that no server detects.
             if tables:
                 names = sql.SQL(", ").join(qualified(self._snapshot.catalogue, name) for name in tables)
-                self.fetch(sql.SQL("lock table {} in access share mode nowait").format(names))
+                self._connection.execute(sql.SQL("lock table {} in access share mode nowait").format(names))
+            self._connection.execute(_PLANNING)
             yield
-        finally:
-            end_bulk_transaction(self._connection)
 
     @contextmanager
     def transaction_on_unlocked(self, table: str) -> Iterator[None]:
@@ -106,86 +113,80 @@ class SnapshotReader:
         """
         with self.transaction([table]):
             check: sql.Composed = is_as_in_snapshot(self._snapshot.catalogue, table)
-            if self.fetch(check) != (True,):
+            if self._connection.execute(check).fetchone() != (True,):
                 raise DatabaseBusyError(f"The table {table} was changed since the snapshot was taken.")
             yield
 
     def rows(self, name: str, table: SourceTable, capture: TableCapture) -> Iterator[pa.RecordBatch]:
-        """Stream what a batch takes from a table, in exact types: declared columns as declared, others as they arrive.
+        """Read what a batch takes from a table, in exact types: declared columns as declared, others as they arrive.
 
         The last column, `UNFIT_VALUES`, lists the values that do not fit their types (see `exact_types.py`).
         """
         captured = [column for column in table.columns if column.name != UNFIT_VALUES]
         columns = [self._selected(column) for column in captured]
-        if name in SOURCE_TABLES and not capture.unique_keys:
-            # The source does not guarantee that keys are unique, and nothing else distinguishes rows with the same key.
-            columns.append(
-                sql.SQL("count(*) over (partition by {})").format(sql.Identifier(key_of(SOURCE_TABLES[name])))
-            )
-        statement = sql.SQL("select {} from {}").format(
-            sql.SQL(", ").join(columns), sql.Identifier(table.namespace, name)
-        )
-        conditions = []
-        if capture.horizon is not None:
-            # age() handles wraparound: it compares 32-bit ids by their distance from the current one.
-            conditions.append(sql.SQL("age(xmin) <= age({}::xid)").format(sql.Literal(str(capture.horizon % 2**32))))
-        if capture.keys:
-            conditions.append(_has_key(table, key_of(SOURCE_TABLES[name]), capture.keys))
-        if conditions:
-            statement += sql.SQL(" where ") + sql.SQL(" or ").join(conditions)
-        for chunk in self._stream(name, statement):
-            yield self._in_exact_types(name, captured, chunk)
+        # What the source does not guarantee: nothing else distinguishes rows with the same key.
+        repeated = {} if name not in SOURCE_TABLES or capture.unique_keys else self._repeated_keys(name, table)
+        for chunk in self._captured(name, table, capture, columns):
+            yield self._in_exact_types(name, captured, chunk, repeated)
 
     def keys(self, name: str, table: SourceTable, ranges: Collection[int] | None = None) -> Iterator[pa.RecordBatch]:
-        """Stream primary keys of a declared table that the warehouse can store, in order.
+        """Read primary keys of a declared table that the warehouse can store, in order.
 
         Args:
             name: the table.
             table: the table in the catalogue.
             ranges: the ranges with the keys, by number; None for all keys. They are found by the table's index.
         """
-        statement = sql.SQL(
-            "select {0}::integer as {0} from {1} where {0} between -2147483648 and 2147483647 order by {0}"
-        )
+        key = sql.Identifier(key_of(SOURCE_TABLES[name]))
+        columns = [Column(key_of(SOURCE_TABLES[name]), "integer", sql.SQL("key::integer"), nullable=False)]
+        source = sql.Identifier(table.namespace, name)
         if ranges is not None:
-            statement = sql.SQL(
-                "select source.{0}::integer as {0} from unnest({2}::bigint[]) as covered (number) join {1} as source "
-                "on source.{0} between covered.number << {3} and (covered.number << {3}) + {4} order by source.{0}"
-            )
-        return self._stream(
-            name,
-            statement.format(
-                sql.Identifier(key_of(SOURCE_TABLES[name])),
-                sql.Identifier(table.namespace, name),
-                sql.Literal(list(ranges or ())),
-                sql.Literal(RANGE_BITS),
-                sql.Literal(2**RANGE_BITS - 1),
-            ),
-        )
+            for numbers in _slices(sorted(ranges), ROWS_AT_ONCE >> RANGE_BITS):
+                covered = sql.SQL(
+                    "(select source.{key} as key from unnest({numbers}::bigint[]) as covered (number) "
+                    "join {source} as source on source.{key} between covered.number << {bits} "
+                    "and (covered.number << {bits}) + {last} order by source.{key}) as keys"
+                ).format(
+                    key=key,
+                    source=source,
+                    numbers=sql.Literal(list(numbers)),
+                    bits=sql.Literal(RANGE_BITS),
+                    last=sql.Literal(2**RANGE_BITS - 1),
+                )
+                yield self._read(name, columns, covered)
+            return
+        last = -(2**31) - 1
+        while True:
+            following = sql.SQL(
+                "(select {key} as key from {source} where {key} > {last} and {key} <= 2147483647 "
+                "order by {key} limit {limit}) as keys"
+            ).format(key=key, source=source, last=sql.Literal(last), limit=sql.Literal(ROWS_AT_ONCE))
+            chunk = self._read(name, columns, following)
+            if not chunk.num_rows:
+                return
+            yield chunk
+            last = chunk.column(0)[-1].as_py()
 
     def _import_snapshot(self) -> None:
         snapshot = self._snapshot
         try:
-            set_up_bulk_transaction(
-                self._connection, isolation=REPEATABLE_READ, read_only=True, snapshot=snapshot.exported
-            )
-        except adbc_errors.Error as error:
-            if sqlstate_of(error) not in _SNAPSHOT_MISSING:
-                raise named_error("totesys", "importing the snapshot of totesys", error) from error
-            end_bulk_transaction(self._connection)
-            set_up_bulk_transaction(self._connection, read_only=True)
-            self._check_server()  # the snapshot may be on another server
+            self._connection.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(snapshot.exported)))
+        except DatabaseError as error:
+            if error.facts["sqlstate"] not in _SNAPSHOT_MISSING:
+                raise
+            self._connection.rollback()
+            with transaction(self._connection, read_only=True):
+                self._check_server()  # the snapshot may be on another server
             raise DatabaseUnavailableError(
                 "The snapshot of totesys was lost with the connection that held it. Refresh again."
             ) from error
 
     def _check_server(self) -> None:
-        """Ask the server for its identity, encoding and language; it must be the one that holds the snapshot."""
-        found = self.fetch(
-            sql.SQL("select {}, current_setting('server_encoding'), current_setting('lc_messages')").format(IDENTITY)
-        )
-        *identity, self._encoding, messages = found or ()
-        self._messages_in_english = _ENGLISH.fullmatch(messages) is not None
+        """Ask the server for its identity and encoding; it must be the one that holds the snapshot."""
+        (found,) = self._connection.execute(
+            sql.SQL("select {}, current_setting('server_encoding')").format(IDENTITY)
+        ).fetchall()
+        *identity, self._encoding = found
         if tuple(identity) != identity_of(self._snapshot.taken):
             raise SeveralServersError(
                 "TOTESYS_URL leads to several servers: two connections for one batch reached two of them, and no "
@@ -193,59 +194,105 @@ class SnapshotReader:
                 "the same one."
             )
 
-    def fetch(self, statement: str | sql.Composable) -> tuple[Any, ...] | None:
-        """Run a statement that returns at most one row, and return that row."""
-        try:
-            with self._connection.cursor() as cursor:
-                cursor.execute(_text(statement))
-                return cursor.fetchone() if cursor.description else None
-        except adbc_errors.Error as error:
-            raise named_error("totesys", "a statement", error) from error
+    def _captured(
+        self, name: str, table: SourceTable, capture: TableCapture, columns: Sequence[Column]
+    ) -> Iterator[pa.RecordBatch]:
+        """The columns of the rows that a batch takes, as they arrive."""
+        source = sql.Identifier(table.namespace, name)
+        # age() handles wraparound: it compares 32-bit ids by their distance from the current one.
+        is_recent = sql.SQL("age(xmin) <= age({}::xid)").format(sql.Literal(str((capture.horizon or 0) % 2**32)))
+        recent = sql.SQL("true") if capture.horizon is None else is_recent
+        if capture.horizon is not None or not capture.keys:
+            extent, version = extent_of(self._connection, source), self._connection.info.server_version
+            for positions in extent.ranges():
+                yield from self._pieces(
+                    name,
+                    columns,
+                    lambda piece: sql.SQL("{} where {} and {}").format(
+                        source, is_between(piece, extent, version), recent
+                    ),
+                    positions,
+                )
+        older = sql.SQL("true") if capture.horizon is None else sql.SQL("not {}").format(is_recent)
+        for keys in _slices(capture.keys, ROWS_AT_ONCE):
+            yield from self._pieces(
+                name,
+                columns,
+                lambda piece: sql.SQL("{} where {} and {}").format(
+                    source, _has_key(table, key_of(SOURCE_TABLES[name]), piece.keys), older
+                ),
+                _Keys(keys),
+            )
 
-    def _stream(self, name: str, statement: sql.Composed) -> Iterator[pa.RecordBatch]:
+    def _pieces(
+        self, name: str, columns: Sequence[Column], rows_of: Callable[[P], sql.Composable], piece: P
+    ) -> Iterator[pa.RecordBatch]:
+        """Read a piece of a table in one statement, or in several if its values are too long for one."""
         try:
-            with self._connection.cursor() as cursor:
-                cursor.execute(statement.as_string(None))
-                yield from cursor.fetch_record_batch()
-        except (adbc_errors.Error, OSError) as error:  # an OSError if the stream is cut off between its rows
-            named = named_error("totesys", f"reading {name} from totesys", error)
-            if type(named) is DatabaseError and isinstance(error, OSError) and not self._messages_in_english:
-                # It has no SQLSTATE, and its text is in a language that is not recognized. It may be transient.
-                raise DatabaseBusyError(str(named)) from error
-            raise named from error
+            with self._connection.transaction():
+                chunk = self._read(name, columns, rows_of(piece))
+        except DatabaseError as error:
+            halves = piece.halves()
+            if halves is None or not is_too_large(error.__cause__):
+                raise
+        else:
+            if chunk.num_rows:
+                yield chunk
+            return
+        for half in halves:
+            yield from self._pieces(name, columns, rows_of, half)
 
-    def _selected(self, column: SourceColumn) -> sql.Composed:
+    def _read(self, name: str, columns: Sequence[Column], rows: sql.Composable) -> pa.RecordBatch:
+        try:
+            return read_columns(self._connection, columns, rows)
+        except psycopg.Error as error:
+            raise named_error("totesys", f"reading {name} from totesys", error) from error
+
+    def _repeated_keys(self, name: str, table: SourceTable) -> dict[Any, int]:
+        """The keys that several rows have, and how many."""
+        statement = sql.SQL("select {0}, count(*) from {1} where {0} is not null group by 1 having count(*) > 1")
+        key = sql.Identifier(key_of(SOURCE_TABLES[name]))
+        return dict(self._connection.execute(statement.format(key, sql.Identifier(table.namespace, name))).fetchall())
+
+    def _selected(self, column: SourceColumn) -> Column:
         name = sql.Identifier(column.name)
+        value: sql.Composable = name if column.type in _READ_AS_THEY_ARE else as_text(column)
         if self._is_encoded(column):
             # To the database's own encoding nothing is converted, so nothing can fail.
-            return sql.SQL("convert_to({}, getdatabaseencoding()) as {}").format(as_text(column), name)
-        return sql.SQL("{} as {}").format(name if column.type in _ARRIVES_EXACTLY else as_text(column), name)
+            value = sql.SQL("convert_to({}, getdatabaseencoding())").format(value)
+            return Column(column.name, "bytea", value, column.nullable)
+        return Column(column.name, column.type if value is name else "text", value, column.nullable)
 
     def _is_encoded(self, column: SourceColumn) -> bool:
         """Whether a column's values arrive as bytes in the server's encoding."""
-        return self._encoding != "UTF8" and column.type not in (_ARRIVES_EXACTLY - _TEXT) | _ASCII
+        return self._encoding != "UTF8" and column.type not in (_READ_AS_THEY_ARE - TEXT_TYPES) | _ASCII
 
-    def _in_exact_types(self, name: str, selected: Sequence[SourceColumn], chunk: pa.RecordBatch) -> pa.RecordBatch:
+    def _in_exact_types(
+        self, name: str, selected: Sequence[SourceColumn], chunk: pa.RecordBatch, repeated: Mapping[Any, int]
+    ) -> pa.RecordBatch:
         """A chunk's columns in exact types, and `UNFIT_VALUES`.
 
-        If the chunk has one more column than were selected, that column counts the rows with the same key.
+        Args:
+            name: the table.
+            selected: the columns.
+            chunk: what arrived of them.
+            repeated: the keys that several rows have, and how many.
         """
         declared: Mapping[str, Any] = dict(SOURCE_TABLES[name].columns) if name in SOURCE_TABLES else {}
         columns: dict[str, pa.Array] = {}
         misfits: dict[str, Misfits] = {}
-        for column, arrived in zip(selected, chunk.columns, strict=False):
-            # numeric arrives as an opaque string, which casts to decimal exactly.
-            values = arrived.storage if isinstance(arrived.type, pa.BaseExtensionType) else arrived
+        for column, values in zip(selected, chunk.columns, strict=True):
             undecoded: Misfits = {}
             if self._is_encoded(column):
-                values, undecoded = decoded(values, self._decode)
+                values, undecoded = decoded(values, self._decode)  # noqa: PLW2901 - the same values
             type_ = arrow_type(declared[column.name]) if column.name in declared else values.type
             columns[column.name], unfit = fit(values, type_)
             misfits[column.name] = unfit | undecoded
-        if chunk.num_columns > len(selected):
-            copies = chunk.column(len(selected))
-            for row in pc.indices_nonzero(pc.greater(copies, 1)).to_pylist():
-                misfits[key_of(SOURCE_TABLES[name])][row] = f"is the key of {copies[row]} rows"
+        if repeated:
+            key = key_of(SOURCE_TABLES[name])
+            for row, value in enumerate(columns[key].to_pylist()):
+                if value in repeated:
+                    misfits[key][row] = f"is the key of {repeated[value]} rows"
         columns[UNFIT_VALUES] = unfit_values_column(misfits, chunk.num_rows)
         return pa.RecordBatch.from_pydict(columns)
 
@@ -258,7 +305,7 @@ def open_reader(snapshot: SourceSnapshot) -> Iterator[SnapshotReader]:
         DatabaseError: the server cannot be reached, or refuses the connection.
         SeveralServersError: the connection reached another server.
     """
-    with snapshot.source.connect_bulk() as connection:
+    with snapshot.source.connect() as connection:
         reader = SnapshotReader(connection, snapshot)
         reader.learn_encoding()
         yield reader
@@ -276,5 +323,6 @@ def _has_key(table: SourceTable, key: str, keys: Collection[int]) -> sql.Compose
     return sql.SQL(comparison).format(sql.Identifier(key), sql.Literal(list(keys)))
 
 
-def _text(statement: str | sql.Composable) -> str:
-    return statement if isinstance(statement, str) else statement.as_string(None)
+def _slices(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -128,7 +128,7 @@ class EmbeddedPostgres:
             self._lease = None
 
     def url(self, database: str = "postgres") -> str:
-        """The libpq URI of one of the server's databases; ADBC and SQLAlchemy accept it too."""
+        """The libpq URI of one of the server's databases; SQLAlchemy accepts it too."""
         return (
             f"postgresql://{_SUPERUSER}@/{quote(database, safe='')}"
             f"?host={quote(os.fsencode(self.socket_directory), safe='')}&port={_PORT}"

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: psycopg for statements, ADBC for bulk transfers.
+"""Connections to PostgreSQL.
 
 Failures become named errors in `named_errors.py`; transactions are in `transactions.py`.
 """
@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import psycopg
 from psycopg import sql
@@ -19,9 +19,6 @@ from totes_dagster.postgres import transactions
 from totes_dagster.postgres.destination import effective_options, is_remote
 from totes_dagster.postgres.named_errors import DriverError, named_connect_error, named_error
 from totes_dagster.postgres.refusal import probe_refusal
-
-if TYPE_CHECKING:
-    from adbc_driver_postgresql import dbapi as adbc
 
 OLDEST_VERSION = 130000
 """The oldest version of PostgreSQL that has everything the platform uses, such as `pg_current_snapshot()`."""
@@ -112,33 +109,6 @@ class Database:
             transactions.transaction(connection, isolation=isolation, read_only=read_only),
         ):
             yield connection
-
-    @contextmanager
-    def connect_bulk(self) -> "Iterator[adbc.Connection]":
-        """An ADBC connection in a transaction; at the end of the block it is rolled back, unless committed, and closed.
-
-        Each transaction must begin with `postgres.bulk.set_up_bulk_transaction`.
-
-        Raises:
-            DatabaseError: the server cannot be reached, refuses the connection, or fails in the block.
-            ServerVersionError: the server is older than the platform supports.
-            SettingsError: the URL is not a valid connection string.
-        """
-        from totes_dagster.postgres import bulk  # noqa: PLC0415 - most refreshes find nothing to read
-
-        conninfo = self.conninfo()
-        try:
-            # While connecting, the driver reads the names of types, which may have no equivalent in UTF-8.
-            connection = bulk.bulk_connection(self.name, make_conninfo(conninfo, client_encoding="SQL_ASCII"))
-        except bulk.BulkError as error:
-            raise self._cannot_connect(conninfo, error) from None
-        try:
-            with connection:
-                self._check_version(bulk.version_of(connection))
-                _reached.add(conninfo)
-                yield connection
-        except bulk.BulkError as error:
-            raise named_error(self.name, "a statement", error) from error
 
     def at_server_of(self, connection: psycopg.Connection[Any]) -> "Database":
         """The database at the one server that a connection has reached.

@@ -2,14 +2,13 @@
 
 There is no SQLSTATE when a connection is lost; the message is then libpq's own, and always in English. The server's
 messages are in the language of its `lc_messages`. They come without an SQLSTATE when the server refuses a connection,
-which is why another attempt finds out the SQLSTATE (see `refusal.py`), and when a stream of rows from ADBC is cut off,
-as an OSError.
+which is why another attempt finds out the SQLSTATE (see `refusal.py`).
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 from urllib.parse import quote
 
 import psycopg
@@ -37,11 +36,8 @@ from totes_dagster.errors import (
 )
 from totes_dagster.postgres.refusal import Refusal
 
-if TYPE_CHECKING:
-    from adbc_driver_manager import dbapi as adbc_errors
-
-DriverError: TypeAlias = "psycopg.Error | adbc_errors.Error | OSError | UnicodeError"
-"""What the drivers raise; a UnicodeError comes from a host name that is not valid."""
+DriverError: TypeAlias = psycopg.Error | UnicodeError
+"""What psycopg raises; a UnicodeError comes from a host name that is not valid."""
 
 
 @dataclass(frozen=True)
@@ -212,10 +208,10 @@ _BY_TEXT_AT_CONNECT = (
 _OPTION = re.compile(r"invalid .*value|invalid port number|weak sslmode|bad value for|definition of service")
 """Messages about an invalid option; psycopg and libpq validate options only when connecting."""
 
-_PREAMBLE = re.compile(r"^(connection (failed|is bad): |([A-Z_]+: )?(\[libpq\] )?(Failed to connect: )?)")
+_PREAMBLE = re.compile(r"^connection (failed|is bad): ")
 _SEVERITY = re.compile(r"\b(ERROR|FATAL|PANIC):  ")
 _LINE = re.compile(r"\nLINE \d+: (.*)")
-_EPILOGUE = re.compile(r"(\nLINE \d+: |\n+Query was: |\nCONTEXT: |\s*\. SQLSTATE: ).*", re.DOTALL)
+_EPILOGUE = re.compile(r"(\nLINE \d+: |\nCONTEXT: ).*", re.DOTALL)
 """What surrounds the server's own message: the driver's preamble, and the statement, which may be long."""
 
 

@@ -18,11 +18,10 @@ _SETTINGS: dict[str, tuple[str, ...]] = {
     "statement_timeout": ("12h",),
     "lock_timeout": ("0",),
     "exit_on_error": ("off",),
-    # The bulk driver prints notices and warnings.
     "client_min_messages": ("error",),
     # How values are converted to and from text.
     "bytea_output": ("hex",),
-    "client_encoding": ("UTF8",),  # the bulk driver assumes it
+    "client_encoding": ("UTF8",),  # in which `columns.py` receives text
     "datestyle": ("ISO, YMD",),
     "extra_float_digits": ("1",),
     "intervalstyle": ("postgres",),
@@ -63,7 +62,11 @@ def begin_statement(
         read_only: whether the transaction is read-only.
         idle: how long it may be idle, in PostgreSQL's notation.
     """
-    return sql.SQL("begin {}; {}").format(characteristics(isolation, read_only=read_only), settings_of(version, idle))
+    # For writing, the server's default applies: it may be read-only to protect a disk that is nearly full.
+    access = sql.SQL(" read only" if read_only else "")
+    return sql.SQL("begin isolation level {}{} not deferrable; {}").format(
+        isolation, access, _settings_of(version, idle)
+    )
 
 
 @contextmanager
@@ -90,14 +93,7 @@ def transaction(
     connection.commit()
 
 
-def characteristics(isolation: sql.SQL, *, read_only: bool) -> sql.Composed:
-    """The characteristics of a transaction, as `begin` and `set transaction` take them."""
-    # For writing, the server's default applies: it may be read-only to protect a disk that is nearly full.
-    access = sql.SQL(" read only" if read_only else "")
-    return sql.SQL("isolation level {}{} not deferrable").format(isolation, access)
-
-
-def settings_of(version: int, idle: str) -> sql.Composed:
+def _settings_of(version: int, idle: str) -> sql.Composed:
     """Statements that apply the platform's settings to the current transaction, on a server of this version."""
     settings = {"idle_in_transaction_session_timeout": (idle,), **_SETTINGS}
     for since, newer in _SETTINGS_SINCE.items():

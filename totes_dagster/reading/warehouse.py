@@ -1,20 +1,26 @@
 """Tables of the warehouse as streams: as they are, as they were, or what one batch brought."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
+import psycopg
 import pyarrow as pa
-from adbc_driver_manager import dbapi as adbc_errors
+import pyarrow.compute as pc
+import sqlalchemy
 from psycopg import sql
-from sqlalchemy import Table
+from sqlalchemy import Numeric, Table
 
 from totes_dagster.config.platform import Warehouse
 from totes_dagster.errors import SelectionError
-from totes_dagster.postgres.bulk import set_up_bulk_transaction
+from totes_dagster.postgres.columns import ROWS_AT_ONCE, Column, read_columns
 from totes_dagster.postgres.named_errors import named_error
+from totes_dagster.postgres.transactions import REPEATABLE_READ
+from totes_dagster.postgres.types import sql_type
 from totes_dagster.reading.selection import NEWEST, Selection
 from totes_dagster.schema.arrow import arrow_schema
 from totes_dagster.schema.registry import STAR_TABLES
-from totes_dagster.schema.star import current_view_of, is_fact, natural_key_of
+from totes_dagster.schema.star import current_view_of, is_fact, natural_key_of, record_id_of
 from totes_dagster.warehouse.queries import newest_first
 
 
@@ -34,50 +40,72 @@ def loaded_rows(star: str, warehouse: Warehouse, selection: Selection = NEWEST) 
         DatabaseError: when rows are read: the warehouse cannot be reached, refuses, or closes the connection.
     """
     table = STAR_TABLES[star]
-    statement = _statement(table, warehouse.schema, selection)
-    schema = arrow_schema(table.columns)
-    return pa.RecordBatchReader.from_batches(schema, _batches(warehouse, statement, schema))
+    relation = _relation(table, warehouse.schema, selection)
+    return pa.RecordBatchReader.from_batches(arrow_schema(table.columns), _batches(warehouse, table, relation))
 
 
-def _statement(table: Table, schema: str, selection: Selection) -> sql.Composed:
-    columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
-    name = sql.Identifier(schema, table.name)
+@dataclass(frozen=True)
+class _Relation:
+    """Rows of a star table.
+
+    Attributes:
+        rows: SQL of the relation.
+        key: the column that identifies a row, and has an index.
+    """
+
+    rows: sql.Composable
+    key: str
+
+
+def _relation(table: Table, schema: str, selection: Selection) -> _Relation:
+    name, key = sql.Identifier(schema, table.name), natural_key_of(table)
     if not is_fact(table):
         if selection != NEWEST:
             raise SelectionError(f"{table.name} is a dimension: the warehouse keeps its newest state only.")
-        return sql.SQL("select {} from {}").format(columns, name)
+        return _Relation(name, key)
     if selection.batch:
-        return sql.SQL("select {} from {} where batch = {}").format(columns, name, sql.Literal(selection.batch))
-    if selection.as_of:
-        return sql.SQL(
-            "select {columns} from (select distinct on ({key}) * from {name} where batch <= {batch} "
-            "order by {key}, {newest_first}) as newest where not is_deleted"
-        ).format(
-            columns=columns,
-            key=sql.Identifier(natural_key_of(table)),
-            name=name,
-            batch=sql.Literal(selection.as_of),
-            newest_first=newest_first(table),
+        return _Relation(
+            sql.SQL("(select * from {} where batch = {}) as versions").format(name, sql.Literal(selection.batch)),
+            record_id_of(table),
         )
-    return sql.SQL("select {} from {}").format(columns, sql.Identifier(schema, current_view_of(table)))
+    if selection.as_of:
+        versions = sql.SQL(
+            "(select * from (select distinct on ({key}) * from {name} where batch <= {batch} "
+            "order by {key}, {newest_first}) as newest where not is_deleted) as current"
+        ).format(
+            key=sql.Identifier(key), name=name, batch=sql.Literal(selection.as_of), newest_first=newest_first(table)
+        )
+        return _Relation(versions, key)
+    return _Relation(sql.Identifier(schema, current_view_of(table)), key)
 
 
-def _batches(warehouse: Warehouse, statement: sql.Composed, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    with warehouse.database.connect_bulk() as connection:
-        set_up_bulk_transaction(connection, read_only=True)
-        with connection.cursor() as cursor:
+def _batches(warehouse: Warehouse, table: Table, relation: _Relation) -> Iterator[pa.RecordBatch]:
+    schema = arrow_schema(table.columns)
+    columns = [_column(column) for column in table.columns]
+    # In one snapshot, because a table is read in several statements.
+    with warehouse.database.transaction(isolation=REPEATABLE_READ, read_only=True) as connection:
+        condition: sql.Composable = sql.SQL("true")
+        while True:
+            rows = sql.SQL("(select * from {rows} where {condition} order by {key} limit {limit}) as page").format(
+                rows=relation.rows,
+                condition=condition,
+                key=sql.Identifier(relation.key),
+                limit=sql.Literal(ROWS_AT_ONCE),
+            )
             try:
-                cursor.execute(statement.as_string(None))
-                for arrived in cursor.fetch_record_batch():
-                    yield pa.RecordBatch.from_arrays(
-                        [_exact(column, field.type) for column, field in zip(arrived.columns, schema, strict=True)],
-                        schema=schema,
-                    )
-            except (adbc_errors.Error, OSError) as error:  # an OSError if the stream is cut off between its rows
-                raise named_error(warehouse.database.name, "reading a table", error) from error
+                page = read_columns(connection, columns, rows)
+            except psycopg.Error as error:
+                raise named_error(warehouse.database.name, f"reading {table.name}", error) from error
+            if page.num_rows:
+                yield page.cast(schema)
+            if page.num_rows < ROWS_AT_ONCE:
+                return
+            last = pc.max(page.column(relation.key)).as_py()
+            condition = sql.SQL("{} > {}").format(sql.Identifier(relation.key), sql.Literal(last))
 
 
-def _exact(column: pa.Array, type_: pa.DataType) -> pa.Array:
-    # numeric arrives as an opaque string, which casts to decimal exactly.
-    values = column.storage if isinstance(column.type, pa.BaseExtensionType) else column
-    return values.cast(type_)
+def _column(column: sqlalchemy.Column[Any]) -> Column:
+    # In a warehouse that was adopted, a column may be narrower than declared.
+    type_ = "text" if isinstance(column.type, Numeric) else sql_type(column)
+    value = sql.SQL("{}::{}").format(sql.Identifier(column.name), sql.SQL(type_))
+    return Column(column.name, type_, value, nullable=bool(column.nullable))

@@ -14,8 +14,7 @@ T = TypeVar("T")
 def interruptibly(work: Callable[[], T]) -> T:
     """Do some work in a thread, so that the main thread is free to handle a signal at once.
 
-    In the main thread, ADBC would handle the signal itself and cancel only the running statement, which would then be
-    retried.
+    A library that is busy in the main thread would keep Python from handling it until it returns.
 
     The caller must make sure that the process ends soon after an interruption: the thread runs until then. Nothing is
     half-written, whenever it is cut off.

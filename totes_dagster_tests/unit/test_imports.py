@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-LATE = ("adbc_driver_manager", "alembic", "babel", "boto3", "dagster", "pandas", "pandera", "pyarrow.dataset")
+LATE = ("alembic", "babel", "boto3", "dagster", "pandas", "pandera", "pyarrow.dataset")
 
 
 def test_the_stages_bring_nothing_that_only_their_work_needs() -> None:

@@ -13,7 +13,6 @@ from importlib import import_module
 logger = logging.getLogger(__name__)
 
 _LATE = (
-    "adbc_driver_postgresql.dbapi",
     "alembic.command",
     "alembic.config",
     "boto3",

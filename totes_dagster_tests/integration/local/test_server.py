@@ -6,7 +6,6 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import adbc_driver_postgresql.dbapi
 import psycopg
 import pytest
 import sqlalchemy
@@ -32,9 +31,6 @@ def test_every_client_finds_the_server_wherever_it_is_kept(directory: Path, name
         server.create_database("a b%c")
         with psycopg.connect(server.url("a b%c")) as connection:
             assert connection.info.dbname == "a b%c"
-        with adbc_driver_postgresql.dbapi.connect(server.url()) as adbc, adbc.cursor() as cursor:
-            cursor.execute("select 7 as seven")
-            assert cursor.fetchone() == (7,)
         for driver in ("psycopg", "psycopg2"):
             engine = sqlalchemy.create_engine(server.url().replace("postgresql", f"postgresql+{driver}", 1))
             with engine.connect() as connected:

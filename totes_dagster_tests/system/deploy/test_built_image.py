@@ -196,9 +196,8 @@ def test_roles_and_authorities_are_readable(image: Image, volume: Path) -> None:
         ("psql", "-c", "select 1"),
         ("python", "-c", "import psycopg, sys; psycopg.connect(sys.argv[1])"),
         ("python", "-c", "import psycopg2, sys; psycopg2.connect(sys.argv[1])"),
-        ("python", "-c", "import adbc_driver_postgresql.dbapi as a, sys; a.connect(sys.argv[1].replace(' ', '&'))"),
     ],
-    ids=["psql", "psycopg", "psycopg2", "adbc"],
+    ids=["psql", "psycopg", "psycopg2"],
 )
 def test_a_server_of_another_authority_is_refused(
     image: Image, volume: Path, server: TcpPostgres, client: tuple[str, ...], tmp_path: Path
@@ -206,8 +205,6 @@ def test_a_server_of_another_authority_is_refused(
     certificate = self_signed("localhost", tmp_path)
     with listening(tls_to(server.port, certificate.server)) as there:
         where = make_conninfo(host="localhost", hostaddr="127.0.0.1", port=there.port, user="dagster", dbname="dagster")
-        if "adbc" in client[-1]:
-            where = f"postgresql://dagster@localhost:{there.port}/dagster?hostaddr=127.0.0.1"
         refused = image.run(volume, *client, where, PGSSLMODE="verify-full", PGSSLROOTCERT=RDS_CA, PGPASSWORD=PASSWORD)
     assert refused.returncode != 0
     # Not that there is no file of authorities, or one that cannot be read.

@@ -16,12 +16,6 @@ from totes_dagster_tests.tcp_postgres import server
 __all__ = ["guarded", "server"]
 
 
-@pytest.fixture(params=["connect", "connect_bulk"])
-def connect(request: pytest.FixtureRequest) -> str:
-    """Each way to connect: by psycopg, and by ADBC."""
-    return str(request.param)
-
-
 @pytest.fixture(params=ACTIONS)
 def act(request: pytest.FixtureRequest) -> Callable[[Zone], Any]:
     """Each thing that one asks of a lake."""

@@ -34,9 +34,9 @@ def uri(
     return f"postgresql://{user}:{quote(PASSWORD, safe='')}@{host}:{port}/{database}?{query}"
 
 
-def refused(url: str, connect: str) -> TotesError:
+def refused(url: str) -> TotesError:
     """The error of connecting, after seeing that it is clear."""
-    with pytest.raises(TotesError) as raised, getattr(Database("totesys", url), connect)():
+    with pytest.raises(TotesError) as raised, Database("totesys", url).connect():
         pass
     assert str(raised.value).startswith(("Cannot connect to totesys: ", "An option in TOTESYS_URL"))
     return assert_clear(raised.value, PASSWORD)
@@ -48,30 +48,30 @@ def assert_named(error: TotesError, kind: type[TotesError], *words: str) -> None
         assert word in str(error)
 
 
-def test_who_knows_the_password_gets_in(server: TcpPostgres, connect: str) -> None:
-    with getattr(Database("totesys", uri(server.port)), connect)() as connection:
+def test_who_knows_the_password_gets_in(server: TcpPostgres) -> None:
+    with Database("totesys", uri(server.port)).connect() as connection:
         assert connection.execute("select current_user").fetchone() == ("reader",)
 
 
-def test_an_unknown_host_is_said(connect: str) -> None:
-    error = refused(uri(5432, host="no-such-host.invalid"), connect)
+def test_an_unknown_host_is_said() -> None:
+    error = refused(uri(5432, host="no-such-host.invalid"))
     assert_named(error, HostUnknownError, "no-such-host.invalid", "Check the host in TOTESYS_URL")
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 70])
-def test_a_host_that_cannot_be_one_is_said(host: str, connect: str) -> None:
-    assert_named(refused(uri(5432, host=host), connect), HostUnknownError, host)
+def test_a_host_that_cannot_be_one_is_said(host: str) -> None:
+    assert_named(refused(uri(5432, host=host)), HostUnknownError, host)
 
 
-def test_a_closed_port_is_said(connect: str) -> None:
+def test_a_closed_port_is_said() -> None:
     with listening(silence) as there:
         pass
     words = ("127.0.0.1", str(there.port), "Connection refused")
-    assert_named(refused(uri(there.port), connect), PortClosedError, *words)
+    assert_named(refused(uri(there.port)), PortClosedError, *words)
 
 
-def test_a_missing_socket_is_said(tmp_path: Path, connect: str) -> None:
-    assert_named(refused(f"host={tmp_path} dbname=totesys", connect), PortClosedError, f"{tmp_path}/.s.PGSQL.5432")
+def test_a_missing_socket_is_said(tmp_path: Path) -> None:
+    assert_named(refused(f"host={tmp_path} dbname=totesys"), PortClosedError, f"{tmp_path}/.s.PGSQL.5432")
 
 
 @pytest.fixture
@@ -91,13 +91,13 @@ def full_port() -> Iterator[int]:
 
 
 def test_a_host_that_lets_nothing_through_is_said(full_port: int) -> None:
-    error = refused(uri(full_port, query="connect_timeout=1"), "connect_bulk")
+    error = refused(uri(full_port, query="connect_timeout=1"))
     assert_named(error, ConnectTimeoutError, "timeout expired", f"127.0.0.1, port {full_port}", "firewall")
 
 
 def test_a_server_that_never_answers_is_said() -> None:
     with listening(silence) as there:
-        error = refused(uri(there.port, query="connect_timeout=1"), "connect")
+        error = refused(uri(there.port, query="connect_timeout=1"))
     assert_named(error, ConnectTimeoutError, "timeout expired", f"127.0.0.1, port {there.port}", "firewall")
 
 
@@ -111,40 +111,40 @@ def test_a_server_that_never_answers_is_said() -> None:
     ],
     ids=["wrong password", "no password", "unknown user", "not permitted"],
 )
-def test_a_refused_login_is_said(server: TcpPostgres, connect: str, url: str, reason: str) -> None:
-    error = assert_clear(refused(url.format(port=server.port), connect), "wr0ng")
+def test_a_refused_login_is_said(server: TcpPostgres, url: str, reason: str) -> None:
+    error = assert_clear(refused(url.format(port=server.port)), "wr0ng")
     assert_named(error, LoginRefusedError, reason, "Check the user, the password and the database in TOTESYS_URL")
 
 
-def test_a_missing_database_is_said(server: TcpPostgres, connect: str) -> None:
-    error = refused(uri(server.port, database="no_such_db"), connect)
+def test_a_missing_database_is_said(server: TcpPostgres) -> None:
+    error = refused(uri(server.port, database="no_such_db"))
     assert_named(error, DatabaseMissingError, 'database "no_such_db" does not exist', "TOTESYS_URL")
 
 
-def test_a_database_that_one_may_not_connect_to_is_said(server: TcpPostgres, connect: str) -> None:
-    error = refused(uri(server.port, database="closed"), connect)
+def test_a_database_that_one_may_not_connect_to_is_said(server: TcpPostgres) -> None:
+    error = refused(uri(server.port, database="closed"))
     assert_named(error, AccessDeniedError, 'permission denied for database "closed"', "CONNECT", "Grant the user of")
 
 
-def test_a_server_without_tls_is_said(server: TcpPostgres, connect: str) -> None:
-    error = refused(uri(server.port, query="sslmode=require"), connect)
+def test_a_server_without_tls_is_said(server: TcpPostgres) -> None:
+    error = refused(uri(server.port, query="sslmode=require"))
     assert_named(error, EncryptionError, "server does not support SSL", "sslmode=disable in TOTESYS_URL")
 
 
 def test_a_host_that_is_not_this_machine_must_encrypt_unless_told_otherwise(
-    server: TcpPostgres, connect: str, monkeypatch: pytest.MonkeyPatch
+    server: TcpPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PGSSLMODE", raising=False)
     elsewhere = uri(server.port, host="127.1")  # a spelling of 127.0.0.1 that is not in our list
-    assert_named(refused(elsewhere, connect), EncryptionError, "server does not support SSL")
-    with getattr(Database("totesys", f"{elsewhere}sslmode=disable"), connect)():
+    assert_named(refused(elsewhere), EncryptionError, "server does not support SSL")
+    with Database("totesys", f"{elsewhere}sslmode=disable").connect():
         pass
 
 
 @pytest.mark.parametrize("user", ["encrypted", "unlisted"])
-def test_a_server_that_requires_tls_is_said(server: TcpPostgres, connect: str, user: str) -> None:
+def test_a_server_that_requires_tls_is_said(server: TcpPostgres, user: str) -> None:
     """It has rules for connections with TLS, and one that rejects the others, or none for them."""
-    error = refused(uri(server.port, user=user, query="sslmode=disable"), connect)
+    error = refused(uri(server.port, user=user, query="sslmode=disable"))
     assert_named(error, EncryptionError, f'user "{user}"', "no encryption", "Set sslmode=require in TOTESYS_URL")
 
 
@@ -160,34 +160,32 @@ def tls(server: TcpPostgres, certificate: Certificate) -> Iterator[Callable[...,
         yield lambda query, host="localhost": uri(there.port, host=host, query=query)
 
 
-def test_a_certificate_that_can_be_verified_is_trusted(
-    tls: Callable[..., str], certificate: Certificate, connect: str
-) -> None:
+def test_a_certificate_that_can_be_verified_is_trusted(tls: Callable[..., str], certificate: Certificate) -> None:
     url = tls(f"sslmode=verify-full&sslrootcert={certificate.file}")
-    with getattr(Database("totesys", url), connect)() as connection:
+    with Database("totesys", url).connect() as connection:
         assert connection.execute("select 1").fetchone() == (1,)
 
 
-def test_a_certificate_of_an_unknown_authority_is_said(tls: Callable[..., str], tmp_path: Path, connect: str) -> None:
+def test_a_certificate_of_an_unknown_authority_is_said(tls: Callable[..., str], tmp_path: Path) -> None:
     other = self_signed("localhost", tmp_path)
-    error = refused(tls(f"sslmode=verify-full&sslrootcert={other.file}"), connect)
+    error = refused(tls(f"sslmode=verify-full&sslrootcert={other.file}"))
     assert_named(error, EncryptionError, "certificate verify failed", "sslrootcert in TOTESYS_URL")
 
 
-def test_a_certificate_of_another_host_is_said(tls: Callable[..., str], certificate: Certificate, connect: str) -> None:
-    error = refused(tls(f"sslmode=verify-full&sslrootcert={certificate.file}", host="127.0.0.1"), connect)
+def test_a_certificate_of_another_host_is_said(tls: Callable[..., str], certificate: Certificate) -> None:
+    error = refused(tls(f"sslmode=verify-full&sslrootcert={certificate.file}", host="127.0.0.1"))
     assert_named(error, EncryptionError, 'certificate for "localhost"', 'does not match host name "127.0.0.1"')
 
 
-def test_a_missing_authority_is_said(tls: Callable[..., str], connect: str) -> None:
-    error = refused(tls("sslmode=verify-full&sslrootcert=/nowhere.crt"), connect)
+def test_a_missing_authority_is_said(tls: Callable[..., str]) -> None:
+    error = refused(tls("sslmode=verify-full&sslrootcert=/nowhere.crt"))
     assert_named(error, EncryptionError, '"/nowhere.crt" does not exist', "sslrootcert in TOTESYS_URL")
 
 
 @pytest.mark.parametrize("sslmode", ["disable", "require"])
-def test_what_is_not_postgresql_is_said(connect: str, sslmode: str) -> None:
+def test_what_is_not_postgresql_is_said(sslmode: str) -> None:
     with listening(answer(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as there:
-        error = refused(uri(there.port, query=f"sslmode={sslmode}"), connect)
+        error = refused(uri(there.port, query=f"sslmode={sslmode}"))
     assert_named(error, DatabaseError, "The server that answers is not PostgreSQL", str(there.port))
 
 
@@ -201,39 +199,39 @@ def test_what_is_not_postgresql_is_said(connect: str, sslmode: str) -> None:
     ],
     ids=["starting up", "too many clients", "shutting down", "hangs up"],
 )
-def test_a_server_that_cannot_take_us_now_is_worth_another_attempt(connect: str, reply: bytes) -> None:
+def test_a_server_that_cannot_take_us_now_is_worth_another_attempt(reply: bytes) -> None:
     with listening(answer(reply)) as there:
-        error = refused(uri(there.port, query="sslmode=disable"), connect)
+        error = refused(uri(there.port, query="sslmode=disable"))
     assert_named(error, DatabaseUnavailableError)
     assert error.transient
 
 
-def test_a_user_with_too_many_connections_is_worth_another_attempt(server: TcpPostgres, connect: str) -> None:
-    error = refused(f"postgresql://limited@127.0.0.1:{server.port}/postgres", connect)
+def test_a_user_with_too_many_connections_is_worth_another_attempt(server: TcpPostgres) -> None:
+    error = refused(f"postgresql://limited@127.0.0.1:{server.port}/postgres")
     assert_named(error, DatabaseUnavailableError, 'too many connections for role "limited"')
 
 
-def test_who_was_connected_before_takes_a_closed_port_for_an_outage(server: TcpPostgres, connect: str) -> None:
+def test_who_was_connected_before_takes_a_closed_port_for_an_outage(server: TcpPostgres) -> None:
     """A mistake in the settings fails at once; a server that is being restarted is worth another attempt."""
     with listening(wire_to(server.port)) as there:
         database = Database("totesys", uri(there.port))
-        with getattr(database, connect)():
+        with database.connect():
             pass
-    error = refused(database.url, connect)
+    error = refused(database.url)
     assert_named(error, DatabaseUnavailableError, "Connection refused")
     assert error.transient
-    assert_named(refused(database.url.replace("reader", "visitor"), connect), PortClosedError)
+    assert_named(refused(database.url.replace("reader", "visitor")), PortClosedError)
 
 
-def test_a_server_that_tells_our_password_is_not_quoted(connect: str) -> None:
+def test_a_server_that_tells_our_password_is_not_quoted() -> None:
     with listening(answer(fatal_error("28000", f"{PASSWORD} is wrong, so is {quote(PASSWORD, safe='')}"))) as there:
-        error = refused(uri(there.port, query="sslmode=disable"), connect)
+        error = refused(uri(there.port, query="sslmode=disable"))
     assert "*** is wrong, so is ***" in str(error)
 
 
 @pytest.mark.parametrize("option", ["connect_timeout=soon", "sslmode=perhaps", "target_session_attrs=any-but-this"])
-def test_an_option_that_makes_no_sense_is_a_matter_of_settings(server: TcpPostgres, connect: str, option: str) -> None:
-    error = refused(uri(server.port, query=option), connect)
+def test_an_option_that_makes_no_sense_is_a_matter_of_settings(server: TcpPostgres, option: str) -> None:
+    error = refused(uri(server.port, query=option))
     assert_named(error, SettingsError, option.split("=")[1])
 
 
@@ -248,8 +246,8 @@ def test_an_option_that_makes_no_sense_is_a_matter_of_settings(server: TcpPostgr
         "postgresql://reader:other-half/db",
     ],
 )
-def test_a_password_that_is_not_percent_encoded_is_not_taken_for_a_host_and_shown(url: str, connect: str) -> None:
-    with pytest.raises(SettingsError) as raised, getattr(Database("totesys", url), connect)():
+def test_a_password_that_is_not_percent_encoded_is_not_taken_for_a_host_and_shown(url: str) -> None:
+    with pytest.raises(SettingsError) as raised, Database("totesys", url).connect():
         pass
     assert "percent-encode" in str(assert_clear(raised.value, "half", "other-half"))
 

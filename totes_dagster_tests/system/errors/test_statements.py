@@ -1,14 +1,13 @@
 """Every way in which a statement fails or a connection breaks off: what may pass is told from what will not."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import psycopg
-import pyarrow as pa
 import pytest
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from totes_dagster.errors import (
@@ -24,13 +23,14 @@ from totes_dagster.errors import (
     TotesError,
 )
 from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.postgres.columns import Column, read_columns
 from totes_dagster.postgres.database import Database
 from totes_dagster.postgres.named_errors import named_error
 from totes_dagster_tests.exposure import assert_clear
 from totes_dagster_tests.tcp_postgres import TcpPostgres
 from totes_dagster_tests.wires import listening, wire_to
 
-MANY_ROWS = "select generate_series(1, 10_000_000) as key, 'a row of many'::text as text"
+MANY_ROWS = "generate_series(1, 10_000_000) as key"
 
 
 @pytest.fixture(scope="module")
@@ -64,17 +64,12 @@ def failing(kind: type[TotesError], *words: str) -> Iterator[None]:
         assert word in str(error)
 
 
-def run(database: Database, connect: str, *statements: str) -> None:
+def run(database: Database, *statements: str) -> None:
     """Run statements in one transaction, and read what the last one returns."""
-    with begun(database, connect) as connection, connection.cursor() as cursor:
+    with database.transaction() as connection, connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
         cursor.fetchall()
-
-
-def begun(database: Database, connect: str) -> AbstractContextManager[Any]:
-    """A connection in a transaction, by psycopg or by ADBC."""
-    return database.transaction() if connect == "connect" else database.connect_bulk()
 
 
 @pytest.mark.parametrize(
@@ -87,19 +82,19 @@ def begun(database: Database, connect: str) -> AbstractContextManager[Any]:
         ),
     ],
 )
-def test_a_right_that_is_lacking_is_said(stranger: Database, connect: str, statement: str, reason: str) -> None:
+def test_a_right_that_is_lacking_is_said(stranger: Database, statement: str, reason: str) -> None:
     with failing(AccessDeniedError, f"failed at warehouse: {reason} Grant the user of warehouse this privilege"):
-        run(stranger, connect, statement)
+        run(stranger, statement)
 
 
-def test_a_missing_table_is_said(warehouse: Database, connect: str) -> None:
+def test_a_missing_table_is_said(warehouse: Database) -> None:
     with failing(TableMissingError, 'relation "refund" does not exist', "Check that WAREHOUSE_URL names the right"):
-        run(warehouse, connect, "select * from refund")
+        run(warehouse, "select * from refund")
 
 
-def test_a_missing_column_is_said_with_the_statement_it_is_missing_in(warehouse: Database, connect: str) -> None:
+def test_a_missing_column_is_said_with_the_statement_it_is_missing_in(warehouse: Database) -> None:
     with failing(ColumnMissingError, 'column "tax" does not exist (in: select tax from public.payment)'):
-        run(warehouse, connect, "select tax from public.payment")
+        run(warehouse, "select tax from public.payment")
 
 
 @pytest.mark.parametrize(
@@ -124,11 +119,11 @@ def test_a_missing_column_is_said_with_the_statement_it_is_missing_in(warehouse:
     ],
 )
 def test_what_the_server_reports_is_named_by_its_sqlstate(
-    warehouse: Database, connect: str, sqlstate: str, kind: type[DatabaseError]
+    warehouse: Database, sqlstate: str, kind: type[DatabaseError]
 ) -> None:
     """Whatever language it speaks."""
     with failing(kind, "A statement failed at warehouse: etwas ging schief"):
-        run(warehouse, connect, f"do $$ begin raise exception 'etwas ging schief' using errcode = '{sqlstate}'; end $$")
+        run(warehouse, f"do $$ begin raise exception 'etwas ging schief' using errcode = '{sqlstate}'; end $$")
 
 
 def test_only_what_may_pass_is_tried_again() -> None:
@@ -138,15 +133,15 @@ def test_only_what_may_pass_is_tried_again() -> None:
     assert not any(kind.transient for kind in every if not issubclass(kind, passing))
 
 
-def test_a_statement_that_takes_too_long_is_worth_another_attempt(warehouse: Database, connect: str) -> None:
+def test_a_statement_that_takes_too_long_is_worth_another_attempt(warehouse: Database) -> None:
     with failing(DatabaseBusyError, "canceling statement due to statement timeout"):
-        run(warehouse, connect, "set local statement_timeout to 50", "select pg_sleep(60)")
+        run(warehouse, "set local statement_timeout to 50", "select pg_sleep(60)")
 
 
-def test_a_lock_that_is_not_to_be_had_is_worth_another_attempt(warehouse: Database, connect: str) -> None:
+def test_a_lock_that_is_not_to_be_had_is_worth_another_attempt(warehouse: Database) -> None:
     with warehouse.transaction() as holder, failing(DatabaseBusyError, "canceling statement due to lock timeout"):
         holder.execute("lock table public.payment")
-        run(warehouse, connect, "set local lock_timeout to 50", "select * from public.payment")
+        run(warehouse, "set local lock_timeout to 50", "select * from public.payment")
 
 
 def test_a_deadlock_is_worth_another_attempt(warehouse: Database) -> None:
@@ -182,74 +177,38 @@ def terminate(url: str, pid: int) -> None:
 
 
 @pytest.mark.parametrize("ending", ["commit", "execute"])
-def test_a_session_that_the_server_ends_is_worth_another_attempt(
-    warehouse: Database, connect: str, ending: str
-) -> None:
-    with failing(DatabaseUnavailableError), begun(warehouse, connect) as connection:
-        cursor = connection.cursor()
-        cursor.execute("select pg_backend_pid()")
-        terminate(warehouse.url, *cursor.fetchone())
+def test_a_session_that_the_server_ends_is_worth_another_attempt(warehouse: Database, ending: str) -> None:
+    with failing(DatabaseUnavailableError), warehouse.transaction() as connection:
+        terminate(warehouse.url, connection.info.backend_pid)
         if ending == "commit":
             connection.commit()
         else:
-            cursor.execute("select 1")
+            connection.execute("select 1")
 
 
-def test_a_wire_that_is_cut_is_worth_another_attempt(server: TcpPostgres, connect: str) -> None:
+def test_a_wire_that_is_cut_is_worth_another_attempt(server: TcpPostgres) -> None:
     with listening(wire_to(server.port)) as wire:
         database = Database("warehouse", f"postgresql://visitor@127.0.0.1:{wire.port}/postgres")
         broken = failing(DatabaseUnavailableError, "server closed the connection unexpectedly")
-        with broken, getattr(database, connect)() as connection, connection.cursor() as cursor:
+        with broken, database.connect() as connection, connection.cursor() as cursor:
             cursor.execute("select 1")
             wire.cut()
             cursor.execute("select 2")
 
 
 def test_rows_that_stop_coming_are_named_too(warehouse: Database) -> None:
-    """They break off in pyarrow, as an OSError without an SQLSTATE."""
-    with failing(DatabaseUnavailableError, "Reading payment from warehouse failed: "):
+    with (
+        failing(DatabaseUnavailableError, "Reading payment from warehouse failed: "),
+        warehouse.transaction() as reading,
+    ):
+        terminate_later = threading.Timer(0, terminate, [warehouse.url, reading.info.backend_pid])
+        terminate_later.start()
         try:
-            read(warehouse, lambda pid: terminate(warehouse.url, pid))
-        except OSError as error:
+            read_columns(reading, [Column("key", "integer", sql.SQL("key"))], sql.SQL(MANY_ROWS))
+        except psycopg.Error as error:
             raise named_error("warehouse", "reading payment from warehouse", error) from error
-
-
-def test_rows_that_take_too_long_are_named_too(warehouse: Database) -> None:
-    with failing(DatabaseBusyError, "canceling statement due to statement timeout"):
-        try:
-            read(warehouse, lambda _: None, "set local statement_timeout to 200")
-        except OSError as error:
-            raise named_error("warehouse", "reading payment", error) from error
-
-
-def read(database: Database, meanwhile: Callable[[int], None], *first: str) -> None:
-    with database.connect_bulk() as connection, connection.cursor() as cursor:
-        for statement in first:
-            cursor.execute(statement)
-        cursor.execute("select pg_backend_pid()")
-        (pid,) = cursor.fetchone()
-        cursor.execute(MANY_ROWS)
-        chunks = cursor.fetch_record_batch()
-        chunks.read_next_batch()
-        meanwhile(pid)
-        for _ in chunks:
-            pass
-
-
-def test_a_copy_that_breaks_off_is_worth_another_attempt(warehouse: Database) -> None:
-    schema = pa.schema([("payment_id", pa.int32())])
-    with failing(DatabaseUnavailableError), warehouse.connect_bulk() as connection, connection.cursor() as cursor:
-        cursor.execute("select pg_backend_pid()")
-        (pid,) = cursor.fetchone()
-
-        def rows() -> Iterator[pa.RecordBatch]:
-            for number in range(100):
-                if number == 1:
-                    terminate(warehouse.url, pid)
-                yield pa.record_batch({"payment_id": pa.array(range(100_000), pa.int32())}, schema)
-
-        stream = pa.RecordBatchReader.from_batches(schema, rows())
-        cursor.adbc_ingest("payment", stream, mode="append", db_schema_name="public")
+        finally:
+            terminate_later.join()
 
 
 def test_what_was_done_is_named_in_the_message() -> None:
@@ -265,12 +224,10 @@ def test_what_was_done_is_named_in_the_message() -> None:
 
 
 def test_an_error_in_a_block_does_not_become_that_of_a_connection_that_broke_off(
-    warehouse: Database, connect: str, tmp_path: Path
+    warehouse: Database, tmp_path: Path
 ) -> None:
-    with pytest.raises(ZeroDivisionError), getattr(warehouse, connect)() as connection:
-        cursor = connection.cursor()
-        cursor.execute("select pg_backend_pid()")
-        terminate(warehouse.url, *cursor.fetchone())
+    with pytest.raises(ZeroDivisionError), warehouse.connect() as connection:
+        terminate(warehouse.url, connection.info.backend_pid)
         raise ZeroDivisionError
 
 

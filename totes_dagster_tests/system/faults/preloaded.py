@@ -3,9 +3,6 @@
 Nothing here may start threads of its own, which a forked process would not have; Arrow brings its own back.
 """
 
-import contextlib
-
-import adbc_driver_postgresql.dbapi
 import alembic.command
 import alembic.config
 import babel.numbers
@@ -27,7 +24,6 @@ from totes_dagster.schema.totesys import SOURCE_TABLES
 from totes_dagster_tests.system.faults import matrix
 
 __all__ = [
-    "adbc_driver_postgresql",
     "alembic",
     "babel",
     "boto3",
@@ -46,5 +42,3 @@ for star in STAR_TABLES:
 # What is read from large files, and once.
 babel.numbers.get_currency_name("GBP", locale="en")
 endpoint_of(new_core_session("us-east-1"), "bucket")
-with contextlib.suppress(adbc_driver_postgresql.dbapi.Error):
-    adbc_driver_postgresql.dbapi.connect("host=/nowhere")

@@ -11,18 +11,16 @@ from psycopg.conninfo import conninfo_to_dict
 from totes_dagster.errors import SettingsError, TotesError
 from totes_dagster.postgres.database import Database
 
-BOTH = pytest.mark.parametrize("connect", ["connect", "connect_bulk"])
-
 
 def asked(url: str) -> dict[str, Any]:
     """The options that libpq gets."""
     return conninfo_to_dict(Database("totesys", url).conninfo())
 
 
-def failure(url: str, connect: str) -> TotesError:
+def failure(url: str) -> TotesError:
     """The error of connecting, after seeing that no password shows anywhere in it."""
     database = Database("totesys", url)
-    with pytest.raises(TotesError) as failed, getattr(database, connect)():
+    with pytest.raises(TotesError) as failed, database.connect():
         pass
     assert "s3cret" not in "".join(traceback.format_exception(failed.value))
     return failed.value
@@ -142,7 +140,6 @@ def test_the_url_is_not_in_the_repr() -> None:
     assert repr(Database("totesys", "postgresql://reader:s3cret@db.example.com/totesys")) == "Database(name='totesys')"
 
 
-@BOTH
 @pytest.mark.parametrize(
     "url",
     [
@@ -153,8 +150,8 @@ def test_the_url_is_not_in_the_repr() -> None:
         "postgresql://reader:s3cret@host/db?no_such_option=1",
     ],
 )
-def test_a_url_that_is_none_is_refused_without_showing_it(url: str, connect: str) -> None:
-    error = failure(url, connect)
+def test_a_url_that_is_none_is_refused_without_showing_it(url: str) -> None:
+    error = failure(url)
     assert isinstance(error, SettingsError)
     assert str(error).startswith("The URL of totesys is not a valid libpq URI")
 
@@ -166,8 +163,6 @@ def test_what_a_block_did_is_kept_only_when_it_ends_well(database: Callable[...,
     with pytest.raises(ZeroDivisionError), here.transaction() as connection:
         connection.execute("create table public.dropped (x int)")
         raise ZeroDivisionError
-    with here.connect_bulk() as bulk, bulk.cursor() as cursor:
-        cursor.execute("create table public.forgotten (x int)")
     with here.transaction() as again:
         tables = again.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()
     assert tables == [("kept",)]

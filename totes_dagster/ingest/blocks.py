@@ -1,0 +1,106 @@
+"""Dividing a table by the blocks that its rows are in, so that each part of it is read in a statement of its own.
+
+A block is found by its number, without an index, and no row that a snapshot shows moves to another block.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+_BYTES_AT_ONCE = 2**23
+"""How many bytes of a table are read in one statement, if its rows are equally long. That many make some 75,000 rows of
+an event table, and bound the memory of the server and of the client."""
+
+_FINDS_RANGES_SINCE = 140000
+"""The first version of PostgreSQL that finds the rows between two positions without scanning the whole table."""
+
+_ITEM_BITS = 16
+_SMALLEST_ITEM = 28
+"""The fewest bytes of a block that a row occupies, with the pointer to it."""
+
+_EXTENT = """
+    with recursive tree(oid) as (
+        select {table}::regclass::oid union all select inhrelid from tree join pg_inherits on inhparent = oid)
+    select current_setting('block_size')::integer,
+           coalesce(max(pg_relation_size(oid)), 0)::bigint,
+           coalesce(sum(pg_relation_size(oid)), 0)::bigint,
+           coalesce(sum(pg_relation_size(nullif(reltoastrelid, 0))), 0)::bigint
+    from tree join pg_class using (oid)
+"""
+
+
+@dataclass(frozen=True)
+class Positions:
+    """The rows from one position to before another: the number of a block, shifted by 16 bits, plus that of an item."""
+
+    first: int
+    end: int
+
+    def halves(self) -> "tuple[Positions, Positions] | None":
+        """The first and the second half, divided between two blocks if possible; None if this is one position."""
+        middle = (self.first + self.end) // 2
+        if (between := middle >> _ITEM_BITS << _ITEM_BITS) > self.first:
+            middle = between
+        return None if middle == self.first else (Positions(self.first, middle), Positions(middle, self.end))
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How large a table is, with its partitions and the tables that inherit from it.
+
+    Attributes:
+        block_size: the server's, in bytes.
+        longest: the bytes of the largest of these tables, without those of long values, which are elsewhere.
+        size: the bytes of all of them.
+        long_values: the bytes of their long values.
+    """
+
+    block_size: int
+    longest: int
+    size: int
+    long_values: int
+
+    def ranges(self) -> Iterator[Positions]:
+        """Divide the table into ranges that cover it, each of so many blocks that they have `_BYTES_AT_ONCE`."""
+        blocks = self.longest // self.block_size
+        share = _BYTES_AT_ONCE * self.longest // max(self.size + self.long_values, 1)
+        at_once = max(share // self.block_size, 1)
+        for first in range(0, blocks, at_once):
+            yield Positions(first << _ITEM_BITS, min(first + at_once, blocks) << _ITEM_BITS)
+
+
+def extent_of(connection: psycopg.Connection, table: sql.Identifier) -> Extent:
+    """How large a table is now, whose definition is locked; the rows of a snapshot taken before are all in there."""
+    statement = sql.SQL(_EXTENT).format(table=sql.Literal(table.as_string(None)))
+    (row,) = connection.execute(statement).fetchall()
+    return Extent(*row)
+
+
+def is_between(positions: Positions, extent: Extent, version: int) -> sql.Composable:
+    """SQL of the condition that a row is in a range.
+
+    Args:
+        positions: the range.
+        extent: the table's.
+        version: the server's, as a number: 130020, 180004.
+    """
+    if version >= _FINDS_RANGES_SINCE:
+        return sql.SQL("ctid >= {} and ctid < {}").format(_tid(positions.first), _tid(positions.end))
+    return sql.SQL(
+        "ctid = any (array(select format('(%s,%s)', block, item)::tid "
+        "from generate_series({}::bigint, {}) as block, generate_series(1, {}) as item "
+        "where (block << {bits}) + item >= {} and (block << {bits}) + item < {}))"
+    ).format(
+        sql.Literal(positions.first >> _ITEM_BITS),
+        sql.Literal(positions.end - 1 >> _ITEM_BITS),
+        sql.Literal(extent.block_size // _SMALLEST_ITEM),
+        sql.Literal(positions.first),
+        sql.Literal(positions.end),
+        bits=sql.Literal(_ITEM_BITS),
+    )
+
+
+def _tid(position: int) -> sql.Composed:
+    return sql.SQL("{}::tid").format(sql.Literal(f"({position >> _ITEM_BITS},{position % 2**_ITEM_BITS})"))
