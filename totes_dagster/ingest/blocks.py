@@ -5,6 +5,7 @@ A block is found by its number, without an index, and no row that a snapshot sho
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import psycopg
 from psycopg import sql
@@ -63,12 +64,27 @@ class Extent:
     long_values: int
 
     def ranges(self) -> Iterator[Positions]:
-        """Divide the table into ranges that cover it, each of so many blocks that they have `_BYTES_AT_ONCE`."""
+        """Divide the table into ranges that cover it, of about `_BYTES_AT_ONCE` each."""
         blocks = self.longest // self.block_size
-        share = _BYTES_AT_ONCE * self.longest // max(self.size + self.long_values, 1)
-        at_once = max(share // self.block_size, 1)
-        for first in range(0, blocks, at_once):
-            yield Positions(first << _ITEM_BITS, min(first + at_once, blocks) << _ITEM_BITS)
+        if not blocks:
+            return
+        bytes_for_a_block = (self.size + self.long_values) // blocks
+        if bytes_for_a_block <= _BYTES_AT_ONCE:
+            at_once = _BYTES_AT_ONCE // bytes_for_a_block
+            for first in range(0, blocks, at_once):
+                yield Positions(first << _ITEM_BITS, min(first + at_once, blocks) << _ITEM_BITS)
+            return
+        # A block has fewer items than it could, and they are not equally long.
+        at_once = max(self.items * _BYTES_AT_ONCE // (2 * bytes_for_a_block), 1)
+        for block in range(blocks):
+            starts = [(block << _ITEM_BITS) + item for item in range(0, self.items + 1, at_once)]
+            for first, end in pairwise([*starts, block + 1 << _ITEM_BITS]):
+                yield Positions(first, end)
+
+    @property
+    def items(self) -> int:
+        """The most rows that a block can have."""
+        return self.block_size // _SMALLEST_ITEM
 
 
 def extent_of(connection: psycopg.Connection, table: sql.Identifier) -> Extent:
@@ -95,7 +111,7 @@ def is_between(positions: Positions, extent: Extent, version: int) -> sql.Compos
     ).format(
         sql.Literal(positions.first >> _ITEM_BITS),
         sql.Literal(positions.end - 1 >> _ITEM_BITS),
-        sql.Literal(extent.block_size // _SMALLEST_ITEM),
+        sql.Literal(extent.items),
         sql.Literal(positions.first),
         sql.Literal(positions.end),
         bits=sql.Literal(_ITEM_BITS),

@@ -1,8 +1,10 @@
 """Planning a batch: the decisions of `capture.py`, made for each table from its census in the snapshot."""
 
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from totes_dagster.ingest.capture import (
     Demand,
@@ -23,12 +25,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PlannedTable:
-    """What to capture of one table, its census, and what to record about its keys."""
+    """What to capture of one table, and its census."""
 
     table: str
     capture: TableCapture
     census: Census
-    keys: PlannedKeys = field(default_factory=PlannedKeys)
 
 
 def plan_declared(snapshot: SourceSnapshot, previous: Manifest | None, demand: Demand) -> list[PlannedTable]:
@@ -59,23 +60,30 @@ def plan_declared(snapshot: SourceSnapshot, previous: Manifest | None, demand: D
     return planned
 
 
-def with_keys(
-    planned: Iterable[PlannedTable], snapshot: SourceSnapshot, zone: Zone, previous: Manifest | None, demand: Demand
-) -> list[PlannedTable]:
-    """Add to planned declared tables what the batch records about their keys; may scan the keys of event tables."""
+@contextmanager
+def planned_keys(
+    planned: Collection[PlannedTable], snapshot: SourceSnapshot, zone: Zone, previous: Manifest | None, demand: Demand
+) -> Iterator[dict[str, Future[PlannedKeys]]]:
+    """Decide what the batch records about the keys of planned declared tables, while the block runs.
+
+    The keys of event tables may be scanned for that, on the connection that holds the snapshot: the largest table's
+    first, because its rows are read first, too.
+    """
     known = previous.tables if previous else {}
-    return [
-        replace(
-            item,
-            keys=plan_keys(
-                KeyState(item.table, item.capture, item.census, known.get(item.table)),
-                snapshot,
-                zone,
-                repair=demand.repair.get(item.table, ()),
-            ),
-        )
-        for item in planned
-    ]
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            yield {
+                item.table: pool.submit(
+                    plan_keys,
+                    KeyState(item.table, item.capture, item.census, known.get(item.table)),
+                    snapshot,
+                    zone,
+                    repair=demand.repair.get(item.table, ()),
+                )
+                for item in sorted(planned, key=lambda item: -item.census.rows)
+            }
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def plan_undeclared(

@@ -1,8 +1,8 @@
 """Recording a batch: the source's rows are written as parts of the ingestion zone, from two tables at a time."""
 
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from totes_dagster.errors import DatabaseError, DatabaseUnavailableError
 from totes_dagster.ingest.capture import Demand
+from totes_dagster.ingest.keys import PlannedKeys
 from totes_dagster.ingest.parts import write_keys, write_part, write_parts
 from totes_dagster.ingest.plan import PlannedTable, plan_undeclared
 from totes_dagster.ingest.snapshot import SourceSnapshot
@@ -36,8 +37,15 @@ class Recorder:
         # Unique to the attempt: the parts of an attempt that died stay where they are.
         self._attempt = uuid.uuid4().hex[:12]
 
-    def declared(self, snapshot: SourceSnapshot, planned: Collection[PlannedTable]) -> dict[str, TableEntry]:
+    def declared(
+        self, snapshot: SourceSnapshot, planned: Collection[PlannedTable], keys: Mapping[str, Future[PlannedKeys]]
+    ) -> dict[str, TableEntry]:
         """Record what a batch takes from the declared tables.
+
+        Args:
+            snapshot: the source.
+            planned: what to take.
+            keys: what to record about each table's keys, as soon as that is decided.
 
         Raises:
             DatabaseError: the source cannot be reached, refuses, or closes the connection.
@@ -46,7 +54,7 @@ class Recorder:
 
         def record(share: Sequence[PlannedTable]) -> dict[str, TableEntry]:
             with _open_reader(snapshot) as reader, reader.transaction([item.table for item in share]):
-                return {item.table: self._entry(item, reader, snapshot) for item in share}
+                return {item.table: self._entry(item, reader, snapshot, keys[item.table].result) for item in share}
 
         return _concurrently(record, planned)
 
@@ -79,11 +87,18 @@ class Recorder:
 
         return _concurrently(record, plan_undeclared(snapshot, previous, demand, counted)), failed
 
-    def _entry(self, item: PlannedTable, reader: "SnapshotReader", snapshot: SourceSnapshot) -> TableEntry:
+    def _entry(
+        self,
+        item: PlannedTable,
+        reader: "SnapshotReader",
+        snapshot: SourceSnapshot,
+        plan_keys: Callable[[], PlannedKeys] = PlannedKeys,
+    ) -> TableEntry:
         name, table = item.table, snapshot.catalogue.tables[item.table]
         rows = self._with_progress(reader.rows(name, table, item.capture), name)
         parts = write_parts(self._zone, ingested.folder_of(name, self.batch), self._attempt, rows)
-        keys, live, counted = item.keys, None, item.keys.key_ranges
+        keys = plan_keys()
+        live, counted = None, keys.key_ranges
         if keys.live:
             folder = ingested.live_keys_folder_of(name, self.batch)
             live = write_keys(self._zone, folder, self._attempt, reader.keys(name, table, keys.live_ranges))

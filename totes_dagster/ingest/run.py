@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from totes_dagster.errors import BatchConflictError, SourceBehindError
 from totes_dagster.ingest.capture import Demand
 from totes_dagster.ingest.contract import Deviation, deviations_of, not_captured, refuse_broken, undeclared
-from totes_dagster.ingest.plan import plan_declared, plan_undeclared, with_keys
+from totes_dagster.ingest.plan import plan_declared, plan_undeclared, planned_keys
 from totes_dagster.ingest.recorder import Recorder
 from totes_dagster.ingest.snapshot import SourceSnapshot, open_snapshot, without_locks
 from totes_dagster.ingest.undeclared import count_undeclared
@@ -110,8 +110,9 @@ def ingest_snapshot(
     deviations = check_contract(snapshot)
     check_not_behind(previous, snapshot.taken)
     recorder = Recorder(zone, previous.batch + 1 if previous else 1, progress)
-    planned = with_keys(plan_declared(snapshot, previous, demand), snapshot, zone, previous, demand)
-    captured = recorder.declared(snapshot, planned)
+    planned = plan_declared(snapshot, previous, demand)
+    with planned_keys(planned, snapshot, zone, previous, demand) as keys:
+        captured = recorder.declared(snapshot, planned, keys)
     if others := undeclared(snapshot.catalogue):
         with without_locks(snapshot) as unlocked:
             more, failed = recorder.undeclared(unlocked, others, previous, demand)

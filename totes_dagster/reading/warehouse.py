@@ -104,8 +104,19 @@ def _batches(warehouse: Warehouse, table: Table, relation: _Relation) -> Iterato
             condition = sql.SQL("{} > {}").format(sql.Identifier(relation.key), sql.Literal(last))
 
 
+# In a warehouse that was adopted, a column may be narrower than declared.
+_CASTS = {
+    "bigint": sql.SQL("{}::bigint"),
+    "boolean": sql.SQL("{}::boolean"),
+    "character varying": sql.SQL("{}::text"),
+    "date": sql.SQL("{}::date"),
+    "integer": sql.SQL("{}::integer"),
+    "text": sql.SQL("{}::text"),
+    "time without time zone": sql.SQL("{}::time"),
+}
+
+
 def _column(column: sqlalchemy.Column[Any]) -> Column:
-    # In a warehouse that was adopted, a column may be narrower than declared.
     type_ = "text" if isinstance(column.type, Numeric) else sql_type(column)
-    value = sql.SQL("{}::{}").format(sql.Identifier(column.name), sql.SQL(type_))
+    value = _CASTS[type_].format(sql.Identifier(column.name))
     return Column(column.name, type_, value, nullable=bool(column.nullable))

@@ -205,7 +205,8 @@ class _BatchLoad:
         batch = self._manifest.batch if is_fact(star) else None
         quarantined = []
         for rows, quarantined_rows in self._rows(star, account):
-            account.staged += self._transaction.copy(star, rows, batch=batch)
+            numbered = self._transaction.with_record_ids(star, rows) if is_fact(star) else rows
+            account.staged += self._transaction.copy(star, numbered, batch=batch)
             quarantined.append(quarantined_rows)
             self._progress("load", star.name, rows.num_rows)
         self._transaction.analyze(star)

@@ -3,7 +3,10 @@
 import logging
 from datetime import date
 
+import numpy as np
+import pyarrow as pa
 from psycopg import sql
+from psycopg.errors import InsufficientPrivilege, LockNotAvailable
 from sqlalchemy import Table
 
 from totes_dagster.postgres.database import NamedConnection
@@ -35,15 +38,7 @@ class ReferringTransaction(StagingTransaction):
         (highest,) = self.fetch(sql.SQL("select max({}) from {}").format(sql.Identifier(record_id), self.name_of(fact)))
         if highest is None:
             return
-        schema, name = self.fetch(
-            sql.SQL(
-                """
-                select nspname::text, relname::text from pg_class join pg_namespace on pg_namespace.oid = relnamespace
-                where pg_class.oid = pg_get_serial_sequence({}, {})::regclass
-                """
-            ).format(sql.Literal(self.name_of(fact).as_string(None)), sql.Literal(record_id))
-        )
-        sequence = sql.Identifier(schema, name)
+        sequence = self._sequence_of(fact)
         (moved,) = self.fetch(
             sql.SQL(
                 """
@@ -54,6 +49,46 @@ class ReferringTransaction(StagingTransaction):
         )
         if moved:
             logger.warning("The sequence of %s.%s was behind its rows; moved it to %d.", fact.name, record_id, highest)
+
+    def with_record_ids(self, fact: Table, rows: pa.Table) -> pa.Table:
+        """Rows of a fact with the next record ids, if these can be taken all at once.
+
+        Otherwise the server takes them one by one, as it stores the rows, for a fifth of the time that these take.
+        Until the commit, others who add rows to the fact wait, so nobody takes the same.
+        """
+        if not rows.num_rows:
+            return rows
+        sequence = self._sequence_of(fact)
+        try:
+            with self.savepoint():
+                self.execute(sql.SQL("lock table {} in share row exclusive mode nowait").format(self.name_of(fact)))
+                taken = self.fetch_all(
+                    sql.SQL(
+                        """
+                        select setval(seqrelid::regclass, nextval(seqrelid::regclass) + {rows} - 1) - {rows} + 1
+                        from pg_sequence where seqrelid = {name}::regclass and seqincrement = 1 and not seqcycle
+                        """
+                    ).format(name=sql.Literal(sequence.as_string(None)), rows=sql.Literal(rows.num_rows))
+                )
+        except (LockNotAvailable, InsufficientPrivilege):
+            taken = []
+        if not taken:
+            return rows
+        ((first,),) = taken
+        ids = pa.array(np.arange(first, first + rows.num_rows, dtype=np.int64))
+        return rows.append_column(pa.field(record_id_of(fact), pa.int64(), nullable=False), ids)
+
+    def _sequence_of(self, fact: Table) -> sql.Identifier:
+        """The sequence that a fact's record ids come from."""
+        schema, name = self.fetch(
+            sql.SQL(
+                """
+                select nspname::text, relname::text from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+                where pg_class.oid = pg_get_serial_sequence({}, {})::regclass
+                """
+            ).format(sql.Literal(self.name_of(fact).as_string(None)), sql.Literal(record_id_of(fact)))
+        )
+        return sql.Identifier(schema, name)
 
     def add_placeholders(self, fact: Table, *, staged: bool = True) -> dict[str, int]:
         """Add a placeholder for every reference to a member that does not exist; return how many, by dimension.

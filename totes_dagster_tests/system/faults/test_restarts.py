@@ -71,7 +71,7 @@ class Outage:
 @pytest.mark.parametrize(
     ("scene", "mode", "moment"),
     [
-        ("a rich change", "fast", ("source", "COPY", Fault.INTERRUPTED_AFTER)),
+        ("a rich change", "fast", ("source", "select count(*), string_agg", Fault.INTERRUPTED_AFTER)),
         ("a first load", "fast", ("warehouse", "comment on", Fault.INTERRUPTED_BEFORE)),
         ("a rich change", "immediate", ("warehouse", "end of copy", Fault.INTERRUPTED_BEFORE)),
         ("a rich change", "immediate", ("warehouse", "COMMIT", Fault.INTERRUPTED_AFTER)),

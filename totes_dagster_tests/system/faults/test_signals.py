@@ -15,7 +15,7 @@ from totes_dagster_tests.world import start_totes
 @pytest.mark.parametrize(
     ("server", "words", "number"),
     [
-        ("source", "COPY", signal.SIGTERM),
+        ("source", "select count(*), string_agg", signal.SIGTERM),
         ("warehouse", 'insert into "public"."load_history"', signal.SIGINT),
         ("warehouse", "COMMIT", signal.SIGINT),
         ("warehouse", "COMMIT", signal.SIGKILL),

@@ -1,5 +1,6 @@
 """The ranges of a table hold each of its rows once, whatever was done to it, on every version of the server."""
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -116,3 +117,12 @@ def test_long_values_elsewhere_make_ranges_smaller() -> None:
     narrow = Extent(block_size=8192, longest=2**30, size=2**30, long_values=0)
     wide = Extent(block_size=8192, longest=2**30, size=2**30, long_values=63 * 2**30)
     assert len(list(wide.ranges())) == 64 * len(list(narrow.ranges()))
+
+
+def test_a_block_whose_values_are_too_long_for_one_statement_is_divided_too() -> None:
+    extent = Extent(block_size=8192, longest=2 * 8192, size=2 * 8192, long_values=200 * 2**20)
+    ranges = list(extent.ranges())
+    assert ranges[0].first == 0
+    assert ranges[-1].end == 2 << 16
+    assert all(one.end == two.first for one, two in itertools.pairwise(ranges))
+    assert 20 < len(ranges) < 100
