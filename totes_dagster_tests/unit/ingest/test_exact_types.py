@@ -15,10 +15,10 @@ from totes_dagster.ingest.exact_types import fit, unfit_values_column
 MONEY = pa.decimal128(10, 2)
 STAMP = pa.timestamp("us")
 EPOCH_SHIFT = 946_684_800_000_000
-"""Microseconds from 1970 to 2000, which ADBC adds to what PostgreSQL sends, and which may overflow."""
+"""Microseconds from 1970 to 2000, which are added to what PostgreSQL sends, and may overflow."""
 
 
-def as_adbc_delivers(number: int) -> pa.Array:
+def as_it_arrives(number: int) -> pa.Array:
     """A moment that PostgreSQL sends as so many microseconds since 2000."""
     shifted = (number + EPOCH_SHIFT + 2**63) % 2**64 - 2**63
     return pa.array([shifted], pa.int64()).cast(STAMP)
@@ -96,7 +96,7 @@ def test_a_moment_stays_as_it_is_to_the_microsecond(values: list[datetime | None
     ids=["infinity", "-infinity", "the first that overflows", "the last there is"],
 )
 def test_a_moment_that_overflows_becomes_null_and_is_named(number: int, reason: str) -> None:
-    exact, misfits = fit(as_adbc_delivers(number), STAMP)
+    exact, misfits = fit(as_it_arrives(number), STAMP)
     assert exact.type == STAMP
     assert exact.is_null().to_pylist() == [True]
     assert misfits == {0: reason}
@@ -104,13 +104,13 @@ def test_a_moment_that_overflows_becomes_null_and_is_named(number: int, reason: 
 
 @pytest.mark.parametrize("number", [-211_813_488_000_000_000, 2**63 - EPOCH_SHIFT - 1], ids=["first", "last"])
 def test_the_first_and_the_last_moment_that_arrive_whole_stay(number: int) -> None:
-    exact, misfits = fit(as_adbc_delivers(number), STAMP)
+    exact, misfits = fit(as_it_arrives(number), STAMP)
     assert (exact.cast(pa.int64()).to_pylist(), misfits) == ([number + EPOCH_SHIFT], {})
 
 
 def test_a_moment_with_a_zone_is_treated_alike() -> None:
     zoned = pa.timestamp("us", tz="UTC")
-    values = pa.concat_arrays([as_adbc_delivers(2**63 - 1), as_adbc_delivers(0)]).cast(zoned)
+    values = pa.concat_arrays([as_it_arrives(2**63 - 1), as_it_arrives(0)]).cast(zoned)
     exact, misfits = fit(values, zoned)
     assert exact.is_null().to_pylist() == [True, False]
     assert misfits == {0: "is infinity"}
