@@ -176,9 +176,10 @@ def test_an_edit_in_a_savepoint_is_written_by_a_subtransaction(source: str, simu
     event = simulator.perform(Action.ORDER_EDITED_IN_SAVEPOINT)
     table, (key,) = next((table, keys) for table, keys in event.ids.items() if table.endswith("_order"))
     (after,) = fetch(source, f"SELECT xmin::text::bigint FROM {table} WHERE {table}_id = {key}")
-    # The transaction itself and the savepoint that was rolled back have the two numbers before.
-    assert fetch(source, f"SELECT pg_xact_status('{after[0] - 1}')") == [("aborted",)]
-    assert fetch(source, f"SELECT pg_xact_status('{after[0] - 2}')") == [("committed",)]
+    # The transaction itself and the savepoint that was rolled back have numbers before, as autovacuum may have.
+    before = [fetch(source, f"SELECT pg_xact_status('{after[0] - distance}')") for distance in range(1, 6)]
+    assert [("aborted",)] in before
+    assert [("committed",)] in before
 
 
 def test_open_transactions_are_in_nobodys_way_and_closing_commits_them(source: str, simulator: Simulator) -> None:
