@@ -29,7 +29,7 @@ demo: .venv/runtime ## Demonstrate the whole platform, in a terminal, in a minut
 	@$(BIN)/totes demo
 
 dev: .venv/runtime ## Run Dagster's UI on the embedded stack, with the simulator changing the source
-	@$(BIN)/totes dev
+	@$(BIN)/totes dev $(if $(PORT),--port $(PORT))
 
 refresh: .venv/runtime ## Bring the warehouse up to date, once
 	@$(BIN)/totes refresh

@@ -43,6 +43,18 @@ class PlatformStatus:
         """Whether the warehouse shows the source as it is now."""
         return not self.changed and self.head == self.newest.batch and self.head > 0
 
+    @property
+    def problems(self) -> list[str]:
+        """What is behind or broken, in a few words each; nothing if all stages are complete and current."""
+        quarantined = sum(found.rows for found in self.warehouse.quarantined.values()) if self.warehouse else 0
+        problems = {
+            "the warehouse is behind the source": not self.is_current,
+            "parts of the processed zone are missing": bool(self.missing),
+            f"the warehouse is not at revision {HEAD}": self.revision != HEAD,
+            f"{quarantined:,} rows are in quarantine": bool(quarantined),
+        }
+        return [problem for problem, is_there in problems.items() if is_there]
+
 
 def platform_status(platform: Platform) -> PlatformStatus:
     """Read the state of the stages; creates and changes nothing.

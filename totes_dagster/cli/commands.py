@@ -19,8 +19,43 @@ from totes_dagster.errors import TotesError
 T = TypeVar("T")
 
 
+def _set_verbosity(context: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's
+    """Print more, or only errors: at once, because messages may come before the command begins."""
+    if value and parameter.name == "verbose":
+        logging.getLogger().setLevel(logging.INFO)
+    elif value:
+        from totes_dagster.runtime.terminal import console
+
+        logging.getLogger().setLevel(logging.ERROR)
+        console.quiet = True
+        context.call_on_close(lambda: setattr(console, "quiet", False))
+
+
+def _verbosity() -> list[click.Parameter]:
+    """The options that every command takes, before its name or after it."""
+    flag = {"is_flag": True, "is_eager": True, "expose_value": False, "callback": _set_verbosity}
+    return [
+        click.Option(["-v", "--verbose"], help="Also print informational log messages.", **flag),  # type: ignore[arg-type]
+        click.Option(["-q", "--quiet"], help="Print errors only, and what was asked for as JSON.", **flag),  # type: ignore[arg-type]
+    ]
+
+
+class _Command(click.Command):
+    """A command that takes the options of `totes` itself, too."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.params += _verbosity()
+
+
 class _Commands(click.Group):
     """A group whose commands print one clear line when they fail with a named error."""
+
+    command_class = _Command
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.params += _verbosity()
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -38,14 +73,17 @@ _harsh_option = click.option(
 )
 
 
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("-v", "--verbose", is_flag=True, help="Also print informational log messages.")
-def main(*, verbose: bool) -> None:
+@click.version_option(package_name="totes-dagster", prog_name="totes", message="%(prog)s %(version)s")
+def main() -> None:
     """Archive every change of totesys in a data lake, and keep a warehouse current with it.
 
     Without settings, everything runs on an embedded stack under .totes/. docs/your-own-databases.md lists the settings.
     """
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(message)s")
+    logging.basicConfig(format="%(asctime)s %(message)s")
     replaced = read_env_file(Path())
     if replaced:
         click.secho(
@@ -90,54 +128,93 @@ def dev(*, orders: int, rate: float, harsh: bool, port: int, modules: tuple[str,
 
 
 @main.command(short_help="Bring the warehouse up to date, once.")
-def refresh() -> None:
+@_json_option
+def refresh(*, as_json: bool) -> None:
     """Bring the warehouse up to date, once."""
     from totes_dagster import pipeline
-    from totes_dagster.cli.output import summary
+    from totes_dagster.cli.output import print_json, refreshed_as_json, summary
     from totes_dagster.config.platform import platform_from_environment
-    from totes_dagster.runtime.terminal import shown_progress
+    from totes_dagster.runtime.terminal import console, shown_progress
 
     started = time.perf_counter()
     platform = platform_from_environment(create=True)
     with shown_progress() as progress:
         refreshed = _interruptible(lambda: pipeline.refresh(platform, progress=progress))
-    click.echo(f"{summary(refreshed)} {time.perf_counter() - started:.2f} s")
+    seconds = time.perf_counter() - started
+    if as_json:
+        print_json(refreshed_as_json(refreshed, seconds))
+    else:
+        console.print(f"{summary(refreshed)} {seconds:.2f} s", soft_wrap=True)
 
 
 @main.command(short_help="Compare the warehouse with the source; repair what differs.")
-def reconcile() -> None:
+@_json_option
+def reconcile(*, as_json: bool) -> None:
     """Bring the warehouse up to date, compare it with the source row by row, and repair what differs.
 
     The exit status is 1 if something could not be repaired.
     """
     from totes_dagster import pipeline
-    from totes_dagster.cli.output import show_reconciled
+    from totes_dagster.cli.output import print_json, reconciled_as_json, show_reconciled
     from totes_dagster.config.platform import platform_from_environment
-    from totes_dagster.runtime.terminal import shown_progress
+    from totes_dagster.runtime.terminal import console, shown_progress
 
     started = time.perf_counter()
     platform = platform_from_environment()
     with shown_progress() as progress:
         reconciled = _interruptible(lambda: pipeline.reconcile(platform, progress))
-    show_reconciled(reconciled)
-    click.echo(f"{time.perf_counter() - started:.2f} s")
+    seconds = time.perf_counter() - started
+    if as_json:
+        print_json(reconciled_as_json(reconciled, seconds))
+    else:
+        show_reconciled(reconciled)
+        console.print(f"{seconds:.2f} s")
     sys.exit(1 if any(reconciled.left.values()) else 0)
 
 
 @main.command(short_help="Show the state of each stage.")
-def status() -> None:
-    """Show the state of each stage, and how far the warehouse lags behind the source. Creates and changes nothing."""
-    from totes_dagster.cli.output import show_status
+@_json_option
+@click.option("--check", is_flag=True, help="Exit with status 1 if anything is behind or broken.")
+def status(*, as_json: bool, check: bool) -> None:
+    """Show the state of each stage, and how far the warehouse lags behind the source. Creates and changes nothing.
+
+    With --check, the exit status is 1 if the warehouse does not show the source as it is now, a stage is incomplete, or
+    rows are in quarantine.
+    """
+    from totes_dagster.cli.output import print_json, show_status, status_as_json
     from totes_dagster.config.platform import platform_from_environment
     from totes_dagster.errors import NothingHereError
+    from totes_dagster.runtime.terminal import console
     from totes_dagster.status import platform_status
 
     try:
         platform = platform_from_environment()
     except NothingHereError as nothing:
-        click.echo(nothing)  # an answer, not a failure: the state before the first refresh
+        if as_json:
+            print_json({"is_current": False, "problems": [str(nothing)]})
+        else:
+            console.print(str(nothing), soft_wrap=True)  # an answer, not a failure: the state before the first refresh
+        sys.exit(int(check))
+    found = platform_status(platform)
+    if as_json:
+        print_json(status_as_json(found))
     else:
-        show_status(platform_status(platform))
+        show_status(found)
+    if check and found.problems:
+        click.echo(f"Not as it should be: {'; '.join(found.problems)}.", err=True)
+        sys.exit(1)
+
+
+@main.command(short_help="Check settings, connections, versions and rights.")
+def doctor() -> None:
+    """Look at all that the platform needs: settings, databases, lake, versions and rights. It only reads.
+
+    The exit status is 1 if there is a problem.
+    """
+    from totes_dagster.cli.output import show_findings
+    from totes_dagster.doctor import examine
+
+    sys.exit(int(show_findings(examine())))
 
 
 @main.command(short_help="Seed or change a source.")
@@ -212,13 +289,17 @@ def migrate() -> None:
     """Create the warehouse's tables, or migrate them to the newest revision."""
     from totes_dagster import pipeline
     from totes_dagster.config.platform import platform_from_environment
+    from totes_dagster.runtime.terminal import console
     from totes_dagster.warehouse.migrations import HEAD
 
     before = pipeline.migrate(platform_from_environment().warehouse)
     if before == HEAD:
-        click.echo(f"The warehouse is at revision {HEAD} already.")
+        console.print(f"The warehouse is at revision {HEAD} already.", soft_wrap=True)
     else:
-        click.echo(f"Migrated the warehouse from {f'revision {before}' if before else 'none'} to revision {HEAD}.")
+        console.print(
+            f"Migrated the warehouse from {f'revision {before}' if before else 'none'} to revision {HEAD}.",
+            soft_wrap=True,
+        )
 
 
 @main.command(short_help="Rebuild the warehouse from the lake.")
@@ -231,7 +312,7 @@ def rebuild(*, from_another_lake: bool, yes: bool) -> None:
     """
     from totes_dagster import pipeline
     from totes_dagster.config.platform import platform_from_environment
-    from totes_dagster.runtime.terminal import shown_progress
+    from totes_dagster.runtime.terminal import console, shown_progress
 
     platform = platform_from_environment()
     if not platform.embedded and not yes:
@@ -241,7 +322,9 @@ def rebuild(*, from_another_lake: bool, yes: bool) -> None:
         batches = len(
             _interruptible(lambda: pipeline.rebuild(platform, from_another_lake=from_another_lake, progress=progress))
         )
-    click.echo(f"Rebuilt the warehouse from {batches:,} batches. {time.perf_counter() - started:.2f} s")
+    console.print(
+        f"Rebuilt the warehouse from {batches:,} batches. {time.perf_counter() - started:.2f} s", soft_wrap=True
+    )
 
 
 @main.command(short_help="Describe the lake's tables for AWS Glue.")
@@ -287,9 +370,10 @@ def provision(*, roles: Path) -> None:
     DAGSTER_POSTGRES_SECRET_ID describes. Repeating the command is safe.
     """
     from totes_dagster.orchestration.provisioning import provision as steps
+    from totes_dagster.runtime.terminal import console
 
     for done in steps(roles):
-        click.echo(done)
+        console.print(done, soft_wrap=True)
 
 
 def _confirm(warning: str) -> None:

@@ -1,15 +1,89 @@
 """How the command line prints results: tables and single lines. What they hold is computed elsewhere."""
 
+import json
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Any
 
+import click
+from rich.text import Text
+
+from totes_dagster.doctor import Finding, Health
 from totes_dagster.pipeline import Reconciled, Refreshed
 from totes_dagster.runtime.terminal import console, show_table
 from totes_dagster.status import PlatformStatus
+from totes_dagster.warehouse.loaded import LoadedBatch, LoadedTable
 from totes_dagster.warehouse.migrations import HEAD
 
 _RECORD_IDS_RUN_OUT = 0.8
 """The used fraction of a fact's record ids above which `totes status` prints a warning."""
+
+
+def print_json(value: object) -> None:
+    """Print a value as one JSON document, also where all else is quiet."""
+    click.echo(json.dumps(value, indent=2, default=datetime.isoformat))
+
+
+def refreshed_as_json(refreshed: Refreshed, seconds: float) -> dict[str, Any]:
+    """What a refresh did."""
+    batch = refreshed.ingested.batch
+    return {
+        "ingested": None if batch is None else {"batch": batch.batch, "rows": batch.rows},
+        "deviations": [str(deviation) for deviation in refreshed.ingested.deviations],
+        "loaded": [_loaded_as_json(loaded) for loaded in refreshed.loaded],
+        "seconds": round(seconds, 3),
+    }
+
+
+def reconciled_as_json(reconciled: Reconciled, seconds: float) -> dict[str, Any]:
+    """What a reconciliation found and repaired. Values of rows are left out."""
+    return {
+        "tables": {
+            star: {
+                "rows": found.rows,
+                "differing": found.count,
+                "left": reconciled.left[star].count,
+                "unaccounted": list(reconciled.left[star].unaccounted),
+            }
+            for star, found in reconciled.found.items()
+        },
+        "repair": reconciled.repair.batch if reconciled.repair else None,
+        "loaded": [_loaded_as_json(loaded) for loaded in reconciled.loaded],
+        "seconds": round(seconds, 3),
+    }
+
+
+def status_as_json(status: PlatformStatus) -> dict[str, Any]:
+    """The state of each stage."""
+    warehouse = status.warehouse
+    return {
+        "is_current": status.is_current,
+        "problems": status.problems,
+        "changed": status.changed,
+        "ingested": {"batch": status.head, "snapshot_at": status.head_taken_at},
+        "missing_parts": status.missing,
+        "loaded": {"batch": status.newest.batch, "snapshot_at": status.newest.snapshot_at},
+        "revision": status.revision,
+        "rows": warehouse.rows if warehouse else {},
+        "quarantined": {table: found.rows for table, found in (warehouse.quarantined if warehouse else {}).items()},
+    }
+
+
+def _loaded_as_json(loaded: LoadedBatch) -> dict[str, Any]:
+    tables = {star: table.counts() for star, table in loaded.tables.items() if table != LoadedTable()}
+    return {"batch": loaded.batch, "tables": tables}
+
+
+def show_findings(findings: Iterable[Finding]) -> bool:
+    """Print what was looked at, as it is found; return whether there is a problem."""
+    has_problem = False
+    for finding in findings:
+        has_problem |= finding.health is Health.BAD
+        style = {Health.GOOD: "green", Health.NOTE: "yellow", Health.BAD: "red"}[finding.health]
+        line = Text.assemble((f"{finding.health:<8}", style), (f"{finding.what:<10}", "bold"), finding.text)
+        console.print(line, soft_wrap=True)
+    return has_problem
 
 
 def summary(refreshed: Refreshed) -> str:

@@ -65,8 +65,14 @@ def print_labelled(label: str, text: str) -> None:
 
 
 def show_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """Print rows as a table; numbers with thousands separators, right-aligned, floats with three decimals."""
+    """Print rows as a table; numbers with thousands separators, right-aligned, floats with three decimals.
+
+    Without a terminal, columns are separated by spaces alone, for other programs to read.
+    """
     listed = [list(row) for row in rows]
+    if not console.is_terminal:
+        _show_plain(title, list(columns), listed)
+        return
     if title:
         console.print(title, style="bold")
     table = Table(header_style="dim")
@@ -76,6 +82,16 @@ def show_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[objec
     for row in listed:
         table.add_row(*(Text(_formatted(value)) for value in row))
     console.print(table)
+
+
+def _show_plain(title: str, columns: list[str], rows: list[list[object]]) -> None:
+    if title:
+        console.print(title, soft_wrap=True)
+    texts = [columns, *([_formatted(value) for value in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    for line in texts:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        console.print("  ".join(cells).rstrip(), soft_wrap=True)
 
 
 def _formatted(value: object) -> str:

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import psycopg
@@ -48,6 +50,10 @@ def test_help_is_there_for_every_command_and_waits_for_no_heavy_import() -> None
     for command in ("demo", "dev", "refresh", "reconcile", "status", "simulate", "latency", "migrate"):
         assert f"Usage: totes {command} " in help_
     assert set(loaded.split()).isdisjoint({"pandas", "pyarrow", "dagster", "sqlalchemy", "psycopg", "boto3", "rich"})
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert totes_here("--version") == f"totes {version('totes-dagster')}\n"
 
 
 @pytest.mark.parametrize("command", ["refresh", "demo", "dev", "status"])
@@ -104,13 +110,21 @@ def home() -> Iterator[Path]:
 
 def test_the_embedded_stack_from_the_command_line(home: Path) -> None:
     stack = {"TOTES_HOME": str(home)}
+    assert run_here("status", "--check", **databases_of(home)).exit_code == 1
     empty = totes("status", **stack)
     assert "The warehouse is empty. Run `totes refresh`." in empty
     assert "address, counterparty, currency" in empty
     assert totes("migrate", **stack) == f"Migrated the warehouse from none to revision {HEAD}.\n"
     assert here(home, "migrate") == f"The warehouse is at revision {HEAD} already.\n"
     assert "Loaded batch 1: " in totes("refresh", **stack)
-    assert "The warehouse shows the source as it is now." in here(home, "status")
+    current = here(home, "status", "--check")
+    assert "The warehouse shows the source as it is now." in current
+    assert current.isascii()  # no frame around the table, where no terminal shows it
+    state = json.loads(here(home, "status", "--json"))
+    assert (state["is_current"], state["problems"]) == (True, [])
+    assert state["loaded"] == state["ingested"] == {"batch": 1, "snapshot_at": state["ingested"]["snapshot_at"]}
+    assert datetime.fromisoformat(state["loaded"]["snapshot_at"]).tzinfo
+    assert state["rows"]["fact_sales_order"] == 30
     assert totes("reconcile", **stack).startswith("The warehouse equals the source: ")
     assert "already exists" in totes("simulate", "--orders", "5", **stack)
     with psycopg.connect(EmbeddedPostgres(home / "postgres").url("totesys")) as connection:
@@ -118,7 +132,49 @@ def test_the_embedded_stack_from_the_command_line(home: Path) -> None:
     behind = here(home, "status")
     assert "capture staff" in behind
     assert "The warehouse shows the source as it was " in behind
+    checked = run_here("status", "--check", **databases_of(home))
+    assert (checked.exit_code, checked.stdout[:5]) == (1, "stage")
+    assert checked.stderr == "Not as it should be: the warehouse is behind the source.\n"
     assert "Loaded batch 2: 1 changed." in here(home, "refresh")
+
+
+def test_what_a_refresh_and_a_reconciliation_did_is_also_told_as_json(home: Path) -> None:
+    here(home, "refresh")
+    with psycopg.connect(EmbeddedPostgres(home / "postgres").url("totesys")) as connection:
+        connection.execute("update staff set first_name = first_name || '?' where staff_id = 2")
+    refreshed = json.loads(here(home, "refresh", "--json"))
+    (loaded,) = refreshed["loaded"]
+    assert loaded["batch"] == refreshed["ingested"]["batch"]
+    assert loaded["tables"]["dim_staff"]["changed"] == 1
+    reconciled = json.loads(here(home, "reconcile", "--json"))
+    assert reconciled["repair"] is None
+    assert reconciled["tables"]["fact_sales_order"] == {"rows": 30, "differing": 0, "left": 0, "unaccounted": []}
+
+
+@pytest.mark.parametrize("arguments", [["-q", "refresh"], ["refresh", "-q"], ["refresh", "--quiet"]])
+def test_quiet_before_or_after_the_command_it_says_nothing(home: Path, arguments: list[str]) -> None:
+    assert here(home, *arguments) == ""
+    assert here(home, "refresh").startswith("Nothing changed. ")
+
+
+@pytest.mark.parametrize("arguments", [["-v", "refresh"], ["refresh", "-v"], ["refresh", "--verbose"]])
+def test_verbose_before_or_after_the_command_it_logs_more(home: Path, arguments: list[str]) -> None:
+    here(home, "refresh")
+    assert "Nothing changed in totesys since batch" in run_here(*arguments, **databases_of(home)).stderr
+
+
+def test_the_doctor_finds_an_embedded_stack_in_good_health(home: Path) -> None:
+    here(home, "refresh")
+    lines = [line.split(maxsplit=2) for line in totes("doctor", TOTES_HOME=str(home)).splitlines()]
+    assert {health for health, *_ in lines} == {"ok"}
+    assert [what for _, what, _ in lines] == [
+        "platform",
+        "settings",
+        *["totesys"] * 2,
+        "ingestion",
+        "processed",
+        *["warehouse"] * 2,
+    ]
 
 
 def test_a_refresh_says_in_one_line_what_it_did(home: Path) -> None:
@@ -235,16 +291,20 @@ def test_a_yes_goes_on_and_so_does_the_option(command: list[str]) -> None:
     assert refusal_here(*command, "--yes", **UNREACHABLE) == errors.strip()
 
 
-def here(home: Path, command: str) -> str:
-    """Run a command on the stack of a home, in this process, which would keep that running until it ends."""
+def here(home: Path, *arguments: str) -> str:
+    """Run a command to a good end in this process; return what it printed."""
+    return totes_here(*arguments, **databases_of(home))
+
+
+def databases_of(home: Path) -> dict[str, str]:
+    """Settings that name the databases of a home's stack, which a command in this process would keep running itself."""
     server, lake = EmbeddedPostgres(home / "postgres"), home / "lake"
-    return totes_here(
-        command,
-        TOTESYS_URL=server.url("totesys"),
-        WAREHOUSE_URL=server.url("warehouse"),
-        TOTES_INGESTION_LAKE=(lake / "ingestion").as_uri(),
-        TOTES_PROCESSED_LAKE=(lake / "processed").as_uri(),
-    )
+    return {
+        "TOTESYS_URL": server.url("totesys"),
+        "WAREHOUSE_URL": server.url("warehouse"),
+        "TOTES_INGESTION_LAKE": (lake / "ingestion").as_uri(),
+        "TOTES_PROCESSED_LAKE": (lake / "processed").as_uri(),
+    }
 
 
 def marked(home: Path) -> int:

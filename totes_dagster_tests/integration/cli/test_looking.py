@@ -9,10 +9,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster_tests.conftest import FAST_SETTINGS
-from totes_dagster_tests.integration.commands import refusal_here, totes, totes_here, wait_until_gone
+from totes_dagster_tests.integration.commands import refusal_here, run_here, totes, totes_here, wait_until_gone
 
 NOTHING = "Nothing here yet. Run `totes demo` or `totes dev`."
 
@@ -84,3 +85,49 @@ def test_the_status_of_a_configured_platform_makes_neither_lake_nor_tables(
     with psycopg.connect(warehouse) as connection:
         found = connection.execute("select from pg_class where relnamespace = 'public'::regnamespace")
         assert found.rowcount == 0
+
+
+def test_the_doctor_names_everything_that_is_wrong_at_once(database: Callable[..., str], tmp_path: Path) -> None:
+    found = run_here(
+        "doctor",
+        TOTESYS_URL=database("empty"),
+        WAREHOUSE_URL="postgresql://writer:s3cret@127.0.0.1:9/warehouse",
+        TOTES_INGESTION_LAKE=(tmp_path / "nowhere").as_uri(),
+        TOTES_PROCESSED_LAKE=tmp_path.as_uri(),
+    )
+    assert found.exit_code == 1
+    assert "s3cret" not in found.output
+    problems = [line.split(maxsplit=2)[1:] for line in found.stdout.splitlines() if line.startswith("problem")]
+    assert [(what, text[:24]) for what, text in problems] == [
+        ("totesys", "totesys: expected its 11"),
+        ("ingestion", "LakeFolderMissingError: "),
+        ("warehouse", "PortClosedError: Cannot "),
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_doctor_of_nothing_says_how_to_begin(here: Path) -> None:
+    assert totes_here("doctor").splitlines()[-1] == f"note    settings  {NOTHING}"
+    assert list(here.iterdir()) == []
+
+
+def test_the_doctor_reads_and_says_what_the_users_lack(
+    source: str, database: Callable[..., str], tmp_path: Path
+) -> None:
+    warehouse = database("warehouse")
+    with psycopg.connect(warehouse) as connection:
+        connection.execute("drop role if exists guest; create role guest login")
+        connection.execute("revoke create on schema public from public")
+    found = run_here(
+        "doctor",
+        TOTESYS_URL=source,
+        WAREHOUSE_URL=make_conninfo(warehouse, user="guest"),
+        TOTES_INGESTION_LAKE=tmp_path.as_uri(),
+        TOTES_PROCESSED_LAKE=tmp_path.as_uri(),
+    )
+    assert found.exit_code == 1
+    assert "note    totesys   the user may change address, counterparty, " in found.stdout
+    assert "problem warehouse the user may not create tables in the schema public; see deploy/roles" in found.stdout
+    with psycopg.connect(warehouse) as connection:
+        assert connection.execute("select from pg_class where relnamespace = 'public'::regnamespace").rowcount == 0
+        connection.execute("drop role guest")

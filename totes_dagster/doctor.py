@@ -1,0 +1,172 @@
+"""A look at everything that the platform needs: settings, databases, lake, versions and rights. It only reads.
+
+How it is printed belongs to `cli/output.py`.
+"""
+
+import os
+import platform as machine
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import version
+
+import psycopg
+
+from totes_dagster.config import settings
+from totes_dagster.config.platform import Platform, Warehouse, platform_from_environment
+from totes_dagster.errors import NothingHereError, TotesError
+from totes_dagster.ingest.catalogue import qualified
+from totes_dagster.ingest.contract import deviations_of
+from totes_dagster.ingest.snapshot import open_snapshot
+from totes_dagster.lake.batch_log import BatchLog
+from totes_dagster.lake.source_catalogue import Catalogue
+from totes_dagster.lake.zone import Lake, Zone
+from totes_dagster.schema.totesys import SOURCE_TABLES
+from totes_dagster.warehouse.load import is_in_lake
+from totes_dagster.warehouse.migrations import HEAD, revision_of
+from totes_dagster.warehouse.queries import newest_load
+
+
+class Health(StrEnum):
+    """How serious a finding is."""
+
+    GOOD = "ok"
+    NOTE = "note"
+    """It works; somebody may want to know."""
+    BAD = "problem"
+    """The platform does not work, or not fully, until this is mended."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        what: the part of the platform: `settings`, `totesys`, `ingestion` …
+        health: how it is.
+        text: what was found, in one line, and what to do about it.
+    """
+
+    what: str
+    health: Health
+    text: str
+
+
+def examine(environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
+    """Look at everything, part by part; a part that fails does not keep others from being looked at.
+
+    Args:
+        environment: the settings.
+    """
+    yield Finding("platform", Health.GOOD, f"totes {version('totes-dagster')} on Python {machine.python_version()}")
+    try:
+        platform = platform_from_environment(environment)
+    except NothingHereError as nothing:
+        yield Finding("settings", Health.NOTE, str(nothing))
+        return
+    except TotesError as error:
+        yield _failure("settings", error)
+        return
+    yield Finding("settings", Health.GOOD, _described(platform, environment))
+    yield from _part("totesys", lambda: _source(platform))
+    for name, zone in (("ingestion", platform.lake.ingestion), ("processed", platform.lake.processed)):
+        yield from _part(name, lambda name=name, zone=zone: _zone(name, zone, embedded=platform.embedded))  # type: ignore[misc]
+    yield from _part("warehouse", lambda: _warehouse(platform.warehouse, platform.lake))
+
+
+def _described(platform: Platform, environment: Mapping[str, str]) -> str:
+    if platform.embedded:
+        return "none for databases and lake: everything is on the embedded stack"
+    names = settings.PlatformSettings.read(lambda name: name if environment.get(name) else "")
+    return f"{', '.join(filter(None, vars(names).values()))}"
+
+
+def _part(what: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from look()
+    except TotesError as error:
+        yield _failure(what, error)
+
+
+def _failure(what: str, error: TotesError) -> Finding:
+    return Finding(what, Health.BAD, f"{type(error).__name__}: {error}")
+
+
+def _source(platform: Platform) -> Iterator[Finding]:
+    with open_snapshot(platform.source) as snapshot:
+        connection = snapshot.connection
+        kind = "standby" if snapshot.taken.in_recovery else "primary"
+        yield Finding("totesys", Health.GOOD, f"PostgreSQL {_version(connection.info.server_version)}, a {kind}")
+        deviations = deviations_of(snapshot.catalogue)
+        for deviation in deviations:
+            yield Finding("totesys", Health.BAD if deviation.breaks else Health.NOTE, str(deviation))
+        if not deviations:
+            yield Finding("totesys", Health.GOOD, f"{len(snapshot.catalogue.tables)} tables, all as declared")
+        writable = _writable(connection, snapshot.catalogue)
+        if writable and not platform.embedded:
+            text = f"the user may change {', '.join(writable)}, although the platform only reads; see deploy/roles"
+            yield Finding("totesys", Health.NOTE, text)
+
+
+def _writable(connection: psycopg.Connection, catalogue: Catalogue) -> list[str]:
+    """The declared tables of the source that the platform's user may change."""
+    names = [name for name in SOURCE_TABLES if name in catalogue.tables]
+    tables = [qualified(catalogue, name).as_string(connection) for name in names]
+    statement = "select has_table_privilege(name::regclass, 'insert, update, delete') from unnest(%s::text[]) as name"
+    rights = connection.execute(statement, [tables]).fetchall()
+    return [name for name, (may,) in zip(names, rights, strict=True) if may]
+
+
+def _zone(name: str, zone: Zone, *, embedded: bool) -> Iterator[Finding]:
+    if not embedded:
+        zone.check_exists()
+    if name == "processed":
+        zone.exists("batches")  # that it can be read at all
+        yield Finding(name, Health.GOOD, f"{zone.url} can be read; writing was not tried")
+        return
+    log = BatchLog(zone)
+    head = log.head()
+    log.check_head_is_last(head)
+    newest = f"newest batch {head} of {log.manifest(head).snapshot.taken_at:%Y-%m-%d %H:%M:%S} UTC" if head else "empty"
+    yield Finding(name, Health.GOOD, f"{zone.url} can be read, {newest}; writing was not tried")
+
+
+def _warehouse(warehouse: Warehouse, lake: Lake) -> Iterator[Finding]:
+    with warehouse.database.transaction(read_only=True) as connection:
+        ((exists, may_create, accepts_writes),) = connection.execute(_RIGHTS, [warehouse.schema]).fetchall()
+        yield Finding("warehouse", Health.GOOD, f"PostgreSQL {_version(connection.info.server_version)}")
+    if not accepts_writes:
+        yield Finding("warehouse", Health.BAD, "the server accepts no writes: it is a standby, or was made read-only")
+    revision = revision_of(warehouse)
+    if revision != HEAD:
+        text = f"at revision {revision}; the next refresh migrates it to {HEAD}" if revision else "without tables yet"
+        yield Finding("warehouse", Health.NOTE, text)
+        if not may_create:
+            what = (
+                f"create tables in the schema {warehouse.schema}" if exists else f"create the schema {warehouse.schema}"
+            )
+            yield Finding("warehouse", Health.BAD, f"the user may not {what}; see deploy/roles")
+    if revision is None:
+        return
+    with warehouse.database.transaction(read_only=True) as connection:
+        newest = newest_load(connection, warehouse.schema)
+    if not is_in_lake(newest, BatchLog(lake.ingestion)):
+        text = f"its newest batch, {newest.batch}, is not of this lake; check TOTES_INGESTION_LAKE and WAREHOUSE_URL"
+        yield Finding("warehouse", Health.BAD, text)
+    else:
+        loaded = f"batch {newest.batch} is loaded" if newest.batch else "no batch is loaded"
+        yield Finding("warehouse", Health.GOOD, f"schema {warehouse.schema} at revision {revision}, {loaded}")
+
+
+_RIGHTS = """
+    select to_regnamespace(quote_ident(schema)) is not null,
+           case when to_regnamespace(quote_ident(schema)) is not null
+                then has_schema_privilege(to_regnamespace(quote_ident(schema))::oid, 'create')
+                else has_database_privilege(current_database(), 'create') end,
+           not pg_is_in_recovery() and not current_setting('default_transaction_read_only')::boolean
+    from (select %s::text as schema) as named
+"""
+
+
+def _version(number: int) -> str:
+    return f"{number // 10000}.{number % 10000}"
