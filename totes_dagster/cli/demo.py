@@ -5,6 +5,7 @@ What it shows is the pipeline's own work; nothing is computed here.
 
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import psycopg
 from psycopg import sql
@@ -23,6 +24,9 @@ from totes_dagster.schema.facts import fact_sales_order
 from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster.schema.star import record_id_of
 from totes_dagster.simulator.simulator import Action, Simulator
+
+_PROJECT = Path(__file__).parents[2]
+"""The clone that the platform runs from, unless it was installed from a wheel."""
 
 
 def show(orders: int) -> None:
@@ -73,12 +77,16 @@ def show(orders: int) -> None:
 
     _heading("Where to look next")
     psql = stack.server.psql_command("warehouse")
-    for what, where in (
-        ("Dagster's UI, with a changing source", "make dev"),
-        ("The warehouse, while `make dev` runs", psql),
-        ("The lake: Parquet, and a manifest per batch", str(stack.home / "lake")),
-        ("How it works, and where to change what", "docs/architecture.md"),
-    ):
+    in_clone = (_PROJECT / "Makefile").exists()
+    dev = "make dev" if in_clone else "totes dev"
+    hints = {
+        "Dagster's UI, with a changing source": dev,
+        f"The warehouse, while `{dev}` runs": psql,
+        "The lake: Parquet, and a manifest per batch": str(stack.home / "lake"),
+    }
+    if in_clone:
+        hints["How it works, and where to change what"] = "docs/architecture.md"
+    for what, where in hints.items():
         console.print(f"{what:<46}{where}", soft_wrap=True)
 
 
