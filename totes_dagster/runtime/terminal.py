@@ -69,29 +69,36 @@ def show_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[objec
 
     Without a terminal, columns are separated by spaces alone, for other programs to read.
     """
-    listed = [list(row) for row in rows]
+    names, listed = list(columns), [list(row) for row in rows]
+    numeric = [bool(listed) and all(_is_number(row[place]) for row in listed) for place in range(len(names))]
+    texts = [[_formatted(value) for value in row] for row in listed]
     if not console.is_terminal:
-        _show_plain(title, list(columns), listed)
+        _show_plain(title, numeric, [names, *texts])
         return
     if title:
         console.print(title, style="bold")
     table = Table(header_style="dim")
-    for number, column in enumerate(columns):
-        numeric = all(isinstance(row[number], int | float) and not isinstance(row[number], bool) for row in listed)
-        table.add_column(column, justify="right" if numeric and listed else "left")
-    for row in listed:
-        table.add_row(*(Text(_formatted(value)) for value in row))
+    for column, right in zip(names, numeric, strict=True):
+        table.add_column(column, justify="right" if right else "left")
+    for row in texts:
+        table.add_row(*map(Text, row))
     console.print(table)
 
 
-def _show_plain(title: str, columns: list[str], rows: list[list[object]]) -> None:
+def _show_plain(title: str, numeric: list[bool], lines: list[list[str]]) -> None:
     if title:
         console.print(title, soft_wrap=True)
-    texts = [columns, *([_formatted(value) for value in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    for line in texts:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(line, widths, numeric, strict=True)
+        )
         console.print("  ".join(cells).rstrip(), soft_wrap=True)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _formatted(value: object) -> str:
