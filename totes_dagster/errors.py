@@ -266,6 +266,10 @@ class SelectionError(TotesError):
     """Somebody asks for rows of a table in a way that is not possible."""
 
 
+class QueryError(TotesError):
+    """Somebody asks the warehouse something that is not one query."""
+
+
 class BatchConflictError(TotesError):
     """Other ingests took the next batch number on every attempt."""
 

@@ -205,6 +205,28 @@ def status(*, as_json: bool, check: bool) -> None:
         sys.exit(1)
 
 
+@main.command(short_help="Query the warehouse.")
+@click.argument("query", required=False)
+@click.option("--csv", "form", flag_value="csv", help="Print the rows as CSV, with a header.")
+@click.option("--json", "form", flag_value="json", help="Print the rows as JSON.")
+def sql(*, query: str | None, form: str | None) -> None:
+    """Run one QUERY on the warehouse and print its rows, or open psql there. Nothing can be changed.
+
+    WAREHOUSE_READER_URL, if it is set, is all that this needs.
+
+    Tables need no schema: totes sql "select count(*) from current_sales_order"
+    """
+    from totes_dagster.cli.sql import Form, open_psql, print_query
+    from totes_dagster.config.platform import warehouse_for_queries
+
+    if query is None and form is not None:
+        raise click.UsageError("Give a query with --csv or --json.")
+    warehouse = warehouse_for_queries()
+    if query is None:
+        sys.exit(open_psql(warehouse))
+    print_query(warehouse, query, Form(form or "table"))
+
+
 @main.command(short_help="Check settings, connections, versions and rights.")
 def doctor() -> None:
     """Look at all that the platform needs: settings, databases, lake, versions and rights. It only reads.

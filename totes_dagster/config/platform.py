@@ -128,6 +128,21 @@ def warehouse_from_environment(environment: Mapping[str, str] = os.environ) -> W
     return Warehouse(warehouse_database(configured.warehouse_url, configured.warehouse_secret_id), _schema(configured))
 
 
+def warehouse_for_queries(environment: Mapping[str, str] = os.environ) -> Warehouse:
+    """The warehouse for those who only query it.
+
+    The URL of a reader needs no other settings. Without it, the platform's own are used, and the caller makes sure that
+    nothing is changed.
+
+    Raises:
+        SettingsError, NothingHereError: see `platform_from_environment`.
+    """
+    url = environment.get(settings.WAREHOUSE_READER_URL)
+    if url:
+        return Warehouse(Database("warehouse_reader", url), _schema(_read(environment)))
+    return platform_from_environment(environment).warehouse
+
+
 def _read(environment: Mapping[str, str]) -> settings.PlatformSettings[str]:
     return settings.PlatformSettings.read(lambda variable: environment.get(variable) or "")
 

@@ -64,13 +64,18 @@ def print_labelled(label: str, text: str) -> None:
     console.print(Text.assemble((f"{label:<11}", "bold"), text), soft_wrap=True)
 
 
-def show_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+def show_table(
+    title: str, columns: Iterable[str], rows: Iterable[Iterable[object]], *, numeric: list[bool] | None = None
+) -> None:
     """Print rows as a table; numbers with thousands separators, right-aligned, floats with three decimals.
+
+    `numeric` says which columns of texts are numbers.
 
     Without a terminal, columns are separated by spaces alone, for other programs to read.
     """
     names, listed = list(columns), [list(row) for row in rows]
-    numeric = [bool(listed) and all(_is_number(row[place]) for row in listed) for place in range(len(names))]
+    if numeric is None:
+        numeric = [bool(listed) and all(_is_number(row[place]) for row in listed) for place in range(len(names))]
     texts = [[_formatted(value) for value in row] for row in listed]
     if not console.is_terminal:
         _show_plain(title, numeric, [names, *texts])
