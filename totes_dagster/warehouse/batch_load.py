@@ -209,7 +209,8 @@ class _BatchLoad:
             account.staged += self._transaction.copy(star, numbered, batch=batch)
             quarantined.append(quarantined_rows)
             self._progress("load", star.name, rows.num_rows)
-        self._transaction.analyze(star)
+        if not is_fact(star):
+            self._transaction.analyze(star)  # the statistics of facts come after the commit
         return quarantined
 
     def _stage(self, star: Table, account: Account) -> list[pa.Table]:

@@ -4,12 +4,14 @@ What others altered stays. So does everything that others put on the tables.
 """
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 
 from psycopg import sql
 from psycopg.errors import LockNotAvailable
 from sqlalchemy import Table
 
+from totes_dagster.config.platform import Warehouse
 from totes_dagster.postgres.lock_waits import (
     LONG_WAIT,
     SHORT_WAIT,
@@ -18,7 +20,14 @@ from totes_dagster.postgres.lock_waits import (
 )
 from totes_dagster.schema.registry import FACTS
 from totes_dagster.warehouse.foreign_keys import add_missing_foreign_keys, drop_foreign_key, droppable_foreign_keys
-from totes_dagster.warehouse.indexes import build_missing_indexes, drop_index, droppable_indexes, make_primary_keys
+from totes_dagster.warehouse.indexes import (
+    build_index,
+    build_unique_indexes,
+    drop_index,
+    droppable_indexes,
+    make_primary_keys,
+    missing_newest_indexes,
+)
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 
 logger = logging.getLogger(__name__)
@@ -79,15 +88,52 @@ def set_aside_where_it_pays(transaction: LoadTransaction, incoming: dict[str, in
     return SetAside.SOMETHING
 
 
-def restore(transaction: LoadTransaction, *, filled: list[Table]) -> None:
-    """Build every declared index, and add every declared foreign key, that a fact lacks: the last step of a load.
+def restore_constraints(transaction: LoadTransaction, *, filled: list[Table]) -> None:
+    """Add every declared foreign key, and the primary keys, that facts lack: the last step of a load.
 
     Readers are locked out for the last moment, and only if a primary key was set aside.
 
     Args:
         transaction: the load.
-        filled: the facts that were empty before; others are not given a primary key that they lack.
+        filled: the facts that were empty before. Others are not given a primary key that they lack: rows that no load
+            has brought may break it.
     """
-    build_missing_indexes(transaction, keyed=filled)
+    build_unique_indexes(transaction, filled)
     add_missing_foreign_keys(transaction)
     make_primary_keys(transaction)
+
+
+def complete(transaction: LoadTransaction, warehouse: Warehouse, *, filled: list[Table]) -> None:
+    """Build the indexes of newest versions that facts lack, and update the statistics of those that were filled.
+
+    Nothing depends on either but the speed of queries. So it comes after the commit of the load, and part of it is done
+    on another connection at the same time. If it is not reached, the next load builds the indexes.
+
+    Args:
+        transaction: one that has written nothing. It holds the load lock, so that no other load does the same.
+        warehouse: the warehouse, to connect to.
+        filled: the facts that were empty before the load.
+    """
+    missing = {index.fact.name: index for index in missing_newest_indexes(transaction)}
+    facts = [fact for fact in FACTS.values() if fact.name in missing or fact in filled]
+    if not facts:
+        return
+    largest, *others = sorted(facts, key=lambda fact: -transaction.size_of(fact))
+
+    def complete_each(on: LoadTransaction, those: list[Table]) -> None:
+        for fact in those:
+            if fact.name in missing:
+                build_index(on, missing[fact.name])
+            on.analyze(fact)
+
+    def complete_beside() -> None:
+        with warehouse.database.transaction() as connection:
+            other = LoadTransaction(connection, warehouse.schema)
+            other.wait_for_locks(LONG_WAIT)
+            complete_each(other, others)
+
+    with ThreadPoolExecutor(1) as pool:
+        beside = pool.submit(complete_beside) if others else None
+        complete_each(transaction, [largest])
+        if beside:
+            beside.result()

@@ -21,6 +21,7 @@ from totes_dagster.schema.star import (
 )
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 from totes_dagster.warehouse.queries import newest_first
+from totes_dagster.warehouse.transaction import WarehouseTransaction
 
 logger = logging.getLogger(__name__)
 
@@ -106,19 +107,26 @@ def drop_index(transaction: LoadTransaction, index: DeclaredIndex) -> None:
     transaction.execute(statement)
 
 
-def build_missing_indexes(transaction: LoadTransaction, *, keyed: list[Table]) -> None:
-    """Build the declared indexes that facts lack. Readers are not locked out.
+def build_unique_indexes(transaction: LoadTransaction, facts: list[Table]) -> None:
+    """Build the indexes of the primary keys that facts lack; see `missing_indexes`.
 
-    An index on the same columns serves, whatever its name. A name that something else has taken is left to it. What
-    belongs to a primary key is a unique index until `make_primary_keys`.
-
-    Args:
-        transaction: the load.
-        keyed: the facts that may lack a primary key. Of others, rows that no load has brought may break it.
+    They are unique indexes until `make_primary_keys`.
     """
-    declared = [
-        index for index in declared_indexes([*FACTS.values()]) if not index.is_primary_key or index.fact in keyed
-    ]
+    for index in missing_indexes(transaction, [index for index in declared_indexes(facts) if index.is_primary_key]):
+        build_index(transaction, index)
+
+
+def missing_newest_indexes(transaction: LoadTransaction) -> list[DeclaredIndex]:
+    """The indexes of newest versions that facts lack; see `missing_indexes`."""
+    declared = declared_indexes([*FACTS.values()])
+    return missing_indexes(transaction, [index for index in declared if not index.is_primary_key])
+
+
+def missing_indexes(transaction: LoadTransaction, declared: list[DeclaredIndex]) -> list[DeclaredIndex]:
+    """Those of some declared indexes that facts lack.
+
+    An index on the same columns serves, whatever its name. A name that something else has taken is left to it.
+    """
     rows = transaction.fetch_all(
         sql.SQL(
             """
@@ -134,8 +142,7 @@ def build_missing_indexes(transaction: LoadTransaction, *, keyed: list[Table]) -
             """
         ).format(declared=_unnested(declared), schema=sql.Literal(transaction.schema))
     )
-    for (number,) in rows:
-        _build(transaction, declared[number - 1])
+    return [declared[number - 1] for (number,) in rows]
 
 
 def make_primary_keys(transaction: LoadTransaction) -> None:
@@ -174,7 +181,8 @@ def make_primary_keys(transaction: LoadTransaction) -> None:
         logger.info("Another session is using the facts; the next load makes their unique indexes primary keys.")
 
 
-def _build(transaction: LoadTransaction, index: DeclaredIndex) -> None:
+def build_index(transaction: WarehouseTransaction, index: DeclaredIndex) -> None:
+    """Build an index, without locking readers out."""
     if index.is_primary_key:
         kind, columns = sql.SQL("unique index"), sql.SQL("{}").format(sql.Identifier(record_id_of(index.fact)))
     else:

@@ -17,7 +17,7 @@ from totes_dagster.postgres.database import NamedConnection
 from totes_dagster.runtime.progress import Progress, silent
 from totes_dagster.schema.registry import FACTS, driving_table_of
 from totes_dagster.warehouse.batch_load import load_in_order
-from totes_dagster.warehouse.bulk_load import SetAside, restore, set_aside_where_it_pays
+from totes_dagster.warehouse.bulk_load import SetAside, complete, restore_constraints, set_aside_where_it_pays
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 from totes_dagster.warehouse.loaded import LoadedBatch, LoadedTable
 from totes_dagster.warehouse.queries import NewestLoad
@@ -74,6 +74,8 @@ class _Load:
         self._most = SHARING
         # Whether the facts may lack something that was set aside, perhaps by an earlier load.
         self._may_lack = True
+        # Facts that were empty, and are still to be completed.
+        self._filled: list[Table] = []
 
     def next(self) -> list[LoadedBatch]:
         """Load the oldest batches that are not loaded yet; none if there are none.
@@ -81,6 +83,9 @@ class _Load:
         A large batch has a transaction of its own. Small ones share one, unless one of them cannot be loaded: those
         before it are then loaded one by one.
         """
+        if self._filled:
+            with LoadTransaction.begin(self._connection, self._warehouse) as transaction:
+                self._complete(transaction)
         may_set_aside = True
         while True:
             batches: list[int] = []
@@ -88,6 +93,8 @@ class _Load:
                 with LoadTransaction.begin(self._connection, self._warehouse) as transaction:
                     batches = self._waiting(transaction)
                     if not batches:
+                        if self._may_lack:
+                            self._complete(transaction)
                         return []
                     if may_set_aside:
                         may_set_aside = False
@@ -120,11 +127,18 @@ class _Load:
     def _load(self, transaction: LoadTransaction, batches: list[int]) -> list[LoadedBatch]:
         committed = ((self._log.manifest(batch), self._log.digest(batch)) for batch in batches)
         loaded = list(load_in_order(transaction, committed, self._lake, self._progress, alone=len(batches) == 1))
+        filled = filled_by(loaded)
         if self._may_lack:
-            restore(transaction, filled=filled_by(loaded))
+            restore_constraints(transaction, filled=filled)
         transaction.commit()
-        self._may_lack = False
+        self._filled += filled
         return loaded
+
+    def _complete(self, transaction: LoadTransaction) -> None:
+        """Do what comes after the commit of a load, or what an earlier load did not come to."""
+        complete(transaction, self._warehouse, filled=self._filled)
+        transaction.commit()
+        self._filled, self._may_lack = [], False
 
 
 def _sharing(log: BatchLog, first: int, most: int) -> list[int]:

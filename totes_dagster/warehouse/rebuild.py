@@ -13,7 +13,7 @@ from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.zone import Lake
 from totes_dagster.runtime.progress import Progress, silent
 from totes_dagster.warehouse.batch_load import load_in_order
-from totes_dagster.warehouse.bulk_load import SetAside, restore, set_aside_where_it_pays
+from totes_dagster.warehouse.bulk_load import SetAside, complete, restore_constraints, set_aside_where_it_pays
 from totes_dagster.warehouse.load import filled_by, is_in_lake, rows_of_facts
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 from totes_dagster.warehouse.loaded import LoadedBatch
@@ -62,7 +62,10 @@ def reload_all(
             transaction.clear()
             committed = ((log.manifest(batch), log.digest(batch)) for batch in batches)
             loaded = list(load_in_order(transaction, committed, lake, progress, alone=head == 1))
-            restore(transaction, filled=filled_by(loaded))
+            restore_constraints(transaction, filled=filled_by(loaded))
+            transaction.commit()
+        with LoadTransaction.begin(connection, warehouse) as transaction:
+            complete(transaction, warehouse, filled=filled_by(loaded))
             transaction.commit()
     logger.info("Rebuilt the warehouse from %d batches.", len(loaded))
     return loaded

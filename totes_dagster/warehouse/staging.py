@@ -45,6 +45,11 @@ class StagingTransaction(WarehouseTransaction):
             )[0]
         )
 
+    def size_of(self, table: Table) -> int:
+        """How many bytes a table has, without its indexes."""
+        name = sql.Literal(self.name_of(table).as_string(None))
+        return int(self.fetch(sql.SQL("select pg_relation_size({}::regclass)").format(name))[0])
+
     def copy(self, table: Table, rows: pa.Table, *, batch: int | None = None) -> int:
         """Copy rows straight into a table, into a fact with their batch's number; return how many."""
         if batch is not None:

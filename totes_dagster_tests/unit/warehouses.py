@@ -9,12 +9,14 @@ import pandas as pd
 import psycopg
 import pyarrow as pa
 from psycopg import sql
+from sqlalchemy import Table
 
 from totes_dagster.config.platform import Warehouse
 from totes_dagster.lake.processed import star_schema
 from totes_dagster.remodel.frames import to_table
 from totes_dagster.remodel.tables import calendar
 from totes_dagster.schema.registry import CALENDAR
+from totes_dagster.warehouse.bulk_load import complete, restore_constraints
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 from totes_dagster.warehouse.migrations import migrate
 
@@ -26,6 +28,15 @@ class NewWarehouse(Warehouse):
     def begin(self) -> Iterator[LoadTransaction]:
         with self.database.connect() as connection, LoadTransaction.begin(connection, self) as transaction:
             yield transaction
+
+    def restore(self, *filled: Table) -> None:
+        """Restore what was set aside of facts, as a load does that has filled these."""
+        with self.begin() as transaction:
+            restore_constraints(transaction, filled=[*filled])
+            transaction.commit()
+        with self.begin() as transaction:
+            complete(transaction, self, filled=[*filled])
+            transaction.commit()
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
         with self.connect() as connection:

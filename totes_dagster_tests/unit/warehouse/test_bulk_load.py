@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from totes_dagster.errors import DatabaseError
 from totes_dagster.postgres.lock_waits import LONG_WAIT
 from totes_dagster.schema.registry import FACTS
-from totes_dagster.warehouse.bulk_load import SetAside, pays_off, restore, set_aside_where_it_pays
+from totes_dagster.warehouse.bulk_load import SetAside, pays_off, set_aside_where_it_pays
 from totes_dagster_tests.unit.warehouses import NewWarehouse
 
 DECLARED = sum(len(fact.foreign_key_constraints) for fact in FACTS.values())
@@ -49,9 +49,7 @@ def test_the_foreign_keys_of_the_fact_that_it_pays_for_go_and_come_back(warehous
         assert set_aside_where_it_pays(transaction, incoming) is SetAside.SOMETHING
         transaction.commit()
     assert warehouse.ask(FOREIGN_KEYS) == [key for key in before if not key[0].endswith("fact_payment")]
-    with warehouse.begin() as transaction:
-        restore(transaction, filled=[FACTS["fact_payment"]])
-        transaction.commit()
+    warehouse.restore(FACTS["fact_payment"])
     assert warehouse.ask(FOREIGN_KEYS) == before
     assert all(validated for *_, validated in before)
 
@@ -94,11 +92,8 @@ def test_what_breaks_a_reference_is_refused_when_the_keys_come_back(warehouse: N
         "insert into fact_payment values (1, 1, '2023-01-01', '00:00', '2023-01-01', '00:00', 404, 1, 1, 1, 1, true, "
         "'2023-01-01', false, 1)"
     )
-    with (
-        pytest.raises(DatabaseError, match="violates foreign key constraint"),
-        warehouse.begin() as transaction,
-    ):
-        restore(transaction, filled=[FACTS["fact_payment"]])
+    with pytest.raises(DatabaseError, match="violates foreign key constraint"):
+        warehouse.restore(FACTS["fact_payment"])
 
 
 EVERYTHING = """
@@ -117,9 +112,7 @@ def bulk_load_nothing(warehouse: NewWarehouse) -> int:
         assert set_aside_where_it_pays(transaction, {"fact_payment": 10_000}) is SetAside.SOMETHING
         transaction.commit()
     ((left,),) = warehouse.ask(count)
-    with warehouse.begin() as transaction:
-        restore(transaction, filled=[FACTS["fact_payment"]])
-        transaction.commit()
+    warehouse.restore(FACTS["fact_payment"])
     return before - left
 
 

@@ -1,11 +1,15 @@
 """Primary keys and indexes of empty facts step aside for bulk loads, and come back as they were."""
 
+from pathlib import Path
+
 import psycopg
 import pytest
 from psycopg.errors import UniqueViolation
 
+from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.schema.registry import FACTS
-from totes_dagster.warehouse.bulk_load import SetAside, restore, set_aside_where_it_pays
+from totes_dagster.warehouse.bulk_load import SetAside, set_aside_where_it_pays
+from totes_dagster.warehouse.load import load_batches
 from totes_dagster_tests.unit.warehouses import NewWarehouse
 
 PAYMENT = FACTS["fact_payment"]
@@ -39,17 +43,11 @@ def set_aside(warehouse: NewWarehouse) -> list[str]:
     return names(warehouse)
 
 
-def restore_all(warehouse: NewWarehouse) -> None:
-    with warehouse.begin() as transaction:
-        restore(transaction, filled=[PAYMENT])
-        transaction.commit()
-
-
 def test_those_of_an_empty_fact_go_and_come_back(warehouse: NewWarehouse) -> None:
     before = warehouse.ask(INDEXES)
     assert [name for name, *_ in before] == ["fact_payment_newest_idx", "fact_payment_pkey"]
     assert set_aside(warehouse) == []
-    restore_all(warehouse)
+    warehouse.restore(PAYMENT)
     assert warehouse.ask(INDEXES) == before
 
 
@@ -109,7 +107,7 @@ def test_what_others_altered_or_rely_on_stays(warehouse: NewWarehouse, statement
     warehouse.run(statement)
     before = warehouse.ask(INDEXES)
     assert len(set_aside(warehouse)) == staying
-    restore_all(warehouse)
+    warehouse.restore(PAYMENT)
     assert warehouse.ask(INDEXES) == before
 
 
@@ -120,28 +118,26 @@ def test_while_somebody_reads_the_primary_key_remains_a_unique_index_until_the_n
     set_aside(warehouse)
     with warehouse.connect() as reader:
         reader.execute("select from fact_payment")
-        restore_all(warehouse)
+        warehouse.restore(PAYMENT)
         assert names(warehouse) == [name for name, *_ in before]
     assert warehouse.ask("select count(*) from pg_constraint where conname = 'fact_payment_pkey'") == [(0,)]
     with pytest.raises(UniqueViolation), warehouse.connect() as writer:
         writer.execute(f"set session_replication_role = replica; {ROW}; {ROW}")
-    with warehouse.begin() as transaction:
-        restore(transaction, filled=[])
-        transaction.commit()
+    warehouse.restore()
     assert warehouse.ask(INDEXES) == before
 
 
 def test_a_name_that_others_have_taken_in_the_meantime_is_left_to_them(warehouse: NewWarehouse) -> None:
     set_aside(warehouse)
     warehouse.run("create view fact_payment_newest_idx as select 1 as one")
-    restore_all(warehouse)
+    warehouse.restore(PAYMENT)
     assert names(warehouse) == ["fact_payment_pkey"]
     assert warehouse.ask("select one from fact_payment_newest_idx") == [(1,)]
 
 
 def test_an_owners_index_on_the_same_columns_serves(warehouse: NewWarehouse) -> None:
     warehouse.run("alter index fact_payment_newest_idx rename to newest")
-    restore_all(warehouse)
+    warehouse.restore(PAYMENT)
     assert names(warehouse) == ["fact_payment_pkey", "newest"]
 
 
@@ -150,9 +146,7 @@ def test_a_fact_whose_owner_wants_no_primary_key_gets_none(warehouse: NewWarehou
         "alter table fact_payment drop constraint fact_payment_pkey; set session_replication_role = replica; "
         f"{ROW}; {ROW}"
     )
-    with warehouse.begin() as transaction:
-        restore(transaction, filled=[])
-        transaction.commit()
+    warehouse.restore()
     assert names(warehouse) == ["fact_payment_newest_idx"]
 
 
@@ -171,3 +165,24 @@ def test_a_user_who_may_not_create_it_again_drops_nothing(warehouse: NewWarehous
         transaction.commit()
     assert warehouse.ask(INDEXES) == before
     warehouse.run(f"reassign owned by {role} to current_user; drop owned by {role}; drop role {role}")
+
+
+STATISTICS = "select reltuples::bigint from pg_class where oid = 'fact_payment'::regclass"
+
+
+def test_a_fact_that_was_filled_has_statistics_and_others_are_left_alone(warehouse: NewWarehouse) -> None:
+    warehouse.run(f"set session_replication_role = replica; {ROW}")
+    warehouse.restore()
+    assert warehouse.ask(STATISTICS) == [(-1,)]
+    warehouse.restore(*FACTS.values())
+    assert warehouse.ask(STATISTICS) == [(1,)]
+
+
+def test_an_index_that_no_load_came_to_is_built_by_the_next_that_finds_nothing_to_load(
+    warehouse: NewWarehouse, tmp_path: Path
+) -> None:
+    before = warehouse.ask(INDEXES)
+    warehouse.run("drop index fact_payment_newest_idx")
+    zones = [Zone((tmp_path / name).as_uri()) for name in ("ingestion", "processed")]
+    assert list(load_batches(warehouse, Lake(*zones))) == []
+    assert warehouse.ask(INDEXES) == before
