@@ -1,11 +1,12 @@
 """Planning a batch: the decisions of `capture.py`, made for each table from its census in the snapshot."""
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from totes_dagster.errors import DatabaseError
 from totes_dagster.ingest.capture import (
     Demand,
     TableCapture,
@@ -71,19 +72,31 @@ def planned_keys(
     """
     known = previous.tables if previous else {}
     with ThreadPoolExecutor(1) as pool:
+        keys = {
+            item.table: pool.submit(
+                plan_keys,
+                KeyState(item.table, item.capture, item.census, known.get(item.table)),
+                snapshot,
+                zone,
+                repair=demand.repair.get(item.table, ()),
+            )
+            for item in sorted(planned, key=lambda item: -item.census.rows)
+        }
         try:
-            yield {
-                item.table: pool.submit(
-                    plan_keys,
-                    KeyState(item.table, item.capture, item.census, known.get(item.table)),
-                    snapshot,
-                    zone,
-                    repair=demand.repair.get(item.table, ()),
-                )
-                for item in sorted(planned, key=lambda item: -item.census.rows)
-            }
+            yield keys
+        except DatabaseError as error:
+            pool.shutdown(cancel_futures=True)
+            # Readers fail too when the connection that holds their snapshot does, but only its own failure says why.
+            for failure in _failures(keys.values()):
+                if failure is not error:
+                    raise failure from error
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _failures(futures: Iterable[Future[PlannedKeys]]) -> Iterator[BaseException]:
+    return (failure for future in futures if not future.cancelled() and (failure := future.exception()))
 
 
 def plan_undeclared(

@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self, TypeVar
 import psycopg
 import pyarrow as pa
 from psycopg import sql
-from psycopg.errors import InvalidParameterValue, UndefinedObject
+from psycopg.errors import InvalidParameterValue, ObjectNotInPrerequisiteState, UndefinedObject
 
 from totes_dagster.errors import DatabaseBusyError, DatabaseError, DatabaseUnavailableError, SeveralServersError
 from totes_dagster.ingest.blocks import extent_of, is_between
@@ -37,8 +37,12 @@ _READ_AS_THEY_ARE = READABLE_TYPES - {"time without time zone"}
 _ASCII = {"numeric"}
 """Types whose text is ASCII."""
 
-_SNAPSHOT_MISSING = {UndefinedObject.sqlstate, InvalidParameterValue.sqlstate}
-"""SQLSTATEs for a snapshot that does not exist: since PostgreSQL 18, and before."""
+_SNAPSHOT_MISSING = {
+    UndefinedObject.sqlstate,
+    InvalidParameterValue.sqlstate,
+    ObjectNotInPrerequisiteState.sqlstate,
+}
+"""SQLSTATEs for a snapshot that does not exist, since PostgreSQL 18 and before, or whose transaction is just ending."""
 
 _PLANNING = "set local enable_tidscan = on; set local jit = off"
 """A table is read in many statements, each of which must find its blocks, and none of which is worth compiling."""

@@ -103,7 +103,7 @@ def restore_constraints(transaction: LoadTransaction, *, filled: list[Table]) ->
     make_primary_keys(transaction)
 
 
-def complete(transaction: LoadTransaction, warehouse: Warehouse, *, filled: list[Table]) -> None:
+def complete(transaction: LoadTransaction, warehouse: Warehouse, *, filled: list[Table]) -> bool:
     """Build the indexes of newest versions that facts lack, and update the statistics of those that were filled.
 
     Nothing depends on either but the speed of queries. So it comes after the commit of the load, and part of it is done
@@ -113,11 +113,14 @@ def complete(transaction: LoadTransaction, warehouse: Warehouse, *, filled: list
         transaction: one that has written nothing. It holds the load lock, so that no other load does the same.
         warehouse: the warehouse, to connect to.
         filled: the facts that were empty before the load.
+
+    Returns:
+        Whether there is anything to commit.
     """
     missing = {index.fact.name: index for index in missing_newest_indexes(transaction)}
     facts = [fact for fact in FACTS.values() if fact.name in missing or fact in filled]
     if not facts:
-        return
+        return False
     largest, *others = sorted(facts, key=lambda fact: -transaction.size_of(fact))
 
     def complete_each(on: LoadTransaction, those: list[Table]) -> None:
@@ -137,3 +140,4 @@ def complete(transaction: LoadTransaction, warehouse: Warehouse, *, filled: list
         complete_each(transaction, [largest])
         if beside:
             beside.result()
+    return True

@@ -136,8 +136,8 @@ class _Load:
 
     def _complete(self, transaction: LoadTransaction) -> None:
         """Do what comes after the commit of a load, or what an earlier load did not come to."""
-        complete(transaction, self._warehouse, filled=self._filled)
-        transaction.commit()
+        if complete(transaction, self._warehouse, filled=self._filled):
+            transaction.commit()
         self._filled, self._may_lack = [], False
 
 
