@@ -4,7 +4,7 @@ One row of a result holds as many values as fit into a few megabytes, so nothing
 forms are those of PostgreSQL's send functions, the same as in a binary `COPY`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -113,7 +113,7 @@ def _read(connection: psycopg.Connection, columns: Sequence[Column], rows: sql.C
     # The errors of a plain cursor are psycopg's own.
     with psycopg.Cursor(connection) as cursor:
         (count, *values), *_ = cursor.execute(selected, binary=True).fetchall()
-    arriving = iter(value or b"" for value in values)
+    arriving = iter(values)
     arrays = []
     for column in columns:
         array = _array(column, count, arriving)
@@ -136,40 +136,41 @@ def _aggregates(column: Column) -> Iterable[sql.Composable]:
         if column.nullable:
             sent = sql.SQL("coalesce({}, '')").format(sent)
         yield sql.SQL(r"string_agg({}, '\x00')").format(sent)  # no text has a zero byte
-    elif column.nullable:
-        yield sql.SQL("string_agg({}, '')").format(value)
-        yield sql.SQL("string_agg(int4send(coalesce(octet_length({}), 0)), '')").format(value)
     else:
+        length: sql.Composable = sql.SQL("octet_length({})").format(value)
+        if column.nullable:
+            length = sql.SQL("coalesce({}, 0)").format(length)
         yield sql.SQL("string_agg({}, '')").format(value)
-        yield sql.SQL("string_agg(int4send(octet_length({})), '')").format(value)
+        yield sql.SQL("string_agg(int4send({}), '')").format(length)
     if column.nullable:
         yield sql.SQL("string_agg(boolsend({} is null), '')").format(value)
 
 
-def _array(column: Column, count: int, arriving: Iterable[bytes]) -> pa.Array | None:
+def _array(column: Column, count: int, arriving: Iterator[bytes | None]) -> pa.Array | None:
     """The next column of those that arrive; None if there are fewer values than rows."""
-    parts = iter(arriving)
-    data = next(parts)
+    data = next(arriving)
     if fixed := _FIXED.get(column.type):
-        numbers = np.frombuffer(data, fixed.binary)
-        return _fixed_array(fixed, numbers, _nulls(column, parts)) if len(numbers) == count else None
+        numbers = np.frombuffer(data or b"", fixed.binary)
+        return _fixed_array(fixed, numbers, _nulls(column, arriving)) if len(numbers) == count else None
     if column.type in TEXT_TYPES:
-        nulls = _nulls(column, parts)
-        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 0)
-        if len(ends) != max(count - 1, 0):
-            return None
-        offsets = np.concatenate([[0], ends - np.arange(len(ends)), [len(data) - len(ends)]])[: count + 1]
-        return _variable_array(pa.string(), data.replace(b"\0", b""), offsets, nulls)
-    lengths = np.frombuffer(next(parts), ">i4")
-    nulls = _nulls(column, parts)
-    return _variable_array(pa.binary(), data, np.cumsum([0, *lengths]), nulls) if len(lengths) == count else None
+        ends = np.flatnonzero(np.frombuffer(data or b"", np.uint8) == 0)
+        values = 0 if data is None else len(ends) + 1
+        lengths = np.diff(ends, prepend=-1, append=len(data or b""))[:count] - 1
+        data = (data or b"").replace(b"\0", b"")
+        type_ = pa.string()
+    else:
+        lengths = np.frombuffer(next(arriving) or b"", ">i4")
+        values = len(lengths)
+        type_ = pa.binary()
+    nulls = _nulls(column, arriving)
+    return _variable_array(type_, data or b"", lengths, nulls) if values == count else None
 
 
-def _nulls(column: Column, parts: Iterable[bytes]) -> npt.NDArray[np.bool_] | None:
+def _nulls(column: Column, arriving: Iterator[bytes | None]) -> npt.NDArray[np.bool_] | None:
     """Which values are null; None if none is."""
     if not column.nullable:
         return None
-    nulls = np.frombuffer(next(iter(parts)), np.bool_)
+    nulls = np.frombuffer(next(arriving) or b"", np.bool_)
     return nulls if nulls.any() else None
 
 
@@ -182,12 +183,14 @@ def _fixed_array(fixed: _Fixed, values: npt.NDArray[np.generic], nulls: npt.NDAr
 
 
 def _variable_array(
-    type_: pa.DataType, data: bytes, offsets: npt.NDArray[np.int64], nulls: npt.NDArray[np.bool_] | None
+    type_: pa.DataType, data: bytes, lengths: npt.NDArray[np.signedinteger], nulls: npt.NDArray[np.bool_] | None
 ) -> pa.Array:
-    """An array of text or bytes: a value begins at its offset, and ends at the next."""
+    """An array of text or bytes, whose values lie one after the other and have these lengths."""
+    offsets = np.zeros(len(lengths) + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
     validity = None if nulls is None else pa.py_buffer(np.packbits(~nulls, bitorder="little").tobytes())
     return pa.Array.from_buffers(
         type_,
-        len(offsets) - 1,
-        [validity, pa.py_buffer(offsets.astype(np.int32).tobytes()), pa.py_buffer(data)],
+        len(lengths),
+        [validity, pa.py_buffer(offsets), pa.py_buffer(data)],
     )

@@ -95,6 +95,23 @@ def test_limits_and_nulls_arrive_even_where_no_null_was_expected(
 
 @pytest.mark.parametrize("type_", TYPES)
 @pytest.mark.parametrize("nullable", [False, True], ids=["not null", "nullable"])
+@pytest.mark.parametrize("rows", [1, 2])
+def test_nothing_but_nulls_are_nulls(connection: psycopg.Connection, type_: str, rows: int, *, nullable: bool) -> None:
+    assert read(connection, type_, [None] * rows, nullable=nullable).to_pylist() == [None] * rows
+
+
+@pytest.mark.parametrize("type_", ["text", "bytea"])
+@pytest.mark.parametrize("nullable", [False, True], ids=["not null", "nullable"])
+@pytest.mark.parametrize("rows", [1, 2])
+def test_nothing_but_empty_values_are_empty(
+    connection: psycopg.Connection, type_: str, rows: int, *, nullable: bool
+) -> None:
+    empty = b"" if type_ == "bytea" else ""
+    assert read(connection, type_, [empty] * rows, nullable=nullable).to_pylist() == [empty] * rows
+
+
+@pytest.mark.parametrize("type_", TYPES)
+@pytest.mark.parametrize("nullable", [False, True], ids=["not null", "nullable"])
 def test_no_rows_are_an_empty_array(connection: psycopg.Connection, type_: str, *, nullable: bool) -> None:
     array = read(connection, type_, [], nullable=nullable)
     assert (array.type, len(array)) == (TYPES[type_][0], 0)
