@@ -31,7 +31,7 @@ from totes_dagster.warehouse.load import load_batches
 from totes_dagster.warehouse.loaded import LoadedBatch
 from totes_dagster.warehouse.migrations import migrate as migrate_once
 from totes_dagster.warehouse.queries import newest_load
-from totes_dagster.warehouse.rebuild import reload_all
+from totes_dagster.warehouse.rebuild import complete_rebuilt, reload_all
 
 T = TypeVar("T")
 
@@ -220,7 +220,9 @@ def rebuild(platform: Platform, *, from_another_lake: bool = False, progress: Pr
     def reload() -> list[LoadedBatch]:
         return reload_all(warehouse, lake, head, from_another_lake=from_another_lake, progress=progress)
 
-    return retried("Rebuild", reload)
+    loaded = retried("Rebuild", reload)
+    retried("Rebuild", lambda: complete_rebuilt(warehouse, loaded))
+    return loaded
 
 
 def reconcile(platform: Platform, progress: Progress = silent) -> Reconciled:

@@ -53,7 +53,7 @@ class SetAside(Enum):
 def set_aside_where_it_pays(transaction: LoadTransaction, incoming: dict[str, int]) -> SetAside:
     """Drop the foreign keys of facts that receive so many rows that it is cheaper, and the indexes of the empty ones.
 
-    Only what is exactly as the platform creates it is dropped, so that `restore` loses nothing.
+    Only what is exactly as the platform creates it is dropped, so that restoring it loses nothing.
 
     The drop waits for the tables' current readers, and new readers queue behind it. So it gives up soon. Before that,
     it waits, in nobody's way, until autovacuum has left the tables.
@@ -103,16 +103,16 @@ def restore_constraints(transaction: LoadTransaction, *, filled: list[Table]) ->
     make_primary_keys(transaction)
 
 
-def complete(transaction: LoadTransaction, warehouse: Warehouse, *, filled: list[Table]) -> bool:
+def complete(transaction: LoadTransaction, *, filled: list[Table], beside: Warehouse | None = None) -> bool:
     """Build the indexes of newest versions that facts lack, and update the statistics of those that were filled.
 
-    Nothing depends on either but the speed of queries. So it comes after the commit of the load, and part of it is done
-    on another connection at the same time. If it is not reached, the next load builds the indexes.
+    Nothing depends on either but the speed of queries. So it comes after the commit of a load, unless more is loaded
+    before. If it is not reached, the next load builds the indexes.
 
     Args:
-        transaction: one that has written nothing. It holds the load lock, so that no other load does the same.
-        warehouse: the warehouse, to connect to.
-        filled: the facts that were empty before the load.
+        transaction: it holds the load lock, so that no other load does the same.
+        filled: the facts that were empty before.
+        beside: the warehouse, to do a part on another connection at the same time, once the rows are committed.
 
     Returns:
         Whether there is anything to commit.
@@ -121,23 +121,26 @@ def complete(transaction: LoadTransaction, warehouse: Warehouse, *, filled: list
     facts = [fact for fact in FACTS.values() if fact.name in missing or fact in filled]
     if not facts:
         return False
-    largest, *others = sorted(facts, key=lambda fact: -transaction.size_of(fact))
 
     def complete_each(on: LoadTransaction, those: list[Table]) -> None:
         for fact in those:
             if fact.name in missing:
                 build_index(on, missing[fact.name])
-            on.analyze(fact)
+            if fact in filled:
+                on.analyze(fact)
 
-    def complete_beside() -> None:
+    def complete_beside(warehouse: Warehouse, those: list[Table]) -> None:
         with warehouse.database.transaction() as connection:
             other = LoadTransaction(connection, warehouse.schema)
             other.wait_for_locks(LONG_WAIT)
-            complete_each(other, others)
+            complete_each(other, those)
 
+    if beside is None or len(facts) == 1:
+        complete_each(transaction, facts)
+        return True
+    largest, *others = sorted(facts, key=lambda fact: -transaction.size_of(fact))
     with ThreadPoolExecutor(1) as pool:
-        beside = pool.submit(complete_beside) if others else None
+        the_others = pool.submit(complete_beside, beside, others)
         complete_each(transaction, [largest])
-        if beside:
-            beside.result()
+        the_others.result()
     return True

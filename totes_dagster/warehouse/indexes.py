@@ -21,7 +21,6 @@ from totes_dagster.schema.star import (
 )
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 from totes_dagster.warehouse.queries import newest_first
-from totes_dagster.warehouse.transaction import WarehouseTransaction
 
 logger = logging.getLogger(__name__)
 
@@ -181,7 +180,7 @@ def make_primary_keys(transaction: LoadTransaction) -> None:
         logger.info("Another session is using the facts; the next load makes their unique indexes primary keys.")
 
 
-def build_index(transaction: WarehouseTransaction, index: DeclaredIndex) -> None:
+def build_index(transaction: LoadTransaction, index: DeclaredIndex) -> None:
     """Build an index, without locking readers out."""
     if index.is_primary_key:
         kind, columns = sql.SQL("unique index"), sql.SQL("{}").format(sql.Identifier(record_id_of(index.fact)))

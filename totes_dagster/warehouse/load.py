@@ -136,7 +136,7 @@ class _Load:
 
     def _complete(self, transaction: LoadTransaction) -> None:
         """Do what comes after the commit of a load, or what an earlier load did not come to."""
-        if complete(transaction, self._warehouse, filled=self._filled):
+        if complete(transaction, filled=self._filled, beside=self._warehouse):
             transaction.commit()
         self._filled, self._may_lack = [], False
 

@@ -61,14 +61,26 @@ def reload_all(
                 _refuse_another_lake(transaction, log)
             transaction.clear()
             committed = ((log.manifest(batch), log.digest(batch)) for batch in batches)
-            loaded = list(load_in_order(transaction, committed, lake, progress, alone=head == 1))
+            loaded: list[LoadedBatch] = []
+            for done in load_in_order(transaction, committed, lake, progress, alone=head == 1):
+                loaded.append(done)
+                if done.filled and done.batch < head:
+                    complete(transaction, filled=filled_by([done]))  # later batches look for the newest versions
             restore_constraints(transaction, filled=filled_by(loaded))
-            transaction.commit()
-        with LoadTransaction.begin(connection, warehouse) as transaction:
-            complete(transaction, warehouse, filled=filled_by(loaded))
             transaction.commit()
     logger.info("Rebuilt the warehouse from %d batches.", len(loaded))
     return loaded
+
+
+def complete_rebuilt(warehouse: Warehouse, loaded: list[LoadedBatch]) -> None:
+    """Do what comes after the commit of a rebuild, which makes queries fast.
+
+    Raises:
+        DatabaseError: the warehouse refuses a statement, or the connection is lost.
+    """
+    with warehouse.database.connect() as connection, LoadTransaction.begin(connection, warehouse) as transaction:
+        if complete(transaction, filled=filled_by(loaded), beside=warehouse):
+            transaction.commit()
 
 
 def _refuse_another_lake(transaction: LoadTransaction, log: BatchLog) -> None:

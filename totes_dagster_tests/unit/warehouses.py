@@ -35,7 +35,7 @@ class NewWarehouse(Warehouse):
             restore_constraints(transaction, filled=[*filled])
             transaction.commit()
         with self.begin() as transaction:
-            complete(transaction, self, filled=[*filled])
+            complete(transaction, filled=[*filled], beside=self)
             transaction.commit()
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:

@@ -1,16 +1,19 @@
 """The warehouse is rebuilt from the lake in place: its history, and nothing of what others have put on it is lost."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import Table
 
 from totes_dagster.errors import DatabaseError, ForeignLakeError, ManifestMissingError
 from totes_dagster.pipeline import rebuild
 from totes_dagster.warehouse import bulk_load
+from totes_dagster.warehouse.indexes import missing_newest_indexes
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 from totes_dagster_tests import oracle
 from totes_dagster_tests.predefined import PREDEFINED, ROWS
@@ -69,6 +72,28 @@ def test_what_was_damaged_is_right_again_history_included(
     assert lived.refresh().loaded == []
     lived.change("update sales_order set units_sold = 1 where sales_order_id = 7")
     assert [batch.batch for batch in lived.refresh().loaded] == [5]
+
+
+def test_in_an_empty_warehouse_too_the_newest_versions_are_found_by_an_index(
+    lived: World, database: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_load, "MANY_ROWS", 1)
+    history = oracle.history(lived.warehouse_url)
+    platform = replace(lived.platform, warehouse=warehouse_at(database("warehouse")))
+    lacking: list[list[str]] = []
+    append_versions = LoadTransaction.append_versions
+
+    def watched(transaction: LoadTransaction, fact: Table, batch: int) -> tuple[int, int]:
+        lacking.append([index.name for index in missing_newest_indexes(transaction)])
+        return append_versions(transaction, fact, batch)
+
+    monkeypatch.setattr(LoadTransaction, "append_versions", watched)
+    assert len(rebuild(platform)) == 4
+    assert lacking and all(missing == [] for missing in lacking)
+    assert oracle.history(platform.warehouse.database.url) == history
+    with psycopg.connect(platform.warehouse.database.url) as connection:
+        analyzed = "select count(*) from pg_class where relname like 'fact\\_%' and relkind = 'r' and reltuples > 0"
+        assert connection.execute(analyzed).fetchone() == (3,)
 
 
 def test_parts_of_many_batches_that_were_lost_are_made_again_at_once(
