@@ -78,7 +78,7 @@ def _described(platform: Platform, environment: Mapping[str, str]) -> str:
     if platform.embedded:
         return "none for databases and lake: everything is on the embedded stack"
     names = settings.PlatformSettings.read(lambda name: name if environment.get(name) else "")
-    return f"{', '.join(filter(None, vars(names).values()))}"
+    return ", ".join(filter(None, vars(names).values()))
 
 
 def _part(what: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:

@@ -210,7 +210,7 @@ def status(*, as_json: bool, check: bool) -> None:
 @click.option("--csv", "form", flag_value="csv", help="Print the rows as CSV, with a header.")
 @click.option("--json", "form", flag_value="json", help="Print the rows as JSON.")
 def sql(*, query: str | None, form: str | None) -> None:
-    """Run one QUERY on the warehouse and print its rows, or open psql there. Nothing can be changed.
+    """Run one QUERY on the warehouse and print its rows, or open psql there, in read-only transactions.
 
     WAREHOUSE_READER_URL, if it is set, is all that this needs.
 

@@ -1,4 +1,4 @@
-"""`totes sql`: queries of the warehouse from the command line, which can change nothing there."""
+"""`totes sql`: queries of the warehouse from the command line, in read-only transactions."""
 
 import csv
 import io
@@ -43,7 +43,10 @@ class Result:
 
 
 def open_psql(warehouse: Warehouse) -> int:
-    """Open psql on the warehouse, in read-only transactions, and wait for its end; return its exit status."""
+    """Open psql on the warehouse, and wait for its end; return its exit status.
+
+    Its transactions are read-only unless somebody begins one that is not, which only the rights of a role can prevent.
+    """
     given = os.environ.get("PGOPTIONS", "")
     path = re.sub(r"([\\\s])", r"\\\1", sql.Identifier(warehouse.schema).as_string(None))
     options = f"{given} -c default_transaction_read_only=on -c search_path={path}".strip()
@@ -65,8 +68,8 @@ def print_query(warehouse: Warehouse, query: str, form: Form) -> None:
     """Run one query in a read-only transaction, and print its rows.
 
     Raises:
-        QueryError: it is several statements, or none that returns rows.
-        DatabaseError: the warehouse cannot be reached, or refuses the query.
+        QueryError: it would change something, or returns no rows.
+        DatabaseError: the warehouse cannot be reached, or refuses the query, as it does several statements at once.
     """
     query = query.strip().removesuffix(";")
     if form is Form.JSON:

@@ -27,7 +27,7 @@ from totes_dagster.postgres.columns import READABLE_TYPES, ROWS_AT_ONCE, TEXT_TY
 from totes_dagster.postgres.database import NamedConnection
 from totes_dagster.postgres.decoding import Decoder, decoder_of, utf8
 from totes_dagster.postgres.named_errors import named_error
-from totes_dagster.postgres.transactions import REPEATABLE_READ, transaction
+from totes_dagster.postgres.transactions import REPEATABLE_READ, SNAPSHOT_LIMIT, transaction
 from totes_dagster.schema.arrow import arrow_type
 from totes_dagster.schema.totesys import SOURCE_TABLES, key_of
 
@@ -98,7 +98,8 @@ class SnapshotReader:
             SeveralServersError: this connection and the one that holds the snapshot are to different servers.
             DatabaseBusyError: another session waits to change a table's definition.
         """
-        with transaction(self._connection, isolation=REPEATABLE_READ, read_only=True):
+        # It is idle while the lake takes in a part, or keys are planned.
+        with transaction(self._connection, isolation=REPEATABLE_READ, read_only=True, idle=SNAPSHOT_LIMIT):
             self._import_snapshot()
             # Never wait: a session that wants to change a table waits for the connection that holds the snapshot, that
             # connection waits for this one, and this one would wait for the session: a deadlock that no server detects.

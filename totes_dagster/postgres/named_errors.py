@@ -149,8 +149,7 @@ _BY_TEXT = (  # the first match applies
     (
         r"server closed the connection|no connection to the server|connection (is|was) (lost|closed)"
         r"|terminating connection (due to|because of)|SSL connection has been closed|EOF detected"
-        r"|could not (send data to|receive data from) server|Connection reset by peer|Broken pipe"
-        r"|Failed to (begin transaction|commit|rollback):\.$",
+        r"|could not (send data to|receive data from) server|Connection reset by peer|Broken pipe",
         _UNAVAILABLE,
     ),
 )

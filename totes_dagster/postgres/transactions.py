@@ -48,7 +48,7 @@ IDLE_LIMIT = "15min"
 is gone, must not keep its locks and its snapshot forever."""
 
 SNAPSHOT_LIMIT = "6h"
-"""The same limit for a transaction that only holds a snapshot for other connections."""
+"""The same limit for a transaction in a snapshot, which waits for other connections or for whoever takes its rows."""
 
 
 def begin_statement(

@@ -15,7 +15,7 @@ from totes_dagster.config.platform import Warehouse
 from totes_dagster.errors import SelectionError
 from totes_dagster.postgres.columns import ROWS_AT_ONCE, Column, read_columns
 from totes_dagster.postgres.named_errors import named_error
-from totes_dagster.postgres.transactions import REPEATABLE_READ
+from totes_dagster.postgres.transactions import REPEATABLE_READ, SNAPSHOT_LIMIT, transaction
 from totes_dagster.postgres.types import sql_type
 from totes_dagster.reading.selection import NEWEST, Selection
 from totes_dagster.schema.arrow import arrow_schema
@@ -82,8 +82,11 @@ def _relation(table: Table, schema: str, selection: Selection) -> _Relation:
 def _batches(warehouse: Warehouse, table: Table, relation: _Relation) -> Iterator[pa.RecordBatch]:
     schema = arrow_schema(table.columns)
     columns = [_column(column) for column in table.columns]
-    # In one snapshot, because a table is read in several statements.
-    with warehouse.database.transaction(isolation=REPEATABLE_READ, read_only=True) as connection:
+    # In one snapshot, because a table is read in several statements; whoever takes the rows may take their time.
+    with (
+        warehouse.database.connect() as connection,
+        transaction(connection, isolation=REPEATABLE_READ, read_only=True, idle=SNAPSHOT_LIMIT),
+    ):
         condition: sql.Composable = sql.SQL("true")
         while True:
             rows = sql.SQL("(select * from {rows} where {condition} order by {key} limit {limit}) as page").format(

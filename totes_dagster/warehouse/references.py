@@ -54,7 +54,7 @@ class ReferringTransaction(StagingTransaction):
         """Rows of a fact with the next record ids, if these can be taken all at once.
 
         Otherwise the server takes them one by one, as it stores the rows, for a fifth of the time that these take.
-        Until the commit, others who add rows to the fact wait, so nobody takes the same.
+        Until the commit, others who add rows to the fact wait, so none of them takes the same.
         """
         if not rows.num_rows:
             return rows

@@ -131,3 +131,31 @@ def test_the_doctor_reads_and_says_what_the_users_lack(
     with psycopg.connect(warehouse) as connection:
         assert connection.execute("select from pg_class where relnamespace = 'public'::regnamespace").rowcount == 0
         connection.execute("drop role guest")
+
+
+def test_the_doctor_names_a_warehouse_of_another_lake_and_one_that_accepts_no_writes(
+    source: str, database: Callable[..., str], tmp_path: Path
+) -> None:
+    warehouse = database("warehouse")
+    zones = {name: (tmp_path / name).as_uri() for name in ("ingestion", "processed", "other")}
+    for folder in zones:
+        (tmp_path / folder).mkdir()
+    settings = {
+        "TOTESYS_URL": source,
+        "WAREHOUSE_URL": warehouse,
+        "TOTES_INGESTION_LAKE": zones["ingestion"],
+        "TOTES_PROCESSED_LAKE": zones["processed"],
+    }
+    totes_here("refresh", **settings)
+    assert "problem" not in totes_here("doctor", **settings)
+    with psycopg.connect(warehouse, autocommit=True) as connection:
+        connection.execute(
+            "do $$ begin execute format('alter database %I set default_transaction_read_only = on', "
+            "current_database()); end $$"
+        )
+    found = run_here("doctor", **{**settings, "TOTES_INGESTION_LAKE": zones["other"]})
+    assert found.exit_code == 1
+    assert [line[8:] for line in found.stdout.splitlines() if line.startswith("problem")] == [
+        "warehouse the server accepts no writes: it is a standby, or was made read-only",
+        "warehouse its newest batch, 1, is not of this lake; check TOTES_INGESTION_LAKE and WAREHOUSE_URL",
+    ]

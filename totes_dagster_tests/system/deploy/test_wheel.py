@@ -1,6 +1,7 @@
 """The platform without a clone: from a wheel, with the dependencies that are installed here."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,8 +19,13 @@ PROJECT = Path(__file__).parents[3]
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what a wheel of the project installs."""
     folder = tmp_path_factory.mktemp("wheel")
+    # In a copy: a build leaves a folder behind, from which the next one would take modules that are gone.
+    source = folder / "source"
+    shutil.copytree(PROJECT / "totes_dagster", source / "totes_dagster", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(PROJECT / name, source)
     # The build needs no index: setuptools is among the developers' tools.
-    build = ("-m", "uv", "build", "--wheel", "--no-build-isolation", "--out-dir", str(folder), str(PROJECT))
+    build = ("-m", "uv", "build", "--wheel", "--no-build-isolation", "--out-dir", str(folder), str(source))
     subprocess.run([sys.executable, *build], capture_output=True, check=True)
     (wheel,) = folder.glob("*.whl")
     install = ("-m", "uv", "pip", "install", "--no-deps", "--no-index", "--target", str(folder / "site"), str(wheel))

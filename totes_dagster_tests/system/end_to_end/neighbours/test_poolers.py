@@ -17,6 +17,7 @@ from totes_dagster.pipeline import reconcile
 from totes_dagster.postgres.database import Database
 from totes_dagster.simulator.seeding import seed
 from totes_dagster.warehouse.status import warehouse_status
+from totes_dagster_tests.integration.commands import totes_here
 from totes_dagster_tests.pgbouncer import POOL_SIZE, pooled
 from totes_dagster_tests.world import NEW_DEAL, World
 
@@ -120,6 +121,13 @@ def test_a_pool_that_lends_sessions_for_single_statements_is_refused_by_name(
         url = pool.format(conninfo_to_dict(database())["dbname"])
         with pytest.raises(PoolerError, match="pool_mode = transaction"), Database("totesys", url).transaction():
             pass
+
+
+def test_a_query_of_an_analyst_goes_through_the_pool(postgres: EmbeddedPostgres, database: Callable[..., str]) -> None:
+    with pooled(postgres) as pool:
+        url = pool.format(conninfo_to_dict(database())["dbname"])
+        told = totes_here("sql", "--csv", "select current_setting('transaction_read_only')", WAREHOUSE_READER_URL=url)
+    assert told.splitlines()[1:] == ["on"]
 
 
 def test_a_setting_of_the_database_does_no_harm_in_a_pooled_session(
