@@ -159,3 +159,14 @@ def test_rows_with_the_same_key_are_named(totesys: Database) -> None:
         '{"department_id": "is the key of 2 rows"}',
         '{"department_id": "is the key of 2 rows"}',
     ]
+
+
+def test_a_row_that_is_both_recent_and_asked_for_by_its_key_is_read_once(totesys: Database) -> None:
+    change(totesys, DEPARTMENT, *(DEPARTMENT.replace("(1,", f"({key},") for key in (2, 3)))
+    with psycopg.connect(totesys.url) as connection:
+        ((horizon,),) = connection.execute("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint").fetchall()
+    change(totesys, "update department set badge = 8 where department_id = 2")
+    with open_snapshot(totesys) as snapshot, open_reader(snapshot) as opened, opened.transaction(["department"]):
+        capture = TableCapture(Capture.CHANGES, horizon, (1, 2))
+        rows = pa.Table.from_batches(opened.rows("department", snapshot.catalogue.tables["department"], capture))
+    assert sorted(rows.column("department_id").to_pylist()) == [1, 2]
