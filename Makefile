@@ -21,14 +21,14 @@ help: ## List these commands
 install: .venv/dev ## Create .venv with all that is needed to develop; the other commands do it when needed
 
 # Users get what the platform runs on, `runtime`; `dev` is that, and what developers need besides.
-.venv/runtime .venv/dev: .venv/%: requirements/%.txt pyproject.toml
+.venv/runtime .venv/dashboard .venv/dev: .venv/%: requirements/%.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
 	@$(PYTHON) requirements/install.py $*
 
 demo: .venv/runtime ## Demonstrate the whole platform, in a terminal, in a minute
 	@$(BIN)/totes demo
 
-dev: .venv/runtime ## Run Dagster's UI on the embedded stack, with the simulator changing the source
+dev: .venv/dashboard ## Run Dagster's UI on the embedded stack, with the simulator changing the source
 	@$(BIN)/totes dev $(if $(PORT),--port $(PORT))
 
 refresh: .venv/runtime ## Bring the warehouse up to date, once
@@ -98,7 +98,8 @@ audit: install ## Look for insecure code, and for known vulnerabilities of the d
 
 lock: install ## Lock the newest dependencies that pyproject.toml allows
 	$(UV_COMPILE) --upgrade --output-file requirements/runtime.txt
-	$(UV_COMPILE) --upgrade --extra dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
+	$(UV_COMPILE) --upgrade --extra dashboard --constraint requirements/runtime.txt --output-file requirements/dashboard.txt
+	$(UV_COMPILE) --upgrade --extra dashboard --extra dev --constraint requirements/dashboard.txt --output-file requirements/dev.txt
 	$(subst pyproject.toml,requirements/checkov.in,$(UV_COMPILE)) --upgrade --output-file requirements/checkov.txt
 
 screenshots: install ## Take the documentation's pictures of Dagster's UI again

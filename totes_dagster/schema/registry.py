@@ -9,13 +9,14 @@ from functools import cache
 
 from sqlalchemy import Table
 
-from totes_dagster.schema import bookkeeping, dimensions, facts, totesys
+from totes_dagster.schema import bookkeeping, dimensions, facts, feeds, totesys
 from totes_dagster.schema.star import StarKind, kind_of, metadata, natural_key_of, remodelled_columns
 
 __all__ = [
     "CALENDAR",
     "DIMENSIONS",
     "FACTS",
+    "FEED_FACTS",
     "STAR_TABLES",
     "calendar_columns",
     "driving_table_of",
@@ -24,7 +25,7 @@ __all__ = [
     "stars_from",
 ]
 
-_DECLARED_IN = (dimensions, facts, bookkeeping)
+_DECLARED_IN = (dimensions, facts, feeds, bookkeeping)
 """The modules whose import fills `metadata`."""
 
 
@@ -38,8 +39,11 @@ DIMENSIONS: dict[str, Table] = _of_kind(StarKind.CALENDAR, StarKind.DIMENSION)
 FACTS: dict[str, Table] = _of_kind(StarKind.FACT)
 """The facts by name."""
 
+FEED_FACTS: dict[str, Table] = _of_kind(StarKind.FEED)
+"""The facts that feeds bring, by name. They are no part of totesys' batches, and refer to no dimension."""
+
 STAR_TABLES: dict[str, Table] = DIMENSIONS | FACTS
-"""All star tables by name, dimensions before the facts that refer to them."""
+"""All star tables that are computed from totesys by name, dimensions before the facts that refer to them."""
 
 (CALENDAR,) = _of_kind(StarKind.CALENDAR).values()
 """The one dimension that is not computed from source rows: it has all days of every year that a fact refers to."""

@@ -29,6 +29,8 @@ class StarKind(StrEnum):
     """One row per day, whether or not a source row refers to it."""
     FACT = "fact"
     """One row per version of a source row."""
+    FEED = "feed"
+    """One row per version of what a feed's files say of one thing: a fact whose rows do not come from the source."""
 
 
 _NEWEST_INDEX = "_newest_idx"
@@ -81,6 +83,43 @@ def fact(name: str, grain: str, record_id: str, *columns: Column[Any], version: 
 
     The first of `columns` is the natural key. For `version`, see `remodel_version_of`.
     """
+    info = {"kind": StarKind.FACT, "natural_key": columns[0].name, "version": version}
+    return _versioned(name, grain, record_id, columns[:1], columns[1:], info)
+
+
+def feed_fact(
+    name: str,
+    grain: str,
+    record_id: str,
+    key: tuple[Column[Any], ...],
+    *columns: Column[Any],
+    own_time: str | None = None,
+    version: int = 1,
+) -> Table:
+    """Declare the fact of a feed, whose natural key may have several columns.
+
+    Args:
+        name: its name.
+        grain: its comment in the warehouse, a sentence or two.
+        record_id: name of the generated number of a version.
+        key: the columns that say what a row is about.
+        columns: what it says of it.
+        own_time: the column with the time at which the row held, if it has one: of two rows of a key, the one with the
+            later time is the newer, whichever file came first.
+        version: see `remodel_version_of`.
+    """
+    info = {"kind": StarKind.FEED, "own_time": own_time, "version": version}
+    return _versioned(name, grain, record_id, key, columns, info)
+
+
+def _versioned(
+    name: str,
+    grain: str,
+    record_id: str,
+    key: tuple[Column[Any], ...],
+    columns: tuple[Column[Any], ...],
+    info: dict[str, Any],
+) -> Table:
     number = Column(
         record_id,
         BigInteger,
@@ -93,6 +132,7 @@ def fact(name: str, grain: str, record_id: str, *columns: Column[Any], version: 
         name,
         metadata,
         number,
+        *key,
         *columns,
         Column(
             "is_deleted",
@@ -103,14 +143,9 @@ def fact(name: str, grain: str, record_id: str, *columns: Column[Any], version: 
         ),
         batch,
         # Finds the newest version of a row; see `version_order_of`.
-        Index(f"{name}{_NEWEST_INDEX}", columns[0], batch.desc(), number.desc()),
+        Index(f"{name}{_NEWEST_INDEX}", *key, batch.desc(), number.desc()),
         comment=grain,
-        info={
-            "kind": StarKind.FACT,
-            "natural_key": columns[0].name,
-            "record_id": record_id,
-            "version": version,
-        },
+        info={"record_id": record_id, "key": tuple(column.name for column in key), **info},
     )
 
 
@@ -127,6 +162,17 @@ def is_fact(table: Table) -> bool:
 def natural_key_of(table: Table) -> str:
     """Name of the column with the source's own key; for the calendar, the day."""
     return str(table.info["natural_key"])
+
+
+def key_columns_of(fact: Table) -> tuple[str, ...]:
+    """Names of the columns that say which row a version of a fact belongs to."""
+    return tuple(fact.info["key"])
+
+
+def own_time_of(fact: Table) -> str | None:
+    """Name of the column with the time at which a row of a feed's fact held; None if it has none."""
+    own_time: str | None = fact.info["own_time"]
+    return own_time
 
 
 def record_id_of(fact: Table) -> str:

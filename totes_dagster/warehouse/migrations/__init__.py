@@ -175,10 +175,9 @@ def _upgrade(
     _prepare(connection, schema)
     # Read again under the lock: another process may have migrated in the meantime.
     before = _revision(connection, schema)
-    if before is None:
-        refuse_foreign_names(connection, schema)
-    elif before not in REVISIONS:
+    if before is not None and before not in REVISIONS:
         raise _ahead(schema, before)
+    refuse_foreign_names(connection, schema, before)
     check(connection, schema, migrated=False)
     if before != HEAD:
         _lock_tables(connection, adopting=before is None)

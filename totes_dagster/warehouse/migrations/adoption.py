@@ -10,25 +10,38 @@ from psycopg import sql
 
 from totes_dagster.errors import WarehouseSchemaError
 from totes_dagster.postgres.types import sql_type
-from totes_dagster.schema.bookkeeping import load_history, quarantine
-from totes_dagster.schema.registry import FACTS, STAR_TABLES
+from totes_dagster.schema.bookkeeping import feed_file, feed_history, feed_quarantine, load_history, quarantine
+from totes_dagster.schema.feeds import rate_on_day
+from totes_dagster.schema.registry import FACTS, FEED_FACTS, STAR_TABLES
 from totes_dagster.schema.star import current_view_of
 from totes_dagster.warehouse.migrations.views import recreated_views
 
 _TEXT_TYPES = {"character varying", "text"}
 
+_FEED_TABLES = (rate_on_day, feed_history, feed_file, feed_quarantine)
 
-def refuse_foreign_names(connection: psycopg.Connection[Any], schema: str) -> None:
-    """Refuse to adopt a schema that already uses a name which only the platform adds: it must have plain tables alone.
+_ADDED = {
+    "0001": [load_history.name, *map(current_view_of, FACTS.values())],
+    "0002": [quarantine.name],
+    "0006": [*FEED_FACTS, *map(current_view_of, FEED_FACTS.values()), *(table.name for table in _FEED_TABLES)],
+}
+"""What each migration adds under a name of its own, besides the star tables of the first."""
+
+
+def refuse_foreign_names(connection: psycopg.Connection[Any], schema: str, before: str | None) -> None:
+    """Refuse a schema that already uses a name which the migrations to come add.
+
+    Only plain star tables may be there before the first one: it adopts them.
+
+    Args:
+        connection: to the warehouse.
+        schema: the schema.
+        before: the revision that the schema is at; None if it has none.
 
     Raises:
         WarehouseSchemaError: such a name is in use.
     """
-    ours = [
-        load_history.name,
-        quarantine.name,
-        *map(current_view_of, FACTS.values()),
-    ]
+    ours = [name for revision, names in _ADDED.items() if before is None or revision > before for name in names]
     for (name,) in connection.execute(
         "select relname from pg_class where relnamespace = %s::regnamespace and relname = any(%s)",
         [sql.Identifier(schema).as_string(connection), ours],
@@ -89,7 +102,8 @@ def check(connection: psycopg.Connection[Any], schema: str, *, migrated: bool) -
     found: dict[str, dict[str, tuple[str, str, bool]]] = {}
     for table, column, *type_ in rows:
         found.setdefault(table, {})[column] = (type_[0], type_[1], type_[2])
-    for name, table in STAR_TABLES.items():
+    facts = FACTS | FEED_FACTS
+    for name, table in (STAR_TABLES | FEED_FACTS).items():
         if name not in found and not migrated:
             continue
         for column in table.columns:
@@ -102,7 +116,7 @@ def check(connection: psycopg.Connection[Any], schema: str, *, migrated: bool) -
                 )
             base, full, generated = found[name][column.name]
             expected = sql_type(column)
-            is_record_id = name in FACTS and column.primary_key
+            is_record_id = name in facts and column.primary_key
             is_to_be_widened = is_record_id and full == "integer" and not migrated
             # A text column may have any text type and length; all other types must be exactly as declared.
             if full != expected and not {base, expected} <= _TEXT_TYPES and not is_to_be_widened:
@@ -119,7 +133,7 @@ def describe(connection: psycopg.Connection[Any]) -> None:
 
     An existing comment stays: it may be the owner's. A migration that changes a description removes the old one.
     """
-    for table in (*STAR_TABLES.values(), load_history, quarantine):
+    for table in (*STAR_TABLES.values(), *FEED_FACTS.values(), *_FEED_TABLES, load_history, quarantine):
         present = dict(
             connection.execute(
                 "select objsubid, description from pg_description "
