@@ -227,6 +227,10 @@ class ManifestFormatError(ManifestError):
     """A manifest has a format that this version of the platform does not support."""
 
 
+class ObjectReplacedError(LakeError):
+    """An object was replaced or removed after it was listed."""
+
+
 class PartError(TotesError):
     """A part cannot be used."""
 
@@ -276,6 +280,21 @@ class BatchConflictError(TotesError):
 
 class ForeignLakeError(TotesError):
     """The warehouse was loaded from another lake than the one configured."""
+
+
+# Feeds.
+
+
+class FeedError(TotesError):
+    """A feed cannot be taken from the landing zone."""
+
+
+class FeedUnknownError(FeedError):
+    """There is no feed of this name."""
+
+
+class FileRefusedError(FeedError):
+    """None of a file's rows can be taken: it is damaged, too large, or not what the feed expects."""
 
 
 # Alerts.

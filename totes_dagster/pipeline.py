@@ -12,10 +12,14 @@ from typing import TypeVar
 
 from totes_dagster.config.platform import Platform, Warehouse
 from totes_dagster.errors import BatchConflictError, ManifestMissingError
+from totes_dagster.feeds.declared import FEEDS, Feed
+from totes_dagster.feeds.landing import LandingZone
+from totes_dagster.feeds.take import take_files
 from totes_dagster.ingest.capture import Demand
 from totes_dagster.ingest.run import ATTEMPTS, Ingested, ingest_changes, ingest_snapshot, newest_batch
 from totes_dagster.ingest.snapshot import SourceSnapshot, open_snapshot
 from totes_dagster.lake.batch_log import BatchLog
+from totes_dagster.lake.feed_manifest import FeedManifest
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.postgres.database import Database
@@ -27,6 +31,8 @@ from totes_dagster.runtime.ahead import ahead
 from totes_dagster.runtime.progress import Progress, silent
 from totes_dagster.runtime.retry import retried
 from totes_dagster.schema.registry import CALENDAR, STAR_TABLES
+from totes_dagster.warehouse.feed_load import LoadedFeed, reload_feed
+from totes_dagster.warehouse.feed_load import load_feed as load_batches_of_feed
 from totes_dagster.warehouse.load import load_batches
 from totes_dagster.warehouse.loaded import LoadedBatch
 from totes_dagster.warehouse.migrations import migrate as migrate_once
@@ -167,6 +173,61 @@ def write_parts(parts: Iterable[RemodelledPart], processed: Zone) -> Written:
     return written
 
 
+@dataclass(frozen=True)
+class FeedRefreshed:
+    """What a refresh of a feed did.
+
+    Attributes:
+        taken: the committed batches, oldest first.
+        loaded: what was done for each loaded batch, oldest first.
+    """
+
+    taken: list[FeedManifest]
+    loaded: list[LoadedFeed]
+
+
+def refresh_feed(
+    feed: Feed, landing: LandingZone, lake: Lake, warehouse: Warehouse, progress: Progress = silent
+) -> FeedRefreshed:
+    """Take the files of a feed that it has not taken yet, and load its batches into the warehouse.
+
+    Args:
+        feed: the feed.
+        landing: where its files are.
+        lake: both zones.
+        warehouse: the warehouse.
+        progress: called as rows move.
+
+    Raises:
+        TotesError: see `take_files` and `load_feed`.
+    """
+    taken = take_feed(feed, landing, lake.ingestion, progress)
+    return FeedRefreshed(taken, load_feed(feed, warehouse, lake, progress))
+
+
+def take_feed(feed: Feed, landing: LandingZone, ingestion: Zone, progress: Progress = silent) -> list[FeedManifest]:
+    """Commit the files of a feed that it has not taken yet; return the committed batches, oldest first.
+
+    Raises:
+        TotesError: see `take_files`.
+    """
+    taken: list[FeedManifest] = []
+    retried("Take files", lambda: taken.extend(take_files(feed, landing, ingestion, progress)))
+    return taken
+
+
+def load_feed(feed: Feed, warehouse: Warehouse, lake: Lake, progress: Progress = silent) -> list[LoadedFeed]:
+    """Migrate the warehouse, and load every batch of a feed that it has not loaded yet.
+
+    Raises:
+        TotesError: see `feed_load.load_feed`.
+    """
+    migrate(warehouse)
+    loaded: list[LoadedFeed] = []
+    retried("Load", lambda: loaded.extend(load_batches_of_feed(feed, warehouse, lake, progress)))
+    return loaded
+
+
 def migrate(warehouse: Warehouse) -> str | None:
     """Create the warehouse's tables, or migrate them to the newest revision; see `warehouse.migrations`.
 
@@ -222,6 +283,9 @@ def rebuild(platform: Platform, *, from_another_lake: bool = False, progress: Pr
 
     loaded = retried("Rebuild", reload)
     retried("Rebuild", lambda: complete_rebuilt(warehouse, loaded))
+    for feed in FEEDS.values():
+        # One by one: a feed whose log is damaged leaves the others whole.
+        retried("Rebuild", partial(reload_feed, feed, warehouse, lake, from_another_lake=from_another_lake))
     return loaded
 
 
