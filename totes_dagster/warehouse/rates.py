@@ -20,23 +20,20 @@ def keep_rates(transaction: WarehouseTransaction) -> int:
             """
             with published as (
                 select quote_code, rate_date, rate,
-                       lead(rate_date, 1, 'infinity') over (partition by quote_code order by rate_date) as until
-                from {current}
+                       lead(rate_date) over (partition by quote_code order by rate_date) - rate_date as days
+                from {current}),
+            held as materialized (
+                select rate_date + age as date_id, quote_code, rate, rate_date
+                from published cross join generate_series(0, {carried}) as age where age < coalesce(days, age + 1)
                 union all
-                select 'EUR', '-infinity', 1, 'infinity'),
-            held as (
-                select day.date_id, quote_code, rate,
-                       case when quote_code = 'EUR' then day.date_id else rate_date end as rate_date
-                from {calendar} as day join published
-                     on day.date_id >= rate_date and day.date_id < until
-                        and (quote_code = 'EUR' or day.date_id - rate_date <= {carried})),
-            wanted as (
+                select date_id, 'EUR', 1, date_id from {calendar}),
+            wanted as materialized (
                 select day.date_id, currency_id, currency_code, own.rate as per_eur, pound.rate as gbp_per_eur,
                        case when own.rate_date is not null and pound.rate_date is not null
                             then least(own.rate_date, pound.rate_date) end as rate_date
                 from {calendar} as day cross join {currency} as currency
-                left join held as own on own.date_id = day.date_id and own.quote_code = currency.currency_code
-                left join held as pound on pound.date_id = day.date_id and pound.quote_code = 'GBP'),
+                left join held as own on (own.date_id, own.quote_code) = (day.date_id, currency.currency_code)
+                left join held as pound on (pound.date_id, pound.quote_code) = (day.date_id, 'GBP')),
             removed as (
                 delete from {rates} as rate
                 where not exists (select from wanted where (wanted.date_id, wanted.currency_id)
