@@ -101,9 +101,8 @@ def fetch_rates(
 ) -> Body:
     """Fetch the exchange rates of currencies since a day, and check that they are rates of these currencies.
 
-    The days just before a publication, on a weekend or after a closing day have no rates yet: ask for a day some time
-    ago, so that the response also contains revisions. Frankfurter also returns the last rate before the day asked for
-    if that day has none.
+    Ask for a day well before the newest publication: the response then also contains revisions, and is not empty on a
+    weekend or in the morning. If the day itself has no rates, Frankfurter also returns those of the last day before it.
 
     Args:
         source: whom to ask.
@@ -139,11 +138,11 @@ def fetch_rates(
 
 
 def _ecb_url(base: str, codes: list[str], since: date) -> str:
-    return f"{base}/service/data/EXR/D.{'+'.join(codes)}.{BASE}.SP00.A?startPeriod={since}&format=csvdata"
+    return f"{base}/service/data/EXR/D.{'+'.join(codes)}.{BASE}.SP00.A?startPeriod={since:%Y-%m-%d}&format=csvdata"
 
 
 def _frankfurter_url(base: str, codes: list[str], since: date) -> str:
-    return f"{base}/v2/rates?from={since}&base={BASE}&providers=ecb&quotes={','.join(codes)}"
+    return f"{base}/v2/rates?from={since:%Y-%m-%d}&base={BASE}&providers=ecb&quotes={','.join(codes)}"
 
 
 _URLS: dict[Provider, Callable[[str, list[str], date], str]] = {

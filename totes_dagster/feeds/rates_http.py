@@ -74,6 +74,8 @@ def received(url: str, limits: Limits) -> bytes:
     try:
         with requests.Session() as session:
             session.auth = lambda request: request  # instead of a password from ~/.netrc
+            # Otherwise requests reads all of a redirect's body, and parses its location, though it is not to follow it.
+            session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # noqa: ARG005
             with _response(session, url, limits) as response:
                 _check_status(url, response)
                 return _content(url, response, limits, ends_at)
@@ -178,7 +180,7 @@ def _named_error(url: str, error: Exception) -> RatesError:
         )
     if isinstance(error, Timeout | of_body.TimeoutError):
         return RatesUnavailableError(f"{url} does not answer in time. Try again later.")
-    if isinstance(error, of_body.HTTPError):
+    if isinstance(error, of_body.HTTPError) and not isinstance(error, of_body.LocationValueError):
         return RatesUnavailableError(f"The response of {url} was cut off or damaged. Try again later.")
     if isinstance(error, NoConnectionError):
         reason = re.search(r"\[Errno -?\d+\] ([\w ]+)", text)

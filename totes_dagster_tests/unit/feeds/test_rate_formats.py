@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 
 from totes_dagster.errors import RatesFormatError
 from totes_dagster.feeds.rates import Rate, parse_rates
-from totes_dagster.simulator.rates_server import CSV_HEADER, Quote, as_csv, as_json
+from totes_dagster.simulator.euro_rates import Quote
+from totes_dagster.simulator.rates_server import CSV_HEADER, as_csv, as_json
 
 MONDAY, TUESDAY = date(2026, 1, 5), date(2026, 1, 6)
 SHORT_HEADER = "CURRENCY,CURRENCY_DENOM,TIME_PERIOD,OBS_VALUE"
 
 codes = st.sampled_from(["USD", "GBP", "JPY"])
-positive = st.decimals("0.00000001", 10**9, allow_nan=False, allow_infinity=False).filter(
-    lambda rate: len(rate.as_tuple().digits) <= 18 and int(rate.as_tuple().exponent) > -20
+positive = st.builds(
+    lambda digits, places: Decimal(digits).scaleb(-places), st.integers(1, 10**15), st.integers(-3, 15)
 )
 
 

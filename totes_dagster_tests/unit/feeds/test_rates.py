@@ -1,16 +1,12 @@
-"""Whom the setting names, and for how long a provider asks to wait."""
+"""Whom the setting names, and what is imported to ask."""
 
 import subprocess
 import sys
-from datetime import UTC, datetime
 
 import pytest
 
 from totes_dagster.errors import SettingsError
 from totes_dagster.feeds.rates import Provider, RatesSource
-from totes_dagster.feeds.rates_http import LONGEST_WAIT, retry_after
-
-NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -51,28 +47,6 @@ def test_anything_else_is_refused_without_repeating_a_password(setting: str) -> 
     with pytest.raises(SettingsError, match=r"TOTES_RATES_URL.* like https://data-api\.ecb\.europa\.eu") as raised:
         RatesSource.parse(setting)
     assert "password" not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        ("0", 0),
-        (" 120 ", 120),
-        ("9" * 400, LONGEST_WAIT),
-        ("Mon, 05 Jan 2026 12:01:30 GMT", 90),
-        ("Mon, 05 Jan 2026 11:00:00 GMT", 0),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", LONGEST_WAIT),
-        ("Mon, 05 Jan 2026 13:00:00 +0000", 3600),
-        ("-1", None),
-        ("1.5", None),
-        ("¹", None),
-        ("soon", None),
-        ("", None),
-        (None, None),
-    ],
-)
-def test_a_server_asks_to_wait_for_seconds_or_until_a_date(header: str | None, seconds: float | None) -> None:
-    assert retry_after(header, NOW) == seconds
 
 
 def test_the_client_library_is_imported_when_rates_are_fetched() -> None:
