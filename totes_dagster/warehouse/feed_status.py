@@ -58,7 +58,7 @@ def _status(connection: psycopg.Connection[Any], schema: str, feed: Feed) -> Fee
     }
 
     def fetch(statement: str) -> list[tuple[Any, ...]]:
-        return connection.execute(sql.SQL(statement).format(**names)).fetchall()  # type: ignore[arg-type]
+        return connection.execute(sql.SQL(statement).format(**names)).fetchall()
 
     newest = fetch("select batch, taken_at from {history} where feed = {feed} order by batch desc limit 1")
     batch, taken_at = newest[0] if newest else (0, None)
@@ -123,7 +123,7 @@ def rates_needed(warehouse: Warehouse) -> RatesNeeded:
 
 
 def orders_without_sale(warehouse: Warehouse) -> tuple[int, ...]:
-    """The first few sales orders that were delivered according to the shipments, and that the warehouse does not have."""
+    """The first few sales orders that shipments speak of, and that the warehouse does not have."""
     statement = sql.SQL(
         "select distinct sales_order_id from {} as shipment where not exists "
         "(select from {} as sale where sale.sales_order_id = shipment.sales_order_id) order by 1 limit {}"

@@ -9,8 +9,6 @@ from time import perf_counter
 from typing import Any
 
 from dagster import (
-    AssetCheckResult,
-    AssetCheckSpec,
     AssetsDefinition,
     AssetSpec,
     DataVersion,
@@ -24,10 +22,10 @@ from dagster import (
 )
 
 from totes_dagster import pipeline
-from totes_dagster.feeds.declared import EXCHANGE_RATE, FEEDS, SALES_TARGET, SHIPMENT, Feed
+from totes_dagster.feeds.declared import EXCHANGE_RATE, SALES_TARGET, SHIPMENT, Feed
 from totes_dagster.lake.batch_log import FeedLog
 from totes_dagster.orchestration.failures import run_step
-from totes_dagster.orchestration.feeds.checks import files_result, files_spec, rows_results, rows_specs
+from totes_dagster.orchestration.feeds.checks import check_results, check_specs
 from totes_dagster.orchestration.io_managers.processed import ProcessedIOManager
 from totes_dagster.orchestration.metadata import table_of
 from totes_dagster.orchestration.resources.databases import WarehouseResource
@@ -116,27 +114,23 @@ def fetched_asset(feed: Feed) -> AssetsDefinition:
 
 def taken_asset(feed: Feed) -> AssetsDefinition:
     """The rows of a feed's files in the ingestion zone."""
-    check = files_spec(feed)
 
     @asset(
         key=key_of_ingested(feed.name),
         deps=[key_of_landed(feed.name)],
         group_name="ingestion",
-        description=f"{feed.description} Each batch takes the files that no batch has taken, in the order in which they "
-        "landed; rows that break the contract are set aside, with their file and line.",
+        description=f"{feed.description} Each batch takes the files that no batch has taken, in the order in which "
+        "they landed; rows that break the contract are set aside, with their file and line.",
         kinds={"s3", "parquet"},
         owners=OWNERS,
         tags={"stage": "ingestion", "feed": feed.name},
         code_version="1",
-        check_specs=[check],
         metadata={
             "dagster/table_name": f"ingestion.{feed.name}",
             "dagster/column_schema": _contract_columns(feed),
         },
     )
-    def _take(
-        landing: LandingResource, processed_zone: ResourceParam[ProcessedIOManager]
-    ) -> MaterializeResult:  # type: ignore[type-arg]
+    def _take(landing: LandingResource, processed_zone: ResourceParam[ProcessedIOManager]) -> MaterializeResult:  # type: ignore[type-arg]
         started, ingestion = perf_counter(), processed_zone.lake.ingestion
 
         def take() -> tuple[list[Any], int]:
@@ -165,7 +159,6 @@ def taken_asset(feed: Feed) -> AssetsDefinition:
                 "seconds": round(perf_counter() - started, 3),
                 **({"newest files": table_of(shown)} if shown else {}),
             },
-            check_results=[files_result(feed, ingestion)],
         )
 
     return _take
@@ -218,19 +211,17 @@ def loaded_asset(feed: Feed) -> AssetsDefinition:
         tags={"stage": "warehouse", "feed": feed.name},
         freshness_policy=FreshnessPolicy.time_window(fail_window=EXPECTED_EVERY[feed.name]),
         code_version=str(remodel_version_of(feed.fact)),
-        check_specs=rows_specs(feed),
+        check_specs=check_specs(feed),
         metadata={"dagster/column_schema": column_schema(feed.fact)},
     )
-    def _load(
-        warehouse: WarehouseResource, processed_zone: ResourceParam[ProcessedIOManager]
-    ) -> MaterializeResult:  # type: ignore[type-arg]
+    def _load(warehouse: WarehouseResource, processed_zone: ResourceParam[ProcessedIOManager]) -> MaterializeResult:  # type: ignore[type-arg]
         started, target = perf_counter(), warehouse.warehouse()
         loaded = run_step(lambda: pipeline.load_feed(feed, target, processed_zone.lake))
         status = run_step(lambda: retried("Read the warehouse", lambda: feed_statuses(target)))[feed.name]
         counts: dict[str, int] = {}
         for batch in loaded:
             counts = {name: counts.get(name, 0) + count for name, count in batch.counts().items()}
-        results = run_step(lambda: retried("Check", lambda: rows_results(feed, status, target)))
+        results = run_step(lambda: retried("Check", lambda: check_results(feed, status, target)))
         return MaterializeResult(
             data_version=DataVersion(str(status.batch)),
             metadata={
@@ -260,10 +251,6 @@ def assets_of(feed: Feed, *, fetched: bool) -> list[AssetsDefinition | AssetSpec
 
 def _contract_columns(feed: Feed) -> TableSchema:
     described = {name: field.description or "" for name, field in feed.contract.model_fields.items()}
-    return TableSchema([TableColumn(column.name, str(column.type), described.get(column.name, "")) for column in feed.columns])
-
-
-CHECKS: list[AssetCheckSpec] = [spec for feed in FEEDS.values() for spec in (files_spec(feed), *rows_specs(feed))]
-"""The checks of all feeds."""
-
-AssetCheckResults = list[AssetCheckResult]
+    return TableSchema(
+        [TableColumn(column.name, str(column.type), described.get(column.name, "")) for column in feed.columns]
+    )

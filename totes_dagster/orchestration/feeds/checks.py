@@ -7,10 +7,8 @@ from dagster import AssetCheckResult, AssetCheckSeverity, AssetCheckSpec
 
 from totes_dagster.config.platform import Warehouse
 from totes_dagster.feeds.declared import EXCHANGE_RATE, SHIPMENT, Feed
-from totes_dagster.feeds.take import refused_files
-from totes_dagster.lake.zone import Zone
 from totes_dagster.orchestration.metadata import table_of
-from totes_dagster.orchestration.specs import key_of_ingested, key_of_loaded
+from totes_dagster.orchestration.specs import key_of_loaded
 from totes_dagster.warehouse.feed_status import FeedStatus, orders_without_sale, rates_needed
 
 FILES = "files_readable"
@@ -22,21 +20,19 @@ OLDEST_RATE = timedelta(days=5)
 """How old the newest rate may be. There is none from Maundy Thursday to the Tuesday after Easter, in the afternoon."""
 
 
-def files_spec(feed: Feed) -> AssetCheckSpec:
-    """The check of a feed's files."""
-    return AssetCheckSpec(
-        FILES,
-        asset=key_of_ingested(feed.name),
-        description="Every file could be read to its end, and has the feed's columns. A file that was refused is taken "
-        "again when it is replaced.",
-    )
-
-
-def rows_specs(feed: Feed) -> list[AssetCheckSpec]:
-    """The checks of a feed's rows in the warehouse."""
+def check_specs(feed: Feed) -> list[AssetCheckSpec]:
+    """The checks of a feed: of its files, and of its rows in the warehouse."""
     key = key_of_loaded(feed.fact.name)
     specs = [
-        AssetCheckSpec(ROWS, asset=key, description="Every row of a file keeps the feed's contract; none is set aside.")
+        AssetCheckSpec(
+            FILES,
+            asset=key,
+            description="Every file could be read to its end, and has the feed's columns. A file that was refused is "
+            "taken again when it is replaced.",
+        ),
+        AssetCheckSpec(
+            ROWS, asset=key, description="Every row of a file keeps the feed's contract; none is set aside."
+        ),
     ]
     if feed is EXCHANGE_RATE:
         specs.append(
@@ -54,30 +50,27 @@ def rows_specs(feed: Feed) -> list[AssetCheckSpec]:
     return specs
 
 
-def files_result(feed: Feed, ingestion: Zone) -> AssetCheckResult:
-    """The result for the files of a feed, in their newest versions."""
-    refused = refused_files(feed, ingestion)
-    rows = [{"file": path, "reason": reason} for path, reason in refused[:20]]
-    return AssetCheckResult(
-        check_name=FILES,
-        asset_key=key_of_ingested(feed.name),
-        passed=not refused,
-        severity=AssetCheckSeverity.ERROR,
-        description=f"{len(refused)} files were refused, the newest of them {refused[0][0]}: {refused[0][1]}"
-        if refused
-        else "All files were read.",
-        metadata={"refused": table_of(rows)} if rows else {},
-    )
-
-
-def rows_results(feed: Feed, status: FeedStatus, warehouse: Warehouse) -> Sequence[AssetCheckResult]:
-    """The results for the rows of a feed, after a load."""
-    results = [_rows(feed, status)]
+def check_results(feed: Feed, status: FeedStatus, warehouse: Warehouse) -> Sequence[AssetCheckResult]:
+    """The results for a feed, after a load."""
+    results = [_files(feed, status), _rows(feed, status)]
     if feed is EXCHANGE_RATE:
         results.append(_current(feed, warehouse))
     if feed is SHIPMENT:
         results.append(_orders(feed, warehouse))
     return results
+
+
+def _files(feed: Feed, status: FeedStatus) -> AssetCheckResult:
+    rows = [{"file": path, "reason": reason} for path, reason in status.refused_sample]
+    first = f", of which the newest is {rows[0]['file']}: {rows[0]['reason']}" if rows else ""
+    return AssetCheckResult(
+        check_name=FILES,
+        asset_key=key_of_loaded(feed.fact.name),
+        passed=not status.refused,
+        severity=AssetCheckSeverity.ERROR,
+        description=f"{status.refused:,} files were refused{first}" if rows else "All files were read.",
+        metadata={"refused": table_of(rows)} if rows else {},
+    )
 
 
 def _rows(feed: Feed, status: FeedStatus) -> AssetCheckResult:

@@ -20,16 +20,15 @@ from dagster import (
     define_asset_job,
     sensor,
 )
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from totes_dagster.config.settings import LANDING
 from totes_dagster.errors import TotesError
-from totes_dagster.feeds.declared import FEEDS, Feed
-from totes_dagster.feeds.take import newest_batch, new_files
+from totes_dagster.feeds.declared import Feed
+from totes_dagster.feeds.take import new_files, newest_batch
 from totes_dagster.lake.batch_log import FeedLog
-from totes_dagster.lake.zone import Zone
 from totes_dagster.orchestration.feeds.assets import keys_of
 from totes_dagster.orchestration.io_managers.ingestion import IngestionIOManager
-from totes_dagster.orchestration.jobs import JOB_TAG, run_in_progress
+from totes_dagster.orchestration.jobs import CHANGED, JOB_TAG, changes_tag, run_in_progress
 from totes_dagster.orchestration.pauses import next_try, past_runs
 from totes_dagster.orchestration.resources.landing import LandingResource
 from totes_dagster.orchestration.specs import key_of_landed
@@ -44,7 +43,7 @@ ASK_AGAIN_AFTER = timedelta(hours=1)
 """How long to wait before asking again for rates that were not there yet."""
 
 
-def job_of(feed: Feed, *, fetched: bool) -> UnresolvedAssetJobDefinition:
+def job_of(feed: Feed, *, fetched: bool) -> Any:
     """The job that takes, remodels and loads a feed's files."""
     return define_asset_job(
         job_name(feed),
@@ -59,11 +58,7 @@ def job_name(feed: Feed) -> str:
     return f"take_{feed.name}"
 
 
-JOBS = [job_name(feed) for feed in FEEDS.values()]
-"""The names of all feeds' jobs."""
-
-
-def sensor_of(feed: Feed, job: UnresolvedAssetJobDefinition, *, fetched: bool) -> SensorDefinition:
+def sensor_of(feed: Feed, job: Any, *, fetched: bool) -> SensorDefinition:
     """The sensor that requests a feed's job when there are new files, or when rates are due to be fetched."""
 
     @sensor(
@@ -71,35 +66,38 @@ def sensor_of(feed: Feed, job: UnresolvedAssetJobDefinition, *, fetched: bool) -
         job=job,
         minimum_interval_seconds=LOOK_EVERY,
         default_status=DefaultSensorStatus.RUNNING,
-        description=f"Lists the landing zone's folder {feed.name}/, and requests its files to be taken when one is new.",
+        description=f"Lists {feed.name}/ in the landing zone, and requests its files to be taken when one is new.",
     )
     def _watch(
         context: SensorEvaluationContext,
         landing: LandingResource,
         ingestion_zone: ResourceParam[IngestionIOManager],
     ) -> Any:
-        zone = landing.zone()
+        zone, now = landing.zone(), datetime.now(UTC)
         if zone is None:
-            return SkipReason("There is no landing zone.")
-        if reason := run_in_progress(context.instance, job.name):
+            return SkipReason(f"There is no landing zone: {LANDING} is not set.")
+        if reason := _why_not_yet(context.instance, job.name, now):
             return SkipReason(reason)
-        again_at = next_try(past_runs(context.instance, job.name))
-        if (now := datetime.now(UTC)) < again_at:
-            return SkipReason(f"The last run failed. Trying again at {again_at:%H:%M:%S} UTC.")
         if fetched and is_due(_last_fetch(context.instance, feed), now):
-            return RunRequest(tags={"totes/changed": "rates are due"})
+            return RunRequest(tags={CHANGED: "rates are due"})
         try:
-            ingestion: Zone = ingestion_zone.zone
-            new = new_files(feed, zone, ingestion, newest_batch(FeedLog(ingestion, feed.name)))
+            previous = newest_batch(FeedLog(ingestion_zone.zone, feed.name))
+            new = [zone.name_of(feed.name, file) for file in new_files(feed, zone, ingestion_zone.zone, previous)]
         except TotesError as error:
-            return RunRequest(asset_selection=_stages(feed), tags={"totes/changed": type(error).__name__})
+            return RunRequest(asset_selection=_stages(feed), tags={CHANGED: type(error).__name__})  # it says why
         if not new:
             return SkipReason("No file is new.")
-        names = ", ".join(zone.name_of(feed.name, file) for file in new[:3])
-        more = f", and {len(new) - 3} more" if len(new) > 3 else ""  # noqa: PLR2004
-        return RunRequest(asset_selection=_stages(feed), tags={"totes/changed": f"{names}{more}"})
+        return RunRequest(asset_selection=_stages(feed), tags={CHANGED: changes_tag(new)})
 
     return _watch
+
+
+def _why_not_yet(instance: DagsterInstance, job: str, now: datetime) -> str | None:
+    """Why a feed's job is not to be requested now: a run is in progress, or one has failed a short while ago."""
+    if reason := run_in_progress(instance, job):
+        return reason
+    again_at = next_try(past_runs(instance, job))
+    return f"The last run failed. Trying again at {again_at:%H:%M:%S} UTC." if now < again_at else None
 
 
 def is_due(fetched_at: datetime | None, now: datetime) -> bool:
