@@ -50,6 +50,12 @@ EXPECTED_EVERY = {
 """After how long without a new file a feed is not fresh any more. The longest time without new rates, from Maundy
 Thursday to the Tuesday after Easter, is five days."""
 
+SINCE = "since"
+"""Metadata of a fetch: the first day that was asked for."""
+
+NOTHING_ASKED = "nothing was asked for"
+"""Its value if the warehouse had no orders yet."""
+
 _OWNERS = {SALES_TARGET.name: ["team:controlling"], SHIPMENT.name: ["team:logistics"]}
 
 
@@ -103,7 +109,7 @@ def fetched_asset(feed: Feed) -> AssetsDefinition:
         return MaterializeResult(
             metadata={
                 "file": fetched.path or "nothing new",
-                "since": fetched.since.isoformat() if fetched.since else "nothing was asked for",
+                SINCE: fetched.since.isoformat() if fetched.since else NOTHING_ASKED,
                 "currencies": ", ".join(fetched.currencies) or "none",
                 "source": "European Central Bank",
             }

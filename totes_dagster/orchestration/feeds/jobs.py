@@ -26,7 +26,7 @@ from totes_dagster.errors import TotesError
 from totes_dagster.feeds.declared import Feed
 from totes_dagster.feeds.take import new_files, newest_batch
 from totes_dagster.lake.batch_log import FeedLog
-from totes_dagster.orchestration.feeds.assets import keys_of
+from totes_dagster.orchestration.feeds.assets import NOTHING_ASKED, SINCE, keys_of
 from totes_dagster.orchestration.io_managers.ingestion import IngestionIOManager
 from totes_dagster.orchestration.jobs import CHANGED, JOB_TAG, changes_tag, run_in_progress
 from totes_dagster.orchestration.pauses import next_try, past_runs
@@ -38,6 +38,9 @@ LOOK_EVERY = 30
 
 PUBLISHED = time(16, 10), ZoneInfo("Europe/Berlin")
 """The European Central Bank publishes the rates of a working day at about 16:00 there."""
+
+NEEDED_AFTER = timedelta(minutes=1)
+"""How long to wait before looking again whether the warehouse needs rates, if it had no orders."""
 
 ASK_AGAIN_AFTER = timedelta(hours=1)
 """How long to wait before asking again for rates that were not there yet."""
@@ -78,7 +81,7 @@ def sensor_of(feed: Feed, job: Any, *, fetched: bool) -> SensorDefinition:
             return SkipReason(f"There is no landing zone: {LANDING} is not set.")
         if reason := _why_not_yet(context.instance, job.name, now):
             return SkipReason(reason)
-        if fetched and is_due(_last_fetch(context.instance, feed), now):
+        if fetched and is_due(*_last_fetch(context.instance, feed), now):
             return RunRequest(tags={CHANGED: "rates are due"})
         try:
             previous = newest_batch(FeedLog(ingestion_zone.zone, feed.name))
@@ -100,15 +103,18 @@ def _why_not_yet(instance: DagsterInstance, job: str, now: datetime) -> str | No
     return f"The last run failed. Trying again at {again_at:%H:%M:%S} UTC." if now < again_at else None
 
 
-def is_due(fetched_at: datetime | None, now: datetime) -> bool:
+def is_due(fetched_at: datetime | None, since: str, now: datetime) -> bool:
     """Whether exchange rates are to be fetched: those of a day were published since, and no fetch asked since.
 
     Args:
         fetched_at: when they were fetched last; None if never.
+        since: the first day that was asked for then, or `NOTHING_ASKED`.
         now: the current time.
     """
     if fetched_at is None:
         return True
+    if since == NOTHING_ASKED:
+        return now - fetched_at >= NEEDED_AFTER
     moment, zone = PUBLISHED
     local = now.astimezone(zone)
     published = datetime.combine(local.date(), moment, zone)
@@ -117,9 +123,13 @@ def is_due(fetched_at: datetime | None, now: datetime) -> bool:
     return fetched_at < published and now - fetched_at >= ASK_AGAIN_AFTER
 
 
-def _last_fetch(instance: DagsterInstance, feed: Feed) -> datetime | None:
+def _last_fetch(instance: DagsterInstance, feed: Feed) -> tuple[datetime | None, str]:
+    """When rates were fetched last, and since which day."""
     event = instance.get_latest_materialization_event(key_of_landed(feed.name))
-    return datetime.fromtimestamp(event.timestamp, UTC) if event else None
+    if not event or not event.asset_materialization:
+        return None, ""
+    since = event.asset_materialization.metadata.get(SINCE)
+    return datetime.fromtimestamp(event.timestamp, UTC), str(since.value) if since else ""
 
 
 def _stages(feed: Feed, *, fetched: bool = False) -> Sequence[Any]:
