@@ -1,4 +1,4 @@
-"""The landing bucket, and the function that fetches exchange rates, as applied: asked of AWS itself and not of Terraform."""
+"""The landing bucket, and the function that fetches exchange rates, applied: asked of AWS, not Terraform."""
 
 import json
 from typing import Any
