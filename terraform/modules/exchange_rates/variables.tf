@@ -52,7 +52,7 @@ variable "days" {
 }
 
 variable "reserved_concurrency" {
-  description = "How many of the function run at once, which the account then has less for others; -1 reserves none. AWS refuses to reserve any in an account with a limit as low as a new one's."
+  description = "How many concurrent executions to reserve for the function; -1 for none, and no limit. AWS refuses to reserve any where the account's limit is as low as that of a new account."
   type        = number
   default     = 1
 
