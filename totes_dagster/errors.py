@@ -333,6 +333,33 @@ class RatesFormatError(RatesError):
     """A body is too large, has neither of the formats, or contains a rate that cannot be one."""
 
 
+# Metrics.
+
+
+class MetricError(TotesError):
+    """Somebody asks for a number that cannot be given, or would be wrong."""
+
+
+class MetricUnknownError(MetricError):
+    """There is no metric of this name."""
+
+
+class DimensionRefusedError(MetricError):
+    """The metric may not be split by this dimension, or restricted to members of it."""
+
+
+class DimensionValueError(MetricError):
+    """A value cannot be a member of its dimension, or a period ends before it begins."""
+
+
+class CurrenciesMixedError(MetricError):
+    """Amounts in several currencies would be added up."""
+
+
+class ChartError(MetricError):
+    """An answer cannot be drawn."""
+
+
 # Alerts.
 
 

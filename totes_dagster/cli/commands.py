@@ -258,7 +258,7 @@ def provision(*, roles: Path) -> None:
         console.print(done, soft_wrap=True)
 
 
-for command in (looking.status, looking.doctor, looking.sql, looking.glue, feeds.feeds):
+for command in (looking.status, looking.doctor, looking.sql, looking.metric, looking.glue, feeds.feeds):
     main.add_command(command)
 
 
