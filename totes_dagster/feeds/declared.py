@@ -1,18 +1,15 @@
-"""The feeds: what each brings, under which contract, and which function computes its fact.
+"""The feeds: what each brings, under which contract, and which fact its rows become.
 
 A new feed is a declaration here, a contract in `contracts.py`, a fact in `schema/feeds.py`, a function in `tables.py`,
 and a migration.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import pandas as pd
 import pyarrow as pa
 from sqlalchemy import Table
 
 from totes_dagster.errors import FeedUnknownError
-from totes_dagster.feeds import tables
 from totes_dagster.feeds.contracts import ExchangeRate, FeedRow, SalesTarget, Shipment
 from totes_dagster.schema.feeds import fact_exchange_rate, fact_sales_target, fact_shipment
 
@@ -26,9 +23,7 @@ class Feed:
         description: what it brings, in a sentence.
         contract: what each row of its files must look like.
         columns: the columns of the contract as they are stored.
-        fact: the fact that it brings.
-        function: the pure function that computes the fact's rows from the stored ones, one for one.
-        doubts: finds rows that keep the contract and yet cannot be right: by position, why.
+        fact: the fact that it brings. The function of its name in `tables.py` computes it.
     """
 
     name: str
@@ -36,8 +31,6 @@ class Feed:
     contract: type[FeedRow]
     columns: pa.Schema
     fact: Table
-    function: Callable[[pd.DataFrame], pd.DataFrame]
-    doubts: Callable[[pd.DataFrame], dict[int, str]] = tables.no_doubts
 
 
 EXCHANGE_RATE = Feed(
@@ -52,8 +45,6 @@ EXCHANGE_RATE = Feed(
         ]
     ),
     fact_exchange_rate,
-    tables.fact_exchange_rate,
-    tables.jumps,
 )
 
 SHIPMENT = Feed(
@@ -68,7 +59,6 @@ SHIPMENT = Feed(
         ]
     ),
     fact_shipment,
-    tables.fact_shipment,
 )
 
 SALES_TARGET = Feed(
@@ -84,7 +74,6 @@ SALES_TARGET = Feed(
         ]
     ),
     fact_sales_target,
-    tables.fact_sales_target,
 )
 
 FEEDS: dict[str, Feed] = {feed.name: feed for feed in (EXCHANGE_RATE, SHIPMENT, SALES_TARGET)}

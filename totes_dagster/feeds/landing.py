@@ -51,7 +51,7 @@ class LandingZone:
             ObjectReplacedError: it was replaced or removed since it was listed.
             LakeError: it cannot be read.
         """
-        return self.zone.stream(file)
+        return self.zone.pieces(file)
 
     def _is_settled(self, file: ObjectVersion, now: datetime) -> bool:
         age = now - file.modified_at

@@ -34,11 +34,6 @@ def fact_sales_target(targets: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def no_doubts(_: pd.DataFrame) -> dict[int, str]:
-    """No row is doubted."""
-    return {}
-
-
 def jumps(rates: pd.DataFrame) -> dict[int, str]:
     """Rates that jump, unless the next one confirms them: by position, why they are doubted.
 
