@@ -61,8 +61,8 @@ converted as (
                else round(d.payment_amount * made.gbp_per_eur / made.per_eur, 2) end end as cash_gbp,
            case when not d.paid then case when d.currency_code = 'GBP' then d.payment_amount
                else round(d.payment_amount * closing.gbp_per_eur / closing.per_eur, 2) end end as closing_gbp,
-           case when d.ordered_on is not null then case when d.currency_code = 'GBP' then d.payment_amount
-               else round(d.payment_amount * booked.gbp_per_eur / booked.per_eur, 2) end end as booked_gbp
+           case when d.currency_code = 'GBP' then d.payment_amount
+               else round(d.payment_amount * booked.gbp_per_eur / booked.per_eur, 2) end as booked_gbp
     from dated as d
     left join rate_on_day as made on made.date_id = d.paid_on and made.currency_id = d.currency_id
     left join rate_on_day as closing on closing.date_id = d.as_of and closing.currency_id = d.currency_id
