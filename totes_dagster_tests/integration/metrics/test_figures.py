@@ -10,7 +10,9 @@ import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from psycopg.rows import dict_row
 
+from totes_dagster.errors import DimensionRefusedError
 from totes_dagster.metrics.asking import Answer, ask
 from totes_dagster.metrics.metric import Unit
 from totes_dagster.metrics.registry import METRICS
@@ -174,6 +176,31 @@ def test_slices_come_in_the_order_of_their_dimensions(connection: psycopg.Connec
     assert days == sorted(days)
     overdue = [name for name, *_ in ask(connection, "public", "open_payments", by=["ageing"]).rows]
     assert overdue == ["not due", "1 to 7 days", "8 to 30 days", "over 30 days"]
+    both = [
+        (overdue.index(name), currency)
+        for name, currency, *_ in ask(connection, "public", "open_payments", by=["ageing", "currency"]).rows
+    ]
+    assert both == sorted(both)
+
+
+def test_a_transaction_of_the_caller_stays_open(lived: Lived) -> None:
+    with psycopg.connect(lived.world.warehouse_url, row_factory=dict_row) as connection:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        first = ask(connection, "public", "orders")
+        with psycopg.connect(lived.world.warehouse_url) as other:
+            other.execute("update load_history set snapshot_at = snapshot_at + interval '1 day'")
+            other.commit()
+            again = ask(connection, "public", "orders")
+            other.execute("update load_history set snapshot_at = snapshot_at - interval '1 day'")
+    assert (again.as_of, again.rows) == (first.as_of, first.rows)
+
+
+def test_an_idle_connection_is_idle_again(lived: Lived, connection: psycopg.Connection) -> None:
+    ask(connection, "public", "orders")
+    assert connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
+    with pytest.raises(DimensionRefusedError):
+        ask(connection, "public", "orders", by=["country"])
+    assert connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
 
 
 def test_the_unit_of_own_currency_is_the_one_that_is_asked_for(connection: psycopg.Connection) -> None:

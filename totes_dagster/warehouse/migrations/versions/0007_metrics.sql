@@ -37,7 +37,7 @@ with since as (
     select distinct on (payment_id) payment_id, last_updated_date as paid_on
     from (select payment_id, batch, payment_record_id, last_updated_date,
                  bool_and(paid) over (partition by payment_id order by batch desc, payment_record_id desc) as is_paid
-          from fact_payment where not is_deleted) as versions
+          from fact_payment) as versions
     where is_paid order by payment_id, batch, payment_record_id),
 dated as (
     select p.payment_id, p.created_date, p.created_time, p.last_updated_date, p.last_updated_time, p.transaction_id,
@@ -115,8 +115,6 @@ union all
 select 'purchase order', purchase_order_id, created_date, currency_id, currency_code, amount
 from purchase where amount_gbp is null
 union all
-select 'payment made', payment_id, paid_on, currency_id, currency_code, payment_amount
-from settlement where paid and cash_gbp is null
-union all
-select 'open payment', payment_id, as_of, currency_id, currency_code, payment_amount
-from settlement where not paid and closing_gbp is null;
+select case when paid then 'payment made' else 'open payment' end, payment_id,
+       case when paid then paid_on else as_of end, currency_id, currency_code, payment_amount
+from settlement where cash_gbp is null and closing_gbp is null;
