@@ -60,7 +60,10 @@ def chart_of(answer: Answer) -> "altair.Chart":
     number = altair.Y(answer.metric.name, type="quantitative", title=f"{answer.metric.name} ({answer.unit})")
     values = [_values(answer, row) for row in answer.rows]
     data = altair.InlineData(values=values)
-    title = altair.TitleParams(answer.metric.name, subtitle=answer.metric.meaning, anchor="start")
+    subtitle = [answer.metric.meaning]
+    if answer.unconverted:
+        subtitle.append(f"{answer.unconverted:,} of them are left out: there is no exchange rate for their day.")
+    title = altair.TitleParams(answer.metric.name, subtitle=subtitle, anchor="start")
     chart = altair.Chart(data, title=title, width=640)
     if types[along] is ColumnType.DATE:
         place = altair.X(along, type="temporal", scale=altair.Scale(type="utc"))
