@@ -3,6 +3,7 @@
 The changes themselves are in `versions/`, except lifting length limits of text, which only adopted tables have.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
@@ -14,6 +15,7 @@ from totes_dagster.schema.bookkeeping import feed_file, feed_history, feed_quara
 from totes_dagster.schema.feeds import rate_on_day
 from totes_dagster.schema.registry import FACTS, FEED_FACTS, STAR_TABLES
 from totes_dagster.schema.star import current_view_of
+from totes_dagster.schema.views import VIEWS
 from totes_dagster.warehouse.migrations.views import recreated_views
 
 _TEXT_TYPES = {"character varying", "text"}
@@ -24,6 +26,7 @@ _ADDED = {
     "0001": [load_history.name, *map(current_view_of, FACTS.values())],
     "0002": [quarantine.name],
     "0006": [*FEED_FACTS, *map(current_view_of, FEED_FACTS.values()), *(table.name for table in _FEED_TABLES)],
+    "0007": [*VIEWS],
 }
 """What each migration adds under a name of its own, besides the star tables of the first."""
 
@@ -134,26 +137,33 @@ def describe(connection: psycopg.Connection[Any]) -> None:
     An existing comment stays: it may be the owner's. A migration that changes a description removes the old one.
     """
     for table in (*STAR_TABLES.values(), *FEED_FACTS.values(), *_FEED_TABLES, load_history, quarantine):
-        present = dict(
+        columns = {column.name: str(column.comment) for column in table.columns}
+        _describe(connection, sql.SQL("table"), table.name, str(table.comment), columns)
+    for view in VIEWS.values():
+        _describe(connection, sql.SQL("view"), view.name, view.comment, view.columns)
+
+
+def _describe(
+    connection: psycopg.Connection[Any], kind: sql.SQL, name: str, comment: str, columns: Mapping[str, str]
+) -> None:
+    identifier = sql.Identifier(name)
+    present = dict(
+        connection.execute(
+            "select objsubid, description from pg_description "
+            "where classoid = 'pg_class'::regclass and objoid = %s::regclass",
+            [identifier.as_string(connection)],
+        ).fetchall()
+    )
+    if 0 not in present:
+        connection.execute(sql.SQL("comment on {} {} is {}").format(kind, identifier, sql.Literal(comment)))
+    numbers = dict(
+        connection.execute(
+            "select attname, attnum from pg_attribute where attrelid = %s::regclass and attnum > 0",
+            [identifier.as_string(connection)],
+        ).fetchall()
+    )
+    for column, description in columns.items():
+        if numbers[column] not in present:
             connection.execute(
-                "select objsubid, description from pg_description "
-                "where classoid = 'pg_class'::regclass and objoid = %s::regclass",
-                [sql.Identifier(table.name).as_string(connection)],
-            ).fetchall()
-        )
-        identifier = sql.Identifier(table.name)
-        if 0 not in present:
-            connection.execute(sql.SQL("comment on table {} is {}").format(identifier, sql.Literal(table.comment)))
-        numbers = dict(
-            connection.execute(
-                "select attname, attnum from pg_attribute where attrelid = %s::regclass and attnum > 0",
-                [identifier.as_string(connection)],
-            ).fetchall()
-        )
-        for column in table.columns:
-            if numbers[column.name] not in present:
-                connection.execute(
-                    sql.SQL("comment on column {} is {}").format(
-                        sql.Identifier(table.name, column.name), sql.Literal(column.comment)
-                    )
-                )
+                sql.SQL("comment on column {} is {}").format(sql.Identifier(name, column), sql.Literal(description))
+            )
