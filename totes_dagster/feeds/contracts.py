@@ -8,7 +8,16 @@ import re
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AliasChoices, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 _ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _ISO_MONTH = re.compile(r"\d{4}-\d\d", re.ASCII)
@@ -55,6 +64,13 @@ def _text(value: object) -> object:
     if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
         raise ValueError("contains a character that PostgreSQL cannot hold")
     return value.strip()
+
+
+def _in_utc(value: datetime.datetime) -> datetime.datetime:
+    try:
+        return value.astimezone(datetime.UTC)
+    except OverflowError:
+        raise ValueError("give a moment that is in the years 1 to 9999 of UTC, too") from None
 
 
 def _no_rate(value: object) -> object:
@@ -124,8 +140,8 @@ class Shipment(FeedRow):
     """A delivery to a customer."""
 
     sales_order_id: Key = Field(description="Number of the sales order.")
-    delivered_at: Annotated[AwareDatetime, _text_like(_ISO_MOMENT, "2026-11-29T15:04:05Z")] = Field(
-        description="When it was delivered, with its offset from UTC."
+    delivered_at: Annotated[AwareDatetime, _text_like(_ISO_MOMENT, "2026-11-29T15:04:05Z"), AfterValidator(_in_utc)] = (
+        Field(description="When it was delivered, with its offset from UTC.")
     )
     units: Count = Field(description="Number of bags delivered.")
 
