@@ -45,7 +45,7 @@ def jumps(rates: "pd.DataFrame") -> dict[int, str]:
 
     A file has the rates of some days in a row. One is believed if it is within 20 % of the last one that was believed,
     or of the one after it. So a rate that is far off for one day is set aside; one that stays is believed when the next
-    day's is there. The first of a file has none before it, and two after it are asked.
+    day's is there. The first of a file has none before it: it is set aside if the two after it agree on another.
     """
     series = defaultdict[tuple[str, str], list[tuple[date, int, Decimal]]](list)
     columns = (rates[name].tolist() for name in ("path", "quote_code", "rate_date", "rate"))
@@ -56,13 +56,27 @@ def jumps(rates: "pd.DataFrame") -> dict[int, str]:
         published.sort()
         believed: Decimal | None = None
         for number, (day, position, rate) in enumerate(published):
-            after = [later for _, _, later in published[number + 1 : number + (2 if believed else 3)]]
-            others = [believed, *after] if believed else after
-            if not others or any(abs(rate - other) <= LARGEST_JUMP * other for other in others):
-                believed = rate
+            after = [later for _, _, later in published[number + 1 : number + 3]]
+            if believed is None and _is_outvoted(rate, after):
+                other, why = after[0], "which is the rate after it, and the next one confirms that"
+            elif believed is not None and not any(_is_close(rate, other) for other in (believed, *after[:1])):
+                other, why = believed, "which is the rate before it, and no rate after it confirms it"
             else:
-                doubts[position] = (
-                    f"{quote} is {rate.normalize():f} on {day}, more than 20 % off {others[0].normalize():f}, which is "
-                    f"the rate {'before' if believed else 'after'} it, and no rate after it confirms it"
-                )
+                believed = rate
+                continue
+            doubts[position] = (
+                f"{quote} is {rate.normalize():f} on {day}, more than 20 % off {other.normalize():f}, {why}"
+            )
     return doubts
+
+
+def _is_outvoted(rate: Decimal, after: list[Decimal]) -> bool:
+    """Whether the two rates after one are close to each other, and not to it."""
+    match after:
+        case [second, third]:
+            return _is_close(third, second) and not _is_close(rate, second) and not _is_close(rate, third)
+    return False
+
+
+def _is_close(rate: Decimal, other: Decimal) -> bool:
+    return abs(rate - other) <= LARGEST_JUMP * other
