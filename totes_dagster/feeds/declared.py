@@ -1,17 +1,23 @@
-"""The feeds: what each brings, under which contract, and which fact its rows become.
+"""The feeds: what each brings, under which contract, and which function computes its fact.
 
 A new feed is a declaration here, a contract in `contracts.py`, a fact in `schema/feeds.py`, a function in `tables.py`,
 and a migration.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from sqlalchemy import Table
 
 from totes_dagster.errors import FeedUnknownError
+from totes_dagster.feeds import tables
 from totes_dagster.feeds.contracts import ExchangeRate, FeedRow, SalesTarget, Shipment
 from totes_dagster.schema.feeds import fact_exchange_rate, fact_sales_target, fact_shipment
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,9 @@ class Feed:
         description: what it brings, in a sentence.
         contract: what each row of its files must look like.
         columns: the columns of the contract as they are stored.
-        fact: the fact that it brings. The function of its name in `tables.py` computes it.
+        fact: the fact that it brings.
+        function: the pure function that computes the fact's rows from the stored ones, one for one.
+        doubts: finds rows that keep the contract and yet cannot be right: by position, why.
     """
 
     name: str
@@ -31,6 +39,8 @@ class Feed:
     contract: type[FeedRow]
     columns: pa.Schema
     fact: Table
+    function: "Callable[[pd.DataFrame], pd.DataFrame]"
+    doubts: "Callable[[pd.DataFrame], dict[int, str]]" = tables.no_doubts
 
 
 EXCHANGE_RATE = Feed(
@@ -45,6 +55,8 @@ EXCHANGE_RATE = Feed(
         ]
     ),
     fact_exchange_rate,
+    tables.fact_exchange_rate,
+    tables.jumps,
 )
 
 SHIPMENT = Feed(
@@ -59,6 +71,7 @@ SHIPMENT = Feed(
         ]
     ),
     fact_shipment,
+    tables.fact_shipment,
 )
 
 SALES_TARGET = Feed(
@@ -74,6 +87,7 @@ SALES_TARGET = Feed(
         ]
     ),
     fact_sales_target,
+    tables.fact_sales_target,
 )
 
 FEEDS: dict[str, Feed] = {feed.name: feed for feed in (EXCHANGE_RATE, SHIPMENT, SALES_TARGET)}

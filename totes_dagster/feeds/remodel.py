@@ -4,22 +4,17 @@ Which parts a batch becomes follows from its manifest, so missing ones are found
 that writes a part writes the same one.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from totes_dagster.errors import PartMissingError, PartSchemaError
-from totes_dagster.feeds.declared import EXCHANGE_RATE, FEEDS, Feed
+from totes_dagster.feeds.declared import FEEDS, Feed
 from totes_dagster.feeds.files import LINE, PATH, QUARANTINE, ingested_schema
 from totes_dagster.lake.feed_manifest import FeedManifest, FeedPart, feed_folder
 from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.schema.arrow import arrow_schema, described
 from totes_dagster.schema.star import key_columns_of, remodel_version_of, remodelled_columns
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 KEY = "key"
 """Column of a quarantine part: what the row is about, as text; null if it breaks the contract."""
@@ -123,21 +118,6 @@ def remodel_part(part: FeedPartPath, lake: Lake) -> FeedRows:
     return computed
 
 
-def function_of(feed: Feed) -> Callable[["pd.DataFrame"], "pd.DataFrame"]:
-    """The pure function in `tables.py` that computes a feed's fact; it has the fact's name."""
-    from totes_dagster.feeds import tables  # noqa: PLC0415 - brings pandas
-
-    function: Callable[[pd.DataFrame], pd.DataFrame] = getattr(tables, feed.fact.name)
-    return function
-
-
-def doubts_of(feed: Feed, rows: "pd.DataFrame") -> dict[int, str]:
-    """Rows that keep a feed's contract and yet cannot be right: by position, why."""
-    from totes_dagster.feeds import tables  # noqa: PLC0415 - brings pandas
-
-    return tables.jumps(rows) if feed is EXCHANGE_RATE else {}
-
-
 def remodel_rows(feed: Feed, ingested: pa.Table, broken: pa.Table) -> FeedRows:
     """Remodel stored rows, one for one, except for those that are doubted.
 
@@ -146,18 +126,18 @@ def remodel_rows(feed: Feed, ingested: pa.Table, broken: pa.Table) -> FeedRows:
         ingested: rows in `ingested_schema`.
         broken: rows that break the contract, in `QUARANTINE`.
     """
-    from totes_dagster.remodel.frames import to_frame, to_table  # noqa: PLC0415 - brings pandas, rarely needed
+    from totes_dagster.remodel.frames import to_frame, to_table  # noqa: PLC0415 - brings pandas
 
     frame = to_frame(ingested)
-    doubts = doubts_of(feed, frame)
-    rows = to_table(function_of(feed)(frame), fact_schema(feed))
+    doubts = feed.doubts(frame)
+    rows = to_table(feed.function(frame), fact_schema(feed))
     doubted = rows.take(pa.array(sorted(doubts), pa.int64()))
     keys = [doubted.column(name).to_pylist() for name in key_columns_of(feed.fact)]
     where = ingested.take(pa.array(sorted(doubts), pa.int64()))
     texts = where.drop_columns([PATH, LINE]).to_pylist()
     set_aside = pa.table(
         {
-            PATH: where.column(PATH),
+            PATH: where.column(PATH).cast(pa.string()),
             LINE: where.column(LINE),
             "text": [", ".join(f"{name} {value}" for name, value in text.items()) for text in texts],
             "reason": [doubts[position] for position in sorted(doubts)],

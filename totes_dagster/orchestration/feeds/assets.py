@@ -23,7 +23,6 @@ from dagster import (
 
 from totes_dagster import pipeline
 from totes_dagster.feeds.declared import EXCHANGE_RATE, SALES_TARGET, SHIPMENT, Feed
-from totes_dagster.feeds.remodel import function_of
 from totes_dagster.lake.batch_log import FeedLog
 from totes_dagster.orchestration.assets.warehouse import SCHEMA
 from totes_dagster.orchestration.failures import run_step
@@ -180,7 +179,7 @@ def remodelled_asset(feed: Feed) -> AssetsDefinition:
         deps=[key_of_ingested(feed.name)],
         group_name="processed",
         description=f"{feed.fact.comment} Remodelled batch by batch by `tables.{feed.fact.name}`.\n\n"
-        f"{function_of(feed).__doc__}",
+        f"{feed.function.__doc__}",
         kinds={"s3", "parquet", "pandas"},
         owners=OWNERS,
         tags={"stage": "processed", "feed": feed.name},
