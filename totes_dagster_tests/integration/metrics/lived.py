@@ -34,6 +34,11 @@ ODDITIES = (
     "update payment set paid = true, last_updated = '2026-03-05 10:00' where payment_id % 40 = 1",
     "update payment set payment_amount = payment_amount + 1, last_updated = '2026-04-05 10:00' "
     "where payment_id % 10 = 1",
+    # Noted days after the order; due on the days on which another ageing begins.
+    "update payment set created_at = created_at + interval '3 days' where payment_id % 7 = 2",
+    "update payment set paid = false, payment_date = "
+    "((now() at time zone 'UTC')::date - (array[0, 1, 7, 8, 30, 31])[1 + payment_id % 6])::text "
+    "where payment_id between 100 and 111",
     "update payment set payment_type_id = payment_type_id + 1 where payment_id % 13 = 1 and payment_type_id in (1, 3)",
 )
 
@@ -111,7 +116,10 @@ def _bring_rates(world: World, facts: Facts, rng: Random) -> None:
 
 
 def _bring_shipments(world: World, facts: Facts, rng: Random) -> None:
-    """Deliveries of most orders, in up to three parts; some corrected, some withdrawn, one of an unknown order."""
+    """Deliveries of most orders, in up to three parts; some corrected, some withdrawn, two of unknown orders.
+
+    The first is on a day on which an order was to be delivered.
+    """
     orders = world.ask(
         "select sales_order_id, units_sold, agreed_delivery_date from current_sales_order order by agreed_delivery_date"
     )
@@ -132,6 +140,9 @@ def _bring_shipments(world: World, facts: Facts, rng: Random) -> None:
                 rows.append((order, at, day, bags, True, 3))
             else:
                 facts.shipments.setdefault(order, []).append((day, bags))
+    _, _, first = orders[len(orders) // 20]
+    rows.append((10**6 + 1, datetime.combine(first, time(9)), first, 5, False, 1))
+    facts.shipments[10**6 + 1] = [(first, 5)]
     for parcels in facts.shipments.values():
         parcels.sort()
     with psycopg.connect(world.warehouse_url) as connection, connection.cursor() as cursor:

@@ -115,6 +115,10 @@ def test_the_life_had_all_that_matters(lived: Lived) -> None:
         without = [row["gbp"] is None for row in rows]
         assert 0 < sum(without) < len(rows)
     assert {row["promise"] for row in found.deliveries} == {"kept", "missed", "open", "not known"}
+    assert min(day for parcels in lived.facts.shipments.values() for day, _ in parcels) in {
+        row["agreed"] for row in found.sales
+    }
+    assert {0, 1, 7, 8, 30, 31} <= {row["late"] for row in found.open}
     assert {row["ageing"] for row in found.open} == {"not due", "1 to 7 days", "8 to 30 days", "over 30 days"}
     assert {row["payment_type"] for row in (*found.open, *found.made)} == {
         "SALES_RECEIPT",
