@@ -10,6 +10,8 @@ import psycopg
 
 from totes_dagster.simulator.seeding import seed
 from totes_dagster.simulator.simulator import Action, NothingToActOnError, Simulator
+from totes_dagster.warehouse.rates import keep_rates
+from totes_dagster.warehouse.transaction import WarehouseTransaction
 from totes_dagster_tests.integration.metrics.expected import Expected, Facts, expected
 from totes_dagster_tests.world import World
 
@@ -100,19 +102,10 @@ def _bring_rates(world: World, facts: Facts, rng: Random) -> None:
         cursor.executemany(
             "insert into fact_exchange_rate (quote_code, rate_date, rate, batch) values (%s, %s, %s, %s)", versions
         )
-        cursor.execute("""
-            insert into rate_on_day
-            select date_id, currency_id, currency_code, own.rate, gbp.rate, least(own.rate_date, gbp.rate_date)
-            from dim_date cross join dim_currency
-            left join lateral (
-                select rate, rate_date from (
-                    select rate, rate_date from current_exchange_rate where quote_code = currency_code
-                    union all select 1, date_id where currency_code = 'EUR') as each
-                where rate_date between date_id - 7 and date_id order by rate_date desc limit 1) as own on true
-            left join lateral (
-                select rate, rate_date from current_exchange_rate
-                where quote_code = 'GBP' and rate_date between date_id - 7 and date_id
-                order by rate_date desc limit 1) as gbp on true""")
+    warehouse = world.platform.warehouse
+    with warehouse.database.connect() as loading, WarehouseTransaction.begin(loading, warehouse) as transaction:
+        keep_rates(transaction)
+        transaction.commit()
 
 
 def _bring_shipments(world: World, facts: Facts, rng: Random) -> None:
