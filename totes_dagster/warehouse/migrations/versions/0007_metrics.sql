@@ -55,17 +55,24 @@ dated as (
     left join since on since.payment_id = p.payment_id and p.paid
     left join current_sales_order as s on s.sales_order_id = t.sales_order_id
     left join current_purchase_order as b on b.purchase_order_id = t.purchase_order_id),
+closing as (
+    -- Not from rate_on_day: the calendar may end before the day that the warehouse shows.
+    select distinct on (quote_code) quote_code, rate from current_exchange_rate
+    where rate_date between (select day - 7 from as_of) and (select day from as_of)
+    order by quote_code, rate_date desc),
 converted as (
     select d.*,
            case when d.paid then case when d.currency_code = 'GBP' then d.payment_amount
                else round(d.payment_amount * made.gbp_per_eur / made.per_eur, 2) end end as cash_gbp,
-           case when not d.paid then case when d.currency_code = 'GBP' then d.payment_amount
-               else round(d.payment_amount * closing.gbp_per_eur / closing.per_eur, 2) end end as closing_gbp,
+           case when not d.paid then case d.currency_code when 'GBP' then d.payment_amount
+               when 'EUR' then round(d.payment_amount * pound.rate, 2)
+               else round(d.payment_amount * pound.rate / own.rate, 2) end end as closing_gbp,
            case when d.currency_code = 'GBP' then d.payment_amount
                else round(d.payment_amount * booked.gbp_per_eur / booked.per_eur, 2) end as booked_gbp
     from dated as d
     left join rate_on_day as made on made.date_id = d.paid_on and made.currency_id = d.currency_id
-    left join rate_on_day as closing on closing.date_id = d.as_of and closing.currency_id = d.currency_id
+    left join closing as own on own.quote_code = d.currency_code
+    left join closing as pound on pound.quote_code = 'GBP'
     left join rate_on_day as booked on booked.date_id = d.ordered_on and booked.currency_id = d.currency_id)
 select payment_id, created_date, created_time, last_updated_date, last_updated_time, transaction_id, counterparty_id,
        payment_amount, currency_id, payment_type_id, paid, payment_date, batch, transaction_type, sales_order_id,
