@@ -98,7 +98,9 @@ class _BatchLoad:
         # An adopted fact may have had no foreign keys.
         days = self._transaction.named_days() if self._manifest.batch == 1 else []
         facts = [fact for fact in FACTS.values() if self._source_of(fact)]
-        copied = [fact for fact in facts if self._can_be_copied(fact)]
+        empty = [fact for fact in facts if self._transaction.is_empty(fact)]
+        # Before the members that they refer to are known to exist.
+        copied = [fact for fact in empty if not has_foreign_keys(self._transaction, fact)]
         for star in _ORDER:
             if star is CALENDAR:
                 self._timed(star, partial(self._load_calendar, days))
@@ -115,7 +117,7 @@ class _BatchLoad:
         counts = {star: done.counts() for star, done in self._done.items() if done != LoadedTable()}
         self._transaction.add_to_history(self._manifest, digest, json.dumps(counts))
         return LoadedBatch(
-            self._manifest.batch, self._done, filled=tuple(fact.name for fact in copied), seconds=self._seconds
+            self._manifest.batch, self._done, filled=tuple(fact.name for fact in empty), seconds=self._seconds
         )
 
     def _timed(self, star: Table, load: Callable[[Table], LoadedTable]) -> None:
@@ -157,10 +159,6 @@ class _BatchLoad:
             new, changed = transaction.merge_dimension(dimension) if account.staged else (0, 0)
             done = LoadedTable(staged=account.staged, new=new, changed=changed)
         return self._finish(account, done, quarantined)
-
-    def _can_be_copied(self, fact: Table) -> bool:
-        """Whether a fact can be filled before the members that it refers to are known to exist."""
-        return self._transaction.is_empty(fact) and not has_foreign_keys(self._transaction, fact)
 
     def _copy_fact(self, fact: Table) -> LoadedTable:
         account = self._account(fact)

@@ -4,13 +4,13 @@ from psycopg import sql
 
 from totes_dagster.schema.feeds import rate_on_day
 from totes_dagster.schema.registry import CALENDAR, DIMENSIONS
-from totes_dagster.warehouse.transaction import WarehouseTransaction
+from totes_dagster.warehouse.staging import StagingTransaction
 
 CARRIED_DAYS = 7
 """For how many days a rate holds if no newer one is published. The longest time without one, at Easter, is 4 days."""
 
 
-def keep_rates(transaction: WarehouseTransaction) -> None:
+def keep_rates(transaction: StagingTransaction) -> None:
     """Bring `rate_on_day` up to date with the rates, the calendar and the currencies.
 
     Rows that are right already are not touched.
@@ -57,3 +57,6 @@ def keep_rates(transaction: WarehouseTransaction) -> None:
             carried=sql.Literal(CARRIED_DAYS),
         )
     )
+    if changed:
+        transaction.analyze(rate_on_day)
+    return changed
