@@ -162,9 +162,10 @@ def test_a_part_lets_go_of_what_an_earlier_part_of_the_batch_set_aside(
     ("content", "reason"),
     [
         (b"<html>503</html>", "Its header does not have the feed's columns"),
-        (gzip.compress(shipments((1, 5)))[:-9], "gzip that ends too early"),
+        (gzip.compress(shipments((1, 5)), mtime=0)[:-9], "gzip that ends too early"),
         ("sales_order_id,delivered_at,units\n1,ü,5".encode("latin-1"), "not UTF-8"),
     ],
+    ids=["HTML", "truncated", "Latin-1"],
 )
 def test_a_file_that_is_refused_is_kept_with_the_reason_and_read_again_when_it_is_replaced(
     either: Feeding, content: bytes, reason: str

@@ -11,7 +11,7 @@ from totes_dagster_tests.conftest import FAST_SETTINGS, Summaries
 from totes_dagster_tests.servers import server_folder
 from totes_dagster_tests.system.faults.matrix import Matrix
 from totes_dagster_tests.system.faults.proxied import ObjectStore
-from totes_dagster_tests.system.faults.scenes import Scene, first_load, rich_change
+from totes_dagster_tests.system.faults.scenes import Scene, files_of_feeds, first_load, rich_change
 
 _SETTINGS = {**FAST_SETTINGS, "synchronous_commit": "on"}
 """What is committed must outlive a crash of the server, though not one of the machine."""
@@ -55,16 +55,17 @@ def store(object_store: str) -> ObjectStore:
 
 @pytest.fixture(scope="session")
 def scenes(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scene]:
-    """Both scenes, by name."""
+    """The scenes, by name."""
     return {
         "a first load": first_load(postgres, tmp_path_factory.mktemp("first_load")),
         "a rich change": rich_change(postgres, tmp_path_factory.mktemp("rich_change")),
+        "files of feeds": files_of_feeds(postgres, tmp_path_factory.mktemp("files_of_feeds")),
     }
 
 
 @pytest.fixture(params=["a first load", "a rich change"])
 def scene(request: pytest.FixtureRequest, scenes: dict[str, Scene]) -> Scene:
-    """Either scene."""
+    """A scene: for most tests, either of those of totesys."""
     return scenes[request.param]
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import psycopg
 
 from totes_dagster.errors import TotesError
-from totes_dagster.pipeline import refresh
 from totes_dagster_tests.oracle import broken_foreign_keys
 from totes_dagster_tests.system.faults.points import Fault, Journal, Point, everything, sample
 from totes_dagster_tests.system.faults.proxied import ObjectStore, proxied
@@ -146,7 +145,7 @@ def wrongs_after(scene: Scene, settings: Settings, outcome: Outcome) -> list[str
     if shown != right and (outcome.end is End.SUCCESS or shown not in scene.states):
         wrongs.append(f"The warehouse shows what it never should, after this: {outcome}")
     try:
-        refresh(platform)
+        settings.refresh()
     except TotesError as error:
         return [*wrongs, f"The next refresh fails: {type(error).__name__}: {error}"]
     if shown_by(platform) != right:

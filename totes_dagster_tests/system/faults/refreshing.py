@@ -10,6 +10,7 @@ import signal
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import Enum
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -17,8 +18,10 @@ from threading import Event
 
 from totes_dagster.config.platform import Platform
 from totes_dagster.errors import TotesError
+from totes_dagster.feeds.declared import FEEDS
+from totes_dagster.feeds.landing import LandingZone
 from totes_dagster.lake.zone import Lake, Zone
-from totes_dagster.pipeline import refresh
+from totes_dagster.pipeline import refresh, refresh_feed
 from totes_dagster_tests.system.platforms import platform_at
 
 PROCESSES = get_context("forkserver")
@@ -60,6 +63,7 @@ class Settings:
     """A platform in words that another process understands.
 
     Attributes:
+        landing: where files of feeds are, if the refresh is one of feeds.
         environment: variables that this process has besides.
     """
 
@@ -68,12 +72,22 @@ class Settings:
     ingestion: str
     processed: str
     schema: str = "public"
+    landing: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def platform(self) -> Platform:
         """The platform, in this process."""
         lake = Lake(Zone(self.ingestion), Zone(self.processed))
         return platform_at(self.source, self.warehouse, lake, self.schema)
+
+    def refresh(self) -> None:
+        """Refresh it, or its feeds."""
+        platform = self.platform()
+        if not self.landing:
+            refresh(platform)
+            return
+        for feed in FEEDS.values():
+            refresh_feed(feed, LandingZone(Zone(self.landing), timedelta()), platform.lake, platform.warehouse)
 
 
 class RefreshProcess:
@@ -121,7 +135,7 @@ def _run(settings: Settings, prepare: Callable[[], None] | None, channel: Connec
         logging.getLogger().addHandler(logging.NullHandler())  # its warnings are not the tests' own
         if prepare:
             prepare()
-        refresh(settings.platform())
+        settings.refresh()
     except TotesError as error:
         channel.send(Outcome(End.NAMED_ERROR, type(error).__name__, str(error)))
     except BaseException as error:

@@ -1,4 +1,4 @@
-"""The two refreshes that everything happens to, and what must become of them: a first load, and one of many changes.
+"""The refreshes that everything happens to, and what must become of them: a first load, many changes, and feeds.
 
 A scene is set up once; each fault gets a fresh copy of it.
 """
@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from totes_dagster.config.platform import Platform
+from totes_dagster.feeds.declared import EXCHANGE_RATE, FEEDS, SALES_TARGET, SHIPMENT, Feed
 from totes_dagster.ingest import parts
-from totes_dagster.lake.batch_log import BatchLog
+from totes_dagster.lake.batch_log import BatchLog, FeedLog
 from totes_dagster.lake.processed import star_parts
-from totes_dagster.lake.zone import Zone
+from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.pipeline import refresh
 from totes_dagster.schema.registry import STAR_TABLES
@@ -27,6 +29,7 @@ from totes_dagster.simulator.seeding import seed
 from totes_dagster.warehouse import bulk_load as bulk
 from totes_dagster.warehouse.migrations import migrate
 from totes_dagster_tests import oracle
+from totes_dagster_tests.feeding import feed_columns, feeding_from, rates, shipments, targets
 from totes_dagster_tests.system.faults.refreshing import Settings
 from totes_dagster_tests.world import NEW_DEAL, World
 
@@ -60,6 +63,20 @@ State = dict[str, Any]
 
 _FEW = 500
 
+_OF_FEEDS = {
+    "feed_history": "select feed, batch, counts::text from feed_history order by 1, 2",
+    "feed_file": "select feed, path, sha256, rows, refused, repeats, batch from feed_file order by 1, 2",
+    "feed_quarantine": "select * from feed_quarantine order by 1, 2, 3",
+    "rate_on_day": "select * from rate_on_day order by 1, 2",
+    **{
+        feed.fact.name: "select {}, batch from {} order by {}".format(
+            ", ".join(feed_columns(feed)), feed.fact.name, feed.fact.info["record_id"]
+        )
+        for feed in FEEDS.values()
+    },
+}
+"""What is asked to see all that a warehouse shows of feeds."""
+
 
 def bulk_load() -> None:
     """Let a small company's first load go the way of a big one's: several parts, and keys and indexes set aside."""
@@ -79,6 +96,7 @@ class Scene:
         batches: how many there must be in the end.
         states: every state that the warehouse may be in from here on, the last one being what it must come to.
         prepare: what the process of the refresh does first.
+        of_feeds: whether the lake's folder has a landing zone besides, and the refresh is one of feeds.
     """
 
     server: str
@@ -88,6 +106,7 @@ class Scene:
     batches: int
     states: tuple[State, ...]
     prepare: Callable[[], None] | None = None
+    of_feeds: bool = False
 
     @contextmanager
     def copy(self, bucket: str | None = None) -> Iterator[Settings]:
@@ -101,7 +120,11 @@ class Scene:
         try:
             with _bucket(self.lake, bucket, name) if bucket else _folder(self.lake, name) as url:
                 yield Settings(
-                    self.source, make_conninfo(self.server, dbname=name), f"{url}/ingestion", f"{url}/processed"
+                    self.source,
+                    make_conninfo(self.server, dbname=name),
+                    f"{url}/ingestion",
+                    f"{url}/processed",
+                    landing=f"{url}/landing" if self.of_feeds else "",
                 )
         finally:
             self._administer("drop database {} with (force)", name)
@@ -149,6 +172,33 @@ def rich_change(server: EmbeddedPostgres, folder: Path) -> Scene:
         return replace(scene, states=(*scene.states, shown_by(twin)))
 
 
+def files_of_feeds(server: EmbeddedPostgres, folder: Path) -> Scene:
+    """A company that the warehouse knows, and files of all feeds, some of which were taken before."""
+    for name in ("feeding_source", "feeding_template", "feeding_twin"):
+        server.create_database(name)
+    seed(server.url("feeding_source"), orders=5)
+    before = _settings(server, "feeding_source", "feeding_template", folder / "lake").platform()
+    refresh(before)
+    feeding = feeding_from(World(before), (folder / "lake" / "landing").as_uri())
+    feeding.drop(SHIPMENT, "a.ndjson", shipments((1, 5), (2, 0)))
+    feeding.drop(SHIPMENT, "b.ndjson", b"<html>")
+    feeding.refresh(SHIPMENT)
+    states = [shown_by(before)]
+    feeding.drop(SHIPMENT, "a.ndjson", shipments((1, 6), (2, 7), (3, 0)))
+    feeding.drop(SHIPMENT, "b.ndjson", b"<html></html>")
+    feeding.drop(SHIPMENT, "c.ndjson", shipments((1, 8), (4, 9)))
+    feeding.drop(SALES_TARGET, "a.csv", targets(("2026-11", "100", "2026-10-01"), ("2026-11", "90", "2026-09-01")))
+    feeding.drop(EXCHANGE_RATE, "a.ndjson", rates("GBP", date(2026, 11, 2), "0.8", "0.8", "1.8", "0.8"))
+    scene = Scene(server.url(), before.source.url, "feeding_template", folder / "lake", 1, (), of_feeds=True)
+    with scene.copy() as settings:
+        twin = feeding_from(World(settings.platform()), settings.landing)
+        for feed in FEEDS.values():
+            twin.refresh(feed)
+            states.append(shown_by(settings.platform()))
+    assert len(states[-1]["feed_quarantine"]) == 2
+    return replace(scene, states=tuple(states))
+
+
 def shown_by(platform: Platform) -> State:
     """All that a warehouse shows: its tables, and every row of them."""
     url, schema = platform.warehouse.database.url, platform.warehouse.schema
@@ -167,6 +217,8 @@ def shown_by(platform: Platform) -> State:
                 "select source_table, source_key, reason, batch from quarantine order by 1, 2"
             ).fetchall(),
         }
+        if ("feed_history",) in tables:
+            own |= {name: connection.execute(query).fetchall() for name, query in _OF_FEEDS.items()}
     return {**own, **oracle.history(url, schema), **oracle.dimension_rows(url, schema)}
 
 
@@ -196,6 +248,26 @@ def unreadable(platform: Platform, batches: int) -> Iterator[str]:
             for star_part in star_parts(star, manifest):
                 if not platform.lake.processed.read_part(star_part.path).num_columns:
                     yield f"{star_part.path} has no columns."
+    for feed in FEEDS.values():
+        yield from _unreadable_of(feed, platform.lake)
+
+
+def _unreadable_of(feed: Feed, lake: Lake) -> Iterator[str]:
+    """What the batches of a feed name in the lake, and is not there or not whole; and files that two have taken."""
+    log = FeedLog(lake.ingestion, feed.name)
+    taken: list[tuple[str, str]] = []
+    for batch in range(1, log.head() + 1):
+        manifest = log.manifest(batch)
+        taken += [(file.path, file.version) for file in manifest.files]
+        parts = [each for part in manifest.parts for each in (part.rows, part.quarantine)]
+        for part in (*manifest.known, *parts):
+            if part and lake.ingestion.read_part(part.path).num_rows != part.rows:
+                yield f"{part.path} has not {part.rows} rows."
+        for file in manifest.files:
+            if file.dead_letter and not lake.ingestion.exists(file.dead_letter):
+                yield f"{file.dead_letter} is missing."
+    if len(set(taken)) < len(taken):
+        yield f"Files of {feed.name} were taken twice: {sorted(taken)}"
 
 
 def _settings(server: EmbeddedPostgres, source: str, warehouse: str, lake: Path) -> Settings:

@@ -19,7 +19,10 @@ _TYPES = {
     "time": "TIME WITHOUT TIME ZONE",
     "stamp": "TIMESTAMP(3) WITHOUT TIME ZONE",
     "stamptz": "TIMESTAMP WITH TIME ZONE",
+    "moment": "TIMESTAMP WITHOUT TIME ZONE",
     "money": "NUMERIC(10, 2)",
+    "target": "NUMERIC(14, 2)",
+    "rate": "NUMERIC(18, 8)",
     "bool": "BOOLEAN",
     "jsonb": "JSONB",
 }

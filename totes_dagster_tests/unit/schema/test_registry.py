@@ -3,11 +3,13 @@
 import pytest
 from sqlalchemy import Column, Table
 
+from totes_dagster.feeds.declared import FEEDS
 from totes_dagster.schema import totesys
 from totes_dagster.schema.registry import (
     CALENDAR,
     DIMENSIONS,
     FACTS,
+    FEED_FACTS,
     STAR_TABLES,
     calendar_columns,
     driving_table_of,
@@ -15,7 +17,7 @@ from totes_dagster.schema.registry import (
     metadata,
     references_to_inputs,
 )
-from totes_dagster.schema.star import remodelled_columns
+from totes_dagster.schema.star import key_columns_of, newest_index_of, remodelled_columns
 from totes_dagster_tests import specification
 from totes_dagster_tests.unit.schema.notation import declared, written
 
@@ -25,6 +27,20 @@ load_history: batch bigint*, snapshot_at stamptz, loaded_at stamptz, manifest_sh
 quarantine: source_table varchar, source_key int?, reason varchar, batch bigint, part varchar
 """
 
+OF_FEEDS = """
+fact_exchange_rate: exchange_rate_record_id bigint*, quote_code varchar, rate_date date, rate rate, is_deleted bool, \
+batch bigint
+fact_shipment: shipment_record_id bigint*, sales_order_id int, delivered_at moment, delivered_date date, units int, \
+is_deleted bool, batch bigint
+fact_sales_target: sales_target_record_id bigint*, month date, department_name varchar, amount_gbp target, \
+decided_on date?, is_deleted bool, batch bigint
+rate_on_day: date_id date*, currency_id int*, currency_code varchar, per_eur rate?, gbp_per_eur rate?, rate_date date?
+feed_history: feed varchar*, batch bigint*, taken_at stamptz, loaded_at stamptz, manifest_sha256 varchar, counts jsonb
+feed_file: feed varchar*, path varchar*, version varchar, sha256 varchar, bytes bigint, landed_at stamptz, \
+rows bigint, refused varchar?, repeats varchar?, batch bigint
+feed_quarantine: feed varchar, path varchar, line bigint, key varchar?, reason varchar, batch bigint
+"""
+
 OURS = {"load_history", "quarantine"}
 STARS = list(STAR_TABLES.values())
 REMODELLED = [column for star in STARS for column in remodelled_columns(star)]
@@ -32,7 +48,7 @@ EVENTS = {fact.source for fact in specification.FACTS.values()}
 
 
 def test_the_declaration_is_the_schema_that_analysts_know() -> None:
-    assert declared(metadata) == written(SCHEMA)
+    assert declared(metadata) == written(SCHEMA) | written(OF_FEEDS)
 
 
 def test_the_star_tables_are_all_there_and_dimensions_come_first() -> None:
@@ -66,6 +82,21 @@ def test_a_star_table_is_remodelled_from_the_very_tables_its_columns_come_from(s
         source.split(".")[0] for column in remodelled_columns(STAR_TABLES[star]) for source in column.info["sources"]
     }
     assert named == set(inputs_of(star))
+
+
+@pytest.mark.parametrize("fact", FEED_FACTS.values(), ids=FEED_FACTS)
+def test_the_fact_of_a_feed_refers_to_no_dimension_and_is_no_part_of_totesys_batches(fact: Table) -> None:
+    assert fact.name not in STAR_TABLES
+    assert not fact.foreign_keys
+    key = key_columns_of(fact)
+    assert not any(fact.columns[name].nullable for name in key)
+    assert [column.name for column in fact.columns][1 : len(key) + 1] == list(key)
+    (index,) = fact.indexes
+    assert index.name == newest_index_of(fact)
+
+
+def test_every_fact_of_a_feed_is_that_of_a_feed() -> None:
+    assert [feed.fact for feed in FEEDS.values()] == list(FEED_FACTS.values())
 
 
 # What is derived from the declarations
