@@ -6,8 +6,8 @@ and a migration.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import pyarrow as pa
 from sqlalchemy import Table
 
@@ -15,6 +15,9 @@ from totes_dagster.errors import FeedUnknownError
 from totes_dagster.feeds import tables
 from totes_dagster.feeds.contracts import ExchangeRate, FeedRow, SalesTarget, Shipment
 from totes_dagster.schema.feeds import fact_exchange_rate, fact_sales_target, fact_shipment
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ class Feed:
     contract: type[FeedRow]
     columns: pa.Schema
     fact: Table
-    function: Callable[[pd.DataFrame], pd.DataFrame]
-    doubts: Callable[[pd.DataFrame], dict[int, str]] = tables.no_doubts
+    function: "Callable[[pd.DataFrame], pd.DataFrame]"
+    doubts: "Callable[[pd.DataFrame], dict[int, str]]" = tables.no_doubts
 
 
 EXCHANGE_RATE = Feed(

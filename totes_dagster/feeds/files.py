@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -28,6 +28,9 @@ QUARANTINE = pa.schema(
 )
 """Rows that break the contract: where they are from, the row itself, cut short if it is long, and why."""
 
+MOST_QUARANTINED = 100_000
+"""The most rows of a file that may break the contract. A file with more is not the feed's, or its writer is broken."""
+
 _MOST_TEXT = 10_000
 _MOST_REASON = 500
 _ROWS_AT_ONCE = 20_000
@@ -35,9 +38,8 @@ _ROWS_AT_ONCE = 20_000
 
 def ingested_schema(feed: Feed) -> pa.Schema:
     """The Arrow schema of a feed's rows in the ingestion zone: where a row is from, and the columns of the contract."""
-    return pa.schema(
-        [pa.field(PATH, pa.string(), nullable=False), pa.field(LINE, pa.int64(), nullable=False), *feed.columns]
-    )
+    path = pa.dictionary(pa.int32(), pa.string())  # of millions of rows; a path may have 1,024 bytes
+    return pa.schema([pa.field(PATH, path, nullable=False), pa.field(LINE, pa.int64(), nullable=False), *feed.columns])
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,18 @@ class FileRows:
 
 
 class Digested:
-    """Bytes that are digested as they pass.
+    """Bytes that are digested as they pass, and kept if they are few.
 
     Args:
         pieces: the bytes, in order.
+        kept: the most bytes that are kept.
     """
 
-    def __init__(self, pieces: Iterable[bytes]) -> None:
+    def __init__(self, pieces: Iterable[bytes], kept: int = 0) -> None:
         self._pieces = iter(pieces)
         self._digest = hashlib.sha256()
+        self._most_kept = kept
+        self._kept: bytearray | None = bytearray()
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -70,6 +75,10 @@ class Digested:
     def __next__(self) -> bytes:
         piece = next(self._pieces)
         self._digest.update(piece)
+        if self._kept is not None:
+            self._kept += piece
+            if len(self._kept) > self._most_kept:
+                self._kept = None
         return piece
 
     def digest(self) -> str:
@@ -77,6 +86,10 @@ class Digested:
         for _ in self:
             pass
         return self._digest.hexdigest()
+
+    def content(self) -> bytes | None:
+        """All bytes, once they have passed; None if they are too many."""
+        return None if self._kept is None else bytes(self._kept)
 
 
 def read_file(feed: Feed, path: str, pieces: Iterable[bytes], *, most_bytes: int = MOST_BYTES) -> FileRows:
@@ -112,7 +125,8 @@ class _Reading:
         self._rows: list[tuple[int, FeedRow]] = []
         self._quarantined: list[dict[str, object]] = []
         self._set_aside_before: list[pa.Table] = [QUARANTINE.empty_table()]
-        self._first_wrong: str | None = None
+        self._first_wrong = ""
+        self._wrong = 0
         self._is_of_feed = False
 
     def add(self, raw: RawRow) -> None:
@@ -134,7 +148,7 @@ class _Reading:
             self._store()
 
     def finish(self) -> FileRows:
-        if self._first_wrong is not None and not self._is_of_feed:
+        if self._first_wrong and not self._is_of_feed:
             raise FileRefusedError(f"None of its rows has the columns of {self._feed.name}. {self._first_wrong}")
         self._store()
         return FileRows(pa.concat_tables(self._tables), pa.concat_tables(self._set_aside_before))
@@ -145,6 +159,11 @@ class _Reading:
         if self._feed.contract.whole:
             raise FileRefusedError(sentence)
         self._first_wrong = self._first_wrong or sentence
+        self._wrong += 1
+        if self._wrong > MOST_QUARANTINED:
+            raise FileRefusedError(
+                f"More than {MOST_QUARANTINED:,} of its rows break the contract. {self._first_wrong}"
+            )
         row = {PATH: self._path, LINE: raw.line, "text": raw.text[:_MOST_TEXT], "reason": wrong}
         self._quarantined.append(row)
         if len(self._quarantined) >= _ROWS_AT_ONCE:
@@ -152,7 +171,8 @@ class _Reading:
 
     def _store(self) -> None:
         count = len(self._rows)
-        columns = [pa.repeat(pa.scalar(self._path), count), pa.array([line for line, _ in self._rows], pa.int64())]
+        path = pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), count), [self._path])
+        columns = [path, pa.array([line for line, _ in self._rows], pa.int64())]
         for column in self._feed.columns:
             values = [_stored(getattr(row, column.name)) for _, row in self._rows]
             columns.append(pa.array(values, column.type))
@@ -162,8 +182,8 @@ class _Reading:
 
 
 def _stored(value: Any) -> Any:
-    """A value as it is stored: a moment without an offset, in UTC."""
-    return value.astimezone(UTC).replace(tzinfo=None) if isinstance(value, datetime) else value
+    """A value as it is stored: a moment, which is in UTC, without its offset."""
+    return value.replace(tzinfo=None) if isinstance(value, datetime) else value
 
 
 def _check_columns(contract: type[FeedRow], given: set[str]) -> None:

@@ -1,8 +1,8 @@
 """Which files a feed has taken: an index that every batch carries on, so that a look need not read all manifests.
 
-It is kept in parts, like the levels of a log-structured merge tree: a batch adds one with its own files, and merges
-parts while the one before is no larger. So there are about log2(n) parts for n files, and a file is written again about
-as many times.
+It is kept in parts, like the levels of a log-structured merge tree: a batch adds one with its own files, and merges it
+with the one before until that is at least twice as large. So there are at most log2(n) + 1 parts for n files, and a
+file is written again about as many times.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from totes_dagster.errors import PartSchemaError
+from totes_dagster.errors import PartDamagedError, PartSchemaError
 from totes_dagster.lake.feed_manifest import TakenFile
 from totes_dagster.lake.manifest import Part
 from totes_dagster.lake.parquet import encoded
@@ -85,17 +85,25 @@ def extended(zone: Zone, folder: str, known: tuple[Part, ...], files: Iterable[T
         _SCHEMA,
     )
     older = list(known)
-    while older and older[-1].rows <= rows.num_rows:
+    while older and older[-1].rows < 2 * rows.num_rows:
         rows = pa.concat_tables([_read(zone, older.pop()), rows])
     return (*older, stored(zone, folder, "known", rows))
 
 
 def stored(zone: Zone, folder: str, name: str, rows: pa.Table) -> Part:
-    """Store rows as a part whose name follows from its contents, so that storing it again changes nothing."""
+    """Store rows as a part whose name follows from its contents, so that storing it again changes nothing.
+
+    Raises:
+        PartDamagedError: the zone has an object of this name with other bytes.
+    """
     data = encoded(rows)
     digest = hashlib.sha256(data).hexdigest()
     path = f"{folder}/{name}-{digest[:16]}.parquet"
-    zone.create(path, data)
+    if not zone.create(path, data):
+        raise PartDamagedError(
+            f"The part {path} in {zone.url} is damaged: its name does not follow from its contents. Remove it; no "
+            "batch has it yet."
+        )
     return Part(path=path, rows=rows.num_rows, bytes=data.size)
 
 

@@ -11,7 +11,7 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from itertools import chain
 from typing import Any, NoReturn
 
@@ -21,7 +21,10 @@ MOST_BYTES = 256 << 20
 """The most bytes that a file may have, uncompressed."""
 
 LONGEST_ROW = 1 << 20
-"""The most characters that a line, or an object in a JSON array, may have."""
+"""The most characters that a line, a row of CSV, or an object in a JSON array may have."""
+
+_PIECE = 1 << 16
+"""How many characters are looked at together, at least: a row that came in many small pieces is copied less often."""
 
 _GZIP = b"\x1f\x8b"
 _SPACE = " \t\r\n"
@@ -62,7 +65,7 @@ def rows_of(pieces: Iterable[bytes], *, most_bytes: int = MOST_BYTES) -> Iterato
     Raises:
         FileRefusedError: the file cannot be read to its end.
     """
-    characters = _decoded(_bounded(_decompressed(pieces), most_bytes))
+    characters = _joined(_decoded(_bounded(_decompressed(pieces), most_bytes)))
     start = ""
     for text in characters:
         start += text
@@ -140,6 +143,18 @@ def _decoded(pieces: Iterable[bytes]) -> Iterator[str]:
         raise FileRefusedError(f"It is not UTF-8: {error.reason}.") from None
 
 
+def _joined(pieces: Iterable[str]) -> Iterator[str]:
+    """The same characters in pieces of some size."""
+    waiting, size = list[str](), 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= _PIECE:
+            yield "".join(waiting)
+            waiting, size = [], 0
+    yield "".join(waiting)
+
+
 def _lines(pieces: Iterable[str]) -> Iterator[str]:
     """The lines of a text, with their ends."""
     number, line = 1, ""
@@ -173,10 +188,15 @@ def _row(number: int, text: str) -> RawRow:
     except RecursionError:
         return RawRow(number, None, text, "is nested too deeply")
     except ValueError as error:
-        return RawRow(number, None, text, f"is not JSON: {error}")
+        return RawRow(number, None, text, f"is not JSON: {_why(error)}")
     if not isinstance(values, dict):
         return RawRow(number, None, text, "is not a JSON object")
     return RawRow(number, values, text)
+
+
+def _why(error: ValueError) -> str:
+    """What the decoder says, without the place: that counts from where a piece of the file begins."""
+    return error.msg if isinstance(error, json.JSONDecodeError) else str(error)
 
 
 class _Array:
@@ -235,24 +255,35 @@ class _Array:
             except RecursionError:
                 raise FileRefusedError(f"Element {number} of its JSON array is nested too deeply.") from None
             except ValueError as error:
-                wrong = str(error)
-            else:
-                text, self._at = self._text[self._at : end], end
-                if len(text) <= LONGEST_ROW:
-                    return RawRow(number, values, text)
-                wrong = "it is too long"
-            if len(self._text) - self._at > LONGEST_ROW or not self._read():
-                raise FileRefusedError(f"Element {number} of its JSON array is not JSON, or ends too early: {wrong}.")
+                if len(self._text) - self._at <= LONGEST_ROW and self._read():
+                    continue
+                raise FileRefusedError(
+                    f"Element {number} of its JSON array is not JSON, is longer than {LONGEST_ROW:,} characters, or "
+                    f"ends too early: {_why(error)}."
+                ) from None
+            text, self._at = self._text[self._at : end], end
+            if len(text) > LONGEST_ROW:
+                raise FileRefusedError(f"Element {number} of its JSON array has more than {LONGEST_ROW:,} characters.")
+            return RawRow(number, values, text)
 
 
 def _csv(lines: Iterator[str]) -> Iterator[Header | RawRow]:
     """The header and rows of a CSV file. A row with more or fewer fields than the header cannot be read."""
-    reader = csv.reader(lines, strict=True)
     header: tuple[str, ...] = ()
-    before = 0
+    before = length = 0
+
+    def bounded() -> Iterator[str]:
+        nonlocal length
+        for line in lines:
+            length += len(line)
+            if length > LONGEST_ROW:  # a row with line breaks in quotes may go on and on
+                raise FileRefusedError(f"The row in line {before + 1} has more than {LONGEST_ROW:,} characters.")
+            yield line
+
+    reader = csv.reader(bounded(), strict=True)
     try:
         for fields in reader:
-            line, before = before + 1, reader.line_num
+            line, before, length = before + 1, reader.line_num, 0
             if not fields:
                 continue
             if not header:
@@ -261,7 +292,7 @@ def _csv(lines: Iterator[str]) -> Iterator[Header | RawRow]:
                     raise FileRefusedError("Its header names a column twice.")
                 yield Header(header)
             elif len(fields) != len(header):
-                wrong = f"has {len(fields)} fields, but the header has {len(header)}"
+                wrong = f"does not have the header's {len(header)} fields, but {len(fields)}"
                 yield RawRow(line, None, ",".join(fields), wrong)
             else:
                 yield RawRow(line, dict(zip(header, fields, strict=True)), ",".join(fields))
@@ -283,7 +314,10 @@ def _no_constant(name: str) -> NoReturn:
 def _number(text: str) -> Decimal:
     if len(text) > _MOST_DIGITS:
         raise ValueError("it has a number that is too long")
-    return Decimal(text)
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValueError("it has a number whose exponent is too large") from None
 
 
 def _whole_number(text: str) -> int:

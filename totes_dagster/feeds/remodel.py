@@ -13,7 +13,6 @@ from totes_dagster.feeds.declared import FEEDS, Feed
 from totes_dagster.feeds.files import LINE, PATH, QUARANTINE, ingested_schema
 from totes_dagster.lake.feed_manifest import FeedManifest, FeedPart, feed_folder
 from totes_dagster.lake.zone import Lake, Zone
-from totes_dagster.remodel.frames import to_frame, to_table
 from totes_dagster.schema.arrow import arrow_schema, described
 from totes_dagster.schema.star import key_columns_of, remodel_version_of, remodelled_columns
 
@@ -127,6 +126,8 @@ def remodel_rows(feed: Feed, ingested: pa.Table, broken: pa.Table) -> FeedRows:
         ingested: rows in `ingested_schema`.
         broken: rows that break the contract, in `QUARANTINE`.
     """
+    from totes_dagster.remodel.frames import to_frame, to_table  # noqa: PLC0415 - brings pandas
+
     frame = to_frame(ingested)
     doubts = feed.doubts(frame)
     rows = to_table(feed.function(frame), fact_schema(feed))
@@ -136,7 +137,7 @@ def remodel_rows(feed: Feed, ingested: pa.Table, broken: pa.Table) -> FeedRows:
     texts = where.drop_columns([PATH, LINE]).to_pylist()
     set_aside = pa.table(
         {
-            PATH: where.column(PATH),
+            PATH: where.column(PATH).cast(pa.string()),
             LINE: where.column(LINE),
             "text": [", ".join(f"{name} {value}" for name, value in text.items()) for text in texts],
             "reason": [doubts[position] for position in sorted(doubts)],

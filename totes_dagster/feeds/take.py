@@ -5,15 +5,14 @@ may arrive late, and not those that an event announced, for an event may be lost
 bytes alone, so a batch that is repeated after a failure stores the same objects.
 """
 
-import hashlib
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from totes_dagster.errors import BatchConflictError, FileRefusedError, ObjectReplacedError
+from totes_dagster.errors import BatchConflictError, FileRefusedError, LakeError, ObjectReplacedError
 from totes_dagster.feeds.declared import Feed
 from totes_dagster.feeds.files import QUARANTINE, Digested, FileRows, ingested_schema, read_file
 from totes_dagster.feeds.known_files import KnownFiles, extended, stored
@@ -39,37 +38,51 @@ ROWS_A_PART = 250_000
 MOST_DEAD_BYTES = 16 << 20
 """Of a refused file, at most this many bytes are kept: those of a longer one only the landing zone has."""
 
+LONGEST_PATH = 1_024
+"""The most bytes that a file's path may have, as in a bucket: the warehouse has an index of them."""
+
+_FEW = 5
+
 logger = logging.getLogger(__name__)
 
 
 def take_files(
-    feed: Feed, landing: LandingZone, ingestion: Zone, progress: Progress = silent
+    feed: Feed, landing: LandingZone, ingestion: Zone, progress: Progress = silent, *, most_files: int = MOST_FILES
 ) -> Iterator[FeedManifest]:
     """Commit the files of a feed that it has not taken yet, as one batch or more; yield each after its commit.
+
+    A file that cannot be read stops no other. It is named in the log, and when nothing else is left to take, it is an
+    error.
 
     Args:
         feed: the feed.
         landing: where its files are.
         ingestion: the ingestion zone, which has the feed's log.
         progress: called with the number of rows as files are read.
+        most_files: the most files of a batch.
 
     Raises:
-        LakeError: the landing zone cannot be read, or the ingestion zone not written.
+        LakeError: the landing zone cannot be read, or the ingestion zone not written; or there are files that cannot be
+            read, and no others.
         PartError, ManifestDamagedError, ManifestMissingError: the feed's log is damaged.
         BatchConflictError: other processes took the next batch number on every attempt.
     """
     log = FeedLog(ingestion, feed.name)
-    attempts = 0
+    attempts, committed = 0, False
     while True:
         previous = newest_batch(log)
-        new = new_files(feed, landing, ingestion, previous)
         batch = _Batch(feed, landing, ingestion, previous, progress)
-        batch.take(new[:MOST_FILES])
+        batch.take(most_files)
         if not batch.files:
+            if batch.unreadable and not committed:
+                raise LakeError(
+                    f"{len(batch.unreadable)} files of {feed.name} in {landing.zone.url} cannot be read; all others "
+                    f"are taken. {' '.join(batch.unreadable[:_FEW])}"
+                )
             return
         manifest = batch.manifest()
         if log.commit(manifest):
-            attempts = 0
+            attempts, committed = 0, True
             logger.info("Committed batch %d of %s: %d files.", manifest.batch, feed.name, len(manifest.files))
             yield manifest
             continue
@@ -95,12 +108,30 @@ def newest_batch(log: FeedLog) -> FeedManifest | None:
 
 def new_files(feed: Feed, landing: LandingZone, ingestion: Zone, previous: FeedManifest | None) -> list[ObjectVersion]:
     """The files in the landing zone that no batch has taken in this version, oldest first."""
-    known = KnownFiles.read(ingestion, previous.known if previous else ())
+    return _not_in(KnownFiles.read(ingestion, previous.known if previous else ()), feed, landing)
+
+
+def _not_in(known: KnownFiles, feed: Feed, landing: LandingZone) -> list[ObjectVersion]:
     return [file for file in landing.files(feed.name) if not known.has(landing.name_of(feed.name, file), file.version)]
 
 
+@dataclass(frozen=True)
+class _ReadFile:
+    """What was read: the digest of the bytes, and the rows; or why there are none, and the bytes if they are few."""
+
+    digest: str
+    rows: FileRows | None
+    refused: str = ""
+    content: bytes | None = None
+
+
 class _Batch:
-    """A batch that is being made."""
+    """A batch that is being made.
+
+    Attributes:
+        files: what it takes.
+        unreadable: a sentence about each file that it cannot take, and does not.
+    """
 
     def __init__(
         self, feed: Feed, landing: LandingZone, ingestion: Zone, previous: FeedManifest | None, progress: Progress
@@ -117,16 +148,27 @@ class _Batch:
         self._parts: list[FeedPart] = []
         self._waiting: list[FileRows] = []
         self.files: list[TakenFile] = []
+        self.unreadable: list[str] = []
 
-    def take(self, files: Iterable[ObjectVersion]) -> None:
-        """Read files, in their order, and store their rows; leave the rest for the next batch when there are enough."""
+    def take(self, most_files: int) -> None:
+        """Read new files, oldest first, and store their rows; leave some for the next batch if there are too many."""
         size = 0
-        for file in files:
-            if size > MOST_BATCH_BYTES:
+        for file in _not_in(self._known, self._feed, self._landing):
+            if size > MOST_BATCH_BYTES or len(self.files) == most_files:
                 break
+            path = self._landing.name_of(self._feed.name, file)
+            try:
+                read = self._read(path, file)
+            except ObjectReplacedError:
+                continue  # the next look finds what is there then
+            except LakeError as error:
+                if error.transient:
+                    raise
+                logger.warning("%s of %s is not taken. %s", path, self._feed.name, error)
+                self.unreadable.append(str(error))
+                continue
             size += file.bytes
-            with suppress(ObjectReplacedError):  # the next look finds what is there then
-                self._take(file)
+            self._take(path, file, read)
         self._store()
 
     def manifest(self) -> FeedManifest:
@@ -141,42 +183,50 @@ class _Batch:
             known=extended(self._ingestion, self._folder, known, self.files),
         )
 
-    def _take(self, file: ObjectVersion) -> None:
-        path = self._landing.name_of(self._feed.name, file)
-        digest, rows, refused = "", None, f"It has more than {MOST_BYTES:,} bytes. Split it."
-        if file.bytes <= MOST_BYTES:
-            pieces = Digested(self._landing.read(file))
-            try:
-                rows = read_file(self._feed, path, pieces)
-            except FileRefusedError as error:
-                refused = str(error)
-            digest = pieces.digest()
-        taken = TakenFile(path=path, version=file.version, sha256=digest, bytes=file.bytes, landed_at=file.modified_at)
-        if repeats := self._known.repeated_by(path, digest):
+    def _read(self, path: str, file: ObjectVersion) -> "_ReadFile":
+        """Read a file from the landing zone.
+
+        Raises:
+            ObjectReplacedError: it was replaced or removed since it was listed.
+            LakeError: it cannot be read.
+        """
+        if len(path.encode()) > LONGEST_PATH:
+            raise LakeError(f"The path {path[:60]}… has more than {LONGEST_PATH:,} bytes. Rename the file.")
+        if file.bytes > MOST_BYTES:
+            return _ReadFile("", None, refused=f"It has more than {MOST_BYTES:,} bytes. Split it.")
+        pieces = Digested(self._landing.read(file), MOST_DEAD_BYTES)
+        try:
+            rows = read_file(self._feed, path, pieces)
+        except FileRefusedError as error:
+            return _ReadFile(pieces.digest(), None, str(error), pieces.content())
+        return _ReadFile(pieces.digest(), rows)
+
+    def _take(self, path: str, file: ObjectVersion, read: "_ReadFile") -> None:
+        taken = TakenFile(
+            path=path, version=file.version, sha256=read.digest, bytes=file.bytes, landed_at=file.modified_at
+        )
+        if repeats := self._known.repeated_by(path, read.digest):
             taken = taken.model_copy(update={"repeats": repeats})
-        elif rows is None:
-            logger.warning("%s of %s was refused. %s", path, self._feed.name, refused)
-            taken = taken.model_copy(update={"refused": refused, "dead_letter": self._dead_letter(file, digest)})
+        elif read.rows is None:
+            logger.warning("%s of %s was refused. %s", path, self._feed.name, read.refused)
+            taken = taken.model_copy(update={"refused": read.refused, "dead_letter": self._dead_letter(read)})
         else:
-            quarantined = rows.quarantined.num_rows
-            count = rows.rows.num_rows + quarantined
+            quarantined = read.rows.quarantined.num_rows
+            count = read.rows.rows.num_rows + quarantined
             taken = taken.model_copy(update={"rows": count, "quarantined": quarantined})
-            self._waiting.append(rows)
+            self._waiting.append(read.rows)
             self._progress("ingest", self._feed.name, count)
-        self._known.add(path, file.version, digest, refused=taken.refused is not None)
+        self._known.add(path, file.version, read.digest, refused=taken.refused is not None)
         self.files.append(taken)
-        if sum(each.rows.num_rows for each in self._waiting) >= ROWS_A_PART:
+        if sum(len(each.rows) + len(each.quarantined) for each in self._waiting) >= ROWS_A_PART:
             self._store()
 
-    def _dead_letter(self, file: ObjectVersion, digest: str) -> str | None:
+    def _dead_letter(self, read: "_ReadFile") -> str | None:
         """Keep the bytes of a file that was refused; return where, or None if they are too many."""
-        if file.bytes > MOST_DEAD_BYTES:
+        if read.content is None:
             return None
-        content = b"".join(self._landing.read(file))
-        if hashlib.sha256(content).hexdigest() != digest:
-            raise ObjectReplacedError(f"{file.path} was replaced while it was read.")
-        path = f"{feed_folder(self._feed.name)}/dead_letters/{digest}"
-        self._ingestion.create(path, content)
+        path = f"{feed_folder(self._feed.name)}/dead_letters/{read.digest}"
+        self._ingestion.create(path, read.content)
         return path
 
     def _store(self) -> None:

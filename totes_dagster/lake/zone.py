@@ -162,7 +162,7 @@ class Zone:
             key=lambda each: each.path,
         )
 
-    def stream(self, version: ObjectVersion) -> Iterator[bytes]:
+    def pieces(self, version: ObjectVersion) -> Iterator[bytes]:
         """The bytes of an object in one version, piece by piece.
 
         Raises:

@@ -66,8 +66,10 @@ def chart_of(answer: Answer) -> "altair.Chart":
     scale = altair.Axis(format=".0%") if is_share else altair.Axis()
     values = [_values(answer, row) for row in answer.rows]
     data = altair.InlineData(values=values)
-    meaning = textwrap.wrap(answer.metric.meaning, _LINE)
-    title = altair.TitleParams(name, subtitle=meaning, anchor="start")
+    subtitle = textwrap.wrap(answer.metric.meaning, _LINE)
+    if answer.unconverted:
+        subtitle.append(f"{answer.unconverted:,} of them are left out: there is no exchange rate for their day.")
+    title = altair.TitleParams(name, subtitle=subtitle, anchor="start")
     chart = altair.Chart(data, title=title, width=640)
     if types[along] is ColumnType.DATE:
         # Vega-Lite would name a month without its year.

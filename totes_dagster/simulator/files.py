@@ -111,7 +111,7 @@ class FileDrops:
 
     def _waiting(self, limit: int | None) -> list[tuple[int, int, date, datetime]]:
         """Orders that did not arrive yet, those that are due first: number, units, day agreed, and creation."""
-        return self._fetch(_ORDERS, [sorted(self._delivered), limit])
+        return self.fetch(_ORDERS, [sorted(self._delivered), limit])
 
     def _arrival(self, order: tuple[int, int, date, datetime]) -> Delivery:
         """When an order of the past arrived, mostly by the day that was agreed."""
@@ -124,13 +124,14 @@ class FileDrops:
     def _targets(self) -> dict[int, list[str]]:
         """Lines of the controllers' files, by year: mostly somewhat less than what was sold then."""
         years: dict[int, list[str]] = {}
-        for department, month, sold in self._fetch(_SOLD, []):
+        for department, month, sold in self.fetch(_SOLD, []):
             target = round(float(sold) * self._rng.uniform(0.7, 1.1), -2)
             row = f"{month:%Y-%m},{department},{target:.2f},{month - timedelta(days=20)}"
             years.setdefault(month.year, []).append(row)
         return years
 
-    def _fetch(self, statement: str, values: list[object]) -> list[tuple[Any, ...]]:
+    def fetch(self, statement: str, values: list[object]) -> list[tuple[Any, ...]]:
+        """Rows of the source."""
         with psycopg.connect(self._source) as connection:
             return connection.execute(statement, values).fetchall()
 

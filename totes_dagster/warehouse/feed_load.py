@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
+import numpy as np
 import pyarrow as pa
 from psycopg import sql
 
@@ -79,6 +80,8 @@ def load_feed(feed: Feed, warehouse: Warehouse, lake: Lake, progress: Progress =
                 if not log.has(batch):
                     return
                 loaded = _load(feed, transaction, log, batch, lake, progress)
+                if feed is EXCHANGE_RATE and (loaded.new or loaded.changed):
+                    keep_rates(transaction)
                 transaction.commit()
             logger.info("Loaded batch %d of %s: %s.", batch, feed.name, loaded.counts())
             yield loaded
@@ -131,16 +134,23 @@ def _load(
     feed: Feed, transaction: LoadTransaction, log: FeedLog, batch: int, lake: Lake, progress: Progress
 ) -> LoadedFeed:
     manifest = log.manifest(batch)
-    parts = [take_part(part, lake) for part in parts_of(manifest)]
-    staged = _stage(feed, transaction, parts, progress)
+    _create_staging(feed, transaction)
+    quarantine = _Quarantine(feed, transaction, manifest)
+    staged = 0
+    for part in parts_of(manifest):
+        contents = take_part(part, lake)
+        _stage(feed, transaction, contents.rows, staged)
+        staged += contents.rows.num_rows
+        quarantine.update(contents)
+        progress("load", feed.name, contents.rows.num_rows)
+    transaction.analyze_staging(feed.fact, staged)
     new, changed, outdated = _append_versions(feed, transaction, batch) if staged else (0, 0, 0)
-    quarantined = _update_quarantine(feed, transaction, manifest, parts)
     _list_files(transaction, manifest)
     loaded = LoadedFeed(
         batch,
         files=len(manifest.files),
         refused=sum(file.refused is not None for file in manifest.files),
-        quarantined=quarantined,
+        quarantined=quarantine.added,
         staged=staged,
         new=new,
         changed=changed,
@@ -155,28 +165,23 @@ def _load(
             ),
         )
     )
-    if feed is EXCHANGE_RATE and (new or changed):
-        keep_rates(transaction)
     return loaded
 
 
-def _stage(feed: Feed, transaction: LoadTransaction, parts: list[FeedRows], progress: Progress) -> int:
-    """Copy the rows of all parts into the staging table, numbered in their order."""
+def _create_staging(feed: Feed, transaction: LoadTransaction) -> None:
+    """Create the staging table, or empty it, with a column for the position of a row in the batch."""
     columns = [column.name for column in remodelled_columns(feed.fact)]
     transaction.create_temporary(
         staging_of(feed.fact),
         transaction.name_of(feed.fact),
         sql.SQL("{}, 0::bigint as {}").format(names_of(columns), sql.Identifier(_POSITION)),
     )
-    staged = 0
-    for part in parts:
-        numbers = pa.array(range(staged, staged + part.rows.num_rows), pa.int64())
-        staged += transaction.stage(
-            feed.fact, part.rows.append_column(pa.field(_POSITION, pa.int64(), nullable=False), numbers)
-        )
-        progress("load", feed.name, part.rows.num_rows)
-    transaction.analyze_staging(feed.fact, staged)
-    return staged
+
+
+def _stage(feed: Feed, transaction: LoadTransaction, rows: pa.Table, first: int) -> None:
+    """Copy the rows of a part into the staging table, numbered from the given position on."""
+    positions = pa.array(np.arange(first, first + rows.num_rows))
+    transaction.stage(feed.fact, rows.append_column(pa.field(_POSITION, pa.int64(), nullable=False), positions))
 
 
 def _append_versions(feed: Feed, transaction: LoadTransaction, batch: int) -> tuple[int, int, int]:
@@ -211,12 +216,12 @@ def _append_versions(feed: Feed, transaction: LoadTransaction, batch: int) -> tu
                     select {columns} from {table} as version where ({version_keys}) = ({brought_keys})
                     order by {newest_first} limit 1) as version),
             judged as materialized (
-                select staged.*, newest is not null as is_known, {is_outdated} as is_outdated
+                select staged.*, {is_outdated} as is_outdated
                 from {staging} as staged left join newest on ({staged_keys}) = ({newest_keys})),
             candidates as (
-                select {columns}, {position}, is_known from judged where not is_outdated
+                select {columns}, {position} from judged where not is_outdated
                 union all
-                select {columns}, -1, true from newest),
+                select {columns}, -1 from newest),
             compared as (
                 select *, row({columns}) is distinct from lag(row({columns})) over history as differs,
                        row_number() over history = 1 as is_first
@@ -248,50 +253,63 @@ def _append_versions(feed: Feed, transaction: LoadTransaction, batch: int) -> tu
     )
 
 
-def _update_quarantine(feed: Feed, transaction: LoadTransaction, manifest: FeedManifest, parts: list[FeedRows]) -> int:
-    """Set rows aside, and let those go whose file is replaced, or whose key is loaded; return how many are aside."""
-    table, name = transaction.name_of(feed_quarantine), sql.Literal(feed.name)
-    paths = [file.path for file in manifest.files]
-    transaction.execute(
-        sql.SQL("delete from {} where feed = {} and path = any ({}::varchar[])").format(table, name, sql.Literal(paths))
-    )
-    (waiting,) = transaction.fetch(
-        sql.SQL("select coalesce(array_agg(distinct key), '{{}}') from {} where feed = {} and key is not null").format(
-            table, name
+class _Quarantine:
+    """The rows of a feed that are in quarantine, as a batch changes them.
+
+    Rows leave whose file the batch replaces. A file that repeats another is not read, so it replaces nothing.
+    """
+
+    def __init__(self, feed: Feed, transaction: LoadTransaction, manifest: FeedManifest) -> None:
+        self.added = 0
+        self._feed = feed
+        self._transaction = transaction
+        self._batch = manifest.batch
+        self._remove(sql.SQL("path"), [file.path for file in manifest.files if file.repeats is None])
+        (keys,) = transaction.fetch(
+            sql.SQL(
+                "select coalesce(array_agg(distinct key), '{{}}') from {} where feed = {} and key is not null"
+            ).format(transaction.name_of(feed_quarantine), sql.Literal(feed.name))
         )
-    )
-    if waiting:
-        loaded = {
-            key_text(key)
-            for part in parts
-            for key in zip(*(part.rows.column(name).to_pylist() for name in key_columns_of(feed.fact)), strict=True)
-        }
-        transaction.execute(
-            sql.SQL("delete from {} where feed = {} and key = any ({}::varchar[])").format(
-                table, name, sql.Literal(sorted(loaded & set(waiting)))
-            )
-        )
-    set_aside = 0
-    for part in parts:
+        self._keys = set(keys)
+
+    def update(self, part: FeedRows) -> None:
+        """Let rows go whose key the part brings, and add those that it sets aside."""
+        if self._keys:
+            columns = (part.rows.column(name).to_pylist() for name in key_columns_of(self._feed.fact))
+            brought = self._keys.intersection(map(key_text, zip(*columns, strict=True)))
+            self._remove(sql.SQL("key"), sorted(brought))
+            self._keys -= brought
         rows = part.quarantined
-        columns = {
-            "feed": pa.repeat(pa.scalar(feed.name), len(rows)),
-            "path": rows.column("path"),
-            "line": rows.column("line"),
-            "key": rows.column("key"),
-            "reason": rows.column("reason"),
-            "batch": pa.repeat(pa.scalar(manifest.batch, pa.int64()), len(rows)),
+        if not len(rows):
+            return
+        columns_by_name = {
+            "feed": pa.repeat(pa.scalar(self._feed.name), len(rows)),
+            **{name: rows.column(name) for name in ("path", "line", "key", "reason")},
+            "batch": pa.repeat(pa.scalar(self._batch, pa.int64()), len(rows)),
         }
-        if len(rows):
-            transaction.ingest(
-                feed_quarantine.name, pa.table(columns, arrow_schema(feed_quarantine.columns)), temporary=False
+        self._transaction.ingest(
+            feed_quarantine.name, pa.table(columns_by_name, arrow_schema(feed_quarantine.columns)), temporary=False
+        )
+        self._keys.update(filter(None, rows.column("key").to_pylist()))
+        self.added += len(rows)
+
+    def _remove(self, column: sql.SQL, values: list[str]) -> None:
+        if values:
+            self._transaction.execute(
+                sql.SQL("delete from {} where feed = {} and {} = any ({}::varchar[])").format(
+                    self._transaction.name_of(feed_quarantine),
+                    sql.Literal(self._feed.name),
+                    column,
+                    sql.Literal(values),
+                )
             )
-        set_aside += len(rows)
-    return set_aside
 
 
 def _list_files(transaction: LoadTransaction, manifest: FeedManifest) -> None:
-    """List the files that a batch took, in place of earlier versions of them."""
+    """List the files that a batch took, in place of earlier versions of them.
+
+    Of a file that was written again as it was, and not read again, the number of rows stays, and what it repeats.
+    """
     columns = [column.name for column in feed_file.columns]
     rows = [
         sql.SQL("({})").format(
@@ -315,13 +333,19 @@ def _list_files(transaction: LoadTransaction, manifest: FeedManifest) -> None:
         )
         for file in manifest.files
     ]
-    values = [name for name in columns if name not in {"feed", "path"}]
+    stays = sql.SQL("excluded.repeats is not null and file.sha256 = excluded.sha256")
+    values = [
+        sql.SQL(
+            "case when {0} then file.{1} else excluded.{1} end" if name in {"rows", "repeats"} else "excluded.{1}"
+        ).format(stays, sql.Identifier(name))
+        for name in columns
+    ]
     transaction.execute(
-        sql.SQL("insert into {} ({}) values {} on conflict (feed, path) do update set ({}) = row({})").format(
+        sql.SQL("insert into {} as file ({}) values {} on conflict (feed, path) do update set ({}) = row({})").format(
             transaction.name_of(feed_file),
             names_of(columns),
             sql.SQL(", ").join(rows),
-            names_of(values),
-            names_of(values, of="excluded"),
+            names_of(columns),
+            sql.SQL(", ").join(values),
         )
     )

@@ -48,42 +48,37 @@ def feed_statuses(warehouse: Warehouse) -> dict[str, FeedStatus]:
 
 
 def _status(connection: psycopg.Connection[Any], schema: str, feed: Feed) -> FeedStatus:
-    names = {
-        "feed": sql.Literal(feed.name),
-        "history": sql.Identifier(schema, feed_history.name),
-        "files": sql.Identifier(schema, feed_file.name),
-        "quarantine": sql.Identifier(schema, feed_quarantine.name),
-        "fact": sql.Identifier(schema, feed.fact.name),
-        "sample": sql.Literal(_SAMPLE),
-    }
-
-    def fetch(statement: str) -> list[tuple[Any, ...]]:
-        return connection.execute(sql.SQL(statement).format(**names)).fetchall()
-
-    newest = fetch("select batch, taken_at from {history} where feed = {feed} order by batch desc limit 1")
-    batch, taken_at = newest[0] if newest else (0, None)
-    ((files, refused),) = fetch("select count(*), count(refused) from {files} where feed = {feed}")
-    ((rows,),) = fetch("select count(*) from {fact}")
-    ((quarantined,),) = fetch("select count(*) from {quarantine} where feed = {feed}")
+    name, sample = sql.Literal(feed.name), sql.Literal(_SAMPLE)
+    files, quarantine = (sql.Identifier(schema, table.name) for table in (feed_file, feed_quarantine))
+    ((batch, taken_at, taken, refused, rows, quarantined),) = connection.execute(
+        sql.SQL(
+            """
+            select batch, taken_at, (select count(*) from {files} where feed = {feed}),
+                   (select count(refused) from {files} where feed = {feed}), (select count(*) from {fact}),
+                   (select count(*) from {quarantine} where feed = {feed})
+            from (select) as always left join (
+                select batch, taken_at from {history} where feed = {feed} order by batch desc limit 1) as newest on true
+            """
+        ).format(
+            feed=name,
+            files=files,
+            quarantine=quarantine,
+            history=sql.Identifier(schema, feed_history.name),
+            fact=sql.Identifier(schema, feed.fact.name),
+        )
+    ).fetchall()
+    refused_sample = connection.execute(
+        sql.SQL(
+            "select path, refused from {} where feed = {} and refused is not null order by batch desc, path limit {}"
+        ).format(files, name, sample)
+    ).fetchall()
+    quarantined_sample = connection.execute(
+        sql.SQL("select path, line, reason from {} where feed = {} order by batch desc, path, line limit {}").format(
+            quarantine, name, sample
+        )
+    ).fetchall()
     return FeedStatus(
-        batch,
-        taken_at,
-        files,
-        refused,
-        tuple(
-            fetch(
-                "select path, refused from {files} where feed = {feed} and refused is not null "
-                "order by batch desc, path limit {sample}"
-            )
-        ),
-        rows,
-        quarantined,
-        tuple(
-            fetch(
-                "select path, line, reason from {quarantine} where feed = {feed} "
-                "order by batch desc, path, line limit {sample}"
-            )
-        ),
+        batch or 0, taken_at, taken, refused, tuple(refused_sample), rows, quarantined, tuple(quarantined_sample)
     )
 
 

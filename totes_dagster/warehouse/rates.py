@@ -10,18 +10,20 @@ CARRIED_DAYS = 7
 """For how many days a rate holds if no newer one is published. The longest time without one, at Easter, is 4 days."""
 
 
-def keep_rates(transaction: WarehouseTransaction) -> int:
-    """Bring `rate_on_day` up to date with the rates, the calendar and the currencies; return how many rows changed.
+def keep_rates(transaction: WarehouseTransaction) -> None:
+    """Bring `rate_on_day` up to date with the rates, the calendar and the currencies.
 
     Rows that are right already are not touched.
     """
-    return transaction.execute(
+    transaction.execute(
         sql.SQL(
             """
             with published as (
                 select quote_code, rate_date, rate,
                        lead(rate_date) over (partition by quote_code order by rate_date) - rate_date as days
-                from {current}),
+                from {current} where quote_code <> 'EUR'
+                  and rate_date between (select min(date_id) from {calendar}) - {carried}
+                                    and (select max(date_id) from {calendar})),
             held as materialized (
                 select rate_date + age as date_id, quote_code, rate, rate_date
                 from published cross join generate_series(0, {carried}) as age where age < coalesce(days, age + 1)

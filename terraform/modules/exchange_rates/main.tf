@@ -51,14 +51,14 @@ resource "aws_lambda_function" "this" {
   depends_on = [aws_iam_role_policy.function]
 }
 
-# The function itself tries again while that makes sense; then it is for the alarm, and for the next time.
+# The function retries by itself. What it could not fetch then is left to the alarm, and to the next run.
 resource "aws_lambda_function_event_invoke_config" "this" {
   function_name                = aws_lambda_function.this.function_name
   maximum_retry_attempts       = 0
   maximum_event_age_in_seconds = 3600
 }
 
-# The bank publishes at about 16:00 in Frankfurt. What is late, or fails then, comes two hours later.
+# The bank publishes at about 16:00 in Frankfurt. Two hours later is for rates that are late, and for a fetch that failed.
 resource "aws_scheduler_schedule" "this" {
   name                         = local.function_name
   description                  = "Fetches exchange rates once they are published, and once more."

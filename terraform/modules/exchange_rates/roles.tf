@@ -84,10 +84,11 @@ data "aws_iam_policy_document" "schedule_trust" {
 }
 
 data "aws_iam_policy_document" "schedule" {
+  # Spelt out: a plan that changes the function could not say otherwise what becomes of this policy.
   statement {
     sid       = "InvokeTheFunction"
     actions   = ["lambda:InvokeFunction"]
-    resources = [aws_lambda_function.this.arn]
+    resources = ["arn:${local.partition}:lambda:${local.region}:${local.account}:function:${local.function_name}"]
   }
 }
 

@@ -24,6 +24,7 @@ from dagster import (
 from totes_dagster import pipeline
 from totes_dagster.feeds.declared import EXCHANGE_RATE, SALES_TARGET, SHIPMENT, Feed
 from totes_dagster.lake.batch_log import FeedLog
+from totes_dagster.orchestration.assets.warehouse import SCHEMA
 from totes_dagster.orchestration.failures import run_step
 from totes_dagster.orchestration.feeds.checks import check_results, check_specs
 from totes_dagster.orchestration.io_managers.processed import ProcessedIOManager
@@ -78,7 +79,7 @@ def landed_asset(feed: Feed) -> AssetSpec:
         kinds={"file"},
         owners=_OWNERS.get(feed.name, OWNERS),
         tags={"stage": "landing", "feed": feed.name},
-        metadata={"dagster/column_schema": _contract_columns(feed)},
+        metadata={"dagster/table_name": f"landing.{feed.name}", "dagster/column_schema": _contract_columns(feed)},
     )
 
 
@@ -93,7 +94,7 @@ def fetched_asset(feed: Feed) -> AssetsDefinition:
         kinds={"file"},
         owners=OWNERS,
         tags={"stage": "landing", "feed": feed.name},
-        metadata={"dagster/column_schema": _contract_columns(feed)},
+        metadata={"dagster/table_name": f"landing.{feed.name}", "dagster/column_schema": _contract_columns(feed)},
     )
     def _fetch(
         landing: LandingResource, warehouse: WarehouseResource, processed_zone: ResourceParam[ProcessedIOManager]
@@ -118,8 +119,8 @@ def fetched_asset(feed: Feed) -> AssetsDefinition:
     return _fetch
 
 
-def taken_asset(feed: Feed) -> AssetsDefinition:
-    """The rows of a feed's files in the ingestion zone."""
+def taken_asset(feed: Feed, *, fetched: bool) -> AssetsDefinition:
+    """The rows of a feed's files in the ingestion zone; see `assets_of`."""
 
     @asset(
         key=key_of_ingested(feed.name),
@@ -140,7 +141,8 @@ def taken_asset(feed: Feed) -> AssetsDefinition:
         started, ingestion = perf_counter(), processed_zone.lake.ingestion
 
         def take() -> tuple[list[Any], int]:
-            taken = pipeline.take_feed(feed, landing.required(), ingestion)
+            zone = landing.required()
+            taken = pipeline.take_feed(feed, zone.settled if fetched else zone, ingestion)
             return taken, FeedLog(ingestion, feed.name).head()
 
         taken, head = run_step(take)
@@ -177,7 +179,7 @@ def remodelled_asset(feed: Feed) -> AssetsDefinition:
         key=key_of_processed(feed.fact.name),
         deps=[key_of_ingested(feed.name)],
         group_name="processed",
-        description=f"{feed.fact.comment} Remodelled batch by batch by `{feed.function.__name__}`.\n\n"
+        description=f"{feed.fact.comment} Remodelled batch by batch by `tables.{feed.fact.name}`.\n\n"
         f"{feed.function.__doc__}",
         kinds={"s3", "parquet", "pandas"},
         owners=OWNERS,
@@ -218,7 +220,10 @@ def loaded_asset(feed: Feed) -> AssetsDefinition:
         freshness_policy=FreshnessPolicy.time_window(fail_window=EXPECTED_EVERY[feed.name]),
         code_version=str(remodel_version_of(feed.fact)),
         check_specs=check_specs(feed),
-        metadata={"dagster/column_schema": column_schema(feed.fact)},
+        metadata={
+            "dagster/table_name": f"{SCHEMA}.{feed.fact.name}",
+            "dagster/column_schema": column_schema(feed.fact),
+        },
     )
     def _load(warehouse: WarehouseResource, processed_zone: ResourceParam[ProcessedIOManager]) -> MaterializeResult:  # type: ignore[type-arg]
         started, target = perf_counter(), warehouse.warehouse()
@@ -252,7 +257,7 @@ def assets_of(feed: Feed, *, fetched: bool) -> list[AssetsDefinition | AssetSpec
         fetched: whether the platform fetches the feed's files itself.
     """
     landed = fetched_asset(feed) if fetched else landed_asset(feed)
-    return [landed, taken_asset(feed), remodelled_asset(feed), loaded_asset(feed)]
+    return [landed, taken_asset(feed, fetched=fetched), remodelled_asset(feed), loaded_asset(feed)]
 
 
 def _contract_columns(feed: Feed) -> TableSchema:

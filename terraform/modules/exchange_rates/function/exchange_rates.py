@@ -25,7 +25,7 @@ from botocore.exceptions import ClientError
 PREFIX = "exchange_rate/"
 COLUMNS = {"CURRENCY", "CURRENCY_DENOM", "TIME_PERIOD", "OBS_VALUE"}
 
-MOST_BYTES = 16 * 1024 * 1024  # every day since 1999, of a few currencies, is a quarter of that
+MOST_BYTES = 10_000_000  # all days of a currency since 1999 are about 1.5 MB
 MOST_ATTEMPTS = 4
 FIRST_DELAY = 2.0  # seconds; it doubles with every attempt
 TIME_TO_PUT = 20.0  # seconds of the invocation that are left for S3
@@ -35,7 +35,7 @@ logger.setLevel(logging.INFO)
 
 
 class RatesError(Exception):
-    """No file was put into the landing bucket, because there are no rates that could be."""
+    """The rates could not be fetched. Nothing was put into the landing bucket."""
 
 
 class RatesUnavailableError(RatesError):
@@ -92,7 +92,7 @@ def fetched(url: str, deadline: float) -> bytes:
         deadline: until when to try, on the monotonic clock.
 
     Raises:
-        RatesError: there is none by then, or not the expected one.
+        RatesError: there was no complete body with rates by then.
     """
     for attempt in range(MOST_ATTEMPTS):
         try:
@@ -147,7 +147,7 @@ def received(url: str, deadline: float) -> bytes:
 
 
 def _whole(response: http.client.HTTPResponse, deadline: float) -> bytes:
-    # In small pieces: the socket's time-out starts anew with each, and a slow server could send them for ever.
+    # In small pieces, to look at the clock: the socket's time-out starts anew with each, however slow the server is.
     body = b""
     while piece := response.read1(65536):
         body += piece
@@ -162,7 +162,7 @@ def _whole(response: http.client.HTTPResponse, deadline: float) -> bytes:
 
 
 def _retry_after(value: str | None) -> float:
-    """The seconds that a header `Retry-After` says, which is a number of them or a time."""
+    """The seconds to wait by a header `Retry-After`, which gives a number of seconds or a time."""
     if value is None:
         return 0.0
     try:
