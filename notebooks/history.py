@@ -332,7 +332,8 @@ def _():
 @app.cell(hide_code=True)
 def _():
     attempt = mo.ui.code_editor(
-        value="select sales_order_id, units_sold * unit_price, units_sold * unit_price\nfrom current_sales_order\n",
+        value="select sales_order_id, units_sold * unit_price as at_first, units_sold * unit_price as now\n"
+        "from current_sales_order\n",
         language="sql",
         min_height=120,
     ).form(submit_button_label="Run")
@@ -347,7 +348,7 @@ def _(attempt, problem, rows):
     elif problem:
         _verdict = mo.callout(problem, kind="danger")
     else:
-        _yours, _right = ({tuple(row.values()) for row in rows[name]} for name in (YOUR_QUERY, "solution"))
+        _yours, _right = ({tuple(map(str, row.values())) for row in rows[name]} for name in (YOUR_QUERY, "solution"))
         _verdict = mo.vstack(
             [
                 mo.callout("That is right.", kind="success")
@@ -416,7 +417,8 @@ def fetched(connection: NamedConnection, query: str) -> Rows:
     """The rows of one query."""
     # Binary results come by the protocol that refuses a second statement, which might end the read-only transaction.
     cursor = connection.execute(query.encode(), binary=True)
-    columns = [column.name for column in cursor.description or ()]
+    names = [column.name for column in cursor.description or ()]
+    columns = [f"{name} {place}" if names.count(name) > 1 else name for place, name in enumerate(names, 1)]
     return [dict(zip(columns, row, strict=True)) for row in cursor] if columns else []
 
 

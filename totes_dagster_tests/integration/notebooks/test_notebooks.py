@@ -126,6 +126,16 @@ def test_the_history_is_that_of_plain_sql(url: str, tmp_path: Path) -> None:
     ]
 
 
+def test_the_query_of_the_exercise_changes_nothing(companies: Companies) -> None:
+    warehouse = companies.seen(Company()).warehouse
+    read = runpy.run_path(str(NOTEBOOKS / "history.py"))["read"]
+    count = "select count(*), count(*) from load_history"
+    for query in ("delete from load_history", "commit; delete from load_history", f"{count}; {count}"):
+        rows, problem = read(warehouse, {}, 1, query)
+        assert (rows["your query"], problem != "") == ([], True)
+    assert read(warehouse, {}, 1, count) == ({"your query": [{"count 1": 1, "count 2": 1}]}, "")
+
+
 def test_what_cannot_be_converted_and_what_is_old_is_said(companies: Companies, here: Callable[..., str]) -> None:
     warehouse = companies.seen(Company()).warehouse.database.url
     with psycopg.connect(warehouse) as connection:
