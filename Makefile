@@ -13,7 +13,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 
 PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev dashboard refresh test test-unit postgres test-versions coverage test-terraform test-image image test-ui benchmark snapshot lint format validate audit lock lambda screenshots reference clean
+.PHONY: help install demo dev dashboard refresh notebook test test-unit postgres test-versions coverage test-terraform test-image image test-ui benchmark snapshot lint format validate audit lock lambda screenshots reference clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ dev: .venv/dashboard ## Run Dagster's UI on the embedded stack, with the simulat
 
 refresh: .venv/runtime ## Bring the warehouse up to date, once
 	@$(BIN)/totes refresh
+
+notebook: install ## Open the company's numbers as a notebook; NAME=history teaches the history of the warehouse
+	@MARIMO_SKIP_UPDATE_CHECK=1 $(BIN)/marimo edit notebooks/$(or $(NAME),company).py $(if $(PORT),--port $(PORT))
 
 test-unit: install ## Run the quick tests, module by module, in less than a minute
 	$(PYTEST) --quiet --hypothesis-profile=quick totes_dagster_tests/unit

@@ -1,5 +1,6 @@
 """Answers as charts, for those who have the extra `dashboard`: Altair declares them, vl-convert draws them."""
 
+import textwrap
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -7,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from totes_dagster.errors import ChartError
 from totes_dagster.metrics.asking import Answer, ColumnType
+from totes_dagster.metrics.metric import Unit
 
 if TYPE_CHECKING:
     import altair
 
 _MOST_DIMENSIONS = 2
 _FORMATS = (".svg", ".png")
+_LONGEST_NAME = 240  # pixels
+_LINE = 100  # characters
 
 
 def write_chart(answer: Answer, file: Path) -> None:
@@ -41,7 +45,7 @@ def write_chart(answer: Answer, file: Path) -> None:
 
 
 def chart_of(answer: Answer) -> "altair.Chart":
-    """An answer as a chart: lines over time, or else bars; a second dimension is told apart by colour.
+    """An answer as a chart: lines over time, or else horizontal bars; a second dimension is told apart by colour.
 
     Raises:
         ChartError: the answer is not split by one or two dimensions.
@@ -57,20 +61,30 @@ def chart_of(answer: Answer) -> "altair.Chart":
     types = {column.name: column.type for column in answer.columns}
     # Time runs along the chart, whichever of two dimensions was named first.
     along, *others = sorted(answer.by, key=lambda name: types[name] is not ColumnType.DATE)
-    number = altair.Y(answer.metric.name, type="quantitative", title=f"{answer.metric.name} ({answer.unit})")
+    name, is_share = answer.metric.name, answer.metric.unit is Unit.SHARE
+    heading = name if is_share else f"{name} ({answer.unit})"
+    scale = altair.Axis(format=".0%") if is_share else altair.Axis()
     values = [_values(answer, row) for row in answer.rows]
     data = altair.InlineData(values=values)
-    subtitle = [answer.metric.meaning]
+    subtitle = textwrap.wrap(answer.metric.meaning, _LINE)
     if answer.unconverted:
         subtitle.append(f"{answer.unconverted:,} of them are left out: there is no exchange rate for their day.")
-    title = altair.TitleParams(answer.metric.name, subtitle=subtitle, anchor="start")
+    title = altair.TitleParams(name, subtitle=subtitle, anchor="start")
     chart = altair.Chart(data, title=title, width=640)
     if types[along] is ColumnType.DATE:
-        place = altair.X(along, type="temporal", scale=altair.Scale(type="utc"))
-        encoded = chart.mark_line(point=True).encode(x=place, y=number)
+        # Vega-Lite would name a month without its year.
+        axis = altair.Axis(format="%b %Y", labelOverlap=True) if along == "month" else altair.Axis()
+        encoded = chart.mark_line(point=True, tooltip=True).encode(
+            x=altair.X(along, type="temporal", scale=altair.Scale(type="utc"), axis=axis),
+            y=altair.Y(name, type="quantitative", title=heading, axis=scale),
+        )
     else:
         members = list(dict.fromkeys(str(row[along]) for row in values))
-        encoded = chart.mark_bar().encode(x=altair.X(along, type="nominal", sort=members), y=number)
+        # Names are long, and easier to read along the bars.
+        encoded = chart.mark_bar(tooltip=True).encode(
+            x=altair.X(name, type="quantitative", title=heading, axis=scale),
+            y=altair.Y(along, type="nominal", sort=members, axis=altair.Axis(labelLimit=_LONGEST_NAME)),
+        )
     return encoded.encode(color=altair.Color(others[0], type="nominal")) if others else encoded
 
 

@@ -51,9 +51,15 @@ from totes_dagster.orchestration.specs import (
 )
 from totes_dagster.runtime.retry import retried
 from totes_dagster.schema.registry import STAR_TABLES
-from totes_dagster.schema.star import kind_of, remodel_version_of, remodelled_columns
+from totes_dagster.schema.star import is_fact, kind_of, remodel_version_of, remodelled_columns
 from totes_dagster.warehouse.loaded import LoadedBatch, LoadedTable
 from totes_dagster.warehouse.status import WarehouseStatus, last_changes, newest_rows, warehouse_status
+
+NOTEBOOKS = (
+    "In a clone of the project, `make notebook` analyses the facts (notebooks/company.py), and `make notebook "
+    "NAME=history` shows how to ask for their earlier states (notebooks/history.py)."
+)
+"""Text, and no link: an image or a wheel has no notebooks, and Dagster shows those of Jupyter only."""
 
 SCHEMA = os.environ.get(settings.WAREHOUSE_SCHEMA) or settings.DEFAULT_SCHEMA
 
@@ -76,6 +82,7 @@ SCHEMA = os.environ.get(settings.WAREHOUSE_SCHEMA) or settings.DEFAULT_SCHEMA
                 "dagster/table_name": f"{SCHEMA}.{name}",
                 "dagster/column_schema": column_schema(star),
                 "dagster/column_lineage": copied_lineage(key_of_processed(name), remodelled_columns(star)),
+                **({"notebooks": NOTEBOOKS} if is_fact(star) else {}),
             },
         ).with_io_manager_key(WAREHOUSE_TABLES)
         for name, star in STAR_TABLES.items()
