@@ -52,20 +52,22 @@ def take(*, names: tuple[str, ...]) -> None:
     sys.exit(int(show_failed_feeds(done)))
 
 
-@feeds.command(cls=Command, short_help="Fetch exchange rates into the landing zone.")
+@feeds.command(cls=Command, short_help="Fetch exchange rates, and load them.")
 @click.option(
     "--since",
     type=click.DateTime(["%Y-%m-%d"]),
     help="First day to ask for; by default two weeks before the newest rate, or before the calendar begins.",
 )
 def fetch(*, since: datetime | None) -> None:
-    """Fetch exchange rates from TOTES_RATES_URL, and drop them into the landing zone. `totes feeds take` loads them."""
+    """Fetch exchange rates from TOTES_RATES_URL, drop them into the landing zone, and load them."""
     import os
 
     from totes_dagster import pipeline
+    from totes_dagster.cli.output import show_refreshed_feeds
     from totes_dagster.config.platform import platform_from_environment
     from totes_dagster.config.settings import LANDING, RATES_URL
     from totes_dagster.errors import SettingsError
+    from totes_dagster.feeds.declared import EXCHANGE_RATE
     from totes_dagster.feeds.landing import LandingZone
     from totes_dagster.feeds.rates import RatesSource
     from totes_dagster.runtime.terminal import console
@@ -85,6 +87,8 @@ def fetch(*, since: datetime | None) -> None:
         return
     asked = f"{', '.join(fetched.currencies)} since {fetched.since}, from {source.url}"
     console.print(f"Dropped {fetched.path}: {asked}." if fetched.path else f"Nothing new: {asked}.", soft_wrap=True)
+    done = pipeline.refresh_feed(EXCHANGE_RATE, landing.settled, platform.lake, platform.warehouse)
+    show_refreshed_feeds({EXCHANGE_RATE.name: done})
 
 
 @feeds.command(cls=Command, short_help="Print the contract of a feed as JSON Schema.")

@@ -306,7 +306,10 @@ class _Quarantine:
 
 
 def _list_files(transaction: LoadTransaction, manifest: FeedManifest) -> None:
-    """List the files that a batch took, in place of earlier versions of them."""
+    """List the files that a batch took, in place of earlier versions of them.
+
+    Of a file that was written again as it was, and not read again, the number of rows stays, and what it repeats.
+    """
     columns = [column.name for column in feed_file.columns]
     rows = [
         sql.SQL("({})").format(
@@ -330,13 +333,19 @@ def _list_files(transaction: LoadTransaction, manifest: FeedManifest) -> None:
         )
         for file in manifest.files
     ]
-    values = [name for name in columns if name not in {"feed", "path"}]
+    stays = sql.SQL("excluded.repeats is not null and file.sha256 = excluded.sha256")
+    values = [
+        sql.SQL(
+            "case when {0} then file.{1} else excluded.{1} end" if name in {"rows", "repeats"} else "excluded.{1}"
+        ).format(stays, sql.Identifier(name))
+        for name in columns
+    ]
     transaction.execute(
-        sql.SQL("insert into {} ({}) values {} on conflict (feed, path) do update set ({}) = row({})").format(
+        sql.SQL("insert into {} as file ({}) values {} on conflict (feed, path) do update set ({}) = row({})").format(
             transaction.name_of(feed_file),
             names_of(columns),
             sql.SQL(", ").join(rows),
-            names_of(values),
-            names_of(values, of="excluded"),
+            names_of(columns),
+            sql.SQL(", ").join(values),
         )
     )

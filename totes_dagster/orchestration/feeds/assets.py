@@ -119,8 +119,8 @@ def fetched_asset(feed: Feed) -> AssetsDefinition:
     return _fetch
 
 
-def taken_asset(feed: Feed) -> AssetsDefinition:
-    """The rows of a feed's files in the ingestion zone."""
+def taken_asset(feed: Feed, *, fetched: bool) -> AssetsDefinition:
+    """The rows of a feed's files in the ingestion zone; see `assets_of`."""
 
     @asset(
         key=key_of_ingested(feed.name),
@@ -141,7 +141,8 @@ def taken_asset(feed: Feed) -> AssetsDefinition:
         started, ingestion = perf_counter(), processed_zone.lake.ingestion
 
         def take() -> tuple[list[Any], int]:
-            taken = pipeline.take_feed(feed, landing.required(), ingestion)
+            zone = landing.required()
+            taken = pipeline.take_feed(feed, zone.settled if fetched else zone, ingestion)
             return taken, FeedLog(ingestion, feed.name).head()
 
         taken, head = run_step(take)
@@ -256,7 +257,7 @@ def assets_of(feed: Feed, *, fetched: bool) -> list[AssetsDefinition | AssetSpec
         fetched: whether the platform fetches the feed's files itself.
     """
     landed = fetched_asset(feed) if fetched else landed_asset(feed)
-    return [landed, taken_asset(feed), remodelled_asset(feed), loaded_asset(feed)]
+    return [landed, taken_asset(feed, fetched=fetched), remodelled_asset(feed), loaded_asset(feed)]
 
 
 def _contract_columns(feed: Feed) -> TableSchema:

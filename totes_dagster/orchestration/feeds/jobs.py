@@ -76,14 +76,15 @@ def sensor_of(feed: Feed, job: Any, *, fetched: bool) -> SensorDefinition:
         landing: LandingResource,
         ingestion_zone: ResourceParam[IngestionIOManager],
     ) -> Any:
-        zone, now = landing.zone(), datetime.now(UTC)
-        if zone is None:
-            return SkipReason(f"There is no landing zone: {LANDING} is not set.")
+        now = datetime.now(UTC)
         if reason := _why_not_yet(context.instance, job.name, now):
             return SkipReason(reason)
-        if fetched and is_due(*_last_fetch(context.instance, feed), now):
-            return RunRequest(tags={CHANGED: "rates are due"})
         try:
+            zone = landing.zone()
+            if zone is None:
+                return SkipReason(f"There is no landing zone: {LANDING} is not set.")
+            if fetched and is_due(*_last_fetch(context.instance, feed), now):
+                return RunRequest(tags={CHANGED: "rates are due"})
             previous = newest_batch(FeedLog(ingestion_zone.zone, feed.name))
             new = [zone.name_of(feed.name, file) for file in new_files(feed, zone, ingestion_zone.zone, previous)]
         except TotesError as error:
