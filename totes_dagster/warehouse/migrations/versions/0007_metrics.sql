@@ -33,26 +33,29 @@ left join rate_on_day as r on r.date_id = o.created_date and r.currency_id = o.c
 
 create view settlement as
 with since as (
-    -- The newest unbroken run of versions that are paid begins on the day on which the payment was made.
+    -- The first of the newest versions that are all paid, where that is not the newest one, which few payments have.
     select distinct on (payment_id) payment_id, last_updated_date as paid_on
-    from (select payment_id, batch, payment_record_id, last_updated_date,
-                 bool_and(paid) over (partition by payment_id order by batch desc, payment_record_id desc) as is_paid
-          from fact_payment) as versions
-    where is_paid order by payment_id, batch, payment_record_id),
+    from (select payment_id, batch, payment_record_id, last_updated_date, bool_and(paid) over versions as is_paid,
+                 row_number() over versions as number
+          from fact_payment
+          window versions as (partition by payment_id order by batch desc, payment_record_id desc)) as numbered
+    where is_paid and number > 1 order by payment_id, batch, payment_record_id),
 dated as (
     select p.payment_id, p.created_date, p.created_time, p.last_updated_date, p.last_updated_time, p.transaction_id,
            p.counterparty_id, p.payment_amount, p.currency_id, p.payment_type_id, p.paid, p.payment_date, p.batch,
            t.transaction_type, t.sales_order_id, t.purchase_order_id, y.payment_type_name, c.currency_code,
            case t.transaction_type when 'SALE' then 1 when 'PURCHASE' then -1 end
                * case when right(y.payment_type_name, 6) = 'REFUND' then -1 else 1 end as sign,
-           since.paid_on, a.day as as_of, coalesce(since.paid_on, a.day) - p.payment_date as days_late,
+           case when p.paid then coalesce(since.paid_on, p.last_updated_date) end as paid_on, a.day as as_of,
+           case when p.paid then coalesce(since.paid_on, p.last_updated_date) else a.day end - p.payment_date
+               as days_late,
            coalesce(s.created_date, b.created_date) as ordered_on
     from current_payment as p
     left join dim_transaction as t on t.transaction_id = p.transaction_id
     left join dim_payment_type as y on y.payment_type_id = p.payment_type_id
     left join dim_currency as c on c.currency_id = p.currency_id
     cross join as_of as a
-    left join since on since.payment_id = p.payment_id and p.paid
+    left join since on since.payment_id = p.payment_id
     left join current_sales_order as s on s.sales_order_id = t.sales_order_id
     left join current_purchase_order as b on b.purchase_order_id = t.purchase_order_id),
 closing as (
