@@ -15,7 +15,7 @@ def keep_rates(transaction: StagingTransaction) -> None:
 
     Rows that are right already are not touched.
     """
-    transaction.execute(
+    changed = transaction.execute(
         sql.SQL(
             """
             with published as (
@@ -59,4 +59,3 @@ def keep_rates(transaction: StagingTransaction) -> None:
     )
     if changed:
         transaction.analyze(rate_on_day)
-    return changed

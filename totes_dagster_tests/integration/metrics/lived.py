@@ -10,8 +10,8 @@ import psycopg
 
 from totes_dagster.simulator.seeding import seed
 from totes_dagster.simulator.simulator import Action, NothingToActOnError, Simulator
+from totes_dagster.warehouse.load_transaction import LoadTransaction
 from totes_dagster.warehouse.rates import keep_rates
-from totes_dagster.warehouse.transaction import WarehouseTransaction
 from totes_dagster_tests.integration.metrics.expected import Expected, Facts, expected
 from totes_dagster_tests.world import World
 
@@ -103,7 +103,7 @@ def _bring_rates(world: World, facts: Facts, rng: Random) -> None:
             "insert into fact_exchange_rate (quote_code, rate_date, rate, batch) values (%s, %s, %s, %s)", versions
         )
     warehouse = world.platform.warehouse
-    with warehouse.database.connect() as loading, WarehouseTransaction.begin(loading, warehouse) as transaction:
+    with warehouse.database.connect() as loading, LoadTransaction.begin(loading, warehouse) as transaction:
         keep_rates(transaction)
         transaction.commit()
 
