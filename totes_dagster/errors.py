@@ -278,6 +278,17 @@ class ForeignLakeError(TotesError):
     """The warehouse was loaded from another lake than the one configured."""
 
 
+# The dashboard.
+
+
+class DashboardError(TotesError):
+    """The dashboard cannot be served or exported."""
+
+
+class FilterError(TotesError):
+    """The address of a page has filters that make no sense."""
+
+
 # Alerts.
 
 

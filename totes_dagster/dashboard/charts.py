@@ -1,0 +1,373 @@
+"""Charts, declared with Altair: which marks show which columns of a result.
+
+What they look like (colours, fonts, light and dark) is decided in the browser, by `static/dashboard.js`. Labels are text
+that is written here, so that no chart needs an expression of its own for them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import altair as alt
+
+from totes_dagster.dashboard.formats import day, moment, short, short_money
+from totes_dagster.dashboard.question import Drawing, Row
+
+_BAR = 22
+"""Height of a horizontal bar with its gap, in pixels."""
+_HEIGHT = 260
+
+Label = Callable[[Row, str], str]
+"""Writes the label of a mark from its row and the currency."""
+
+_BIG = alt.Axis(format="~s", labelExpr="replace(datum.label, 'G', 'bn')", tickCount=5)
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: an exact number becomes the nearest float, a day or a moment becomes text."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return f"{value.isoformat()}T00:00:00Z" if isinstance(value, date) else value
+
+
+def _data(rows: Sequence[Row]) -> alt.Data:
+    return alt.Data(values=[{name: plain(value) for name, value in row.items()} for row in rows])
+
+
+def money_label(column: str) -> Label:
+    """The amount in a column, short."""
+    return lambda row, unit: short_money(row[column.format(unit=unit.lower())] or 0, unit)
+
+
+def count_label(column: str) -> Label:
+    """The number in a column, short."""
+    return lambda row, _: short(row[column] or 0)
+
+
+def months(time: str, value: str, group: str, title: str) -> Drawing:
+    """Stacked columns by month.
+
+    Args:
+        time: column of the month.
+        value: column of the height.
+        group: column that a month is divided by.
+        title: title of the height's axis.
+    """
+
+    def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin:
+        height, text = value.format(unit=unit.lower()), title.format(unit=unit)
+        shown = [{"month": _month(row[time]), "part": row[group], "value": row[height] or 0} for row in rows]
+        return _columns(shown, "month", text)
+
+    return draw
+
+
+def signed(time: str, value: str, title: str, *, group: str, month: bool = False) -> Drawing:
+    """Columns above and below zero, by day or by month.
+
+    Args:
+        time: column of the day or month.
+        value: column of the height.
+        title: title of the vertical axis.
+        group: column that a time is divided by.
+        month: whether times are months.
+    """
+
+    def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin:
+        height, text = value.format(unit=unit.lower()), title.format(unit=unit)
+        write = _month if month else _day
+        shown = [{"day": write(row[time]), "part": row[group], "value": row[height] or 0} for row in rows]
+        return _columns(shown, "day", text)
+
+    return draw
+
+
+def stacked(category: str, series: Mapping[str, str], title: str, *, limit: int = 60) -> Drawing:
+    """Columns that are stacked of several columns of the result.
+
+    Args:
+        category: column of the horizontal position: a number, or a day.
+        series: names of the parts by their columns.
+        title: title of the vertical axis.
+        limit: how many rows are drawn: the last ones.
+    """
+
+    def draw(rows: Sequence[Row], _: str) -> alt.TopLevelMixin:
+        shown = [
+            {category: _position(row[category]), "part": name, "value": row[column] or 0}
+            for row in rows[-limit:]
+            for column, name in series.items()
+        ]
+        return _columns(shown, category, title, list(series.values()))
+
+    return draw
+
+
+def _columns(shown: list[dict[str, Any]], x: str, title: str, parts: Sequence[str] = ()) -> alt.TopLevelMixin:
+    parts = parts or sorted({str(item["part"]) for item in shown})
+    return (
+        alt.Chart(_data(shown))
+        .mark_bar()
+        .encode(
+            x=alt.X(f"{x}:O", title=x if isinstance(shown[0][x], int) else None, sort=None).axis(
+                labelOverlap="greedy", labelAngle=0
+            ),
+            y=alt.Y("sum(value):Q", title=title, axis=_BIG),
+            color=alt.Color("part:N", title=None, sort=list(parts), scale=alt.Scale(domain=list(parts)), legend=_legend(parts)),
+            order=alt.Order("part:N"),
+            tooltip=[
+                alt.Tooltip(f"{x}:O"),
+                alt.Tooltip("part:N", title=" "),
+                alt.Tooltip("sum(value):Q", title=title, format=",.0f"),
+            ],
+        )
+        .properties(width="container", height=_HEIGHT)
+    )
+
+
+def _legend(parts: Sequence[str]) -> alt.Legend | None:
+    return alt.Legend(title=None) if len(parts) > 1 else None
+
+
+def _month(value: date) -> str:
+    return f"{value:%b %y}"
+
+
+def _day(value: date) -> str:
+    return f"{value.day} {value:%b}"
+
+
+def _position(value: Any) -> Any:
+    return _day(value) if isinstance(value, date) else value
+
+
+def lines(time: str, series: Mapping[str, str], title: str, *, step: bool = False, money: bool = True) -> Drawing:
+    """Lines over time, each with its last value at its end.
+
+    Args:
+        time: column of the time: a day or a moment.
+        series: names of the lines by their columns.
+        title: title of the vertical axis.
+        step: whether a value holds until the next one.
+        money: whether the values are amounts.
+    """
+
+    def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin:
+        names, text = list(series.values()), title.format(unit=unit)
+        shown = [
+            {
+                "time": row[time],
+                "when": moment(row[time]) if isinstance(row[time], datetime) else day(row[time]),
+                "line": name,
+                "value": value,
+                "label": short_money(value, unit) if money else short(value),
+            }
+            for row in rows
+            for column, name in series.items()
+            if (value := row[column.format(unit=unit.lower())]) is not None
+        ]
+        base = alt.Chart(_data(shown)).encode(
+            x=alt.X("time:T", title=None, scale=alt.Scale(type="utc")).axis(labelOverlap="greedy", tickCount=6),
+            y=alt.Y("value:Q", title=text, scale=alt.Scale(zero=False, nice=True), axis=_BIG),
+            color=alt.Color("line:N", title=None, sort=names, legend=_legend(names)),
+        )
+        marks = base.mark_line(interpolate="step-after" if step else "linear", point=alt.OverlayMarkDef(size=24)).encode(
+            strokeDash=alt.StrokeDash("line:N", sort=names, legend=None),
+            tooltip=[
+                alt.Tooltip("when:N", title="time"),
+                alt.Tooltip("line:N", title=" "),
+                alt.Tooltip("value:Q", title=text, format=",.2f"),
+            ],
+        )
+        ends = base.mark_text(align="left", dx=6, clip=False).encode(
+            x=alt.X("time:T", aggregate="max"), y=alt.Y("value:Q", aggregate=alt.ArgmaxDef(argmax="time")), text=alt.Text("label:N", aggregate=alt.ArgmaxDef(argmax="time"))
+        )
+        return alt.layer(marks, ends).properties(width="container", height=_HEIGHT, padding=_ROOM_FOR_LABELS)
+
+    return draw
+
+
+_ROOM_FOR_LABELS = {"right": 90, "left": 4, "top": 4, "bottom": 4}
+
+
+def ranked(category: str, value: str, title: str, *, label: Label, limit: int = 12) -> Drawing:
+    """Horizontal bars, longest first, each with a label at its end; the first few rows only.
+
+    Args:
+        category: column of the bars' names.
+        value: column of the length.
+        title: title of the length's axis.
+        label: writes what stands at the end of a bar.
+        limit: how many bars are drawn.
+    """
+
+    def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin:
+        length = value.format(unit=unit.lower())
+        top = sorted(rows, key=lambda row: row[length] or 0, reverse=True)[:limit]
+        shown = [
+            {"name": str(row[category]), "value": row[length] or 0, "label": label(row, unit)}
+            for row in top
+        ]
+        base = alt.Chart(_data(shown)).encode(
+            x=alt.X("value:Q", title=title.format(unit=unit), axis=_BIG, scale=alt.Scale(padding=0)),
+            y=alt.Y("name:N", title=None, sort=None),
+            tooltip=[alt.Tooltip("name:N"), alt.Tooltip("value:Q", title=title.format(unit=unit), format=",.2f")],
+        )
+        return _with_labels(base.mark_bar(), base, len(shown))
+
+    return draw
+
+
+def _with_labels(bars: alt.Chart, base: alt.Chart, count: int, *, height: int = _BAR) -> alt.LayerChart:
+    labels = base.mark_text(align="left", dx=4, clip=False).encode(text="label:N")
+    return alt.layer(bars, labels).properties(
+        width="container", height=max(count, 1) * height, padding=_ROOM_FOR_LABELS
+    )
+
+
+def grouped(category: str, series: Mapping[str, str], title: str, *, money: bool = True, limit: int = 10) -> Drawing:
+    """Horizontal bars in groups, one bar for each of several columns.
+
+    Args:
+        category: column of the groups' names.
+        series: names of the bars of a group by their columns.
+        title: title of the length's axis.
+        money: whether the lengths are amounts.
+        limit: how many groups are drawn.
+    """
+
+    def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin:
+        long = []
+        for row in rows[:limit]:
+            for column, name in series.items():
+                value = row[column.format(unit=unit.lower())] or 0
+                label = short_money(value, unit) if money else short(value)
+                long.append({"name": str(row[category]), "part": name, "value": value, "label": label})
+        names = list(series.values())
+        base = alt.Chart(_data(long)).encode(
+            x=alt.X("value:Q", title=title.format(unit=unit), axis=_BIG),
+            y=alt.Y("name:N", title=None, sort=None),
+            yOffset=alt.YOffset("part:N", sort=names),
+            tooltip=[
+                alt.Tooltip("name:N"),
+                alt.Tooltip("part:N"),
+                alt.Tooltip("value:Q", title=title.format(unit=unit), format=",.2f"),
+            ],
+        )
+        bars = base.mark_bar().encode(color=alt.Color("part:N", title=None, sort=names))
+        return _with_labels(bars, base, len({item["name"] for item in long}) * len(names), height=17)
+
+    return draw
+
+
+def podium(category: str, place: str, name: str, value: str, title: str, *, limit: int = 8) -> Drawing:
+    """For each category, its best few as bars below one another, each with its name.
+
+    Args:
+        category: column of the categories' names.
+        place: column of the place in the category, from 1.
+        name: column of what is ranked.
+        value: column of the length.
+        title: title of the length's axis.
+        limit: how many categories are drawn.
+    """
+
+    def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin:
+        length = value.format(unit=unit.lower())
+        first = list(dict.fromkeys(row[category] for row in rows))[:limit]
+        shown = [
+            {
+                "group": str(row[category]),
+                "place": str(row[place]),
+                "value": row[length] or 0,
+                "name": str(row[name]),
+                "label": f"{row[name]}  {short_money(row[length] or 0, unit)}",
+            }
+            for row in rows
+            if row[category] in first
+        ]
+        base = alt.Chart(_data(shown)).encode(
+            x=alt.X("value:Q", title=title.format(unit=unit), axis=_BIG),
+            y=alt.Y("group:N", title=None, sort=None),
+            yOffset=alt.YOffset("place:O"),
+            tooltip=[
+                alt.Tooltip("group:N"),
+                alt.Tooltip("name:N"),
+                alt.Tooltip("value:Q", title=title.format(unit=unit), format=",.2f"),
+            ],
+        )
+        bars = base.mark_bar().encode(color=alt.Color("place:O", title="place", scale=alt.Scale(scheme="blues")))
+        return _with_labels(bars, base, len(shown), height=18)
+
+    return draw
+
+
+def heatmap(x: str, y: str, value: str, title: str, order: Sequence[str]) -> Drawing:
+    """A grid whose cells are the darker the more there is.
+
+    Args:
+        x: column of the horizontal position, a number.
+        y: column of the vertical position.
+        value: column of the darkness.
+        title: what that is.
+        order: the vertical positions from top to bottom.
+    """
+
+    def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin:
+        shade = value.format(unit=unit.lower())
+        return (
+            alt.Chart(_data(rows))
+            .mark_rect()
+            .encode(
+                x=alt.X(f"{x}:O", title=f"{x} (UTC)").axis(labelAngle=0, labelOverlap="greedy"),
+                y=alt.Y(f"{y}:N", title=None, sort=list(order)),
+                color=alt.Color(f"{shade}:Q", title=title.format(unit=unit), legend=alt.Legend(format="~s")),
+                tooltip=[
+                    alt.Tooltip(f"{y}:N"),
+                    alt.Tooltip(f"{x}:O"),
+                    alt.Tooltip(f"{shade}:Q", title=title.format(unit=unit), format=",.0f"),
+                ],
+            )
+            .properties(width="container", height=7 * 26)
+        )
+
+    return draw
+
+
+def ranges(category: str, low: str, middle: str, high: str, title: str, *, limit: int = 14) -> Drawing:
+    """For each category, a line from its low to its high value, with a point at the middle.
+
+    Args:
+        category: column of the categories' names.
+        low: column of where the line begins.
+        middle: column of the point.
+        high: column of where it ends.
+        title: title of the horizontal axis.
+        limit: how many categories are drawn.
+    """
+
+    def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin:
+        at = [name.format(unit=unit.lower()) for name in (low, middle, high)]
+        shown = [
+            {
+                "name": str(row[category]),
+                **dict(zip(("low", "middle", "high"), (row[name] for name in at), strict=True)),
+                "label": " · ".join(f"{row[name]:,.3g}" for name in at),
+            }
+            for row in rows[:limit]
+        ]
+        base = alt.Chart(_data(shown)).encode(y=alt.Y("name:N", title=None, sort=None), tooltip=alt.Tooltip("label:N"))
+        axis = alt.X("low:Q", title=title.format(unit=unit))
+        rules = base.mark_rule(strokeWidth=5, opacity=0.45, strokeCap="round").encode(x=axis, x2="high:Q")
+        points = base.mark_point(filled=True, size=70, opacity=1).encode(x="middle:Q")
+        labels = base.mark_text(align="left", dx=8, clip=False).encode(x="high:Q", text="label:N")
+        return alt.layer(rules, points, labels).properties(
+            width="container",
+            height=len(shown) * _BAR,
+            padding=_ROOM_FOR_LABELS,
+        )
+
+    return draw

@@ -1,0 +1,92 @@
+"""How values are written in tables, as figures, and beside the marks of a chart."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from totes_dagster.dashboard.question import Kind
+
+_SYMBOLS = {"GBP": "£", "EUR": "€", "USD": "$"}
+_SCALES = ((10**9, "bn"), (10**6, "M"), (10**3, "k"))
+
+NUMERIC = {Kind.NUMBER, Kind.DECIMAL, Kind.RATE, Kind.PERCENT, Kind.IDENTIFIER, Kind.SECONDS}
+"""The kinds that are aligned to the right."""
+
+
+def written(value: Any, kind: Kind) -> str:
+    """A value as a table shows it; a dash for null."""
+    if value is None:
+        return "–"
+    match kind:
+        case Kind.NUMBER:
+            return f"{value:,.0f}"
+        case Kind.DECIMAL:
+            return f"{value:,.2f}"
+        case Kind.RATE:
+            return str(value)
+        case Kind.PERCENT:
+            return f"{value:,.1f} %"
+        case Kind.SECONDS:
+            return duration(float(value))
+        case Kind.MONTH:
+            return month(value)
+        case Kind.DAY:
+            return day(value)
+        case Kind.TIME:
+            return moment(value)
+        case _:
+            return str(value)
+
+
+def figure(value: Any, kind: Kind, unit: str) -> str:
+    """A value as a figure above the charts: an amount is rounded to whole units of its currency."""
+    if value is not None and kind is Kind.DECIMAL:
+        return money(value, unit) if abs(value) >= 1000 else f"{symbol(unit)}{value:,.2f}"  # noqa: PLR2004
+    return written(value, kind)
+
+
+def symbol(unit: str) -> str:
+    """What stands before an amount in a currency."""
+    return _SYMBOLS.get(unit, f"{unit} ")
+
+
+def money(value: Decimal | float, unit: str) -> str:
+    """An amount in whole units of its currency."""
+    return f"{'−' if value < 0 else ''}{symbol(unit)}{abs(value):,.0f}"
+
+
+def short_money(value: Decimal | float, unit: str) -> str:
+    """An amount with about three digits, for a label in a chart."""
+    return f"{'−' if value < 0 else ''}{symbol(unit)}{short(abs(value))}"
+
+
+def short(value: Decimal | float) -> str:
+    """A number with about three digits."""
+    for scale, letter in _SCALES:
+        if abs(value) >= scale:
+            scaled = float(value) / scale
+            return f"{scaled:.3g}{letter}" if abs(scaled) < 1000 else f"{scaled:,.0f}{letter}"  # noqa: PLR2004
+    return f"{float(value):,.4g}"
+
+
+def month(value: date) -> str:
+    """A month by its first day."""
+    return f"{value:%b %Y}"
+
+
+def day(value: date) -> str:
+    """A day."""
+    return f"{value.day} {value:%b %Y}"
+
+
+def moment(value: datetime) -> str:
+    """A moment, UTC, to the second."""
+    return f"{value.day} {value:%b %Y, %H:%M:%S} UTC"
+
+
+def duration(seconds: float) -> str:
+    """A duration in the unit that suits it."""
+    for size, name in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= 2 * size:
+            return f"{seconds // size:,.0f} {name}s"
+    return f"{seconds:,.1f} s"
