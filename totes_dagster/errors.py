@@ -287,6 +287,31 @@ class DashboardError(TotesError):
 
 class FilterError(TotesError):
     """The address of a page has filters that make no sense."""
+# Metrics.
+
+
+class MetricError(TotesError):
+    """Somebody asks for a number that cannot be given, or would be wrong."""
+
+
+class MetricUnknownError(MetricError):
+    """There is no metric of this name."""
+
+
+class DimensionRefusedError(MetricError):
+    """The metric may not be split by this dimension, or restricted to members of it."""
+
+
+class DimensionValueError(MetricError):
+    """A value cannot be a member of its dimension, or a period ends before it begins."""
+
+
+class CurrenciesMixedError(MetricError):
+    """Amounts in several currencies would be added up."""
+
+
+class ChartError(MetricError):
+    """An answer cannot be drawn."""
 
 
 # Alerts.

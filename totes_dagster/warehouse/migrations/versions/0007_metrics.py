@@ -20,5 +20,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them. They hold no rows of their own."""
-    for view in ("unconverted", "sales_target", "delivery", "settlement", "purchase", "sale", "as_of"):
-        op.execute(f"drop view {view}")
+    op.execute("drop view unconverted, sales_target, delivery, settlement, purchase, sale, as_of")
