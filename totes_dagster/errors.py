@@ -287,6 +287,8 @@ class DashboardError(TotesError):
 
 class FilterError(TotesError):
     """The address of a page has filters that make no sense."""
+
+
 # Metrics.
 
 

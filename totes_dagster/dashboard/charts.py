@@ -1,7 +1,7 @@
 """Charts, declared with Altair: which marks show which columns of a result.
 
-What they look like (colours, fonts, light and dark) is decided in the browser, by `static/dashboard.js`. Labels are text
-that is written here, so that no chart needs an expression of its own for them.
+What they look like (colours, fonts, light and dark) is decided in the browser, by `static/dashboard.js`. Labels are
+text that is written here, so that no chart needs an expression of its own for them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +17,13 @@ from totes_dagster.dashboard.question import Drawing, Row
 _BAR = 22
 """Height of a horizontal bar with its gap, in pixels."""
 _HEIGHT = 260
+_FEW = 6
+_NARROW = 48
+_CLOSE = 0.06
+"""Labels overlap if they are closer than this share of the axis."""
+
+OTHERS = "All others"
+"""The name of what is left after the largest parts; it comes last."""
 
 Label = Callable[[Row, str], str]
 """Writes the label of a mark from its row and the currency."""
@@ -33,8 +40,8 @@ def plain(value: Any) -> Any:
     return f"{value.isoformat()}T00:00:00Z" if isinstance(value, date) else value
 
 
-def _data(rows: Sequence[Row]) -> alt.Data:
-    return alt.Data(values=[{name: plain(value) for name, value in row.items()} for row in rows])
+def _data(rows: Sequence[Row]) -> alt.InlineData:
+    return alt.InlineData(values=[{name: plain(value) for name, value in row.items()} for row in rows])
 
 
 def money_label(column: str) -> Label:
@@ -85,7 +92,9 @@ def signed(time: str, value: str, title: str, *, group: str, month: bool = False
     return draw
 
 
-def stacked(category: str, series: Mapping[str, str], title: str, *, limit: int = 60) -> Drawing:
+def stacked(
+    category: str, series: Mapping[str, str], title: str, *, limit: int = 60, skip_first: bool = False
+) -> Drawing:
     """Columns that are stacked of several columns of the result.
 
     Args:
@@ -93,12 +102,14 @@ def stacked(category: str, series: Mapping[str, str], title: str, *, limit: int 
         series: names of the parts by their columns.
         title: title of the vertical axis.
         limit: how many rows are drawn: the last ones.
+        skip_first: whether the first row is left out, if it is not the only one.
     """
 
     def draw(rows: Sequence[Row], _: str) -> alt.TopLevelMixin:
+        last = rows[1:] if skip_first and len(rows) > 1 else rows
         shown = [
             {category: _position(row[category]), "part": name, "value": row[column] or 0}
-            for row in rows[-limit:]
+            for row in last[-limit:]
             for column, name in series.items()
         ]
         return _columns(shown, category, title, list(series.values()))
@@ -107,17 +118,21 @@ def stacked(category: str, series: Mapping[str, str], title: str, *, limit: int 
 
 
 def _columns(shown: list[dict[str, Any]], x: str, title: str, parts: Sequence[str] = ()) -> alt.TopLevelMixin:
-    parts = parts or sorted({str(item["part"]) for item in shown})
+    """Stacked columns in the order of the rows; their parts in the order given, or else in that of the rows."""
+    parts = parts or sorted({str(item["part"]) for item in shown}, key=lambda part: (part == OTHERS, part))
+    places = {part: place for place, part in enumerate(parts)}
+    rows = [{**item, "place": places[str(item["part"])]} for item in shown]
+    few = len({item[x] for item in shown}) <= _FEW
     return (
-        alt.Chart(_data(shown))
-        .mark_bar()
+        alt.Chart(_data(rows))
+        .mark_bar(width=_NARROW if few else alt.RelativeBandSize(band=0.9))
         .encode(
             x=alt.X(f"{x}:O", title=x if isinstance(shown[0][x], int) else None, sort=None).axis(
                 labelOverlap="greedy", labelAngle=0
             ),
             y=alt.Y("sum(value):Q", title=title, axis=_BIG),
-            color=alt.Color("part:N", title=None, sort=list(parts), scale=alt.Scale(domain=list(parts)), legend=_legend(parts)),
-            order=alt.Order("part:N"),
+            color=alt.Color("part:N", title=None, scale=alt.Scale(domain=list(parts)), legend=_legend(parts)),
+            order=alt.Order("place:Q"),
             tooltip=[
                 alt.Tooltip(f"{x}:O"),
                 alt.Tooltip("part:N", title=" "),
@@ -167,14 +182,17 @@ def lines(time: str, series: Mapping[str, str], title: str, *, step: bool = Fals
             }
             for row in rows
             for column, name in series.items()
-            if (value := row[column.format(unit=unit.lower())]) is not None
+            if row[time] is not None and (value := row[column.format(unit=unit.lower())]) is not None
         ]
         base = alt.Chart(_data(shown)).encode(
-            x=alt.X("time:T", title=None, scale=alt.Scale(type="utc")).axis(labelOverlap="greedy", tickCount=6),
+            x=alt.X("time:T", title=None, scale=alt.Scale(type="utc")).axis(
+                labelOverlap="greedy", tickCount=5, format=_time_format([item["time"] for item in shown])
+            ),
             y=alt.Y("value:Q", title=text, scale=alt.Scale(zero=False, nice=True), axis=_BIG),
             color=alt.Color("line:N", title=None, sort=names, legend=_legend(names)),
         )
-        marks = base.mark_line(interpolate="step-after" if step else "linear", point=alt.OverlayMarkDef(size=24)).encode(
+        marks = base.mark_line(interpolate="step-after" if step else "linear", point=alt.OverlayMarkDef(size=24))
+        marks = marks.encode(
             strokeDash=alt.StrokeDash("line:N", sort=names, legend=None),
             tooltip=[
                 alt.Tooltip("when:N", title="time"),
@@ -182,12 +200,33 @@ def lines(time: str, series: Mapping[str, str], title: str, *, step: bool = Fals
                 alt.Tooltip("value:Q", title=text, format=",.2f"),
             ],
         )
-        ends = base.mark_text(align="left", dx=6, clip=False).encode(
-            x=alt.X("time:T", aggregate="max"), y=alt.Y("value:Q", aggregate=alt.ArgmaxDef(argmax="time")), text=alt.Text("label:N", aggregate=alt.ArgmaxDef(argmax="time"))
-        )
+        ends = base.mark_text(align="left", dx=6, clip=False).encode(text="label:N")
+        ends = ends.properties(data=_data(_apart(shown)))
         return alt.layer(marks, ends).properties(width="container", height=_HEIGHT, padding=_ROOM_FOR_LABELS)
 
     return draw
+
+
+def _time_format(times: Sequence[date]) -> str:
+    """How an axis writes times, by how far they are apart."""
+    first, last = min(times), max(times)
+    if not isinstance(first, datetime):
+        return "%b %Y"
+    seconds: float = (last - first).total_seconds()
+    if seconds > 2 * 86400:
+        return "%-d %b"
+    return "%H:%M" if seconds > 600 else "%H:%M:%S"  # noqa: PLR2004 - ten minutes
+
+
+def _apart(shown: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The last point of each line, without those that are so close to another that their labels would overlap."""
+    values = [item["value"] for item in shown]
+    least = float(max(values) - min(values)) * _CLOSE
+    kept: list[dict[str, Any]] = []
+    for item in {item["line"]: item for item in shown}.values():
+        if all(abs(item["value"] - other["value"]) > least for other in kept) or not kept:
+            kept.append(item)
+    return kept
 
 
 _ROOM_FOR_LABELS = {"right": 90, "left": 4, "top": 4, "bottom": 4}
@@ -207,10 +246,7 @@ def ranked(category: str, value: str, title: str, *, label: Label, limit: int = 
     def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin:
         length = value.format(unit=unit.lower())
         top = sorted(rows, key=lambda row: row[length] or 0, reverse=True)[:limit]
-        shown = [
-            {"name": str(row[category]), "value": row[length] or 0, "label": label(row, unit)}
-            for row in top
-        ]
+        shown = [{"name": str(row[category]), "value": row[length] or 0, "label": label(row, unit)} for row in top]
         base = alt.Chart(_data(shown)).encode(
             x=alt.X("value:Q", title=title.format(unit=unit), axis=_BIG, scale=alt.Scale(padding=0)),
             y=alt.Y("name:N", title=None, sort=None),
@@ -221,7 +257,7 @@ def ranked(category: str, value: str, title: str, *, label: Label, limit: int = 
     return draw
 
 
-def _with_labels(bars: alt.Chart, base: alt.Chart, count: int, *, height: int = _BAR) -> alt.LayerChart:
+def _with_labels(bars: alt.Chart, base: alt.Chart, count: int, *, height: int = _BAR) -> alt.TopLevelMixin:
     labels = base.mark_text(align="left", dx=4, clip=False).encode(text="label:N")
     return alt.layer(bars, labels).properties(
         width="container", height=max(count, 1) * height, padding=_ROOM_FOR_LABELS

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import date
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from totes_dagster.errors import FilterError
 
@@ -53,6 +53,15 @@ class Filters:
         if filters.since and filters.until and filters.since > filters.until:
             raise FilterError(f"The period ends on {filters.until}, before it begins on {filters.since}.")
         return filters
+
+    @classmethod
+    def from_query(cls, query: str) -> "Filters":
+        """The filters of an address's query, with or without its question mark.
+
+        Raises:
+            FilterError: see `parse`.
+        """
+        return cls.parse(parse_qsl(query.removeprefix("?"), keep_blank_values=True))
 
     @property
     def unit(self) -> str:

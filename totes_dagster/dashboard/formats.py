@@ -1,5 +1,6 @@
 """How values are written in tables, as figures, and beside the marks of a chart."""
 
+from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 from totes_dagster.dashboard.question import Kind
 
 _SYMBOLS = {"GBP": "£", "EUR": "€", "USD": "$"}
-_SCALES = ((10**9, "bn"), (10**6, "M"), (10**3, "k"))
+MINUS = "\N{MINUS SIGN}"
+_SCALES: tuple[tuple[int, str], ...] = ((10**9, "bn"), (10**6, "M"), (10**3, "k"))
 
 NUMERIC = {Kind.NUMBER, Kind.DECIMAL, Kind.RATE, Kind.PERCENT, Kind.IDENTIFIER, Kind.SECONDS}
 """The kinds that are aligned to the right."""
@@ -15,27 +17,7 @@ NUMERIC = {Kind.NUMBER, Kind.DECIMAL, Kind.RATE, Kind.PERCENT, Kind.IDENTIFIER, 
 
 def written(value: Any, kind: Kind) -> str:
     """A value as a table shows it; a dash for null."""
-    if value is None:
-        return "–"
-    match kind:
-        case Kind.NUMBER:
-            return f"{value:,.0f}"
-        case Kind.DECIMAL:
-            return f"{value:,.2f}"
-        case Kind.RATE:
-            return str(value)
-        case Kind.PERCENT:
-            return f"{value:,.1f} %"
-        case Kind.SECONDS:
-            return duration(float(value))
-        case Kind.MONTH:
-            return month(value)
-        case Kind.DAY:
-            return day(value)
-        case Kind.TIME:
-            return moment(value)
-        case _:
-            return str(value)
+    return "—" if value is None else _WRITTEN[kind](value)
 
 
 def figure(value: Any, kind: Kind, unit: str) -> str:
@@ -52,21 +34,22 @@ def symbol(unit: str) -> str:
 
 def money(value: Decimal | float, unit: str) -> str:
     """An amount in whole units of its currency."""
-    return f"{'−' if value < 0 else ''}{symbol(unit)}{abs(value):,.0f}"
+    return f"{MINUS if value < 0 else ''}{symbol(unit)}{abs(value):,.0f}"
 
 
 def short_money(value: Decimal | float, unit: str) -> str:
     """An amount with about three digits, for a label in a chart."""
-    return f"{'−' if value < 0 else ''}{symbol(unit)}{short(abs(value))}"
+    return f"{MINUS if value < 0 else ''}{symbol(unit)}{short(abs(float(value)))}"
 
 
 def short(value: Decimal | float) -> str:
     """A number with about three digits."""
+    value = float(value)
     for scale, letter in _SCALES:
         if abs(value) >= scale:
-            scaled = float(value) / scale
+            scaled = value / scale
             return f"{scaled:.3g}{letter}" if abs(scaled) < 1000 else f"{scaled:,.0f}{letter}"  # noqa: PLR2004
-    return f"{float(value):,.4g}"
+    return f"{value:,.4g}"
 
 
 def month(value: date) -> str:
@@ -90,3 +73,17 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size:,.0f} {name}s"
     return f"{seconds:,.1f} s"
+
+
+_WRITTEN: dict[Kind, Callable[[Any], str]] = {
+    Kind.TEXT: str,
+    Kind.NUMBER: lambda value: f"{value:,.0f}",
+    Kind.DECIMAL: lambda value: f"{value:,.2f}",
+    Kind.RATE: str,
+    Kind.PERCENT: lambda value: f"{value:,.1f} %",
+    Kind.IDENTIFIER: str,
+    Kind.DAY: day,
+    Kind.MONTH: month,
+    Kind.TIME: moment,
+    Kind.SECONDS: lambda value: duration(float(value)),
+}

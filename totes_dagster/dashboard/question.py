@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from textwrap import dedent
 from typing import Any
@@ -11,6 +11,8 @@ import altair as alt
 from psycopg import sql
 
 from totes_dagster.dashboard.filters import Filters
+
+_NOTHING = sql.SQL("")
 
 Row = Mapping[str, Any]
 """A row of a result by its columns' names."""
@@ -48,11 +50,13 @@ class Column:
         name: its name in the result. `{unit}` stands for the currency's code in lower case.
         label: its heading. `{unit}` stands for the currency's code.
         kind: what its values are.
+        metric: name of the declared metric that its value is; None if it is none.
     """
 
     name: str
     label: str
     kind: Kind = Kind.TEXT
+    metric: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class Question:
     def columns_in(self, unit: str) -> list[Column]:
         """Its columns, with the currency's code in their names and labels."""
         return [
-            Column(column.name.format(unit=unit.lower()), column.label.format(unit=unit), column.kind)
+            replace(column, name=column.name.format(unit=unit.lower()), label=column.label.format(unit=unit))
             for column in self.columns
         ]
 
@@ -151,9 +155,9 @@ class Page:
         uses_base = self.base is not None and re.search(rf"\b{self.base.name}\b", question.statement)
         return sql.SQL("{}{}").format(self._with(filters), body) if uses_base else body
 
-    def _with(self, filters: Filters, materialized: sql.SQL = sql.SQL("")) -> sql.Composable:
+    def _with(self, filters: Filters, materialized: sql.SQL = _NOTHING) -> sql.Composable:
         if self.base is None:
-            return sql.SQL("")
+            return _NOTHING
         rows = sql.SQL(dedent(self.base.statement)).format(where=self._where(filters))
         return sql.SQL("with {} as {}({})\n").format(sql.Identifier(self.base.name), materialized, rows)
 

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -14,6 +15,7 @@ from psycopg import sql
 from totes_dagster.config.platform import Warehouse
 from totes_dagster.dashboard.filters import Filters
 from totes_dagster.dashboard.question import Kind, Page, Question, Row
+from totes_dagster.errors import DatabaseError
 from totes_dagster.postgres.transactions import REPEATABLE_READ, transaction
 
 STATEMENT_TIMEOUT = "120s"
@@ -111,6 +113,34 @@ def read_state(connection: psycopg.Connection[Any], schema: str) -> State:
         return _state(connection)
 
 
+class StateReader:
+    """Looks up the warehouse's state again and again, on one connection that is kept open. Not for several threads."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+        self._open = ExitStack()
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def read(self) -> State:
+        """What the warehouse holds now; a connection that was lost is replaced.
+
+        Raises:
+            DatabaseError: the warehouse cannot be reached, or refuses.
+        """
+        if self._connection is not None:
+            try:
+                return read_state(self._connection, self._warehouse.schema)
+            except (DatabaseError, psycopg.Error):
+                self.close()
+        self._connection = self._open.enter_context(self._warehouse.database.connect())
+        return read_state(self._connection, self._warehouse.schema)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection = None
+        self._open.close()
+
+
 def read_pages(warehouse: Warehouse, wanted: Iterable[tuple[Page, Filters]]) -> list[PageData]:
     """Read pages, all of them in one transaction.
 
@@ -131,9 +161,7 @@ def read_pages(warehouse: Warehouse, wanted: Iterable[tuple[Page, Filters]]) -> 
             started = time.perf_counter()
             tables = _tables(connection, page, filters)
             seconds = time.perf_counter() - started
-            pages.append(
-                PageData(page, filters, state, tables, choices, quarantined, datetime.now(UTC), seconds)
-            )
+            pages.append(PageData(page, filters, state, tables, choices, quarantined, datetime.now(UTC), seconds))
         return pages
 
 

@@ -1,4 +1,4 @@
-"""The page of what changed: corrections, what was known when, and deletions. It is about all versions of sales orders."""
+"""The page of all versions of sales orders: corrections, deletions, and what was known when."""
 
 from totes_dagster.dashboard.charts import lines, stacked
 from totes_dagster.dashboard.question import Base, Column, Kind, Page, Question
@@ -10,6 +10,7 @@ VERSIONS = Base(
            lag(unit_price) over version as price_before, lag(is_deleted) over version as was_deleted,
            lag(agreed_delivery_date) over version as delivery_before,
            lag(agreed_delivery_location_id) over version as location_before,
+           lag(sales_staff_id) over version as staff_before,
            lag(amount) over version as amount_before, lag(amount_gbp) over version as amount_gbp_before
     from (
         select f.sales_order_id, f.batch, f.sales_record_id, f.is_deleted, f.created_date, f.sales_staff_id,
@@ -55,6 +56,7 @@ CORRECTIONS = Question(
            count(*) filter (where price_before <> unit_price) as price,
            count(*) filter (where delivery_before <> agreed_delivery_date) as delivery_date,
            count(*) filter (where location_before <> agreed_delivery_location_id) as delivery_address,
+           count(*) filter (where staff_before <> sales_staff_id) as seller,
            count(*) filter (where is_deleted and not was_deleted) as deleted,
            count(*) filter (where was_deleted and not is_deleted) as came_back
     from versions join load_history using (batch)
@@ -67,6 +69,7 @@ CORRECTIONS = Question(
         Column("price", "Price", Kind.NUMBER),
         Column("delivery_date", "Delivery date", Kind.NUMBER),
         Column("delivery_address", "Delivery address", Kind.NUMBER),
+        Column("seller", "Member of staff", Kind.NUMBER),
         Column("deleted", "Deleted", Kind.NUMBER),
         Column("came_back", "Came back", Kind.NUMBER),
     ),
@@ -77,6 +80,7 @@ CORRECTIONS = Question(
             "price": "price",
             "delivery_date": "delivery date",
             "delivery_address": "delivery address",
+            "seller": "member of staff",
             "deleted": "deleted",
             "came_back": "came back",
         },

@@ -18,18 +18,18 @@ HEADLINE = Question(
     "headline",
     "Payments",
     """
-    select sum({money}) filter (where not paid and sign > 0) as to_receive_{unit},
-           sum({money}) filter (where not paid and sign < 0) as to_pay_{unit},
+    select sum(sign * {money}) filter (where not paid and transaction_type = 'SALE') as to_receive_{unit},
+           sum(-sign * {money}) filter (where not paid and transaction_type = 'PURCHASE') as to_pay_{unit},
            sum({money}) filter (where not paid and days_late > 0) as overdue_{unit},
            count(*) filter (where not paid) as open_payments, count(*) as payments,
            count(*) filter (where not paid and {money} is null) as unconverted
     from payments
     """,
     (
-        Column("to_receive_{unit}", "To receive", Kind.DECIMAL),
-        Column("to_pay_{unit}", "To pay", Kind.DECIMAL),
+        Column("to_receive_{unit}", "Customers owe us", Kind.DECIMAL, "open_receivables"),
+        Column("to_pay_{unit}", "We owe suppliers", Kind.DECIMAL, "open_payables"),
         Column("overdue_{unit}", "Overdue, both ways", Kind.DECIMAL),
-        Column("open_payments", "Open payments", Kind.NUMBER),
+        Column("open_payments", "Open payments", Kind.NUMBER, "open_payments"),
         Column("payments", "All payments", Kind.NUMBER),
         Column("unconverted", "Without a rate", Kind.NUMBER),
     ),
@@ -39,8 +39,8 @@ AGEING = Question(
     "ageing",
     "How old is what is not paid yet?",
     """
-    select ageing, sum({money}) filter (where transaction_type = 'SALE') as sales_{unit},
-           sum({money}) filter (where transaction_type = 'PURCHASE') as purchases_{unit},
+    select ageing, sum(sign * {money}) filter (where transaction_type = 'SALE') as sales_{unit},
+           sum(-sign * {money}) filter (where transaction_type = 'PURCHASE') as purchases_{unit},
            count(*) filter (where transaction_type = 'SALE') as payments_for_sales,
            count(*) filter (where transaction_type = 'PURCHASE') as payments_for_purchases
     from payments where not paid
@@ -58,9 +58,15 @@ AGEING = Question(
         {"sales_{unit}": "customers owe us", "purchases_{unit}": "we owe suppliers"},
         "Not paid, {unit}",
     ),
-    note="Counted from the day on which a payment is due to the day of the newest batch, and converted at its rates.",
+    note="Counted from the day on which a payment is due to the day of the newest batch, and converted at its rates. "
+    "Refunds that are still to be made are subtracted.",
     empty="Everything is paid.",
 )
+
+
+def _days(number: int) -> str:
+    return f"{number:+,} days" if number else "on the day"
+
 
 LATE = Question(
     "late-payers",
@@ -88,7 +94,7 @@ LATE = Question(
         "counterparty_legal_name",
         "late_share",
         "Share of payments that are late, %",
-        label=lambda row, _: f"{row['late_share']:.0f} % · median {row['days_50']:+,} days",
+        label=lambda row, _: f"{row['late_share']:.0f} % · median {_days(row['days_50'])}",
     ),
     note="Payments that were due by the newest batch. One that is not made yet counts with its days so far.",
     empty="No payment for a sale is due yet.",

@@ -23,9 +23,9 @@ HEADLINE = Question(
     from orders
     """,
     (
-        Column("spend_{unit}", "Spend", Kind.DECIMAL),
-        Column("orders", "Orders", Kind.NUMBER),
-        Column("items", "Items", Kind.NUMBER),
+        Column("spend_{unit}", "Spend", Kind.DECIMAL, "spend"),
+        Column("orders", "Orders", Kind.NUMBER, "purchase_orders"),
+        Column("items", "Items", Kind.NUMBER, "items_bought"),
         Column("suppliers", "Suppliers", Kind.NUMBER),
         Column("unconverted", "Without a rate", Kind.NUMBER),
     ),
@@ -77,9 +77,7 @@ SUPPLIERS = Question(
         "counterparty_legal_name",
         "spend_{unit}",
         "Spend, {unit}",
-        label=lambda row, unit: (
-            f"{short_money(row[f'spend_{unit.lower()}'] or 0, unit)} · {row['share'] or 0:.1f} %"
-        ),
+        label=lambda row, unit: f"{short_money(row[f'spend_{unit.lower()}'] or 0, unit)} · {row['share'] or 0:.1f} %",
     ),
 )
 
@@ -132,9 +130,7 @@ BUYERS = Question(
         "buyer",
         "spend_{unit}",
         "Spend, {unit}",
-        label=lambda row, unit: (
-            f"{short_money(row[f'spend_{unit.lower()}'] or 0, unit)} · {row['orders']:,} orders"
-        ),
+        label=lambda row, unit: f"{short_money(row[f'spend_{unit.lower()}'] or 0, unit)} · {row['orders']:,} orders",
     ),
     note="Members of staff are shown by their number: names are personal, and exports are passed on.",
 )

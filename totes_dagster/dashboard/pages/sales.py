@@ -17,8 +17,9 @@ WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 ORDERS = Base(
     "orders",
     """
-    select s.created_date, date_trunc('month', s.created_date)::date as month, s.created_time, s.currency_code,
-           s.currency_id, s.amount, s.amount_gbp, s.units_sold, s.agreed_delivery_date - s.created_date as promised_days,
+    select s.created_date, date_trunc('month', s.created_date)::date as month, s.created_time,
+           s.currency_code, s.currency_id, s.amount, s.amount_gbp, s.units_sold,
+           s.agreed_delivery_date - s.created_date as promised_days,
            s.agreed_delivery_location_id as location_id, s.counterparty_id, s.design_id, s.sales_staff_id as staff_id
     from sale as s
     where {where}
@@ -30,16 +31,16 @@ HEADLINE = Question(
     "Sales",
     """
     select sum({money}) as net_sales_{unit}, count(*) as orders, sum(units_sold) as units,
-           round(sum({money}) / nullif(sum(units_sold) filter (where {money} is not null), 0), 2) as a_bag_{unit},
+           round(sum({money}) / nullif(sum(units_sold) filter (where {money} is not null), 0), 4) as a_bag_{unit},
            count(distinct counterparty_id) as customers, count(*) filter (where {money} is null) as unconverted
     from orders
     """,
     (
-        Column("net_sales_{unit}", "Net sales", Kind.DECIMAL),
-        Column("orders", "Orders", Kind.NUMBER),
-        Column("units", "Bags", Kind.NUMBER),
-        Column("a_bag_{unit}", "For a bag", Kind.DECIMAL),
-        Column("customers", "Customers", Kind.NUMBER),
+        Column("net_sales_{unit}", "Net sales", Kind.DECIMAL, "net_sales"),
+        Column("orders", "Orders", Kind.NUMBER, "orders"),
+        Column("units", "Bags", Kind.NUMBER, "units_sold"),
+        Column("a_bag_{unit}", "For a bag", Kind.DECIMAL, "average_price_a_bag"),
+        Column("customers", "Customers", Kind.NUMBER, "customers"),
         Column("unconverted", "Without a rate", Kind.NUMBER),
     ),
 )
