@@ -13,7 +13,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 
 PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev refresh test test-unit postgres test-versions coverage test-terraform test-image image test-ui benchmark snapshot lint format validate audit lock screenshots clean
+.PHONY: help install demo dev dashboard refresh test test-unit postgres test-versions coverage test-terraform test-image image test-ui benchmark snapshot lint format validate audit lock screenshots clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -28,8 +28,11 @@ install: .venv/dev ## Create .venv with all that is needed to develop; the other
 demo: .venv/runtime ## Demonstrate the whole platform, in a terminal, in a minute
 	@$(BIN)/totes demo
 
-dev: .venv/dashboard ## Run Dagster's UI on the embedded stack, with the simulator changing the source
+dev: .venv/dashboard ## Run Dagster's UI and the dashboard on the embedded stack, with the simulator changing the source
 	@$(BIN)/totes dev $(if $(PORT),--port $(PORT))
+
+dashboard: .venv/dashboard ## Show the warehouse as charts, in a browser
+	@$(BIN)/totes dashboard $(if $(PORT),--port $(PORT))
 
 refresh: .venv/runtime ## Bring the warehouse up to date, once
 	@$(BIN)/totes refresh

@@ -251,7 +251,7 @@ def provision(*, roles: Path) -> None:
         console.print(done, soft_wrap=True)
 
 
-for command in (looking.status, looking.doctor, looking.sql, looking.glue, dashboard.dashboard):
+for command in (looking.status, looking.doctor, looking.sql, looking.metric, looking.glue, dashboard.dashboard):
     main.add_command(command)
 
 

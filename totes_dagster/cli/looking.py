@@ -4,6 +4,7 @@ Each imports what it needs, as those in `commands.py` do.
 """
 
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -64,6 +65,64 @@ def sql(*, query: str | None, form: str | None) -> None:
     if query is None:
         sys.exit(open_psql(warehouse))
     print_query(warehouse, query, Form(form or "table"))
+
+
+@click.command(cls=Command, short_help="Ask the warehouse for a metric.")
+@click.argument("name", required=False)
+@click.option("--by", multiple=True, metavar="DIMENSION", help="Split the metric by this. May be repeated.")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="The first day that counts.")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="The last day that counts.")
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="DIMENSION=MEMBER",
+    help="Count only what belongs to this member. May be repeated; members of one dimension are alternatives.",
+)
+@click.option("--csv", "form", flag_value="csv", help="Print the answer as CSV, with a header.")
+@click.option("--json", "form", flag_value="json", help="Print the answer as JSON.")
+@click.option(
+    "--chart",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Draw the answer into this file, which ends in .svg or .png. Needs the extra `dashboard`.",
+)
+def metric(  # noqa: PLR0913 - click's
+    *,
+    name: str | None,
+    by: tuple[str, ...],
+    since: datetime | None,
+    until: datetime | None,
+    where: tuple[str, ...],
+    form: str | None,
+    chart: Path | None,
+) -> None:
+    """Ask for the metric NAME, or list all metrics with their meanings. docs/metrics.md describes them.
+
+    It reads the warehouse as `totes sql` does: WAREHOUSE_READER_URL, if it is set, is all that this needs.
+
+    By month: totes metric net_sales --by month --where currency=USD --since 2026-01-01
+    """
+    from totes_dagster.cli.metric import list_metrics, print_metric
+    from totes_dagster.cli.sql import Form
+    from totes_dagster.config.platform import warehouse_for_queries
+
+    if name is None:
+        if by or since or until or where or chart:
+            raise click.UsageError("Give the name of a metric. `totes metric` lists them.")
+        list_metrics(Form(form or "table"))
+        return
+    if any("=" not in restriction for restriction in where):
+        raise click.UsageError("Give --where as DIMENSION=MEMBER, such as currency=USD.")
+    print_metric(
+        warehouse_for_queries(),
+        name,
+        by=by,
+        since=since.date() if since else None,
+        until=until.date() if until else None,
+        where=where,
+        form=Form(form) if form else None,
+        chart=chart,
+    )
 
 
 @click.command(cls=Command, short_help="Check settings, connections, versions and rights.")

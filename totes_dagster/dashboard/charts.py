@@ -16,6 +16,7 @@ from totes_dagster.dashboard.question import Drawing, Row
 
 _BAR = 22
 """Height of a horizontal bar with its gap, in pixels."""
+_THIN_BAR = 17
 _HEIGHT = 260
 _FEW = 6
 _NARROW = 48
@@ -230,6 +231,7 @@ def _apart(shown: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 _ROOM_FOR_LABELS = {"right": 90, "left": 4, "top": 4, "bottom": 4}
+_ROOM_AT_ENDS = {"right": 24, "left": 4, "top": 4, "bottom": 4}
 
 
 def ranked(category: str, value: str, title: str, *, label: Label, limit: int = 12) -> Drawing:
@@ -252,15 +254,22 @@ def ranked(category: str, value: str, title: str, *, label: Label, limit: int = 
             y=alt.Y("name:N", title=None, sort=None),
             tooltip=[alt.Tooltip("name:N"), alt.Tooltip("value:Q", title=title.format(unit=unit), format=",.2f")],
         )
-        return _with_labels(base.mark_bar(), base, len(shown))
+        return _with_labels(base.mark_bar(), base, len(shown), height=len(shown) * _BAR)
 
     return draw
 
 
-def _with_labels(bars: alt.Chart, base: alt.Chart, count: int, *, height: int = _BAR) -> alt.TopLevelMixin:
-    labels = base.mark_text(align="left", dx=4, clip=False).encode(text="label:N")
+def _with_labels(
+    bars: alt.Chart, base: alt.Chart, categories: int, *, height: float, inside: bool = False
+) -> alt.TopLevelMixin:
+    """Horizontal bars with their labels at their ends, or at their beginnings, on the bars."""
+    at: dict[str, Any] = {"x": {"value": 0}} if inside else {}
+    labels = base.mark_text(align="left", dx=4, clip=False).encode(text="label:N", **at)
     return alt.layer(bars, labels).properties(
-        width="container", height=max(count, 1) * height, padding=_ROOM_FOR_LABELS
+        width="container",
+        height=height,
+        padding=_ROOM_AT_ENDS if inside else _ROOM_FOR_LABELS,
+        usermeta={"categories": categories},
     )
 
 
@@ -294,7 +303,8 @@ def grouped(category: str, series: Mapping[str, str], title: str, *, money: bool
             ],
         )
         bars = base.mark_bar().encode(color=alt.Color("part:N", title=None, sort=names))
-        return _with_labels(bars, base, len({item["name"] for item in long}) * len(names), height=17)
+        categories = len({item["name"] for item in long})
+        return _with_labels(bars, base, categories, height=len(long) * _THIN_BAR)
 
     return draw
 
@@ -335,8 +345,8 @@ def podium(category: str, place: str, name: str, value: str, title: str, *, limi
                 alt.Tooltip("value:Q", title=title.format(unit=unit), format=",.2f"),
             ],
         )
-        bars = base.mark_bar().encode(color=alt.Color("place:O", title="place", scale=alt.Scale(scheme="blues")))
-        return _with_labels(bars, base, len(shown), height=18)
+        bars = base.mark_bar().encode(color=alt.Color("place:O", legend=None))
+        return _with_labels(bars, base, len(first), height=len(shown) * _BAR, inside=True)
 
     return draw
 

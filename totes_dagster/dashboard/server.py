@@ -202,7 +202,9 @@ def _key(request: Request) -> Key:
 
 def _handler(status: HTTPStatus, title: str) -> Any:
     async def answer(_: Request, error: Exception) -> Response:
-        return HTMLResponse(message(title, str(error), Served()), status, {"Cache-Control": "no-store"})
+        may_pass = status is HTTPStatus.SERVICE_UNAVAILABLE
+        text = message(title, str(error), Served(), try_again=may_pass)
+        return HTMLResponse(text, status, {"Cache-Control": "no-store"})
 
     return answer
 

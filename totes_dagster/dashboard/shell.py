@@ -52,13 +52,16 @@ def document(
     return _html(f"{data.page.title} | Totes", data.page.name, _as_of(data), main, addresses)
 
 
-def message(title: str, text: str, addresses: Addresses) -> str:
-    """A document that says why there is no page."""
+def message(title: str, text: str, addresses: Addresses, *, try_again: bool = False) -> str:
+    """A document that says why there is no page; if that may pass, the browser tries again by itself."""
     main = element("main", element("h1", title), element("p", text, class_="lead"), id="main", tabindex="-1")
-    return _html(f"{title} | Totes", "", None, main, addresses)
+    again = element("meta", http_equiv="refresh", content="5") if try_again else None
+    return _html(f"{title} | Totes", "", None, main, addresses, again)
 
 
-def _html(title: str, current: str, status: Html | None, main: Html, addresses: Addresses) -> str:
+def _html(
+    title: str, current: str, status: Html | None, main: Html, addresses: Addresses, again: Html | None = None
+) -> str:
     links = [
         element("a", page.title, href=addresses.page(page.name), aria_current="page" if page.name == current else None)
         for page in PAGES.values()
@@ -70,6 +73,7 @@ def _html(title: str, current: str, status: Html | None, main: Html, addresses: 
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light dark"),
         element("meta", name="referrer", content="no-referrer"),
+        again,
         element("link", rel="icon", href="data:,"),
         element("link", rel="stylesheet", href=addresses.asset("dashboard.css")),
         element("script", src=addresses.asset("vega.js"), defer=True),

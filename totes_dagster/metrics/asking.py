@@ -11,6 +11,7 @@ from psycopg import pq, sql
 from psycopg.postgres import types
 from psycopg.rows import tuple_row
 
+from totes_dagster.errors import TableMissingError, WarehouseBehindError
 from totes_dagster.metrics.members import Value
 from totes_dagster.metrics.metric import Metric, Unit
 from totes_dagster.metrics.question import Question, Where, question
@@ -107,7 +108,8 @@ def ask(  # noqa: PLR0913 - all but two are the question
         DimensionRefusedError: the metric may not be split by a dimension, or restricted to members of it.
         DimensionValueError: a value cannot be a member of its dimension, or `until` is before `since`.
         CurrenciesMixedError: amounts in several currencies would be added up.
-        DatabaseError: the warehouse cannot be reached, refuses, or has no such views yet.
+        WarehouseBehindError: the schema does not have the views that metrics are computed from.
+        DatabaseError: the warehouse cannot be reached, or refuses.
     """
     asked = question(metric, by, since, until, where)
     is_idle = connection.info.transaction_status is pq.TransactionStatus.IDLE
@@ -116,8 +118,13 @@ def ask(  # noqa: PLR0913 - all but two are the question
             with transaction(connection, isolation=REPEATABLE_READ, read_only=True):
                 return _answer(connection, schema, asked)
         return _answer(connection, schema, asked)
+    except (TableMissingError, psycopg.errors.UndefinedTable) as error:
+        raise WarehouseBehindError(
+            f"The warehouse has no views for metrics in its schema {schema}. Run totes migrate, which creates them; if "
+            "that has been done, check WAREHOUSE_SCHEMA and the URL of the warehouse."
+        ) from error
     except psycopg.Error as error:
-        raise named_error("the warehouse", f"the metric {metric}", error) from error
+        raise named_error("warehouse", f"the metric {metric}", error) from error
 
 
 def _answer(connection: psycopg.Connection[Any], schema: str, asked: Question) -> Answer:

@@ -119,7 +119,11 @@ _ALL = (
         join="dim_counterparty",
     ),
     Dimension(
-        "transaction_type", "SALE or PURCHASE", str, SQL("{view}.transaction_type"), members=("SALE", "PURCHASE")
+        "transaction_type",
+        "SALE, PURCHASE, or Unknown",
+        str,
+        SQL("{view}.transaction_type"),
+        members=("SALE", "PURCHASE", "Unknown"),
     ),
     Dimension(
         "ageing",

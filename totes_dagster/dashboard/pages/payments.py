@@ -93,7 +93,7 @@ LATE = Question(
     ranked(
         "counterparty_legal_name",
         "late_share",
-        "Share of payments that are late, %",
+        "Late, %",
         label=lambda row, _: f"{row['late_share']:.0f} % · median {_days(row['days_50'])}",
     ),
     note="Payments that were due by the newest batch. One that is not made yet counts with its days so far.",

@@ -38,7 +38,7 @@
             range: {
                 category: palette,
                 heatmap: dark.matches ? ["#1b2a38", "#56b4e9", "#e8f5ff"] : ["#eaf3fa", "#56a5d8", "#08306b"],
-                ordinal: dark.matches ? ["#8ecdf5", "#4a90c2", "#2c5f85"] : ["#0a4f85", "#4a94c9", "#a3cbe8"],
+                ordinal: dark.matches ? ["#1f5f8b", "#1c4c6d", "#183b52"] : ["#9ccbe8", "#c2dff1", "#dcecf7"],
             },
             bar: {color: palette[0], continuousBandSize: 12}, line: {color: palette[0], strokeWidth: 2},
             point: {color: palette[0]}, rule: {color: palette[0]}, rect: {},
@@ -46,8 +46,24 @@
         };
     }
 
+    // On a narrow screen, the names of bars stand above them, and not beside them.
+    function fitted(spec) {
+        const categories = spec.usermeta?.categories;
+        if (!categories || innerWidth >= 600) return spec;
+        const step = spec.height / categories + 20;
+        const bars = (step - 20) / step;
+        for (const {encoding} of spec.layer) {
+            encoding.y.scale = {paddingInner: 1 - bars, paddingOuter: (1 - bars) / 2};
+            encoding.y.axis = {
+                title: null, labelAlign: "left", labelPadding: 0, labelBaseline: "bottom", labelLimit: 260,
+                labelOffset: -step * bars / 2 - 1,
+            };
+        }
+        return {...spec, height: step * categories + 8, padding: {...spec.padding, right: Math.min(spec.padding.right, 60)}};
+    }
+
     async function draw(place) {
-        const spec = JSON.parse(document.getElementById(`${place.id}-spec`).textContent);
+        const spec = fitted(JSON.parse(document.getElementById(`${place.id}-spec`).textContent));
         views.get(place.id)?.finalize();
         const result = await vegaEmbed(place, spec, {
             ast: true, actions: false, renderer: "svg", mode: "vega-lite", config: theme(), defaultStyle: false,

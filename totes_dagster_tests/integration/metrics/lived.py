@@ -1,0 +1,159 @@
+"""A company that has lived for a while, its warehouse, and the rates, shipments and targets that feeds have brought."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from random import Random
+
+import psycopg
+
+from totes_dagster.simulator.seeding import seed
+from totes_dagster.simulator.simulator import Action, NothingToActOnError, Simulator
+from totes_dagster_tests.integration.metrics.expected import Expected, Facts, expected
+from totes_dagster_tests.world import World
+
+ROUNDS = 8
+FATES = (
+    Action.ORDER_DELETED,
+    Action.ORDER_BEFORE_DESIGN,
+    Action.PAYMENT_BEFORE_ORDER,
+    Action.NEW_CURRENCY,
+    Action.ORDER_EDITED_SILENTLY,
+    Action.PAYMENT_PAID,
+    Action.ORDER_RESTORED,
+    Action.DEPARTMENT_EDITED,
+)
+"""What happens once in each life, besides what comes by chance."""
+
+ODDITIES = (
+    "update sales_order set design_id = 1000000 where sales_order_id % 50 = 3",
+    # Made, withdrawn, and made again another day; made, and edited later; refunds; withdrawn for good.
+    "update payment set paid = true, last_updated = '2026-01-05 10:00' where payment_id % 10 = 1",
+    "update payment set paid = false, last_updated = '2026-02-05 10:00' where payment_id % 20 = 1",
+    "update payment set paid = true, last_updated = '2026-03-05 10:00' where payment_id % 40 = 1",
+    "update payment set payment_amount = payment_amount + 1, last_updated = '2026-04-05 10:00' "
+    "where payment_id % 10 = 1",
+    "update payment set payment_type_id = payment_type_id + 1 where payment_id % 13 = 1 and payment_type_id in (1, 3)",
+)
+
+
+@dataclass(frozen=True)
+class Lived:
+    """A company's warehouse, and what must be in it."""
+
+    world: World
+    facts: Facts
+    expected: Expected
+
+
+def live(world: World, life: int, orders: int) -> Lived:
+    """Let a company live, refreshing meanwhile; then bring rates, shipments and targets."""
+    facts, rng = Facts(), Random(life)
+    seed(world.source_url, orders=orders, seed=life, enforced=False)
+
+    def refresh() -> None:
+        world.refresh()
+        facts.note(world.source_url)
+
+    refresh()
+    with Simulator(world.source_url, seed=life, harsh=True) as simulator:
+        for number in range(ROUNDS):
+            with suppress(NothingToActOnError):
+                simulator.perform(FATES[number])
+            for _ in range(5):
+                simulator.step()
+            if number < len(ODDITIES):
+                with suppress(psycopg.errors.LockNotAvailable):
+                    world.change("set local lock_timeout = '2s'", ODDITIES[number])
+            refresh()
+    refresh()
+    moment: datetime = world.ask_one("select max(snapshot_at) at time zone 'UTC' from load_history")
+    facts.as_of = moment.date()
+    _bring_rates(world, facts, rng)
+    _bring_shipments(world, facts, rng)
+    _bring_targets(world, facts, rng)
+    return Lived(world, facts, expected(world.source_url, facts))
+
+
+def _bring_rates(world: World, facts: Facts, rng: Random) -> None:
+    """Rates of working days, with a hole of three weeks, some revised; those of the dollar begin late."""
+    first: date = world.ask_one("select min(created_date) from fact_sales_order")
+    days = [first + timedelta(days=number) for number in range((facts.as_of - first).days - 1)]
+    hole = set(days[60:81])
+    versions: list[tuple[str, date, Decimal, int]] = []
+    for currency, begins, about in (("GBP", 0, 0.86), ("USD", 30, 1.1), ("CHF", 0, 0.95)):
+        for day in days[begins:]:
+            if day.weekday() < 5 and day not in hole:
+                revisions = 2 if rng.random() < 0.2 else 1
+                for batch in range(1, revisions + 1):
+                    rate = Decimal(f"{about * rng.uniform(0.9, 1.1):.8f}")
+                    versions.append((currency, day, rate, batch))
+                    facts.rates.setdefault(currency, {})[day] = rate
+    rng.shuffle(versions)
+    with psycopg.connect(world.warehouse_url) as connection, connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into fact_exchange_rate (quote_code, rate_date, rate, batch) values (%s, %s, %s, %s)", versions
+        )
+        cursor.execute("""
+            insert into rate_on_day
+            select date_id, currency_id, currency_code, own.rate, gbp.rate, least(own.rate_date, gbp.rate_date)
+            from dim_date cross join dim_currency
+            left join lateral (
+                select rate, rate_date from (
+                    select rate, rate_date from current_exchange_rate where quote_code = currency_code
+                    union all select 1, date_id where currency_code = 'EUR') as each
+                where rate_date between date_id - 7 and date_id order by rate_date desc limit 1) as own on true
+            left join lateral (
+                select rate, rate_date from current_exchange_rate
+                where quote_code = 'GBP' and rate_date between date_id - 7 and date_id
+                order by rate_date desc limit 1) as gbp on true""")
+
+
+def _bring_shipments(world: World, facts: Facts, rng: Random) -> None:
+    """Deliveries of most orders, in up to three parts; some corrected, some withdrawn, one of an unknown order."""
+    orders = world.ask(
+        "select sales_order_id, units_sold, agreed_delivery_date from current_sales_order order by agreed_delivery_date"
+    )
+    rows: list[tuple[int, datetime, date, int, bool, int]] = []
+    for order, units, agreed in [*orders[len(orders) // 10 :], (10**6, 5, facts.as_of)]:
+        parts = rng.choice([0, 1, 1, 1, 2, 3])
+        for part in range(parts):
+            day = agreed + timedelta(days=rng.randint(-4, 1) + 2 * part)
+            if day > facts.as_of:
+                continue
+            at = datetime.combine(day, time(9 + part))
+            bags = -(-units // parts) - (rng.random() < 0.1)
+            fate = rng.random()
+            if fate < 0.1:
+                rows.append((order, at, day, bags + 7, False, 1))
+            rows.append((order, at, day, bags, False, 2))
+            if 0.1 <= fate < 0.15:
+                rows.append((order, at, day, bags, True, 3))
+            else:
+                facts.shipments.setdefault(order, []).append((day, bags))
+    for parcels in facts.shipments.values():
+        parcels.sort()
+    with psycopg.connect(world.warehouse_url) as connection, connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into fact_shipment (sales_order_id, delivered_at, delivered_date, units, is_deleted, batch) "
+            "values (%s, %s, %s, %s, %s, %s)",
+            rows,
+        )
+
+
+def _bring_targets(world: World, facts: Facts, rng: Random) -> None:
+    """Targets of most departments and months, some revised, and of one department that nobody is in."""
+    departments = [name for (name,) in world.ask("select distinct department_name from dim_staff order by 1")]
+    months = [month for (month,) in world.ask("select distinct date_trunc('month', created_date)::date from sale")]
+    versions = []
+    for month in months:
+        for department in [*departments[1:], "Nobody"]:
+            for batch in (1, 2) if rng.random() < 0.2 else (1,):
+                facts.targets[month, department] = Decimal(rng.randint(1, 10**8)).scaleb(-2)
+                versions.append((month, department, facts.targets[month, department], batch))
+    with psycopg.connect(world.warehouse_url) as connection, connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into fact_sales_target (month, department_name, amount_gbp, batch) values (%s, %s, %s, %s)",
+            versions,
+        )
