@@ -57,6 +57,7 @@ where relnamespace = quote_ident(:'schema')::regnamespace and relkind in ('r', '
     'dim_counterparty', 'dim_currency', 'dim_date', 'dim_design', 'dim_location', 'dim_payment_type', 'dim_staff',
     'dim_transaction', 'fact_payment', 'fact_purchase_order', 'fact_sales_order',
     'current_payment', 'current_purchase_order', 'current_sales_order',
+    'as_of', 'delivery', 'purchase', 'sale', 'sales_target', 'settlement', 'unconverted',
     'load_history', 'quarantine', 'totes_warehouse_version') \gexec
 
 \ir ordinary_role.sql

@@ -82,8 +82,8 @@ def print_metric(  # noqa: PLR0913 - what to ask, and how to print it
             _show(answer)
     if answer.unconverted:
         click.secho(
-            f"{answer.unconverted:,} {answer.metric.grain}s are not in {metric}, because there is no exchange rate for "
-            "their day: totes metric unconverted --by currency --by month.",
+            f"Orders or payments that {metric} leaves out, because there is no exchange rate for their day: "
+            f"{answer.unconverted:,}. `totes metric unconverted --by currency --by month` says where they are.",
             fg="yellow",
             err=True,
         )

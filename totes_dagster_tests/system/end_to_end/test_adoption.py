@@ -10,6 +10,7 @@ import pytest
 
 from totes_dagster.config.platform import Platform
 from totes_dagster.errors import WarehouseSchemaError
+from totes_dagster.schema.views import VIEWS
 from totes_dagster_tests import oracle
 from totes_dagster_tests.predefined import PREDEFINED, ROWS
 from totes_dagster_tests.system.platforms import lake_in, prepare, warehouse_at
@@ -99,6 +100,7 @@ def plainly_loaded(company: World, tmp_path: Path) -> World:
     """A company whose warehouse somebody else loaded with the very rows of the source; the lake is new."""
     prepare(
         company.platform,
+        f"drop view {', '.join(VIEWS)}",
         *(f"drop view {fact.view}" for fact in oracle.FACTS.values()),
         *(f"alter table {fact} drop column is_deleted, drop column batch" for fact in oracle.FACTS),
         "drop table load_history, quarantine, totes_warehouse_version",
@@ -191,7 +193,7 @@ def test_a_record_id_whose_sequence_is_somebody_elses_is_refused(unseen_company:
 
 def test_a_warehouse_half_dropped_is_refused_with_what_to_do(company: World) -> None:
     with psycopg.connect(company.warehouse_url) as connection:
-        connection.execute("drop table load_history")
+        connection.execute("drop table load_history cascade")
     with pytest.raises(WarehouseSchemaError, match="has a totes_warehouse_version but no load_history"):
         company.refresh()
     with psycopg.connect(company.warehouse_url) as connection:

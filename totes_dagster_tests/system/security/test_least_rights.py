@@ -14,6 +14,7 @@ from totes_dagster.postgres.database import Database
 from totes_dagster.schema.registry import FACTS, metadata
 from totes_dagster.schema.star import current_view_of
 from totes_dagster.schema.totesys import SOURCE_TABLES
+from totes_dagster.schema.views import VIEWS
 from totes_dagster.warehouse.migrations import VERSION_TABLE, migrate
 from totes_dagster_tests.system.platforms import lake_in, warehouse_at
 from totes_dagster_tests.system.security.conftest import PASSWORD
@@ -165,6 +166,7 @@ def test_the_loader_must_own_tables_that_are_there_already(
     database = server.new_database("warehouse")
     migrate(warehouse_at(server.as_administrator(database), "analytics"))
     with server.administrator(database) as connection:
+        connection.execute(f"drop view {', '.join(f'analytics.{view}' for view in VIEWS)}")
         for made_by_the_platform in ("totes_warehouse_version", "load_history", "quarantine"):
             connection.execute(f"drop table analytics.{made_by_the_platform}")
         for fact in FACTS.values():
@@ -178,7 +180,7 @@ def test_the_loader_must_own_tables_that_are_there_already(
 
 def test_the_loader_gets_all_that_the_warehouse_consists_of() -> None:
     (statement,) = [each for each in statements("warehouse_loader") if "owner to" in each]
-    views = map(current_view_of, FACTS.values())
+    views = [*map(current_view_of, FACTS.values()), *VIEWS]
     listed = re.findall(r"'(\w+)'", statement.partition("relname in")[2])
     assert sorted(listed) == sorted([*metadata.tables, *views, VERSION_TABLE])
 
@@ -218,7 +220,7 @@ def test_analysts_need_the_right_to_read_what_migrations_will_make(
     script = without("warehouse_reader", right, tmp_path) if right else SCRIPTS / "warehouse_reader.sql"
     analyst = Database("warehouse", new_role(server, script, database, schema="analytics", loader=loader))
     migrate(warehouse_at(server.uri(loader, PASSWORD, database), "analytics"))
-    readable = [*metadata.tables, *map(current_view_of, FACTS.values())]
+    readable = [*metadata.tables, *map(current_view_of, FACTS.values()), *VIEWS]
     for name in readable:
         with pytest.raises(AccessDeniedError, match=name) if right else nullcontext(), analyst.connect() as connection:
             assert connection.execute(f"select from {name}").rowcount == 0

@@ -10,6 +10,7 @@ from totes_dagster.config.platform import Warehouse
 from totes_dagster.errors import DiskFullError, WarehouseSchemaError
 from totes_dagster.postgres.database import Database
 from totes_dagster.schema.registry import DIMENSIONS
+from totes_dagster.schema.views import VIEWS
 from totes_dagster.warehouse.migrations import HEAD, migrate
 from totes_dagster.warehouse.migrations.current_views import replace_current_view
 from totes_dagster_tests.integration.warehouse.migrations.catalogue import catalogue, run
@@ -70,7 +71,7 @@ def roles(earlier: Database) -> Iterator[None]:
 
 def state(database: Database) -> list[tuple[object, ...]]:
     with psycopg.connect(database.url) as connection:
-        rows = connection.execute(STATE).fetchall()
+        rows = [row for row in connection.execute(STATE).fetchall() if row[0] not in VIEWS]  # a later migration's
     ours = {row[0] for row in rows if str(row[0]).startswith("current_")}
     # A migration may define our own views anew, and add columns to them.
     return [row if row[0] not in ours else (*row[:6], row[7], *row[9:]) for row in rows]
