@@ -45,16 +45,6 @@ def _data(rows: Sequence[Row]) -> alt.InlineData:
     return alt.InlineData(values=[{name: plain(value) for name, value in row.items()} for row in rows])
 
 
-def money_label(column: str) -> Label:
-    """The amount in a column, short."""
-    return lambda row, unit: short_money(row[column.format(unit=unit.lower())] or 0, unit)
-
-
-def count_label(column: str) -> Label:
-    """The number in a column, short."""
-    return lambda row, _: short(row[column] or 0)
-
-
 def months(time: str, value: str, group: str, title: str) -> Drawing:
     """Stacked columns by month.
 
@@ -65,9 +55,9 @@ def months(time: str, value: str, group: str, title: str) -> Drawing:
         title: title of the height's axis.
     """
 
-    def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin:
+    def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin | None:
         height, text = value.format(unit=unit.lower()), title.format(unit=unit)
-        shown = [{"month": _month(row[time]), "part": row[group], "value": row[height] or 0} for row in rows]
+        shown = [{"month": _month(row[time]), "part": row[group], "value": row[height]} for row in rows]
         return _columns(shown, "month", text)
 
     return draw
@@ -84,10 +74,10 @@ def signed(time: str, value: str, title: str, *, group: str, month: bool = False
         month: whether times are months.
     """
 
-    def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin:
+    def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin | None:
         height, text = value.format(unit=unit.lower()), title.format(unit=unit)
         write = _month if month else _day
-        shown = [{"day": write(row[time]), "part": row[group], "value": row[height] or 0} for row in rows]
+        shown = [{"day": write(row[time]), "part": row[group], "value": row[height]} for row in rows]
         return _columns(shown, "day", text)
 
     return draw
@@ -106,10 +96,10 @@ def stacked(
         skip_first: whether the first row is left out, if it is not the only one.
     """
 
-    def draw(rows: Sequence[Row], _: str) -> alt.TopLevelMixin:
+    def draw(rows: Sequence[Row], _: str) -> alt.TopLevelMixin | None:
         last = rows[1:] if skip_first and len(rows) > 1 else rows
         shown = [
-            {category: _position(row[category]), "part": name, "value": row[column] or 0}
+            {category: _position(row[category]), "part": name, "value": row[column]}
             for row in last[-limit:]
             for column, name in series.items()
         ]
@@ -118,14 +108,17 @@ def stacked(
     return draw
 
 
-def _columns(shown: list[dict[str, Any]], x: str, title: str, parts: Sequence[str] = ()) -> alt.TopLevelMixin:
-    """Stacked columns in the order of the rows; their parts in the order given, or else in that of the rows."""
+def _columns(rows: list[dict[str, Any]], x: str, title: str, parts: Sequence[str] = ()) -> alt.TopLevelMixin | None:
+    """Stacked columns in the order of the rows; their parts in the order given, or else in that of their names."""
+    shown = [row for row in rows if row["value"] is not None]
+    if not shown:
+        return None
     parts = parts or sorted({str(item["part"]) for item in shown}, key=lambda part: (part == OTHERS, part))
     places = {part: place for place, part in enumerate(parts)}
-    rows = [{**item, "place": places[str(item["part"])]} for item in shown]
+    placed = [{**item, "place": places[str(item["part"])]} for item in shown]
     few = len({item[x] for item in shown}) <= _FEW
     return (
-        alt.Chart(_data(rows))
+        alt.Chart(_data(placed))
         .mark_bar(width=_NARROW if few else alt.RelativeBandSize(band=0.9))
         .encode(
             x=alt.X(f"{x}:O", title=x if isinstance(shown[0][x], int) else None, sort=None).axis(
@@ -171,7 +164,7 @@ def lines(time: str, series: Mapping[str, str], title: str, *, step: bool = Fals
         money: whether the values are amounts.
     """
 
-    def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin:
+    def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin | None:
         names, text = list(series.values()), title.format(unit=unit)
         shown = [
             {
@@ -185,6 +178,8 @@ def lines(time: str, series: Mapping[str, str], title: str, *, step: bool = Fals
             for column, name in series.items()
             if row[time] is not None and (value := row[column.format(unit=unit.lower())]) is not None
         ]
+        if not shown:
+            return None
         base = alt.Chart(_data(shown)).encode(
             x=alt.X("time:T", title=None, scale=alt.Scale(type="utc")).axis(
                 labelOverlap="greedy", tickCount=5, format=_time_format([item["time"] for item in shown])
@@ -245,10 +240,13 @@ def ranked(category: str, value: str, title: str, *, label: Label, limit: int = 
         limit: how many bars are drawn.
     """
 
-    def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin:
+    def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin | None:
         length = value.format(unit=unit.lower())
-        top = sorted(rows, key=lambda row: row[length] or 0, reverse=True)[:limit]
-        shown = [{"name": str(row[category]), "value": row[length] or 0, "label": label(row, unit)} for row in top]
+        known = [row for row in rows if row[length] is not None]
+        top = sorted(known, key=lambda row: row[length], reverse=True)[:limit]
+        shown = [{"name": str(row[category]), "value": row[length], "label": label(row, unit)} for row in top]
+        if not shown:
+            return None
         base = alt.Chart(_data(shown)).encode(
             x=alt.X("value:Q", title=title.format(unit=unit), axis=_BIG, scale=alt.Scale(padding=0)),
             y=alt.Y("name:N", title=None, sort=None),
@@ -284,13 +282,17 @@ def grouped(category: str, series: Mapping[str, str], title: str, *, money: bool
         limit: how many groups are drawn.
     """
 
-    def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin:
+    def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin | None:
         long = []
         for row in rows[:limit]:
             for column, name in series.items():
-                value = row[column.format(unit=unit.lower())] or 0
+                value = row[column.format(unit=unit.lower())]
+                if value is None:
+                    continue
                 label = short_money(value, unit) if money else short(value)
                 long.append({"name": str(row[category]), "part": name, "value": value, "label": label})
+        if not long:
+            return None
         names = list(series.values())
         base = alt.Chart(_data(long)).encode(
             x=alt.X("value:Q", title=title.format(unit=unit), axis=_BIG),
@@ -321,20 +323,23 @@ def podium(category: str, place: str, name: str, value: str, title: str, *, limi
         limit: how many categories are drawn.
     """
 
-    def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin:
+    def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin | None:
         length = value.format(unit=unit.lower())
-        first = list(dict.fromkeys(row[category] for row in rows))[:limit]
+        known = [row for row in rows if row[length] is not None]
+        first = list(dict.fromkeys(row[category] for row in known))[:limit]
         shown = [
             {
                 "group": str(row[category]),
                 "place": str(row[place]),
-                "value": row[length] or 0,
+                "value": row[length],
                 "name": str(row[name]),
-                "label": f"{row[name]}  {short_money(row[length] or 0, unit)}",
+                "label": f"{row[name]}  {short_money(row[length], unit)}",
             }
-            for row in rows
+            for row in known
             if row[category] in first
         ]
+        if not shown:
+            return None
         base = alt.Chart(_data(shown)).encode(
             x=alt.X("value:Q", title=title.format(unit=unit), axis=_BIG),
             y=alt.Y("group:N", title=None, sort=None),
@@ -362,7 +367,7 @@ def heatmap(x: str, y: str, value: str, title: str, order: Sequence[str]) -> Dra
         order: the vertical positions from top to bottom.
     """
 
-    def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin:
+    def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin | None:
         shade = value.format(unit=unit.lower())
         return (
             alt.Chart(_data(rows))
@@ -395,7 +400,7 @@ def ranges(category: str, low: str, middle: str, high: str, title: str, *, limit
         limit: how many categories are drawn.
     """
 
-    def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin:
+    def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin | None:
         at = [name.format(unit=unit.lower()) for name in (low, middle, high)]
         shown = [
             {
@@ -403,8 +408,10 @@ def ranges(category: str, low: str, middle: str, high: str, title: str, *, limit
                 **dict(zip(("low", "middle", "high"), (row[name] for name in at), strict=True)),
                 "label": " · ".join(f"{row[name]:,.3g}" for name in at),
             }
-            for row in rows[:limit]
+            for row in [row for row in rows if all(row[name] is not None for name in at)][:limit]
         ]
+        if not shown:
+            return None
         base = alt.Chart(_data(shown)).encode(y=alt.Y("name:N", title=None, sort=None), tooltip=alt.Tooltip("label:N"))
         axis = alt.X("low:Q", title=title.format(unit=unit))
         rules = base.mark_rule(strokeWidth=5, opacity=0.45, strokeCap="round").encode(x=axis, x2="high:Q")

@@ -44,12 +44,11 @@ def short_money(value: Decimal | float, unit: str) -> str:
 
 def short(value: Decimal | float) -> str:
     """A number with about three digits."""
-    value = float(value)
+    value = float(f"{value:.3g}")
     for scale, letter in _SCALES:
         if abs(value) >= scale:
-            scaled = value / scale
-            return f"{scaled:.3g}{letter}" if abs(scaled) < 1000 else f"{scaled:,.0f}{letter}"  # noqa: PLR2004
-    return f"{value:,.4g}"
+            return f"{value / scale:,.10g}{letter}"
+    return f"{value:,.10g}"
 
 
 def month(value: date) -> str:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from textwrap import dedent
+from textwrap import dedent, indent
 from typing import Any
 
 import altair as alt
@@ -12,13 +12,15 @@ from psycopg import sql
 
 from totes_dagster.dashboard.filters import Filters
 
-_NOTHING = sql.SQL("")
+_NOTHING, _NEW_LINE = sql.SQL(""), sql.SQL("\n")
+_WITH = "with "
 
 Row = Mapping[str, Any]
 """A row of a result by its columns' names."""
 
-Drawing = Callable[[Sequence[Row], str], alt.TopLevelMixin]
-"""Draws rows, of which there is at least one. The second argument is the currency that amounts are in."""
+Drawing = Callable[[Sequence[Row], str], alt.TopLevelMixin | None]
+"""Draws rows, of which there is at least one; None if none of them has a value. The second argument is the currency
+that amounts are in."""
 
 
 class Kind(StrEnum):
@@ -151,15 +153,19 @@ class Page:
 
     def shown_statement(self, question: Question, filters: Filters) -> sql.Composed:
         """The query of one question, as it can be run alone. Its result is that of `statement`."""
-        body = self._body(question, filters)
-        uses_base = self.base is not None and re.search(rf"\b{self.base.name}\b", question.statement)
-        return sql.SQL("{}{}").format(self._with(filters), body) if uses_base else body
+        if self.base is None or not re.search(rf"\b{self.base.name}\b", question.statement):
+            return self._body(question, filters)
+        own = dedent(question.statement).strip()
+        if not own.startswith(_WITH):
+            return sql.SQL("{}{}").format(self._with(filters), self._body(question, filters))
+        rest = replace(question, statement=own.removeprefix(_WITH))
+        return sql.SQL("{},\n{}").format(self._with(filters, end=_NOTHING), self._body(rest, filters))
 
-    def _with(self, filters: Filters, materialized: sql.SQL = _NOTHING) -> sql.Composable:
+    def _with(self, filters: Filters, materialized: sql.SQL = _NOTHING, end: sql.SQL = _NEW_LINE) -> sql.Composable:
         if self.base is None:
             return _NOTHING
-        rows = sql.SQL(dedent(self.base.statement)).format(where=self._where(filters))
-        return sql.SQL("with {} as {}({})\n").format(sql.Identifier(self.base.name), materialized, rows)
+        rows = sql.SQL(indent(dedent(self.base.statement).strip(), "    ")).format(where=self._where(filters))
+        return sql.SQL("with {} as {}(\n{}){}").format(sql.SQL(self.base.name), materialized, rows, end)
 
     def _body(self, question: Question, filters: Filters) -> sql.Composed:
         unit = question.unit(filters)

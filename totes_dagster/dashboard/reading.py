@@ -18,7 +18,7 @@ from totes_dagster.dashboard.question import Kind, Page, Question, Row
 from totes_dagster.errors import DatabaseError
 from totes_dagster.postgres.transactions import REPEATABLE_READ, transaction
 
-STATEMENT_TIMEOUT = "120s"
+STATEMENT_TIMEOUT = "5min"
 """How long a statement of a page may take."""
 
 _SETTINGS = {"statement_timeout": STATEMENT_TIMEOUT, "work_mem": "64MB", "jit": "off", "enable_nestloop": "off"}

@@ -150,7 +150,10 @@ def _section(question: Question, data: PageData, addresses: Addresses) -> Html:
 def _chart(question: Question, table: Table, unit: str) -> Html | None:
     if question.draw is None:
         return None
-    spec = question.draw(table.rows, unit).to_dict()
+    chart = question.draw(table.rows, unit)
+    if chart is None:
+        return element("p", f"There is nothing to draw: no row has an amount in {unit}.", class_="empty")
+    spec = chart.to_dict()
     id_ = f"chart-{question.name}"
     place = element(
         "div", class_="chart", id=id_, role="img", aria_label=f"Chart: {question.title} The table below has its values."

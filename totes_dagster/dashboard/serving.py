@@ -31,16 +31,16 @@ def serve(warehouse: Warehouse, port: int) -> None:
             raise DashboardError(f"Port {port} is in use. Choose another with --port.") from error
         print_labelled("Dashboard", f"  http://{HOST}:{listener.getsockname()[1]}")
         console.print("Press Ctrl-C to stop.")
+        Server(dashboard).run(sockets=[listener])
+
+
+class Server(uvicorn.Server):
+    """A server that ends the event streams before it waits for its connections to close."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
         config = uvicorn.Config(
             dashboard.app, log_level="warning", lifespan="on", server_header=False, timeout_graceful_shutdown=5
         )
-        _Server(config, dashboard).run(sockets=[listener])
-
-
-class _Server(uvicorn.Server):
-    """A server that ends the event streams before it waits for its connections to close."""
-
-    def __init__(self, config: uvicorn.Config, dashboard: Dashboard) -> None:
         super().__init__(config)
         self._dashboard = dashboard
 

@@ -41,7 +41,7 @@ def document(
         "main",
         element("h1", data.page.title),
         element("p", data.page.lead, class_="lead"),
-        _form(data, addresses) if is_live and data.page.conditions else None,
+        _form(data, addresses) if is_live and data.page.conditions else _chosen(data),
         element("div", _notices(shown, addresses, now, problem, is_live=is_live), class_="notices", aria_live="polite"),
         shown.body,
         id="main",
@@ -122,6 +122,12 @@ def _form(data: PageData, addresses: Addresses) -> Html:
     return element("form", fields, kept, button, clear, method="get", class_="filters", aria_label="Filters")
 
 
+def _chosen(data: PageData) -> Html | None:
+    """The filters of an exported page, in words."""
+    given = [f"{_LABELS[name].lower()} {value}" for name, value in data.filters.given().items()]
+    return element("p", f"Only: {', '.join(given)}.", class_="lead") if given and data.page.conditions else None
+
+
 def _day_input(name: str, given: Mapping[str, str]) -> Html:
     return element("input", type="date", name=name, value=given.get(name))
 
@@ -159,7 +165,7 @@ def _notices(
         said.append(
             ("look", joined([f"{rows} in quarantine, and missing here or shown in an older version: see ", link, "."]))
         )
-    ((headline),) = data.tables[page.headline.name].rows
+    (headline,) = data.tables[page.headline.name].rows
     unconverted = headline.get("unconverted")
     if unconverted:
         text = (

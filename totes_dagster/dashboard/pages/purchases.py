@@ -77,7 +77,7 @@ SUPPLIERS = Question(
         "counterparty_legal_name",
         "spend_{unit}",
         "Spend, {unit}",
-        label=lambda row, unit: f"{short_money(row[f'spend_{unit.lower()}'] or 0, unit)} · {row['share'] or 0:.1f} %",
+        label=lambda row, unit: f"{short_money(row[f'spend_{unit.lower()}'], unit)} · {row['share']:.1f} %",
     ),
 )
 
@@ -130,7 +130,7 @@ BUYERS = Question(
         "buyer",
         "spend_{unit}",
         "Spend, {unit}",
-        label=lambda row, unit: f"{short_money(row[f'spend_{unit.lower()}'] or 0, unit)} · {row['orders']:,} orders",
+        label=lambda row, unit: f"{short_money(row[f'spend_{unit.lower()}'], unit)} · {row['orders']:,} orders",
     ),
     note="Members of staff are shown by their number: names are personal, and exports are passed on.",
 )

@@ -182,9 +182,7 @@ DEPARTMENTS = Question(
         "department_name",
         "net_sales_{unit}",
         "Net sales, {unit}",
-        label=lambda row, unit: (
-            f"{row['share'] or 0:.0f} % · {short_money(row[f'each_{unit.lower()}'] or 0, unit)} each"
-        ),
+        label=lambda row, unit: f"{row['share']:.0f} % · {short_money(row[f'each_{unit.lower()}'], unit)} each",
     ),
 )
 
@@ -215,7 +213,7 @@ CUSTOMERS = Question(
         "counterparty_legal_name",
         "net_sales_{unit}",
         "Net sales, {unit}",
-        label=lambda row, _: f"{row['share'] or 0:.1f} % · Σ {row['cumulative_share'] or 0:.0f} %",
+        label=lambda row, _: f"{row['share']:.1f} % · Σ {row['cumulative_share']:.0f} %",
     ),
     note="Σ is the share of a customer together with all larger ones.",
 )
