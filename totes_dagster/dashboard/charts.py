@@ -20,6 +20,7 @@ _THIN_BAR = 17
 _HEIGHT = 260
 _FEW = 6
 _NARROW = 48
+_MOST_RANGES = 14
 _CLOSE = 0.06
 """Labels overlap if they are closer than this share of the axis."""
 
@@ -56,8 +57,8 @@ def months(time: str, value: str, group: str, title: str) -> Drawing:
     """
 
     def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin | None:
-        height, text = value.format(unit=unit.lower()), title.format(unit=unit)
-        shown = [{"month": _month(row[time]), "part": row[group], "value": row[height]} for row in rows]
+        text = _titled(title, unit)
+        shown = [{"month": _month(row[time]), "part": row[group], "value": row[value]} for row in rows]
         return _columns(shown, "month", text)
 
     return draw
@@ -75,9 +76,9 @@ def signed(time: str, value: str, title: str, *, group: str, month: bool = False
     """
 
     def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin | None:
-        height, text = value.format(unit=unit.lower()), title.format(unit=unit)
+        text = _titled(title, unit)
         write = _month if month else _day
-        shown = [{"day": write(row[time]), "part": row[group], "value": row[height]} for row in rows]
+        shown = [{"day": write(row[time]), "part": row[group], "value": row[value]} for row in rows]
         return _columns(shown, "day", text)
 
     return draw
@@ -137,6 +138,11 @@ def _columns(rows: list[dict[str, Any]], x: str, title: str, parts: Sequence[str
     )
 
 
+def _titled(title: str, unit: str, *, money: bool = True) -> str:
+    """An axis' title, with the currency if it has amounts."""
+    return f"{title}, {unit}" if money else title
+
+
 def _legend(parts: Sequence[str]) -> alt.Legend | None:
     return alt.Legend(title=None) if len(parts) > 1 else None
 
@@ -165,7 +171,7 @@ def lines(time: str, series: Mapping[str, str], title: str, *, step: bool = Fals
     """
 
     def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin | None:
-        names, text = list(series.values()), title.format(unit=unit)
+        names, text = list(series.values()), _titled(title, unit, money=money)
         shown = [
             {
                 "time": row[time],
@@ -176,7 +182,7 @@ def lines(time: str, series: Mapping[str, str], title: str, *, step: bool = Fals
             }
             for row in rows
             for column, name in series.items()
-            if row[time] is not None and (value := row[column.format(unit=unit.lower())]) is not None
+            if row[time] is not None and (value := row[column]) is not None
         ]
         if not shown:
             return None
@@ -229,7 +235,7 @@ _ROOM_FOR_LABELS = {"right": 90, "left": 4, "top": 4, "bottom": 4}
 _ROOM_AT_ENDS = {"right": 24, "left": 4, "top": 4, "bottom": 4}
 
 
-def ranked(category: str, value: str, title: str, *, label: Label, limit: int = 12) -> Drawing:
+def ranked(category: str, value: str, title: str, *, label: Label, limit: int = 12, money: bool = True) -> Drawing:
     """Horizontal bars, longest first, each with a label at its end; the first few rows only.
 
     Args:
@@ -238,19 +244,20 @@ def ranked(category: str, value: str, title: str, *, label: Label, limit: int = 
         title: title of the length's axis.
         label: writes what stands at the end of a bar.
         limit: how many bars are drawn.
+        money: whether the lengths are amounts.
     """
 
     def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin | None:
-        length = value.format(unit=unit.lower())
-        known = [row for row in rows if row[length] is not None]
-        top = sorted(known, key=lambda row: row[length], reverse=True)[:limit]
-        shown = [{"name": str(row[category]), "value": row[length], "label": label(row, unit)} for row in top]
+        text = _titled(title, unit, money=money)
+        known = [row for row in rows if row[value] is not None]
+        top = sorted(known, key=lambda row: row[value], reverse=True)[:limit]
+        shown = [{"name": str(row[category]), "value": row[value], "label": label(row, unit)} for row in top]
         if not shown:
             return None
         base = alt.Chart(_data(shown)).encode(
-            x=alt.X("value:Q", title=title.format(unit=unit), axis=_BIG, scale=alt.Scale(padding=0)),
+            x=alt.X("value:Q", title=text, axis=_BIG),
             y=alt.Y("name:N", title=None, sort=None),
-            tooltip=[alt.Tooltip("name:N"), alt.Tooltip("value:Q", title=title.format(unit=unit), format=",.2f")],
+            tooltip=[alt.Tooltip("name:N"), alt.Tooltip("value:Q", title=text, format=",.2f")],
         )
         return _with_labels(base.mark_bar(), base, len(shown), height=len(shown) * _BAR)
 
@@ -286,7 +293,7 @@ def grouped(category: str, series: Mapping[str, str], title: str, *, money: bool
         long = []
         for row in rows[:limit]:
             for column, name in series.items():
-                value = row[column.format(unit=unit.lower())]
+                value = row[column]
                 if value is None:
                     continue
                 label = short_money(value, unit) if money else short(value)
@@ -295,13 +302,13 @@ def grouped(category: str, series: Mapping[str, str], title: str, *, money: bool
             return None
         names = list(series.values())
         base = alt.Chart(_data(long)).encode(
-            x=alt.X("value:Q", title=title.format(unit=unit), axis=_BIG),
+            x=alt.X("value:Q", title=_titled(title, unit, money=money), axis=_BIG),
             y=alt.Y("name:N", title=None, sort=None),
             yOffset=alt.YOffset("part:N", sort=names),
             tooltip=[
                 alt.Tooltip("name:N"),
                 alt.Tooltip("part:N"),
-                alt.Tooltip("value:Q", title=title.format(unit=unit), format=",.2f"),
+                alt.Tooltip("value:Q", title=_titled(title, unit, money=money), format=",.2f"),
             ],
         )
         bars = base.mark_bar().encode(color=alt.Color("part:N", title=None, sort=names))
@@ -324,16 +331,15 @@ def podium(category: str, place: str, name: str, value: str, title: str, *, limi
     """
 
     def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin | None:
-        length = value.format(unit=unit.lower())
-        known = [row for row in rows if row[length] is not None]
+        known = [row for row in rows if row[value] is not None]
         first = list(dict.fromkeys(row[category] for row in known))[:limit]
         shown = [
             {
                 "group": str(row[category]),
                 "place": str(row[place]),
-                "value": row[length],
+                "value": row[value],
                 "name": str(row[name]),
-                "label": f"{row[name]}  {short_money(row[length], unit)}",
+                "label": f"{row[name]}  {short_money(row[value], unit)}",
             }
             for row in known
             if row[category] in first
@@ -341,13 +347,13 @@ def podium(category: str, place: str, name: str, value: str, title: str, *, limi
         if not shown:
             return None
         base = alt.Chart(_data(shown)).encode(
-            x=alt.X("value:Q", title=title.format(unit=unit), axis=_BIG),
+            x=alt.X("value:Q", title=_titled(title, unit), axis=_BIG),
             y=alt.Y("group:N", title=None, sort=None),
             yOffset=alt.YOffset("place:O"),
             tooltip=[
                 alt.Tooltip("group:N"),
                 alt.Tooltip("name:N"),
-                alt.Tooltip("value:Q", title=title.format(unit=unit), format=",.2f"),
+                alt.Tooltip("value:Q", title=_titled(title, unit), format=",.2f"),
             ],
         )
         bars = base.mark_bar().encode(color=alt.Color("place:O", legend=None))
@@ -367,19 +373,18 @@ def heatmap(x: str, y: str, value: str, title: str, order: Sequence[str]) -> Dra
         order: the vertical positions from top to bottom.
     """
 
-    def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin | None:
-        shade = value.format(unit=unit.lower())
+    def draw(rows: Sequence[Row], _: str) -> alt.TopLevelMixin | None:
         return (
             alt.Chart(_data(rows))
             .mark_rect()
             .encode(
                 x=alt.X(f"{x}:O", title=f"{x} (UTC)").axis(labelAngle=0, labelOverlap="greedy"),
                 y=alt.Y(f"{y}:N", title=None, sort=list(order)),
-                color=alt.Color(f"{shade}:Q", title=title.format(unit=unit), legend=alt.Legend(format="~s")),
+                color=alt.Color(f"{value}:Q", title=title, legend=alt.Legend(format="~s")),
                 tooltip=[
                     alt.Tooltip(f"{y}:N"),
                     alt.Tooltip(f"{x}:O"),
-                    alt.Tooltip(f"{shade}:Q", title=title.format(unit=unit), format=",.0f"),
+                    alt.Tooltip(f"{value}:Q", title=title, format=",.0f"),
                 ],
             )
             .properties(width="container", height=7 * 26)
@@ -388,8 +393,8 @@ def heatmap(x: str, y: str, value: str, title: str, order: Sequence[str]) -> Dra
     return draw
 
 
-def ranges(category: str, low: str, middle: str, high: str, title: str, *, limit: int = 14) -> Drawing:
-    """For each category, a line from its low to its high value, with a point at the middle.
+def ranges(category: str, low: str, middle: str, high: str, title: str, *, money: bool = False) -> Drawing:
+    """For each category, a line from its low to its high value, with a point at the middle; the first few rows only.
 
     Args:
         category: column of the categories' names.
@@ -397,23 +402,23 @@ def ranges(category: str, low: str, middle: str, high: str, title: str, *, limit
         middle: column of the point.
         high: column of where it ends.
         title: title of the horizontal axis.
-        limit: how many categories are drawn.
+        money: whether the values are amounts.
     """
 
     def draw(rows: Sequence[Row], unit: str) -> alt.TopLevelMixin | None:
-        at = [name.format(unit=unit.lower()) for name in (low, middle, high)]
+        at = (low, middle, high)
         shown = [
             {
                 "name": str(row[category]),
                 **dict(zip(("low", "middle", "high"), (row[name] for name in at), strict=True)),
                 "label": " · ".join(f"{row[name]:,.3g}" for name in at),
             }
-            for row in [row for row in rows if all(row[name] is not None for name in at)][:limit]
+            for row in [row for row in rows if all(row[name] is not None for name in at)][:_MOST_RANGES]
         ]
         if not shown:
             return None
         base = alt.Chart(_data(shown)).encode(y=alt.Y("name:N", title=None, sort=None), tooltip=alt.Tooltip("label:N"))
-        axis = alt.X("low:Q", title=title.format(unit=unit))
+        axis = alt.X("low:Q", title=_titled(title, unit, money=money))
         rules = base.mark_rule(strokeWidth=5, opacity=0.45, strokeCap="round").encode(x=axis, x2="high:Q")
         points = base.mark_point(filled=True, size=70, opacity=1).encode(x="middle:Q")
         labels = base.mark_text(align="left", dx=8, clip=False).encode(x="high:Q", text="label:N")

@@ -11,7 +11,7 @@ _SYMBOLS = {"GBP": "£", "EUR": "€", "USD": "$"}
 MINUS = "\N{MINUS SIGN}"
 _SCALES: tuple[tuple[int, str], ...] = ((10**9, "bn"), (10**6, "M"), (10**3, "k"))
 
-NUMERIC = {Kind.NUMBER, Kind.DECIMAL, Kind.RATE, Kind.PERCENT, Kind.IDENTIFIER, Kind.SECONDS}
+NUMERIC = {Kind.NUMBER, Kind.DECIMAL, Kind.MONEY, Kind.RATE, Kind.PERCENT, Kind.IDENTIFIER, Kind.SECONDS}
 """The kinds that are aligned to the right."""
 
 
@@ -22,7 +22,7 @@ def written(value: Any, kind: Kind) -> str:
 
 def figure(value: Any, kind: Kind, unit: str) -> str:
     """A value as a figure above the charts: an amount is rounded to whole units of its currency."""
-    if value is not None and kind is Kind.DECIMAL:
+    if value is not None and kind is Kind.MONEY:
         return money(value, unit) if abs(value) >= 1000 else f"{symbol(unit)}{value:,.2f}"  # noqa: PLR2004
     return written(value, kind)
 
@@ -78,6 +78,7 @@ _WRITTEN: dict[Kind, Callable[[Any], str]] = {
     Kind.TEXT: str,
     Kind.NUMBER: lambda value: f"{value:,.0f}",
     Kind.DECIMAL: lambda value: f"{value:,.2f}",
+    Kind.MONEY: lambda value: f"{value:,.2f}",
     Kind.RATE: str,
     Kind.PERCENT: lambda value: f"{value:,.1f} %",
     Kind.IDENTIFIER: str,

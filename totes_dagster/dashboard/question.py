@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from textwrap import dedent, indent
 from typing import Any
@@ -12,7 +12,7 @@ from psycopg import sql
 
 from totes_dagster.dashboard.filters import Filters
 
-_NOTHING, _NEW_LINE = sql.SQL(""), sql.SQL("\n")
+_AMOUNT, _AMOUNT_GBP = sql.SQL("amount"), sql.SQL("amount_gbp")
 _WITH = "with "
 
 Row = Mapping[str, Any]
@@ -30,7 +30,9 @@ class Kind(StrEnum):
     NUMBER = "number"
     """A whole number of things, or of days."""
     DECIMAL = "decimal"
-    """A number with two decimal places, or an amount in the currency that the column's label names."""
+    """A number with two decimal places, such as an amount in its own currency."""
+    MONEY = "money"
+    """An amount in the currency of the page, which its heading names."""
     RATE = "rate"
     """An exact number, with all its digits."""
     PERCENT = "percent"
@@ -49,8 +51,8 @@ class Column:
     """A column of a question's result.
 
     Attributes:
-        name: its name in the result. `{unit}` stands for the currency's code in lower case.
-        label: its heading. `{unit}` stands for the currency's code.
+        name: its name in the result.
+        label: its heading.
         kind: what its values are.
         metric: name of the declared metric that its value is; None if it is none.
     """
@@ -68,8 +70,8 @@ class Question:
     Attributes:
         name: its name in addresses.
         title: the question.
-        statement: a query that returns `columns`, in which `{where}` stands for the page's filters, `{money}` for the
-            amount of a row, and `{unit}` for its currency's code in lower case. It may use the page's `base`.
+        statement: a query that returns `columns`, in which `{where}` stands for the page's filters and `{money}` for
+            the amount of a row in the page's currency. It may use the page's `base`.
         columns: its result's columns, in their order.
         draw: draws its result; None if only the table is shown.
         note: how the answer is to be understood, in a sentence or two.
@@ -79,7 +81,7 @@ class Question:
 
     name: str
     title: str
-    statement: str
+    statement: sql.SQL
     columns: tuple[Column, ...]
     draw: Drawing | None = None
     note: str = ""
@@ -89,13 +91,6 @@ class Question:
     def unit(self, filters: Filters) -> str:
         """The currency that its amounts are in."""
         return "GBP" if self.always_gbp else filters.unit
-
-    def columns_in(self, unit: str) -> list[Column]:
-        """Its columns, with the currency's code in their names and labels."""
-        return [
-            replace(column, name=column.name.format(unit=unit.lower()), label=column.label.format(unit=unit))
-            for column in self.columns
-        ]
 
 
 @dataclass(frozen=True)
@@ -108,7 +103,7 @@ class Base:
     """
 
     name: str
-    statement: str
+    statement: sql.SQL
 
 
 @dataclass(frozen=True)
@@ -135,10 +130,10 @@ class Page:
     headline: Question
     questions: tuple[Question, ...]
     base: Base | None = None
-    conditions: Mapping[str, str] = field(default_factory=dict)
+    conditions: Mapping[str, sql.SQL] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
-    own_money: str = "amount"
-    gbp_money: str = "amount_gbp"
+    own_money: sql.SQL = field(default_factory=lambda: _AMOUNT)
+    gbp_money: sql.SQL = field(default_factory=lambda: _AMOUNT_GBP)
 
     def statement(self, filters: Filters) -> sql.Composed:
         """A query for the answers to all its questions: their names, and their rows as an array in JSON."""
@@ -149,35 +144,32 @@ class Page:
             for question in (self.headline, *self.questions)
         ]
         together = sql.SQL("\nunion all\n").join(answers)
-        return sql.SQL("{}{}").format(self._with(filters, sql.SQL("materialized ")), together)
-
-    def shown_statement(self, question: Question, filters: Filters) -> sql.Composed:
-        """The query of one question, as it can be run alone. Its result is that of `statement`."""
-        if self.base is None or not re.search(rf"\b{self.base.name}\b", question.statement):
-            return self._body(question, filters)
-        own = dedent(question.statement).strip()
-        if not own.startswith(_WITH):
-            return sql.SQL("{}{}").format(self._with(filters), self._body(question, filters))
-        rest = replace(question, statement=own.removeprefix(_WITH))
-        return sql.SQL("{},\n{}").format(self._with(filters, end=_NOTHING), self._body(rest, filters))
-
-    def _with(self, filters: Filters, materialized: sql.SQL = _NOTHING, end: sql.SQL = _NEW_LINE) -> sql.Composable:
         if self.base is None:
-            return _NOTHING
-        rows = sql.SQL(indent(dedent(self.base.statement).strip(), "    ")).format(where=self._where(filters))
-        return sql.SQL("with {} as {}(\n{}){}").format(sql.SQL(self.base.name), materialized, rows, end)
+            return together
+        return sql.SQL("with {} as materialized ({})\n{}").format(
+            sql.Identifier(self.base.name), self._rows(self.base, filters), together
+        )
+
+    def shown_statement(self, question: Question, filters: Filters) -> str:
+        """The query of one question, as it can be run alone. Its result is that of `statement`."""
+        body = dedent(self._body(question, filters).as_string()).strip()
+        if self.base is None or not re.search(rf"\b{self.base.name}\b", body):
+            return body
+        rows = indent(dedent(self._rows(self.base, filters).as_string()).strip(), "    ")
+        beginning = f"with {self.base.name} as (\n{rows})"
+        return f"{beginning},\n{body.removeprefix(_WITH)}" if body.startswith(_WITH) else f"{beginning}\n{body}"
 
     def _body(self, question: Question, filters: Filters) -> sql.Composed:
-        unit = question.unit(filters)
-        money = self.own_money if unit == filters.currency else self.gbp_money
-        return sql.SQL(dedent(question.statement).strip()).format(
-            where=self._where(filters), money=sql.SQL(money), unit=sql.SQL(unit.lower())
-        )
+        money = self.own_money if question.unit(filters) == filters.currency else self.gbp_money
+        return question.statement.format(where=self._where(filters), money=money)
+
+    def _rows(self, base: Base, filters: Filters) -> sql.Composed:
+        return base.statement.format(where=self._where(filters))
 
     def _where(self, filters: Filters) -> sql.Composable:
         conditions = [
-            sql.SQL(condition).format(value=sql.Literal(value))
+            condition.format(value=sql.Literal(value))
             for name, condition in self.conditions.items()
             if (value := getattr(filters, name)) is not None
         ]
-        return sql.SQL("\n  and ").join(conditions) if conditions else sql.SQL("true")
+        return sql.SQL(" and ").join(conditions) if conditions else sql.SQL("true")

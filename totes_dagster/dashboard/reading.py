@@ -188,21 +188,21 @@ def _choices(connection: psycopg.Connection[Any]) -> dict[str, list[str]]:
 
 
 def _tables(connection: psycopg.Connection[Any], page: Page, filters: Filters) -> dict[str, Table]:
-    answers = dict(connection.execute(page.statement(filters)).fetchall())
+    statement: sql.Composed = page.statement(filters)
+    answers = dict(connection.execute(statement).fetchall())
     return {
         question.name: Table(
-            _rows(question, filters, answers[question.name]),
-            page.shown_statement(question, filters).as_string(connection),
+            _rows(question, answers[question.name]),
+            page.shown_statement(question, filters),
         )
         for question in (page.headline, *page.questions)
     }
 
 
-def _rows(question: Question, filters: Filters, answer: str) -> list[Row]:
+def _rows(question: Question, answer: str) -> list[Row]:
     """The rows in an answer's JSON, with numbers exact, and days and moments as such."""
-    columns = question.columns_in(question.unit(filters))
     rows = json.loads(answer, parse_float=Decimal)
-    return [{column.name: _value(row[column.name], column.kind) for column in columns} for row in rows]
+    return [{column.name: _value(row[column.name], column.kind) for column in question.columns} for row in rows]
 
 
 def _value(value: Any, kind: Kind) -> Any:

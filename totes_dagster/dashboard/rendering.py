@@ -78,10 +78,12 @@ def as_csv(question: Question, table: Table, filters: Filters) -> str:
 
     Text that a spreadsheet would run as a formula begins with an apostrophe.
     """
-    columns = question.columns_in(question.unit(filters))
+    columns, unit = question.columns, question.unit(filters)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([column.name for column in columns])
+    writer.writerow(
+        [f"{column.name}_{unit.lower()}" if column.kind is Kind.MONEY else column.name for column in columns]
+    )
     writer.writerows([[_cell(row[column.name], column) for column in columns] for row in table.rows])
     return text.getvalue()
 
@@ -107,10 +109,10 @@ def _figures(question: Question, table: Table, filters: Filters) -> Html:
     unit = question.unit(filters)
     (row,) = table.rows
     shown = []
-    for column, declared in zip(question.columns_in(unit), question.columns, strict=True):
+    for column in question.columns:
         if column.name == "unconverted":
             continue
-        meaning = METRICS[declared.metric].meaning if declared.metric else None
+        meaning = METRICS[column.metric].meaning if column.metric else None
         value = element("dd", figure(row[column.name], column.kind, unit))
         shown.append(element("div", element("dt", column.label, title=meaning), value))
     return element("dl", shown, class_="figures", aria_label=f"{question.title} in figures")
@@ -166,8 +168,8 @@ def _details(summary: str, content: Html, *, is_open: bool = False) -> Html:
 
 
 def _table(question: Question, table: Table, unit: str) -> Html:
-    columns = question.columns_in(unit)
-    head = [element("th", column.label, scope="col", class_=_class(column)) for column in columns]
+    columns = question.columns
+    head = [element("th", _heading(column, unit), scope="col", class_=_class(column)) for column in columns]
     rows: Sequence[Any] = table.rows[:_ROWS_SHOWN]
     body = [
         element(
@@ -184,8 +186,15 @@ def _table(question: Question, table: Table, unit: str) -> Html:
         element("tbody", body),
     )
     return joined(
-        [element("div", whole, class_="scroll", tabindex="0", role="region", aria_label=question.title), rest]
+        [
+            element("div", whole, class_="scroll", tabindex="0", role="region", aria_label=f"Table: {question.title}"),
+            rest,
+        ]
     )
+
+
+def _heading(column: Column, unit: str) -> str:
+    return f"{column.label}, {unit}" if column.kind is Kind.MONEY else column.label
 
 
 def _class(column: Column) -> str | None:

@@ -1,12 +1,14 @@
 """The page of the warehouse itself: how current it is, what batches and feeds brought, and what is missing."""
 
+from psycopg.sql import SQL
+
 from totes_dagster.dashboard.charts import lines, stacked
 from totes_dagster.dashboard.question import Column, Kind, Page, Question
 
 HEADLINE = Question(
     "headline",
     "Health",
-    """
+    SQL("""
     select (select max(batch) from load_history) as batch,
            (select extract(epoch from loaded_at - snapshot_at) from load_history order by batch desc limit 1) as lag,
            (select percentile_disc(0.5) within group (order by extract(epoch from loaded_at - snapshot_at))
@@ -14,7 +16,7 @@ HEADLINE = Question(
            (select count(*) from quarantine) as quarantined,
            (select count(*) from feed_quarantine) as quarantined_of_feeds,
            (select max(rate_date) from fact_exchange_rate) as newest_rate
-    """,
+    """),
     (
         Column("batch", "Newest batch", Kind.IDENTIFIER),
         Column("lag", "From snapshot to load", Kind.SECONDS),
@@ -28,11 +30,11 @@ HEADLINE = Question(
 FRESHNESS = Question(
     "freshness",
     "How soon does the warehouse show what is in the source?",
-    """
+    SQL("""
     select batch, snapshot_at, loaded_at, round(extract(epoch from loaded_at - snapshot_at)::numeric, 2) as seconds
     from (select * from load_history order by batch desc limit 200) as newest
     order by batch
-    """,
+    """),
     (
         Column("batch", "Batch", Kind.IDENTIFIER),
         Column("snapshot_at", "Snapshot taken", Kind.TIME),
@@ -47,7 +49,7 @@ FRESHNESS = Question(
 BATCHES = Question(
     "batches",
     "What did each batch bring?",
-    """
+    SQL("""
     select batch, snapshot_at, sum((counts ->> 'ingested')::bigint) as ingested, sum((counts ->> 'new')::bigint) as new,
            sum((counts ->> 'changed')::bigint) as changed, sum((counts ->> 'deleted')::bigint) as deleted,
            sum((counts ->> 'unchanged')::bigint) as unchanged, sum((counts ->> 'quarantined')::bigint) as quarantined
@@ -55,7 +57,7 @@ BATCHES = Question(
     cross join lateral jsonb_each(tables) as loaded (star, counts)
     where star <> 'dim_date'
     group by 1, 2 order by 1
-    """,
+    """),
     (
         Column("batch", "Batch", Kind.IDENTIFIER),
         Column("snapshot_at", "As of", Kind.TIME),
@@ -77,7 +79,7 @@ BATCHES = Question(
 CHECKS = Question(
     "checks",
     "Is anything missing or made up?",
-    """
+    SQL("""
     select checked, number, case when number > 0 then 'look' else 'good' end as verdict, meaning
     from (
         select 1 as place, 'Rows of the source in quarantine' as checked, count(*) as number,
@@ -101,7 +103,7 @@ CHECKS = Question(
         select 7, 'Orders without an exchange rate', count(*), 'They are in no amount in pounds.'
         from unconverted where kind in ('sales order', 'purchase order')) as checks
     order by place
-    """,
+    """),
     (
         Column("checked", "Check"),
         Column("number", "Found", Kind.NUMBER),
@@ -114,13 +116,13 @@ CHECKS = Question(
 QUARANTINE = Question(
     "quarantine",
     "Which rows are in quarantine, and why?",
-    """
+    SQL("""
     (select source_table as comes_from, source_key::text as key, reason, batch
      from quarantine order by batch desc, source_table, source_key limit 200)
     union all
     (select 'feed ' || feed || ', ' || path, 'line ' || line, reason, batch
      from feed_quarantine order by batch desc, feed, path, line limit 200)
-    """,
+    """),
     (
         Column("comes_from", "Table or file"),
         Column("key", "Key or line"),
@@ -134,13 +136,13 @@ QUARANTINE = Question(
 FEEDS = Question(
     "feeds",
     "What did feeds bring, and when?",
-    """
+    SQL("""
     select h.feed, max(h.batch) as batch, max(h.taken_at) as taken_at, f.files, f.rows, f.refused
     from feed_history as h
     left join (select feed, count(*) as files, sum(rows) as rows, count(refused) as refused
                from feed_file group by 1) as f on f.feed = h.feed
     group by 1, f.files, f.rows, f.refused order by 1
-    """,
+    """),
     (
         Column("feed", "Feed"),
         Column("batch", "Newest batch", Kind.IDENTIFIER),

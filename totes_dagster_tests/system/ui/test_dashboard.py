@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from totes_dagster.dashboard.site import PAGES
 from totes_dagster_tests.integration.commands import totes_here
 from totes_dagster_tests.system.ui.development import Development
-from totes_dagster_tests.system.ui.test_dagster_ui import NEW_ORDER
+from totes_dagster_tests.system.ui.test_ui import NEW_ORDER
 
 pytestmark = pytest.mark.ui
 
@@ -87,7 +87,7 @@ def test_a_filter_changes_the_address_and_the_numbers(window: Open, dev: Develop
     page = window("/sales", **SCREEN)
     everything = dev.ask("select count(*) from current_sales_order")[0][0]
     expect(figure(page, "Orders")).to_have_text(str(everything))
-    page.get_by_label("Currency").select_option("EUR")
+    page.get_by_role("combobox", name="Currency").select_option("EUR")
     page.get_by_role("button", name="Apply").click()
     page.wait_for_url("**/sales?currency=EUR")
     euros = dev.ask("select count(*) from current_sales_order natural join dim_currency where currency_code = 'EUR'")

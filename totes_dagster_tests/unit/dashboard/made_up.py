@@ -28,12 +28,12 @@ def value(column: Column, row: int, text: str) -> Any:
             return Decimal(row * 1_000_000_000) / 7
 
 
-def rows(question: Question, unit: str = "GBP", count: int = 5, text: str = "name") -> list[dict[str, Any]]:
+def rows(question: Question, count: int = 5, text: str = "name") -> list[dict[str, Any]]:
     """Rows of a question; the last one has nulls for numbers, as rows without an exchange rate do."""
-    columns = question.columns_in(unit)
+    columns = question.columns
     made = [{column.name: value(column, row, text) for column in columns} for row in range(count)]
     for column in columns:
-        if count > 1 and column.kind is Kind.DECIMAL:
+        if count > 1 and column.kind is Kind.MONEY:
             made[-1][column.name] = None
     return made
 
@@ -41,11 +41,8 @@ def rows(question: Question, unit: str = "GBP", count: int = 5, text: str = "nam
 def page_data(
     page: Page, filters: Filters = EVERYTHING, *, count: int = 5, text: str = "name", **changes: Any
 ) -> PageData:
-    tables = {
-        question.name: Table(rows(question, question.unit(filters), count, text), f"select '{text}'")
-        for question in page.questions
-    }
-    tables[page.headline.name] = Table([row_of(page.headline, filters)], "select 1")
+    tables = {question.name: Table(rows(question, count, text), f"select '{text}'") for question in page.questions}
+    tables[page.headline.name] = Table([row_of(page.headline)], "select 1")
     given: dict[str, Any] = {
         "state": STATE,
         "choices": {"currency": ["GBP", "EUR"], "country": [text], "department": ["Sales"]},
@@ -54,6 +51,6 @@ def page_data(
     return PageData(page, filters, read_at=NOW, seconds=0.1, **{"tables": tables, **given, **changes})
 
 
-def row_of(headline: Question, filters: Filters, unconverted: int = 0) -> dict[str, Any]:
-    (row,) = rows(headline, headline.unit(filters), 2)[:1]
+def row_of(headline: Question, unconverted: int = 0) -> dict[str, Any]:
+    (row,) = rows(headline, 2)[:1]
     return {**row, "unconverted": unconverted}
