@@ -71,7 +71,7 @@ benchmark: install ## Measure speed, beside what it is compared with; ROWS names
 image: ## Build the container image with Docker
 	docker build --tag totes_dagster --build-arg REVISION="$$(git rev-parse HEAD)" .
 
-test-ui: install ## Test Dagster's UI in a browser: see, click, change, break and repair
+test-ui: install ## Test Dagster's UI and the dashboard in a browser: see, click, change, break and repair
 	$(BIN)/python -m pytest -m ui totes_dagster_tests/system/ui
 
 snapshot: install ## Accept the graph of assets, checks and automation as it is now
