@@ -171,6 +171,8 @@ class Dashboard:
         if page not in PAGES:
             raise HTTPException(HTTPStatus.NOT_FOUND)
         key = Key(page, Filters.parse((name, value) for name, value in given if name not in {"page", "version"}))
+        if request.method == "HEAD":
+            return Response(media_type="text/event-stream")
         if self._viewers.is_full():
             return PlainTextResponse("Too many viewers.\n", HTTPStatus.SERVICE_UNAVAILABLE)
         return StreamingResponse(

@@ -1,6 +1,7 @@
 """Serves the dashboard on this machine until Ctrl-C or SIGTERM."""
 
 import socket
+from contextlib import suppress
 
 import uvicorn
 
@@ -29,9 +30,12 @@ def serve(warehouse: Warehouse, port: int) -> None:
             listener.bind((HOST, port))
         except OSError as error:
             raise DashboardError(f"Port {port} is in use. Choose another with --port.") from error
+        listener.listen()
         print_labelled("Dashboard", f"  http://{HOST}:{listener.getsockname()[1]}")
         console.print("Press Ctrl-C to stop.")
-        Server(dashboard).run(sockets=[listener])
+        with suppress(KeyboardInterrupt):  # raised again once everything has been stopped
+            Server(dashboard).run(sockets=[listener])
+    console.print("Stopped.")
 
 
 class Server(uvicorn.Server):

@@ -159,14 +159,20 @@ DISAGREEMENTS = Question(
         select p.payment_id, 'a purchase', b.purchase_order_id is null,
                p.payment_amount <> b.amount, p.currency_id <> b.currency_id
         from payments as p left join purchase as b on b.purchase_order_id = p.purchase_order_id
-        where p.transaction_type = 'PURCHASE')
-    select kind, reason, count(*) filter (where is_so) as payments,
-           coalesce(array_to_string((array_agg(payment_id order by payment_id) filter (where is_so))[1:5], ', '), '')
+        where p.transaction_type = 'PURCHASE'),
+    counted as (
+        select kind, array_agg(payment_id) filter (where is_alone) as alone,
+               array_agg(payment_id) filter (where differs) as different,
+               array_agg(payment_id) filter (where other_currency) as of_other_currency
+        from compared group by 1)
+    select kind, reason, coalesce(cardinality(found), 0) as payments,
+           coalesce((select string_agg(payment_id::text, ', ' order by payment_id)
+                     from (select payment_id from unnest(found) as payment_id order by 1 limit 5) as first), '')
                as examples
-    from compared cross join lateral (values
-        ('its order is deleted or missing', is_alone), ('the amount differs', differs),
-        ('the currency differs', other_currency)) as checked (reason, is_so)
-    group by 1, 2 order by 1 desc, 2
+    from counted cross join lateral (values
+        ('its order is deleted or missing', alone), ('the amount differs', different),
+        ('the currency differs', of_other_currency)) as checked (reason, found)
+    order by 1 desc, 2
     """),
     (
         Column("kind", "Payment for"),

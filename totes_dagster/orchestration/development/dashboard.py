@@ -34,10 +34,12 @@ class DashboardProcess:
     def start(self) -> None:
         """Start it, wait until it answers, and print its address. If it cannot be started, say so and go on."""
         if any(find_spec(name) is None for name in _PACKAGES):
-            console.print("The dashboard is not installed. To have it: pip install 'totes-dagster[dashboard]'.")
+            console.print(
+                "The dashboard is not installed. To have it: pip install 'totes-dagster[dashboard]'.", soft_wrap=True
+            )
             return
         self.processes.wait()  # for that of an earlier `totes dev`
-        port = _free_port(self._beside + 1)
+        port = free_port(self._beside + 1)
         command = [sys.executable, "-m", "totes_dagster.cli.commands", "dashboard", "--port", str(port)]
         environment = {**os.environ, settings.HOME: str(self._home), env_file.ALREADY_READ: "yes"}
         self.processes.start(command, environment)
@@ -56,7 +58,7 @@ class DashboardProcess:
             self.processes.wait()
 
 
-def _free_port(wanted: int) -> int:
+def free_port(wanted: int) -> int:
     """The port that is wanted, or another one if it is in use."""
     for port in (wanted, 0) if wanted <= 65535 else (0,):  # noqa: PLR2004 - the last port
         with socket.socket() as listener:

@@ -1,10 +1,18 @@
-"""`totes dashboard`: what it exports and what it refuses."""
+"""`totes dashboard`: what it serves, what it exports and what it refuses."""
 
+import http.client
 import re
+import signal
+import socket
 from pathlib import Path
 
+import pytest
+
+from totes_dagster.cli import dashboard as command
+from totes_dagster.dashboard.serving import HOST
 from totes_dagster.dashboard.site import PAGES
-from totes_dagster_tests.integration.commands import refusal_here, run_here, totes_here
+from totes_dagster_tests.dashboards import PATIENCE
+from totes_dagster_tests.integration.commands import refusal_here, run_here, start, totes_here
 from totes_dagster_tests.integration.metrics.lived import Lived
 
 
@@ -48,3 +56,31 @@ def test_filters_that_make_no_sense_are_a_wrong_usage(tmp_path: Path) -> None:
     result = run_here("dashboard", "--export", str(tmp_path), "--filters", "currency=euro")
     assert (result.exit_code, "is not a currency's code" in result.stderr) == (2, True)
     assert run_here("dashboard", "--filters", "currency=EUR").exit_code == 2
+
+
+def test_it_serves_until_it_is_interrupted_also_while_somebody_looks(lived: Lived) -> None:
+    with socket.create_server((HOST, 0)) as listener:
+        port = listener.getsockname()[1]
+    with start("dashboard", "--port", str(port), WAREHOUSE_READER_URL=lived.world.warehouse_url) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().split() == ["Dashboard", f"http://{HOST}:{port}"]
+        viewer = http.client.HTTPConnection(HOST, port, timeout=PATIENCE)
+        viewer.request("GET", "/events?page=sales&version=0")
+        assert viewer.getresponse().readline().startswith(b"retry:")
+        process.send_signal(signal.SIGINT)
+        printed, errors = process.communicate(timeout=PATIENCE)
+        viewer.close()
+    assert (process.returncode, printed, errors) == (0, "Press Ctrl-C to stop.\nStopped.\n", "")
+
+
+def test_a_port_that_is_in_use_is_said(lived: Lived) -> None:
+    with socket.create_server((HOST, 0)) as listener:
+        port = str(listener.getsockname()[1])
+        said = refusal_here("dashboard", "--port", port, WAREHOUSE_READER_URL=lived.world.warehouse_url)
+    assert said == f"DashboardError: Port {port} is in use. Choose another with --port."
+
+
+def test_packages_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "find_spec", lambda name: None if name == "altair" else object())
+    said = refusal_here("dashboard")
+    assert said.startswith("DashboardError: The dashboard needs packages that are not installed (altair). ")
