@@ -28,8 +28,11 @@ install: .venv/dev ## Create .venv with all that is needed to develop; the other
 demo: .venv/runtime ## Demonstrate the whole platform, in a terminal, in a minute
 	@$(BIN)/totes demo
 
-dev: .venv/dashboard ## Run Dagster's UI on the embedded stack, with the simulator changing the source
+dev: .venv/dashboard ## Run Dagster's UI and the dashboard on the embedded stack, with the simulator changing the source
 	@$(BIN)/totes dev $(if $(PORT),--port $(PORT))
+
+dashboard: .venv/dashboard ## Show the warehouse as charts, in a browser
+	@$(BIN)/totes dashboard $(if $(PORT),--port $(PORT))
 
 refresh: .venv/runtime ## Bring the warehouse up to date, once
 	@$(BIN)/totes refresh
@@ -71,7 +74,7 @@ benchmark: install ## Measure speed, beside what it is compared with; ROWS names
 image: ## Build the container image with Docker
 	docker build --tag totes_dagster --build-arg REVISION="$$(git rev-parse HEAD)" .
 
-test-ui: install ## Test Dagster's UI in a browser: see, click, change, break and repair
+test-ui: install ## Test Dagster's UI and the dashboard in a browser: see, click, change, break and repair
 	$(BIN)/python -m pytest -m ui totes_dagster_tests/system/ui
 
 snapshot: install ## Accept the graph of assets, checks and automation as it is now

@@ -333,6 +333,17 @@ class RatesFormatError(RatesError):
     """A body is too large, has neither of the formats, or contains a rate that cannot be one."""
 
 
+# The dashboard.
+
+
+class DashboardError(TotesError):
+    """The dashboard cannot be served or exported."""
+
+
+class FilterError(TotesError):
+    """The address of a page has filters that make no sense."""
+
+
 # Metrics.
 
 

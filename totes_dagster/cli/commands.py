@@ -11,7 +11,7 @@ from typing import TextIO
 
 import click
 
-from totes_dagster.cli import feeds, looking
+from totes_dagster.cli import dashboard, feeds, looking
 from totes_dagster.cli.group import Commands, confirm, interruptible, json_option
 from totes_dagster.config.env_file import read_env_file
 
@@ -258,7 +258,15 @@ def provision(*, roles: Path) -> None:
         console.print(done, soft_wrap=True)
 
 
-for command in (looking.status, looking.doctor, looking.sql, looking.metric, looking.glue, feeds.feeds):
+for command in (
+    looking.status,
+    looking.doctor,
+    looking.sql,
+    looking.metric,
+    looking.glue,
+    feeds.feeds,
+    dashboard.dashboard,
+):
     main.add_command(command)
 
 

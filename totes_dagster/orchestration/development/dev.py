@@ -1,4 +1,4 @@
-"""Runs `totes dev`: Dagster's UI, daemon and code server, and the simulator beside them, until Ctrl-C."""
+"""Runs `totes dev`: Dagster's UI, daemon and code server, the dashboard and the simulator beside them, until Ctrl-C."""
 
 import fcntl
 import json
@@ -21,6 +21,7 @@ from totes_dagster.config import env_file, settings
 from totes_dagster.errors import TotesError
 from totes_dagster.local.seeding import seed_with_progress
 from totes_dagster.local.stack import LocalStack, stack_home
+from totes_dagster.orchestration.development.dashboard import DashboardProcess
 from totes_dagster.orchestration.development.processes import ProcessGroup
 from totes_dagster.orchestration.development.webserver import HOST, why_not_loaded
 from totes_dagster.runtime.terminal import console, print_labelled, waiting_for
@@ -102,11 +103,11 @@ def run(company: Company, *, port: int, modules: Sequence[str] = ()) -> None:
     local = None if settings.is_configured() else LocalStack(stack_home())
     home = stack_home()
     with _exclusive(home, port):
-        dagster = _Dagster(home, port, modules)
+        dagster, dashboard = _Dagster(home, port, modules), DashboardProcess(home, port)
         try:
-            _run_until_interrupted(dagster, local, company)
+            _run_until_interrupted(dagster, dashboard, local, company)
         except KeyboardInterrupt:
-            killed = dagster.processes.kill()
+            killed = any([dagster.processes.kill(), dashboard.processes.kill()])
             console.print("Killed the remaining processes." if killed else "Stopped waiting.")
             if local:
                 console.print("PostgreSQL will stop on its own.")
@@ -114,7 +115,9 @@ def run(company: Company, *, port: int, modules: Sequence[str] = ()) -> None:
     console.print("Stopped.")
 
 
-def _run_until_interrupted(dagster: "_Dagster", local: LocalStack | None, company: Company) -> None:
+def _run_until_interrupted(
+    dagster: "_Dagster", dashboard: DashboardProcess, local: LocalStack | None, company: Company
+) -> None:
     """Start everything, and stop it after an interrupt or a failure. A further interrupt is left to the caller."""
     simulation = ExitStack()
     try:
@@ -125,6 +128,7 @@ def _run_until_interrupted(dagster: "_Dagster", local: LocalStack | None, compan
             simulation.enter_context(_outside_world(local, company, dagster.environment))
         dagster.start()
         print_labelled("Dagster's UI", f"  http://{HOST}:{dagster.port}")
+        dashboard.start()
         if local and company.rate > 0:
             simulation.enter_context(_simulator(local, company))
             console.print(described(company.rate, harsh=company.harsh))
@@ -132,15 +136,16 @@ def _run_until_interrupted(dagster: "_Dagster", local: LocalStack | None, compan
         dagster.wait()
     except KeyboardInterrupt:
         console.print("\nStopping. Press Ctrl-C again to kill the remaining processes.")
-        _stop(simulation, dagster, local)
+        _stop(simulation, dagster, dashboard, local)
     except BaseException:
-        _stop(simulation, dagster, local)
+        _stop(simulation, dagster, dashboard, local)
         raise
 
 
-def _stop(simulation: ExitStack, dagster: "_Dagster", local: LocalStack | None) -> None:
+def _stop(simulation: ExitStack, dagster: "_Dagster", dashboard: DashboardProcess, local: LocalStack | None) -> None:
     """Stop everything that was started, and wait until it has ended."""
     simulation.close()
+    dashboard.stop()
     dagster.stop()
     if local:
         with waiting_for("Waiting for PostgreSQL to stop"):

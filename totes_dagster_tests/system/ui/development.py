@@ -1,6 +1,7 @@
 """`totes dev` as a process of its own, in a temporary home, with the databases that a test may change and ask."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -78,6 +79,11 @@ class Development:
         with psycopg.connect(self.url_of("totesys"), options="-c lock_timeout=30s") as connection:
             for statement in statements:
                 connection.execute(statement)
+
+    def dashboard(self) -> str:
+        """Where the dashboard is."""
+        (address,) = re.findall(r"^Dashboard +(http://\S+)$", "".join(self._printed), re.MULTILINE)
+        return str(address)
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
         """Rows of the warehouse."""
