@@ -1,8 +1,9 @@
-"""Takes the pictures of Dagster's UI for the documentation: `make screenshots` writes them to `docs/images/`.
+"""Takes the pictures of Dagster's UI and of the dashboard: `make screenshots` writes them to `docs/images/`.
 
 They show a company that has traded for a while and has stopped, so that nothing changes between pictures.
 """
 
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,9 @@ BATCHES = 12
 PATIENCE = 600
 """Seconds to wait for these batches."""
 
+DASHBOARD = ("sales", "purchases", "payments", "history", "health")
+DASHBOARD_HEIGHT = 1000
+
 FACT = "warehouse/fact_sales_order"
 DIMENSION = "warehouse/dim_staff"
 CHECK = "healthy"
@@ -53,6 +57,23 @@ def main() -> None:
             ui.page.screenshot(path=picture, clip=ui.graph() if look is lineage else None)
             ui.close()
             shrink(picture, pngquant)
+        take_dashboard(dev, browser, pngquant)
+
+
+def take_dashboard(dev: Development, browser: Browser, pngquant: str) -> None:
+    """Take the first screen of each page of the dashboard."""
+    address = re.search(r"Dashboard +(http\S+)", dev.said())
+    if not address:
+        sys.exit(f"The dashboard did not start.\n{dev.said()}")
+    for name in DASHBOARD:
+        picture = IMAGES / f"dashboard_{name}.png"
+        context = browser.new_context(viewport={"width": WIDTH, "height": DASHBOARD_HEIGHT}, device_scale_factor=1)
+        page = context.new_page()
+        page.goto(f"{address[1]}/{name}")
+        expect(page.locator(".vega-embed svg, .vega-embed canvas").last).to_be_attached(timeout=60_000)
+        page.screenshot(path=picture)
+        context.close()
+        shrink(picture, pngquant)
 
 
 def let_company_trade(dev: Development, browser: Browser) -> None:
