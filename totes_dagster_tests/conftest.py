@@ -4,6 +4,7 @@ And what concerns the run as a whole: which files come first, how many examples 
 the end.
 """
 
+import gc
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,13 +12,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from hypothesis import settings
 from psycopg import sql
 
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster_tests.companies import Companies, Company, Originals, create_database
+from totes_dagster_tests.dagsters_storage import cheap_storage
 from totes_dagster_tests.servers import server_folder
 
 FAST_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -55,6 +55,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.path.as_posix().endswith(_LONG_AND_LAST))
 
 
+def pytest_collection_finish() -> None:
+    """Have the garbage collector pass over what is there for the whole run: modules, and the tests themselves."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Hand what is to be printed at the end to the process that prints it."""
     if hasattr(session.config, "workeroutput"):
@@ -81,20 +87,8 @@ def summaries(pytestconfig: pytest.Config) -> Summaries:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def migrations_of_dagster_are_read_once() -> Iterator[None]:
-    """Have Dagster read its storage's migrations once in each process, and not for every instance and every run."""
-    read, known = ScriptDirectory.from_config, dict[str, ScriptDirectory]()
-
-    def from_config(config: Config) -> ScriptDirectory:
-        location = config.get_main_option("script_location") or ""
-        if not location.startswith("dagster:"):
-            return read(config)
-        if location not in known:
-            known[location] = read(config)
-        return known[location]
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(ScriptDirectory, "from_config", from_config)
+def dagsters_storage_is_cheap() -> Iterator[None]:
+    with cheap_storage():
         yield
 
 
