@@ -5,19 +5,17 @@ the end.
 """
 
 import gc
-import itertools
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from hypothesis import settings
-from psycopg import sql
 
 from totes_dagster.local.server import EmbeddedPostgres
-from totes_dagster_tests.companies import Companies, Company, Originals, create_database
-from totes_dagster_tests.dagsters_storage import cheap_storage
+from totes_dagster_tests.companies import Companies, Company, Originals, databases
+from totes_dagster_tests.dagsters_storage import make_cheap
 from totes_dagster_tests.servers import server_folder
 
 FAST_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -34,10 +32,6 @@ _LONG_AND_LAST = (
     "integration/orchestration/development/test_dev.py",
 )
 """Files that take more than a minute, and would come last. They come first: else one process is left with them."""
-
-_numbers = itertools.count(1)
-
-_originals: dict[str, Originals] = {}
 
 # Machines differ, and how long an example takes is no claim of ours. `--hypothesis-profile=thorough` tries many more,
 # and `quick`, which `make test-unit` takes, fewer.
@@ -87,9 +81,19 @@ def summaries(pytestconfig: pytest.Config) -> Summaries:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def dagsters_storage_is_cheap() -> Iterator[None]:
-    with cheap_storage():
-        yield
+def dagsters_storage() -> Iterator[pytest.MonkeyPatch]:
+    """Dagster's own storage, made cheaper."""
+    with pytest.MonkeyPatch.context() as patched:
+        make_cheap(patched)
+        yield patched
+
+
+@pytest.fixture
+def dagsters_storage_as_it_is(dagsters_storage: pytest.MonkeyPatch) -> Iterator[None]:
+    """Dagster's own storage, at the price that it has in use."""
+    dagsters_storage.undo()
+    yield
+    make_cheap(dagsters_storage)
 
 
 @pytest.fixture(scope="session")
@@ -101,38 +105,26 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 
 @pytest.fixture
 def database(postgres: EmbeddedPostgres) -> Iterator[Callable[..., str]]:
-    """A function that creates a new empty database and returns its URI; it is dropped when the test ends.
+    """A function that creates a new empty database and returns its URI; see `databases`."""
+    with databases(postgres) as create:
+        yield create
 
-    `database("totesys")` puts that into the database's name, which helps to read the server's log. `template` names a
-    database to copy.
-    """
-    created: list[str] = []
 
-    def create(name_hint: str = "db", template: str = "template1") -> str:
-        name = f"{name_hint}_{next(_numbers)}"
-        create_database(postgres, name, template)
-        created.append(name)
-        return postgres.url(name)
-
-    yield create
-    if created:
-        with psycopg.connect(postgres.url(), autocommit=True) as connection:
-            for name in created:
-                connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+@pytest.fixture(scope="session")
+def originals(tmp_path_factory: pytest.TempPathFactory) -> Callable[[EmbeddedPostgres], Originals]:
+    """What companies are copied from, on each server."""
+    return cache(lambda server: Originals(server, tmp_path_factory.mktemp("originals")))
 
 
 @pytest.fixture
 def companies(
     postgres: EmbeddedPostgres,
     database: Callable[..., str],
+    originals: Callable[[EmbeddedPostgres], Originals],
     tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
 ) -> Companies:
     """Companies of the test's own, copied from those of the test's server."""
-    url = postgres.url()
-    if url not in _originals:
-        _originals[url] = Originals(postgres, tmp_path_factory.mktemp("originals"))
-    return Companies(_originals[url], database, tmp_path)
+    return Companies(originals(postgres), database, tmp_path)
 
 
 @pytest.fixture

@@ -43,18 +43,15 @@ _ENGINES = 64
 """How many files' engines are kept; a run has a file of its own."""
 
 
-@contextmanager
-def cheap_storage() -> Iterator[None]:
-    """Make Dagster's storage cheaper in this process until the block ends."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(ScriptDirectory, "from_config", _reading_once(ScriptDirectory.from_config))
-        for storage, question in _QUESTIONS:
-            patched.setattr(storage, question, _asking_until_yes(getattr(storage, question)))
-        for module in (sqlite_event_log, sqlite_run_storage, sqlite_schedule_storage):
-            patched.setattr(module, "create_engine", _engine_of_file)
-        patched.setattr(in_memory, "create_engine", _engine_in_memory)
-        patched.setattr(InMemoryEventLogStorage, "_connect", _connected)
-        yield
+def make_cheap(patched: pytest.MonkeyPatch) -> None:
+    """Make Dagster's storage cheaper in this process."""
+    patched.setattr(ScriptDirectory, "from_config", _reading_once(ScriptDirectory.from_config))
+    for storage, question in _QUESTIONS:
+        patched.setattr(storage, question, _asking_until_yes(getattr(storage, question)))
+    for module in (sqlite_event_log, sqlite_run_storage, sqlite_schedule_storage):
+        patched.setattr(module, "create_engine", _engine_of_file)
+    patched.setattr(in_memory, "create_engine", _engine_in_memory)
+    patched.setattr(InMemoryEventLogStorage, "_connect", _connected)
 
 
 def _reading_once(read: Callable[[Config], ScriptDirectory]) -> Callable[[Config], ScriptDirectory]:

@@ -178,6 +178,7 @@ def statements() -> Iterator[list[str]]:
         event.remove(Engine, "before_cursor_execute", note)
 
 
+@pytest.mark.usefixtures("dagsters_storage_as_it_is")
 def test_a_refresh_of_two_facts_costs_little_of_dagsters_storage(graph: Graph, tmp_path: Path) -> None:
     with DagsterInstance.from_config(str(instance_home(tmp_path))) as instance:
         graph = replace(graph, instance=instance)
