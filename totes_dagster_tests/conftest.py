@@ -10,7 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
+from botocore.loaders import create_loader
 from hypothesis import settings
 
 from totes_dagster.local.server import EmbeddedPostgres
@@ -86,6 +88,14 @@ def dagsters_storage() -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patched:
         make_cheap(patched)
         yield patched
+
+
+@pytest.fixture(scope="session", autouse=True)
+def services_of_aws_are_described_once() -> Iterator[None]:
+    """Have all of the SDK's sessions share what they read of AWS's services: megabytes of JSON."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(botocore.session, "create_loader", cache(create_loader))
+        yield
 
 
 @pytest.fixture
