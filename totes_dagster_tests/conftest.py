@@ -37,8 +37,8 @@ _LONG_AND_LAST = (
 
 # Machines differ, and how long an example takes is no claim of ours. `--hypothesis-profile=thorough` tries many more,
 # and `quick`, which `make test-unit` takes, fewer.
-settings.register_profile("unhurried", deadline=None, max_examples=40)
-settings.register_profile("quick", deadline=None, max_examples=25)
+settings.register_profile("unhurried", deadline=None, max_examples=25)
+settings.register_profile("quick", deadline=None, max_examples=15)
 settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile("unhurried")
 
