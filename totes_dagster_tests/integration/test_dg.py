@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project, with an environment that is not activated."""
     folder = tmp_path_factory.mktemp("dg") / "project"
-    shutil.copytree(ROOT / "totes_dagster", folder / "totes_dagster")  # and what is compiled: it stays valid
+    shutil.copytree(ROOT / "totes_dagster", folder / "totes_dagster", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
     (folder / ".venv").mkdir()
     (folder.parent / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
