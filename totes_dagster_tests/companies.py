@@ -1,8 +1,10 @@
 """Companies that many tests begin with: made once in each process of a run, and copied for each test."""
 
 import hashlib
+import itertools
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from totes_dagster.simulator.seeding import create_schema, seed
 from totes_dagster_tests.system.platforms import lake_in, platform_at
 from totes_dagster_tests.world import UNTIL
 
+_numbers = itertools.count(1)
+
 
 @dataclass(frozen=True)
 class Company:
@@ -27,11 +31,13 @@ class Company:
         orders: the number of its sales orders; without any, its tables are there and empty.
         enforced: whether it is of the newer form, which enforces all references.
         schema: the warehouse's schema.
+        at_work: whether something happened at it a moment ago.
     """
 
     orders: int = 60
     enforced: bool = True
     schema: str = "public"
+    at_work: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,13 @@ class Originals:
                 seed(url, orders=company.orders, until=UNTIL, enforced=company.enforced)
             else:
                 create_schema(url, enforced=company.enforced)
+            if company.at_work:
+                with psycopg.connect(url) as connection:
+                    for name in ("sales_order", "purchase_order", "payment"):
+                        stamp = f"update {name} set last_updated = now() at time zone 'UTC' where {name}_id = 1"
+                        connection.execute(stamp)
 
-        return self._once((company.orders, company.enforced), fill)
+        return self._once((company.orders, company.enforced, company.at_work), fill)
 
     def warehouse(self, company: Company) -> str:
         """The name of the warehouse's database, after one refresh."""
@@ -67,7 +78,7 @@ class Originals:
 
     def lake(self, company: Company) -> Path:
         """The lake's folder, after one refresh."""
-        return self.folder / f"{company.orders}_{company.enforced}_{company.schema}"
+        return self.folder / f"{company.orders}_{company.enforced}_{company.schema}_{company.at_work}"
 
     def _once(self, key: object, fill: Callable[[str], None]) -> str:
         if key not in self._made:
@@ -133,3 +144,25 @@ def create_database(server: EmbeddedPostgres, name: str, template: str) -> None:
     )
     with psycopg.connect(server.url(), autocommit=True) as connection:
         connection.execute(statement)
+
+
+@contextmanager
+def databases(server: EmbeddedPostgres) -> Iterator[Callable[..., str]]:
+    """A function that creates a new empty database and returns its URI; it is dropped when the block ends.
+
+    `database("totesys")` puts that into the database's name, which helps to read the server's log. `template` names a
+    database to copy.
+    """
+    created: list[str] = []
+
+    def create(name_hint: str = "db", template: str = "template1") -> str:
+        name = f"{name_hint}_{next(_numbers)}"
+        create_database(server, name, template)
+        created.append(name)
+        return server.url(name)
+
+    yield create
+    if created:
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            for name in created:
+                connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))

@@ -4,20 +4,20 @@ And what concerns the run as a whole: which files come first, how many examples 
 the end.
 """
 
-import itertools
+import gc
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import psycopg
+import botocore.session
 import pytest
-from alembic.config import Config
-from alembic.script import ScriptDirectory
+from botocore.loaders import create_loader
 from hypothesis import settings
-from psycopg import sql
 
 from totes_dagster.local.server import EmbeddedPostgres
-from totes_dagster_tests.companies import Companies, Company, Originals, create_database
+from totes_dagster_tests.companies import Companies, Company, Originals, databases
+from totes_dagster_tests.dagsters_storage import make_cheap
 from totes_dagster_tests.servers import server_folder
 
 FAST_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -35,14 +35,10 @@ _LONG_AND_LAST = (
 )
 """Files that take more than a minute, and would come last. They come first: else one process is left with them."""
 
-_numbers = itertools.count(1)
-
-_originals: dict[str, Originals] = {}
-
 # Machines differ, and how long an example takes is no claim of ours. `--hypothesis-profile=thorough` tries many more,
 # and `quick`, which `make test-unit` takes, fewer.
-settings.register_profile("unhurried", deadline=None, max_examples=40)
-settings.register_profile("quick", deadline=None, max_examples=25)
+settings.register_profile("unhurried", deadline=None, max_examples=25)
+settings.register_profile("quick", deadline=None, max_examples=15)
 settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile("unhurried")
 
@@ -53,6 +49,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.path.as_posix().endswith(_LONG_AND_LAST))
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector pass over what is there for the whole run: modules, and the tests themselves."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -81,21 +83,27 @@ def summaries(pytestconfig: pytest.Config) -> Summaries:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def migrations_of_dagster_are_read_once() -> Iterator[None]:
-    """Have Dagster read its storage's migrations once in each process, and not for every instance and every run."""
-    read, known = ScriptDirectory.from_config, dict[str, ScriptDirectory]()
-
-    def from_config(config: Config) -> ScriptDirectory:
-        location = config.get_main_option("script_location") or ""
-        if not location.startswith("dagster:"):
-            return read(config)
-        if location not in known:
-            known[location] = read(config)
-        return known[location]
-
+def dagsters_storage() -> Iterator[pytest.MonkeyPatch]:
+    """Dagster's own storage, made cheaper."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(ScriptDirectory, "from_config", from_config)
+        make_cheap(patched)
+        yield patched
+
+
+@pytest.fixture(scope="session", autouse=True)
+def services_of_aws_are_described_once() -> Iterator[None]:
+    """Have all of the SDK's sessions share what they read of AWS's services: megabytes of JSON."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(botocore.session, "create_loader", cache(create_loader))
         yield
+
+
+@pytest.fixture
+def dagsters_storage_as_it_is(dagsters_storage: pytest.MonkeyPatch) -> Iterator[None]:
+    """Dagster's own storage, at the price that it has in use."""
+    dagsters_storage.undo()
+    yield
+    make_cheap(dagsters_storage)
 
 
 @pytest.fixture(scope="session")
@@ -107,38 +115,26 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 
 @pytest.fixture
 def database(postgres: EmbeddedPostgres) -> Iterator[Callable[..., str]]:
-    """A function that creates a new empty database and returns its URI; it is dropped when the test ends.
+    """A function that creates a new empty database and returns its URI; see `databases`."""
+    with databases(postgres) as create:
+        yield create
 
-    `database("totesys")` puts that into the database's name, which helps to read the server's log. `template` names a
-    database to copy.
-    """
-    created: list[str] = []
 
-    def create(name_hint: str = "db", template: str = "template1") -> str:
-        name = f"{name_hint}_{next(_numbers)}"
-        create_database(postgres, name, template)
-        created.append(name)
-        return postgres.url(name)
-
-    yield create
-    if created:
-        with psycopg.connect(postgres.url(), autocommit=True) as connection:
-            for name in created:
-                connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+@pytest.fixture(scope="session")
+def originals(tmp_path_factory: pytest.TempPathFactory) -> Callable[[EmbeddedPostgres], Originals]:
+    """What companies are copied from, on each server."""
+    return cache(lambda server: Originals(server, tmp_path_factory.mktemp("originals")))
 
 
 @pytest.fixture
 def companies(
     postgres: EmbeddedPostgres,
     database: Callable[..., str],
+    originals: Callable[[EmbeddedPostgres], Originals],
     tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
 ) -> Companies:
     """Companies of the test's own, copied from those of the test's server."""
-    url = postgres.url()
-    if url not in _originals:
-        _originals[url] = Originals(postgres, tmp_path_factory.mktemp("originals"))
-    return Companies(_originals[url], database, tmp_path)
+    return Companies(originals(postgres), database, tmp_path)
 
 
 @pytest.fixture

@@ -1,7 +1,13 @@
 """What was printed to a standard output that is a file."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from totes_dagster.aws import metrics
+from totes_dagster.config.settings import METRICS_NAMESPACE
 from totes_dagster_tests.embedded_format import Point, points_of
 
 NAMESPACE = "totes-tests"
@@ -32,3 +38,13 @@ class Printed:
 def values(points: list[Point], name: str, stage: str = "") -> list[float]:
     """The values of a metric, in the order of printing."""
     return [point.value for point in points if (point.name, point.stage) == (name, stage)]
+
+
+@contextmanager
+def printed_to(path: Path, *, asked: bool) -> Iterator[Printed]:
+    """Have this process take a file for its standard output during the block, perhaps with metrics asked for."""
+    with path.open("ab") as file, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(metrics, "STDOUT", file.fileno())
+        if asked:
+            patched.setenv(METRICS_NAMESPACE, NAMESPACE)
+        yield Printed(path)

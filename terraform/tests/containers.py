@@ -84,6 +84,14 @@ class Image:
         """What a container has printed."""
         return (self.logs / name).read_text()
 
+    def listens(self, name: str) -> bool:
+        """Whether a service accepts connections, if it ever does; this costs less than its check."""
+        ports = {"code-server": self._code_server_port, "webserver": self._webserver_port}
+        if name not in ports:
+            return True
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", int(ports[name]))) == 0
+
     def is_healthy(self, container: Mapping[str, Any], environment: Mapping[str, str]) -> bool:
         """Whether a container is healthy, by the check of its definition."""
         how, *command = container["healthCheck"]["command"]

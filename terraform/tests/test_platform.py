@@ -201,36 +201,57 @@ def until(condition: Callable[[], Any], what: str) -> Any:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_is_healthy_by_the_check_of_its_task_definition(
-    service: str, at_work: None, image: Image, container: Callable[[str], dict[str, Any]], ask: Any
+    service: str,
+    at_work: None,
+    instance: DagsterInstance,
+    image: Image,
+    container: Callable[[str], dict[str, Any]],
+    ask: Any,
 ) -> None:
     definition = container(service)
     environment = image.environment(definition, ask("secretsmanager"))
+    until(lambda: image.listens(service), f"{service} to listen")
+    if service == "daemon":
+        until(lambda: all(status.healthy for status in instance.get_daemon_statuses().values()), "its heartbeats")
     until(lambda: image.is_healthy(definition, environment), f"{service} to be healthy")
 
 
 @pytest.fixture(scope="module")
 def carry_out(
-    at_work: None, image: Image, container: Callable[[str], dict[str, Any]], deployed: Deployed, ask: Any
+    at_work: None,
+    instance: DagsterInstance,
+    image: Image,
+    container: Callable[[str], dict[str, Any]],
+    deployed: Deployed,
+    ask: Any,
 ) -> Callable[[], str]:
-    """Do what Fargate would do with the next task that is launched for a run; returns the run."""
+    """Do what Fargate would do with the next task that is launched for a refresh; returns the run."""
     ecs, cluster, seen = ask("ecs"), deployed.outputs["cluster"], set[str]()
 
-    def launched() -> str | None:
-        arns = set(ecs.list_tasks(cluster=cluster, family="totes-dev-run")["taskArns"]) - seen
-        return min(arns, default=None)
+    def run_of(task: dict[str, Any]) -> str:
+        run_id: str = {tag["key"]: tag["value"] for tag in task["tags"]}["dagster/run_id"]
+        return run_id
+
+    def launched() -> dict[str, Any] | None:
+        arns = sorted(set(ecs.list_tasks(cluster=cluster, family="totes-dev-run")["taskArns"]) - seen)
+        for arn in arns:
+            seen.add(arn)
+            (task,) = ecs.describe_tasks(cluster=cluster, tasks=[arn], include=["TAGS"])["tasks"]
+            run = instance.get_run_by_id(run_of(task))
+            if run and run.job_name == "refresh":  # and no prune, which is due every hour
+                found: dict[str, Any] = task
+                return found
+        return None
 
     def run() -> str:
-        arn = until(launched, "a run to be launched")
-        seen.add(arn)
-        (task,) = ecs.describe_tasks(cluster=cluster, tasks=[arn], include=["TAGS"])["tasks"]
+        task = until(launched, "a refresh to be launched")
         assert task["taskDefinitionArn"] == deployed.outputs["run_task_definition"]
         assert task["launchType"] == "FARGATE"
         (override,) = task["overrides"]["containerOverrides"]
         assert override["name"] == "run"
         environment = image.environment(container("run"), ask("secretsmanager"))
         assert image.run("run", override["command"], environment) == 0, image.said("run")
-        run_id: str = {tag["key"]: tag["value"] for tag in task["tags"]}["dagster/run_id"]
-        return run_id
+        return run_of(task)
 
     return run
 

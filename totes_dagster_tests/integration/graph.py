@@ -44,9 +44,9 @@ class Graph:
             return connection.execute(query).fetchall()
 
 
-def company_of_a_graph(*, enforced: bool = True) -> Company:
+def company_of_a_graph(*, enforced: bool = True, at_work: bool = False) -> Company:
     """The company that graphs are for, unless a test says otherwise."""
-    return Company(orders=20, enforced=enforced, schema="analytics")
+    return Company(orders=20, enforced=enforced, schema="analytics", at_work=at_work)
 
 
 def graph_of(platform: Platform) -> Graph:

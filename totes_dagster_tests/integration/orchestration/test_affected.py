@@ -15,6 +15,7 @@ from totes_dagster.orchestration import recorded
 from totes_dagster.orchestration.jobs import assets_affected_by, checks_affected_by
 from totes_dagster.orchestration.recorded import recorded_loads, recorded_versions
 from totes_dagster.orchestration.specs import key_of_processed
+from totes_dagster.pipeline import refresh
 from totes_dagster.schema.registry import STAR_TABLES, inputs_of
 from totes_dagster.schema.totesys import SOURCE_TABLES
 from totes_dagster_tests.integration.graph import Graph, metadata_of
@@ -143,24 +144,22 @@ def test_tables_that_nothing_changed_are_confirmed_by_the_load_when_they_are_due
     assert after["dim_staff"].batch == after["fact_sales_order"].batch == after["fact_sales_order"].version == 3
 
 
-def test_a_batch_that_changes_no_row_changes_no_data_version_of_the_warehouse(graph: Graph) -> None:
-    graph.run()
-    graph.change("update staff set first_name = first_name")
-    graph.run()
-    assert graph.ask("select max(batch) from analytics.load_history") == [(2,)]
-    assert recorded_loads(graph.instance)["dim_staff"].version == 1
+def test_a_batch_that_changes_no_row_changes_no_data_version_of_the_warehouse(refreshed: Graph) -> None:
+    refreshed.change("update staff set first_name = first_name")
+    refreshed.run()
+    assert refreshed.ask("select max(batch) from analytics.load_history") == [(2,)]
+    assert recorded_loads(refreshed.instance)["dim_staff"].version == 1
 
 
-def test_batches_that_dagster_knows_nothing_of_count_for_the_data_versions(graph: Graph) -> None:
-    graph.run()
-    graph.change(ORDER)
-    replace(graph, instance=DagsterInstance.ephemeral()).run()  # as the command line does
-    graph.change(PAYMENT)
-    run(graph, request_of(graph))
-    versions = {star: each.version for star, each in recorded_loads(graph.instance).items()}
+def test_batches_that_dagster_knows_nothing_of_count_for_the_data_versions(refreshed: Graph) -> None:
+    refreshed.change(ORDER)
+    refresh(refreshed.platform)  # as the command line does
+    refreshed.change(PAYMENT)
+    run(refreshed, request_of(refreshed))
+    versions = {star: each.version for star, each in recorded_loads(refreshed.instance).items()}
     assert (versions["fact_payment"], versions["dim_staff"]) == (3, 1)
-    graph.run()
-    assert recorded_loads(graph.instance)["fact_sales_order"].version == 2
+    refreshed.run()
+    assert recorded_loads(refreshed.instance)["fact_sales_order"].version == 2
 
 
 @contextmanager
@@ -178,6 +177,7 @@ def statements() -> Iterator[list[str]]:
         event.remove(Engine, "before_cursor_execute", note)
 
 
+@pytest.mark.usefixtures("dagsters_storage_as_it_is")
 def test_a_refresh_of_two_facts_costs_little_of_dagsters_storage(graph: Graph, tmp_path: Path) -> None:
     with DagsterInstance.from_config(str(instance_home(tmp_path))) as instance:
         graph = replace(graph, instance=instance)

@@ -1,5 +1,6 @@
 """Runs that fail, and whether Dagster's daemon runs them again, on the instance that `totes dev` has."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,13 +11,15 @@ import pytest
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from dagster._core.test_utils import create_test_daemon_workspace_context, poll_for_finished_run
 from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import ModuleTarget
+from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster._daemon.auto_run_reexecution.event_log_consumer import EventLogConsumerDaemon
 
 from totes_dagster.orchestration import development
+from totes_dagster.orchestration.development.dev import workspace
 from totes_dagster.orchestration.jobs import JOB_TAG
-from totes_dagster_tests.companies import Companies
-from totes_dagster_tests.integration.graph import Graph, company_of_a_graph, graph_of
+from totes_dagster.pipeline import refresh
+from totes_dagster_tests.integration.graph import Graph
+from totes_dagster_tests.settings import configure
 from totes_dagster_tests.watcher import Watcher
 
 SHIPPED = Path(development.__file__).parent / "dagster.yaml"
@@ -58,36 +61,36 @@ class Daemon:
         """A run, after it has ended."""
         return poll_for_finished_run(self.instance, run_id, timeout=120)
 
+    def reconciliations(self) -> set[str]:
+        """The ids of all runs of the job."""
+        return {run.run_id for run in self.instance.get_runs(RunsFilter(tags={JOB_TAG: "reconcile"}))}
+
     def steps(self, run: DagsterRun) -> set[str]:
         """The steps of a run that succeeded."""
         events = [entry.dagster_event for entry in self.instance.all_logs(run.run_id)]
         return {str(event.step_key) for event in events if event and event.is_step_success}
 
 
-@pytest.fixture
-def daemon(companies: Companies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
-    graph = graph_of(companies.seen(company_of_a_graph()))
-    for name, value in {
-        "TOTESYS_URL": graph.platform.source.url,
-        "WAREHOUSE_URL": graph.platform.warehouse.database.url,
-        "WAREHOUSE_SCHEMA": graph.platform.warehouse.schema,
-        "TOTES_INGESTION_LAKE": graph.platform.lake.ingestion.url,
-        "TOTES_PROCESSED_LAKE": graph.platform.lake.processed.url,
-        "TOTES_RETRY_SECONDS": "0",
-    }.items():
-        monkeypatch.setenv(name, value)
-    target = ModuleTarget("totes_dagster.definitions", attribute=None, working_directory=None, location_name="here")
-    home = tmp_path / "dagster"
-    home.mkdir()
+@pytest.fixture(scope="module")
+def daemon(shared_graph: Graph, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """The daemon of a company that the warehouse shows; each test leaves it with all of its jobs at work."""
+    refresh(shared_graph.platform)
+    home = tmp_path_factory.mktemp("dagster")
     shutil.copy(SHIPPED, home)
-    with (
-        DagsterInstance.from_config(str(home)) as instance,
-        create_test_daemon_workspace_context(target, instance) as workspace,
-    ):
-        assert EventLogConsumerDaemon.daemon_type() in instance.get_required_daemon_types()
-        daemon = Daemon(graph, instance, workspace)
-        assert daemon.look() == []  # it passes over everything before its first look
-        yield daemon
+    (home / "workspace.yaml").write_text(json.dumps(workspace(())))
+    with pytest.MonkeyPatch.context() as environment:
+        configure(environment, shared_graph.platform)
+        environment.setenv("TOTES_RETRY_SECONDS", "0")
+        with (
+            DagsterInstance.from_config(str(home)) as instance,
+            create_test_daemon_workspace_context(
+                WorkspaceFileTarget([str(home / "workspace.yaml")]), instance
+            ) as context,
+        ):
+            assert EventLogConsumerDaemon.daemon_type() in instance.get_required_daemon_types()
+            daemon = Daemon(shared_graph, instance, context)
+            assert daemon.look() == []  # it passes over everything before its first look
+            yield daemon
 
 
 def alter_warehouse(graph: Graph, statement: str) -> None:
@@ -97,14 +100,14 @@ def alter_warehouse(graph: Graph, statement: str) -> None:
 
 def test_a_reconcile_that_failed_runs_again_whole_and_a_refresh_does_not(daemon: Daemon) -> None:
     watcher = Watcher(daemon.instance)
-    watcher.tick()
+    assert watcher.tick() == "No open incidents."
     daemon.graph.change("update staff set first_name = first_name || '!' where staff_id = 1")
     alter_warehouse(daemon.graph, BREAK)
-    refresh, failed = daemon.launch("refresh"), daemon.launch("reconcile")
-    assert refresh.status is failed.status is DagsterRunStatus.FAILURE
+    refreshed, failed = daemon.launch("refresh"), daemon.launch("reconcile")
+    assert refreshed.status is failed.status is DagsterRunStatus.FAILURE
     assert "ingest" in daemon.steps(failed)
     watcher.tick()
-    assert [incident.run_id for incident in watcher.watch.open] == [refresh.run_id, failed.run_id]
+    assert [incident.run_id for incident in watcher.watch.open] == [refreshed.run_id, failed.run_id]
 
     alter_warehouse(daemon.graph, MEND)
     (again,) = daemon.look()
@@ -112,21 +115,27 @@ def test_a_reconcile_that_failed_runs_again_whole_and_a_refresh_does_not(daemon:
     assert daemon.steps(again) > {"ingest", "load", "compare_with_source"}
     assert again.tags[JOB_TAG] == "reconcile"
     assert watcher.tick().startswith("Published: reconcile works again after ")
-    assert [incident.run_id for incident in watcher.watch.open] == [refresh.run_id]
+    assert [incident.run_id for incident in watcher.watch.open] == [refreshed.run_id]
     assert watcher.tick().startswith("1 incident open since ")
     assert daemon.look() == []
+
+    assert daemon.launch("refresh").status is DagsterRunStatus.SUCCESS
 
 
 def test_a_reconcile_that_fails_twice_is_left_to_the_schedule(daemon: Daemon) -> None:
     watcher = Watcher(daemon.instance)
-    watcher.tick()
+    assert watcher.tick() == "No open incidents."
+    before = daemon.reconciliations()
     daemon.graph.change("alter table staff rename column first_name to forename")
     failed = daemon.launch("reconcile")
     assert watcher.tick().startswith("Published: reconcile failed: SourceSchemaError: ")
     (again,) = daemon.look()
     assert again.status is DagsterRunStatus.FAILURE
     assert daemon.look() == []
-    assert len(daemon.instance.get_runs(RunsFilter(tags={JOB_TAG: "reconcile"}))) == 2
+    assert daemon.reconciliations() - before == {failed.run_id, again.run_id}
     assert watcher.tick().startswith("1 incident open since ")
     (incident,) = watcher.watch.open
     assert (incident.run_id, incident.failures) == (failed.run_id, 2)
+
+    daemon.graph.change("alter table staff rename column forename to first_name")
+    assert daemon.launch("reconcile").status is DagsterRunStatus.SUCCESS

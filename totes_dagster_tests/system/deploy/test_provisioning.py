@@ -58,40 +58,60 @@ class Deployment:
         return done.exit_code, done.output
 
 
-@pytest.fixture
-def deployment(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
+@pytest.fixture(scope="module")
+def server() -> Iterator[TcpPostgres]:
+    """A server with an administrator."""
     logging = {**FAST_SETTINGS, "log_statement": "all"}
     with server_folder() as folder, TcpPostgres(folder, logging) as server:
         with psycopg.connect(server.url(), autocommit=True) as connection:
+            connection.execute("set log_statement = 'none'")
             statement = sql.SQL("create role administrator login createrole createdb password {}")
             connection.execute(statement.format(sql.Literal(ADMINISTRATOR)))
-            connection.execute("set log_statement = 'none'")
             (server.data / "pg_hba.conf").write_text(
                 "local all postgres trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
             )
             connection.execute("select pg_reload_conf()")
-        found = Deployment(server)
-        found.login("loader", "warehouse_loader", LOADER, "warehouse")
-        found.login("storage", "dagster", STORAGE, "dagster")
-        found.keep("administrator", username="administrator", password=ADMINISTRATOR)
-        settings = {
-            "PATH": f"{program('psql').parent}:/usr/bin:/bin",
-            "DAGSTER_HOME": str(tmp_path),
-            "WAREHOUSE_SECRET_ID": "loader",
-            "WAREHOUSE_ADMIN_SECRET_ID": "administrator",
-            "DAGSTER_POSTGRES_SECRET_ID": "storage",
-            "DAGSTER_POSTGRES_ADMIN_SECRET_ID": "administrator",
-            "DAGSTER_POSTGRES_HOST": "127.0.0.1",
-            "DAGSTER_POSTGRES_PORT": str(server.port),
-            "DAGSTER_POSTGRES_USER": "dagster",
-            "DAGSTER_POSTGRES_PASSWORD": STORAGE,
-            "DAGSTER_POSTGRES_DB": "dagster",
-        }
-        for name, value in settings.items():
-            monkeypatch.setenv(name, value)
-        deployed = yaml.safe_load((ROLES.parent / "dagster.yaml").read_text())
-        (tmp_path / "dagster.yaml").write_text(yaml.safe_dump({"storage": deployed["storage"]}))
-        yield found
+        yield server
+
+
+@pytest.fixture
+def new_server(server: TcpPostgres) -> Iterator[TcpPostgres]:
+    """The same, with neither databases nor other roles."""
+    yield server
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        for kind, names in {
+            "database": "select datname from pg_database where datname not in ('postgres', 'template0', 'template1')",
+            "role": "select rolname from pg_roles where rolname !~ '^(pg_.*|postgres|administrator)$'",
+        }.items():
+            for (name,) in connection.execute(names).fetchall():
+                connection.execute(sql.SQL(f"drop {kind} {{}}").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def deployment(new_server: TcpPostgres, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
+    server = new_server
+    found = Deployment(server)
+    found.login("loader", "warehouse_loader", LOADER, "warehouse")
+    found.login("storage", "dagster", STORAGE, "dagster")
+    found.keep("administrator", username="administrator", password=ADMINISTRATOR)
+    settings = {
+        "PATH": f"{program('psql').parent}:/usr/bin:/bin",
+        "DAGSTER_HOME": str(tmp_path),
+        "WAREHOUSE_SECRET_ID": "loader",
+        "WAREHOUSE_ADMIN_SECRET_ID": "administrator",
+        "DAGSTER_POSTGRES_SECRET_ID": "storage",
+        "DAGSTER_POSTGRES_ADMIN_SECRET_ID": "administrator",
+        "DAGSTER_POSTGRES_HOST": "127.0.0.1",
+        "DAGSTER_POSTGRES_PORT": str(server.port),
+        "DAGSTER_POSTGRES_USER": "dagster",
+        "DAGSTER_POSTGRES_PASSWORD": STORAGE,
+        "DAGSTER_POSTGRES_DB": "dagster",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    deployed = yaml.safe_load((ROLES.parent / "dagster.yaml").read_text())
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump({"storage": deployed["storage"]}))
+    return found
 
 
 def test_a_new_deployment_is_set_up_and_may_be_again(deployment: Deployment) -> None:

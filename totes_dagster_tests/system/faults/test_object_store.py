@@ -24,7 +24,7 @@ def test_the_commit_of_a_batch_survives_every_fault(matrix: Matrix, scene: Scene
 def test_a_refresh_that_is_killed_at_any_object_is_completed_by_the_next(
     matrix: Matrix, scene: Scene, points: list[Point]
 ) -> None:
-    objects = sample([point for point in points if point.is_durable], 4, seed=4)
+    objects = sample([point for point in points if point.is_durable], 3, seed=4)
     assert matrix.wrongs(scene, every(objects, KILLS)) == []
 
 
@@ -46,13 +46,13 @@ def test_an_object_that_was_created_without_an_answer_is_neither_lost_nor_taken_
 ) -> None:
     objects = [point for point in points if point.is_durable]
     faults = [Fault.CLOSED_AFTER, Fault.CLOSED_AFTER, Fault.UNANSWERED]
-    assert matrix.wrongs(scene, some(objects, faults, 8, seed=5)) == []
+    assert matrix.wrongs(scene, some(objects, faults, 6, seed=5)) == []
 
 
 @only_a_rich_change
 def test_a_refresh_survives_whatever_passes_at_any_request(matrix: Matrix, scene: Scene, points: list[Point]) -> None:
     faults = [Fault.CLOSED_MIDWAY, *S3_ERRORS, *DROPS]
-    assert matrix.wrongs(scene, some(points, faults, 10, seed=6)) == []
+    assert matrix.wrongs(scene, some(points, faults, 8, seed=6)) == []
 
 
 @only_a_rich_change

@@ -5,6 +5,8 @@ Things are found as a person finds them: by what they say, and by what they are 
 
 import re
 import time
+from collections.abc import Callable
+from typing import Any
 
 from playwright.sync_api import Browser, Error, FloatRect, Locator, Page, expect
 
@@ -42,6 +44,23 @@ query Lineage($key: AssetKeyInput!) {
   }
 }
 """
+
+
+_RUN = """
+query Run($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }
+"""
+
+_SENSOR = """
+query Sensors {
+  sensorsOrError(repositorySelector: {repositoryLocationName: "totes_dagster", repositoryName: "__repository__"}) {
+    ... on Sensors { results { name sensorState { ticks(limit: 1) { skipReason } } } }
+  }
+}
+"""
+
+_ENDED = ("SUCCESS", "FAILURE", "CANCELED")
+
+_ASK_EVERY = 200  # milliseconds
 
 
 class DagsterUI:
@@ -94,6 +113,18 @@ class DagsterUI:
     def says(self, text: str | re.Pattern[str], patience: float = _PATIENCE) -> None:
         """Wait until the page says something."""
         expect(self.page.get_by_text(text).filter(visible=True).first).to_be_visible(timeout=patience * 1000)
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Wait for what a run brings, on an empty page: others would ask Dagster for news, and draw it, all along."""
+        self.open("about:blank")
+        end = time.monotonic() + _PATIENCE_WITH_RUNS
+        while not condition():
+            assert time.monotonic() < end, "waited in vain"
+            self.page.wait_for_timeout(_ASK_EVERY)
+
+    def _ask(self, query: str, **variables: Any) -> Any:
+        """What Dagster's API answers."""
+        return self.page.request.post("/graphql", data={"query": query, "variables": variables}).json()["data"]
 
     def settle(self) -> None:
         """Wait until the page is complete: nothing in it is being loaded any more."""
@@ -202,11 +233,10 @@ class DagsterUI:
 
         Of its API: the open-source UI is given the lineage of columns, and does not show it.
         """
-        variables = {"key": {"path": key.split("/")}}
-        answer = self.page.request.post("/graphql", data={"query": _COLUMN_LINEAGE, "variables": variables}).json()
+        answer = self._ask(_COLUMN_LINEAGE, key={"path": key.split("/")})
         return [
             "/".join([*source["assetKey"]["path"], source["columnName"]])
-            for entry in answer["data"]["assetNodeOrError"]["metadataEntries"]
+            for entry in answer["assetNodeOrError"]["metadataEntries"]
             for found in entry.get("lineage", [])
             if found["columnName"] == column
             for source in found["columnDeps"]
@@ -225,9 +255,18 @@ class DagsterUI:
         return _reference(self.page.get_by_role("link", name="View", exact=True).first)
 
     def open_run(self, path: str, status: str) -> None:
-        """Go to a run, and wait until it has a status."""
+        """Go to a run when it has ended, which must be with this status.
+
+        Until then, its page would draw its timeline again and again.
+        """
+
+        def has_ended() -> bool:
+            run = self._ask(_RUN, id=path.rpartition("/")[2])["runOrError"]
+            return run.get("status") in _ENDED
+
+        self.wait_for(has_ended)
         self.open(path)
-        self.says(re.compile(f"^{status}$"), _PATIENCE_WITH_RUNS)
+        self.says(re.compile(f"^{status}$"))
 
     def expand_timeline(self) -> None:
         """Give a run's whole page to its timeline."""
@@ -249,12 +288,16 @@ class DagsterUI:
 
     def skips(self, sensor: str, reason: str) -> None:
         """Wait until a sensor skips for a reason."""
+
+        def skipped() -> bool:
+            found = self._ask(_SENSOR)["sensorsOrError"]["results"]
+            (ticks,) = [each["sensorState"]["ticks"] for each in found if each["name"] == sensor]
+            return any(reason in (tick["skipReason"] or "") for tick in ticks)
+
+        self.wait_for(skipped)
         self.open("/automation")
         self.automation(sensor).click()
-        end = time.monotonic() + _PATIENCE_WITH_RUNS
-        while reason not in (said := self._newest_skip_reason()):
-            assert time.monotonic() < end, said
-            self.page.reload()
+        assert reason in self._newest_skip_reason()
 
     def _newest_skip_reason(self) -> str:
         # As its status and as its result: one that is being evaluated requested none so far, too.

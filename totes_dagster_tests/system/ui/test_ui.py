@@ -118,6 +118,7 @@ def test_a_broken_contract_is_said_clearly_and_mending_it_is_enough(ui: DagsterU
     ui.skips(SENSOR, PAUSED)
     assert versions(dev) == before
     dev.change(MEND)
+    ui.wait_for(lambda: versions(dev) > before)
     ui.open_asset(FACT)
     ui.row_count(before + 1)
     ui.open_run(ui.newest_run("Success"), "Success")

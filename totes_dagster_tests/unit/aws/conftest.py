@@ -7,7 +7,7 @@ import pytest
 
 from totes_dagster.aws import metrics
 from totes_dagster.config.settings import METRICS_NAMESPACE
-from totes_dagster_tests.printed import NAMESPACE, Printed
+from totes_dagster_tests.printed import NAMESPACE, Printed, printed_to
 
 
 @pytest.fixture(autouse=True)
@@ -17,12 +17,10 @@ def nothing_was_warned_of() -> None:
 
 
 @pytest.fixture
-def stdout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Printed]:
+def stdout(tmp_path: Path) -> Iterator[Printed]:
     """What this process takes for its standard output."""
-    path = tmp_path / "stdout"
-    with path.open("ab") as file:
-        monkeypatch.setattr(metrics, "STDOUT", file.fileno())
-        yield Printed(path)
+    with printed_to(tmp_path / "stdout", asked=False) as printed:
+        yield printed
 
 
 @pytest.fixture

@@ -1,14 +1,15 @@
 """The real assets, run in process on real databases: what they do, and what they say of it."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 import pytest
-from dagster import AssetKey, DagsterEventType, DagsterInstance
+from dagster import AssetKey, DagsterEventType, DagsterInstance, ExecuteInProcessResult
 
 from totes_dagster.lake.batch_log import BatchLog
+from totes_dagster.pipeline import ingest
 from totes_dagster.schema import totesys
 from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster.schema.star import remodelled_columns
@@ -40,10 +41,34 @@ def lineage(metadata: Mapping[str, Any]) -> set[tuple[str, str, str]]:
     }
 
 
-def test_a_refresh_materialises_every_asset_and_counts_what_it_did(graph: Graph) -> None:
-    said = metadata_of(graph.run())
+@dataclass(frozen=True)
+class Refresh:
+    """A refresh, and where it was."""
+
+    graph: Graph
+    result: ExecuteInProcessResult
+
+    @property
+    def said(self) -> Mapping[str, Mapping[str, Any]]:
+        return metadata_of(self.result)
+
+
+@pytest.fixture(scope="module")
+def first(shared_graph: Graph) -> Refresh:
+    """The first refresh of a company."""
+    return Refresh(shared_graph, shared_graph.run())
+
+
+@pytest.fixture(scope="module")
+def second(first: Refresh) -> Refresh:
+    """Another one, with nothing to do."""
+    return Refresh(first.graph, first.graph.run())
+
+
+def test_a_refresh_materialises_every_asset_and_counts_what_it_did(first: Refresh) -> None:
+    said = first.said
     assert len(said) == EVERY_ASSET
-    in_source, in_warehouse = source_rows(graph), warehouse_rows(graph)
+    in_source, in_warehouse = source_rows(first.graph), warehouse_rows(first.graph)
     for name, rows in in_source.items():
         ingested = said[f"ingestion/{name}"]
         assert (ingested["dagster/row_count"], ingested["rows"], ingested["batch"]) == (rows, rows, 1)
@@ -64,12 +89,11 @@ def test_assets_use_nothing_that_is_deprecated(graph: Graph) -> None:
     assert graph.run().success
 
 
-def test_a_second_refresh_says_that_there_was_nothing_to_do(graph: Graph) -> None:
-    graph.run()
-    said = metadata_of(graph.run())
+def test_a_second_refresh_says_that_there_was_nothing_to_do(second: Refresh) -> None:
+    said = second.said
     assert len(said) == EVERY_ASSET
-    assert BatchLog(graph.platform.lake.ingestion).head() == 1
-    for name, rows in source_rows(graph).items():
+    assert BatchLog(second.graph.platform.lake.ingestion).head() == 1
+    for name, rows in source_rows(second.graph).items():
         ingested = said[f"ingestion/{name}"]
         assert (ingested["dagster/row_count"], ingested["rows"], ingested["bytes"]) == (rows, 0, 0)
         assert ingested["content"] == "nothing new since batch 1"
@@ -78,11 +102,10 @@ def test_a_second_refresh_says_that_there_was_nothing_to_do(graph: Graph) -> Non
         assert (said[f"warehouse/{name}"]["batches_loaded"], said[f"warehouse/{name}"]["staged"]) == (0, 0)
 
 
-def test_a_change_is_counted_where_it_went_and_nowhere_else(graph: Graph) -> None:
-    graph.run()
-    before = warehouse_rows(graph)
-    graph.change(EDIT, "delete from payment where payment_id = 3")
-    said = metadata_of(graph.run())
+def test_a_change_is_counted_where_it_went_and_nowhere_else(refreshed_graph: Graph) -> None:
+    before = warehouse_rows(refreshed_graph)
+    refreshed_graph.change(EDIT, "delete from payment where payment_id = 3")
+    said = metadata_of(refreshed_graph.run())
     changed = {name: said[f"warehouse/{name}"]["changed"] for name in STAR_TABLES}
     assert changed == {name: int(name == "fact_sales_order") for name in STAR_TABLES}
     deleted = {name: said[f"warehouse/{name}"]["deleted"] for name in STAR_TABLES}
@@ -128,13 +151,12 @@ def test_columns_with_personal_data_are_tagged(graph: Graph) -> None:
     assert not {name for name in tagged if name.startswith("warehouse/fact") or name.endswith("_id")}
 
 
-def test_a_table_can_be_captured_whole_again_alone(graph: Graph) -> None:
-    graph.run()
-    said = metadata_of(graph.run(run_config={"ops": {"ingest": {"config": {"recapture": ["staff"]}}}}))
+def test_a_table_can_be_captured_whole_again_alone(refreshed_graph: Graph) -> None:
+    said = metadata_of(refreshed_graph.run(run_config={"ops": {"ingest": {"config": {"recapture": ["staff"]}}}}))
     content = {name: said[f"ingestion/{name}"]["content"] for name in totesys.SOURCE_TABLES}
     assert content.pop("staff") == "the whole table"
     assert set(content.values()) == {"nothing new since batch 1"}
-    everything = metadata_of(graph.run(run_config={"ops": {"ingest": {"config": {"recapture": ["all"]}}}}))
+    everything = metadata_of(refreshed_graph.run(run_config={"ops": {"ingest": {"config": {"recapture": ["all"]}}}}))
     assert {everything[f"ingestion/{name}"]["content"] for name in totesys.SOURCE_TABLES} == {"the whole table"}
 
 
@@ -149,7 +171,7 @@ def test_a_table_that_is_not_there_cannot_be_captured_again(graph: Graph) -> Non
 
 
 def test_one_processed_table_can_be_materialised_alone(graph: Graph) -> None:
-    graph.materialise(*(f"ingestion/{name}" for name in totesys.SOURCE_TABLES))
+    ingest(graph.platform.source, graph.platform.lake.ingestion)
     said = metadata_of(graph.materialise("processed/dim_staff"))
     assert set(said) == {"processed/dim_staff"}
     assert said["processed/dim_staff"]["rows"] == source_rows(graph)["staff"]
@@ -157,18 +179,17 @@ def test_one_processed_table_can_be_materialised_alone(graph: Graph) -> None:
     assert graph.platform.lake.processed.paths("dim_design") == []
 
 
-def test_a_part_that_was_lost_is_refilled_alone(graph: Graph, tmp_path: Any) -> None:
-    graph.run()
-    (path,) = graph.platform.lake.processed.paths("dim_staff")
-    before = graph.platform.lake.processed.read_part(path)
+def test_a_part_that_was_lost_is_refilled_alone(refreshed_graph: Graph, tmp_path: Any) -> None:
+    (path,) = refreshed_graph.platform.lake.processed.paths("dim_staff")
+    before = refreshed_graph.platform.lake.processed.read_part(path)
     (tmp_path / "processed" / path).unlink()
-    said = metadata_of(graph.materialise("processed/dim_staff"))["processed/dim_staff"]
+    said = metadata_of(refreshed_graph.materialise("processed/dim_staff"))["processed/dim_staff"]
     assert (said["batches"], said["parts"], said["rows"]) == ("1", 1, before.num_rows)
-    assert graph.platform.lake.processed.read_part(path).equals(before)
+    assert refreshed_graph.platform.lake.processed.read_part(path).equals(before)
 
 
 def test_a_load_remodels_what_nobody_has_remodelled_yet(graph: Graph) -> None:
-    graph.materialise(*(f"ingestion/{name}" for name in totesys.SOURCE_TABLES))
+    ingest(graph.platform.source, graph.platform.lake.ingestion)
     everything = [f"warehouse/{name}" for name in STAR_TABLES]
     assert metadata_of(graph.materialise(*everything))["warehouse/dim_staff"]["batches_loaded"] == 1
     again = metadata_of(graph.materialise(*(f"processed/{name}" for name in STAR_TABLES)))
@@ -206,17 +227,19 @@ def test_dagsters_own_storage_can_be_lost(graph: Graph) -> None:
     assert graph.ask("select batch from analytics.load_history order by batch") == [(1,), (2,)]
 
 
-def test_no_password_is_in_what_dagster_keeps(graph: Graph) -> None:
-    result = graph.run()
+def test_no_password_is_in_what_dagster_keeps(first: Refresh) -> None:
+    graph = first.graph
     assert graph.instance.get_latest_materialization_event(AssetKey(["warehouse", "fact_payment"])) is not None
-    for event in graph.instance.all_logs(result.run_id):
+    for event in graph.instance.all_logs(first.result.run_id):
         assert graph.platform.source.url not in str(event)
         assert graph.platform.warehouse.database.url not in str(event)
 
 
-def test_every_materialisation_says_as_of_when_how_late_how_long_it_took_and_how_it_looks(graph: Graph) -> None:
-    said = metadata_of(graph.run())
-    taken_at = BatchLog(graph.platform.lake.ingestion).manifest(1).snapshot.taken_at.timestamp()
+def test_every_materialisation_says_as_of_when_how_late_how_long_it_took_and_how_it_looks(
+    first: Refresh, second: Refresh
+) -> None:
+    said = first.said
+    taken_at = BatchLog(first.graph.platform.lake.ingestion).manifest(1).snapshot.taken_at.timestamp()
     for stage, tables in (("ingestion", totesys.SOURCE_TABLES), ("warehouse", STAR_TABLES)):
         for name in tables:
             assert said[f"{stage}/{name}"]["snapshot_at"] == pytest.approx(taken_at, abs=1e-3)
@@ -228,22 +251,23 @@ def test_every_materialisation_says_as_of_when_how_late_how_long_it_took_and_how
         assert metadata["seconds"] >= 0
         assert 0 < len(metadata["preview"].records) <= 3, asset
     # Once is enough: what has not changed is not shown again.
-    assert not [asset for asset, metadata in metadata_of(graph.run()).items() if "preview" in metadata]
+    assert not [asset for asset, metadata in second.said.items() if "preview" in metadata]
 
 
 def previewed(metadata: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [record.data for record in metadata["preview"].records]
 
 
-def test_a_preview_of_the_warehouse_shows_the_newest_rows(graph: Graph) -> None:
-    graph.run()
-    graph.change(EDIT)
-    ((units,),) = graph.ask("select max(units_sold) + 1 from analytics.current_sales_order where sales_order_id = 7")
-    first, *_ = previewed(metadata_of(graph.run())["warehouse/fact_sales_order"])
+def test_a_preview_of_the_warehouse_shows_the_newest_rows(refreshed_graph: Graph) -> None:
+    refreshed_graph.change(EDIT)
+    ((units,),) = refreshed_graph.ask(
+        "select max(units_sold) + 1 from analytics.current_sales_order where sales_order_id = 7"
+    )
+    first, *_ = previewed(metadata_of(refreshed_graph.run())["warehouse/fact_sales_order"])
     assert (first["sales_order_id"], first["units_sold"], first["batch"]) == ("7", str(units), "2")
 
 
-def test_no_preview_shows_what_is_personal(graph: Graph) -> None:
+def test_no_preview_shows_what_is_personal(first: Refresh, second: Refresh) -> None:
     personal = {
         "ingestion/staff": {"first_name", "last_name", "email_address"},
         "processed/dim_staff": {"first_name", "last_name", "email_address"},
@@ -252,19 +276,20 @@ def test_no_preview_shows_what_is_personal(graph: Graph) -> None:
         "ingestion/counterparty": {"commercial_contact", "delivery_contact"},
         "ingestion/payment": {"company_ac_number", "counterparty_ac_number"},
     }
-    said = metadata_of(graph.run())
+    said = first.said
     for asset, columns in personal.items():
         assert previewed(said[asset])
         assert not columns & {column for row in previewed(said[asset]) for column in row}
-    with psycopg.connect(graph.platform.source.url) as connection:
+    with psycopg.connect(first.graph.platform.source.url) as connection:
         emails = [email for (email,) in connection.execute("select email_address from staff")]
-    assert not any(email in str(event) for event in graph.instance.all_logs(graph.run().run_id) for email in emails)
+    for refresh in (first, second):
+        kept = [str(event) for event in refresh.graph.instance.all_logs(refresh.result.run_id)]
+        assert not any(email in event for event in kept for email in emails)
 
 
-def test_what_is_seen_of_the_source_is_noted_at_its_own_assets(graph: Graph) -> None:
-    graph.run()
-    graph.change(EDIT)
-    result = graph.run()
+def test_what_is_seen_of_the_source_is_noted_at_its_own_assets(refreshed_graph: Graph) -> None:
+    refreshed_graph.change(EDIT)
+    result = refreshed_graph.run()
     observed = {
         event.asset_observation_data.asset_observation.asset_key.to_user_string(): {
             name: value.value for name, value in event.asset_observation_data.asset_observation.metadata.items()

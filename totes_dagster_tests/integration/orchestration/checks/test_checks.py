@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from dagster import AssetCheckEvaluation, AssetCheckSeverity, ExecuteInProcessResult, TableMetadataValue
 
-from totes_dagster.schema import totesys
+from totes_dagster.pipeline import ingest, refresh, remodel_all
 from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster_tests.integration.graph import Graph, metadata_of
 from totes_dagster_tests.world import of_the_older_source
@@ -84,23 +84,21 @@ def test_a_row_in_quarantine_is_warned_of_with_its_reason_until_it_is_corrected(
     ]
 
 
-def test_a_reconciliation_of_equals_changes_nothing(graph: Graph) -> None:
-    graph.run()
-    checks = checks_of(graph.run("reconcile"))
+def test_a_reconciliation_of_equals_changes_nothing(refreshed_graph: Graph) -> None:
+    checks = checks_of(refreshed_graph.run("reconcile"))
     assert failed(checks) == {}
     assert {f"warehouse/{name} matches_source" for name in STAR_TABLES} <= set(checks)
-    assert graph.ask("select count(*) from analytics.load_history") == [(1,)]
+    assert refreshed_graph.ask("select count(*) from analytics.load_history") == [(1,)]
 
 
 @pytest.mark.parametrize("damage", ["before", "between"])
-def test_a_reconciliation_warns_of_what_differed_and_repairs_it(graph: Graph, damage: str) -> None:
-    graph.run()
-    graph.ask("update analytics.fact_sales_order set units_sold = -1 where sales_order_id = 7 returning 1")
+def test_a_reconciliation_warns_of_what_differed_and_repairs_it(refreshed_graph: Graph, damage: str) -> None:
+    refreshed_graph.ask("update analytics.fact_sales_order set units_sold = -1 where sales_order_id = 7 returning 1")
     name = "warehouse/fact_sales_order matches_source"
     if damage == "between":
         # A change that comes with the same run is no difference.
-        graph.change("update sales_order set units_sold = units_sold + 1 where sales_order_id = 8")
-    checks = checks_of(graph.run("reconcile"))
+        refreshed_graph.change("update sales_order set units_sold = units_sold + 1 where sales_order_id = 8")
+    checks = checks_of(refreshed_graph.run("reconcile"))
     assert failed(checks) == {name: AssetCheckSeverity.WARN}
     batch = 3 if damage == "between" else 2
     assert checks[name].description == (f"1 of 20 rows differed from the source, and were repaired by batch {batch}.")
@@ -108,27 +106,25 @@ def test_a_reconciliation_warns_of_what_differed_and_repairs_it(graph: Graph, da
     assert (found["different"], found["missing"], found["extra"], found["still_differing"]) == (1, 0, 0, 0)
     ((row,),) = [sample(checks[name])]
     assert row["difference"].startswith("sales_order_id 7: units_sold is -1 in the warehouse")
-    assert failed(checks_of(graph.run("reconcile"))) == {}
+    assert failed(checks_of(refreshed_graph.run("reconcile"))) == {}
 
 
-def test_a_sample_of_differences_does_not_show_what_is_personal(graph: Graph) -> None:
-    graph.run()
-    graph.ask(
+def test_a_sample_of_differences_does_not_show_what_is_personal(refreshed_graph: Graph) -> None:
+    refreshed_graph.ask(
         "update analytics.dim_staff set last_name = 'Somebody', location = 'Nowhere' where staff_id = 1 returning 1"
     )
-    checks = checks_of(graph.run("reconcile"))
+    checks = checks_of(refreshed_graph.run("reconcile"))
     ((row,),) = [sample(checks["warehouse/dim_staff matches_source"])]
     assert "last_name differs from the source" in row["difference"]
     assert "location is 'Nowhere' in the warehouse" in row["difference"]
     assert "Somebody" not in row["difference"]
 
 
-def test_history_that_somebody_removed_is_an_error_that_no_reconciliation_repairs(graph: Graph) -> None:
-    graph.run()
-    graph.change("update sales_order set units_sold = units_sold + 1 where sales_order_id = 7")
-    graph.run()
-    graph.ask("delete from analytics.fact_sales_order where sales_order_id = 7 and batch = 1 returning 1")
-    checks = checks_of(graph.run("reconcile"))
+def test_history_that_somebody_removed_is_an_error_that_no_reconciliation_repairs(refreshed_graph: Graph) -> None:
+    refreshed_graph.change("update sales_order set units_sold = units_sold + 1 where sales_order_id = 7")
+    refresh(refreshed_graph.platform)
+    refreshed_graph.ask("delete from analytics.fact_sales_order where sales_order_id = 7 and batch = 1 returning 1")
+    checks = checks_of(refreshed_graph.run("reconcile"))
     name = "warehouse/fact_sales_order matches_source"
     assert failed(checks) == {name: AssetCheckSeverity.ERROR}
     assert "batch 1 brought 20 versions of fact_sales_order, but 19 are there" in str(checks[name].description)
@@ -173,10 +169,10 @@ def replace_part(graph: Graph, star: str, change: Callable[[pa.Table], pa.Table]
     assert graph.platform.lake.processed.create_part(path, rows)
 
 
-def remodel_all(graph: Graph) -> None:
-    """Ingest, and remodel what was ingested, but load nothing."""
-    graph.materialise(*(f"ingestion/{name}" for name in totesys.SOURCE_TABLES))
-    graph.materialise(*(f"processed/{name}" for name in STAR_TABLES))
+def ingest_and_remodel(graph: Graph) -> None:
+    """Load nothing yet."""
+    ingest(graph.platform.source, graph.platform.lake.ingestion)
+    remodel_all(graph.platform.lake)
 
 
 def without_value(rows: pa.Table) -> pa.Table:
@@ -196,7 +192,7 @@ def test_nothing_is_loaded_of_what_is_not_sound_in_this_run_or_in_any_other(
     graph: Graph, change: Callable[[pa.Table], pa.Table], said: str
 ) -> None:
     name = "processed/dim_staff unique_and_not_null"
-    remodel_all(graph)
+    ingest_and_remodel(graph)
     replace_part(graph, "dim_staff", change)
     for _ in range(2):
         result = graph.run(raise_on_error=False)
@@ -210,7 +206,7 @@ def test_nothing_is_loaded_of_what_is_not_sound_in_this_run_or_in_any_other(
 
 
 def test_nothing_is_loaded_of_what_is_not_sound_in_a_run_that_did_not_select_it(graph: Graph) -> None:
-    remodel_all(graph)
+    ingest_and_remodel(graph)
     replace_part(graph, "fact_payment", lambda rows: pa.concat_tables([rows.slice(1), rows.slice(1, 1)]))
     result = graph.materialise("warehouse/dim_staff", raise_on_error=False)
     (failure,) = [event for event in result.all_events if event.is_step_failure]
@@ -218,9 +214,8 @@ def test_nothing_is_loaded_of_what_is_not_sound_in_a_run_that_did_not_select_it(
     assert graph.ask("select count(*) from analytics.load_history") == [(0,)]
 
 
-def test_what_is_loaded_is_not_looked_at_again(graph: Graph) -> None:
-    graph.run()
-    replace_part(graph, "dim_staff", without_value)
-    checks = checks_of(graph.run())
+def test_what_is_loaded_is_not_looked_at_again(refreshed_graph: Graph) -> None:
+    replace_part(refreshed_graph, "dim_staff", without_value)
+    checks = checks_of(refreshed_graph.run())
     assert failed(checks) == {}
     assert checks["processed/dim_staff unique_and_not_null"].description == "Nothing waits to be loaded."
