@@ -33,7 +33,8 @@ MOST_QUARANTINED = 100_000
 
 _MOST_TEXT = 10_000
 _MOST_REASON = 500
-_ROWS_AT_ONCE = 20_000
+_ROWS_AT_ONCE = 1_000
+"""How many rows become columns together. More take longer: Python looks through all that wait, again and again."""
 
 
 def ingested_schema(feed: Feed) -> pa.Schema:

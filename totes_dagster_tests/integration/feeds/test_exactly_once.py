@@ -11,6 +11,7 @@ from threading import Barrier
 import pytest
 
 from totes_dagster.errors import (
+    BatchConflictError,
     ForeignLakeError,
     LakeError,
     ManifestDamagedError,
@@ -20,6 +21,7 @@ from totes_dagster.feeds.declared import EXCHANGE_RATE, FEEDS, SALES_TARGET, SHI
 from totes_dagster.feeds.landing import LandingZone
 from totes_dagster.feeds.take import take_files
 from totes_dagster.lake.batch_log import FeedLog
+from totes_dagster.lake.feed_manifest import FeedManifest
 from totes_dagster.pipeline import load_feed, rebuild, refresh_feed
 from totes_dagster_tests.feeding import Feeding, feeding_from, rates, shipments, targets
 from totes_dagster_tests.object_store import bucket, object_store
@@ -397,6 +399,28 @@ def test_two_at_once_take_and_load_each_file_once(feeding: Feeding) -> None:
     assert sorted(taken) == [f"{number:02}" for number in range(1, 13)]
     assert [version[-2] for version in feeding.versions(SHIPMENT) if version[0] == 100] == list(range(1, 13))
     assert units(feeding) == {**dict.fromkeys(range(1, 13), 5), 100: 12}
+
+
+def test_a_process_that_never_comes_first_says_so_and_loses_nothing(
+    feeding: Feeding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feeding.drop(SHIPMENT, "0", shipments((1, 5)))
+    ingestion = feeding.world.platform.lake.ingestion
+    commit, others = FeedLog.commit, iter(range(1, 100))
+
+    def come_second(log: FeedLog, manifest: FeedManifest) -> bool:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(FeedLog, "commit", commit)
+            next(take_files(SHIPMENT, feeding.landing, ingestion))
+        feeding.drop(SHIPMENT, str(next(others)), shipments((1, 5 + manifest.batch)))
+        return commit(log, manifest)
+
+    monkeypatch.setattr(FeedLog, "commit", come_second)
+    with pytest.raises(BatchConflictError, match="committed the next batch of shipment first, 5 times in a row"):
+        list(take_files(SHIPMENT, feeding.landing, ingestion))
+    monkeypatch.undo()
+    feeding.refresh(SHIPMENT)
+    assert [version[-2:] for version in feeding.versions(SHIPMENT)] == [(4 + number, number) for number in range(1, 7)]
 
 
 def test_feeds_and_totesys_load_at_the_same_time(feeding: Feeding) -> None:
