@@ -96,11 +96,6 @@ def take_part(part: FeedPartPath, lake: Lake) -> FeedRows:
         return remodel_part(part, lake)
 
 
-def is_remodelled(part: FeedPartPath, processed: Zone) -> bool:
-    """Whether the processed zone has a part."""
-    return processed.exists(part.path)
-
-
 def remodel_part(part: FeedPartPath, lake: Lake) -> FeedRows:
     """Compute a part of the processed zone, and write it unless another process did.
 

@@ -35,7 +35,8 @@ def keep_rates(transaction: StagingTransaction) -> None:
                             then least(own.rate_date, pound.rate_date) end as rate_date
                 from {calendar} as day cross join {currency} as currency
                 left join held as own on (own.date_id, own.quote_code) = (day.date_id, currency.currency_code)
-                left join held as pound on (pound.date_id, pound.quote_code) = (day.date_id, 'GBP')),
+                left join held as pound on (pound.date_id, pound.quote_code) = (day.date_id, 'GBP')
+                where currency_code is not null), -- an adopted table may have one without
             removed as (
                 delete from {rates} as rate
                 where not exists (select from wanted where (wanted.date_id, wanted.currency_id)

@@ -11,15 +11,17 @@ from threading import Barrier
 import pytest
 
 from totes_dagster.errors import (
+    BatchConflictError,
     ForeignLakeError,
     LakeError,
     ManifestDamagedError,
     PartDamagedError,
 )
-from totes_dagster.feeds.declared import EXCHANGE_RATE, FEEDS, SALES_TARGET, SHIPMENT
+from totes_dagster.feeds.declared import EXCHANGE_RATE, FEEDS, SALES_TARGET, SHIPMENT, Feed
 from totes_dagster.feeds.landing import LandingZone
 from totes_dagster.feeds.take import take_files
 from totes_dagster.lake.batch_log import FeedLog
+from totes_dagster.lake.feed_manifest import FeedManifest
 from totes_dagster.pipeline import load_feed, rebuild, refresh_feed
 from totes_dagster_tests.feeding import Feeding, feeding_from, rates, shipments, targets
 from totes_dagster_tests.object_store import bucket, object_store
@@ -290,6 +292,15 @@ def test_a_name_that_no_object_can_have_is_an_error_that_names_it(feeding: Feedi
         feeding.refresh(SHIPMENT)
 
 
+def test_markers_that_consoles_put_in_place_of_folders_are_no_files(either_bucket: Feeding) -> None:
+    for path in ("", "sub/"):
+        either_bucket.drop(SHIPMENT, path, b"")
+    either_bucket.drop(SHIPMENT, "sub/a", shipments((1, 5)))
+    either_bucket.refresh(SHIPMENT)
+    assert list(either_bucket.files(SHIPMENT)) == ["sub/a"]
+    assert either_bucket.refresh(SHIPMENT).taken == []
+
+
 def test_links_are_followed_and_what_is_no_file_is_left(feeding: Feeding) -> None:
     feeding.drop(SHIPMENT, "a", shipments((1, 5)))
     folder = feeding.file(SHIPMENT, "a").parent
@@ -388,6 +399,54 @@ def test_two_at_once_take_and_load_each_file_once(feeding: Feeding) -> None:
     assert sorted(taken) == [f"{number:02}" for number in range(1, 13)]
     assert [version[-2] for version in feeding.versions(SHIPMENT) if version[0] == 100] == list(range(1, 13))
     assert units(feeding) == {**dict.fromkeys(range(1, 13), 5), 100: 12}
+
+
+def test_a_process_that_never_comes_first_says_so_and_loses_nothing(
+    feeding: Feeding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feeding.drop(SHIPMENT, "0", shipments((1, 5)))
+    ingestion = feeding.world.platform.lake.ingestion
+    commit, others = FeedLog.commit, iter(range(1, 100))
+
+    def come_second(log: FeedLog, manifest: FeedManifest) -> bool:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(FeedLog, "commit", commit)
+            next(take_files(SHIPMENT, feeding.landing, ingestion))
+        feeding.drop(SHIPMENT, str(next(others)), shipments((1, 5 + manifest.batch)))
+        return commit(log, manifest)
+
+    monkeypatch.setattr(FeedLog, "commit", come_second)
+    with pytest.raises(BatchConflictError, match="committed the next batch of shipment first, 5 times in a row"):
+        list(take_files(SHIPMENT, feeding.landing, ingestion))
+    monkeypatch.undo()
+    feeding.refresh(SHIPMENT)
+    assert [version[-2:] for version in feeding.versions(SHIPMENT)] == [(4 + number, number) for number in range(1, 7)]
+
+
+def test_feeds_and_totesys_load_at_the_same_time(feeding: Feeding) -> None:
+    ((first,),) = feeding.world.ask("select min(date_id) from dim_date")
+    together = Barrier(len(FEEDS) + 1, timeout=30)
+
+    def follow() -> None:
+        together.wait()
+        for number, code in enumerate(("SEK", "NOK", "DKK", "CHF"), 90):
+            feeding.world.change(f"insert into currency values ({number}, '{code}', now(), now())")
+            feeding.world.refresh()
+
+    def feed_with(feed: Feed) -> None:
+        together.wait()
+        for number in range(1, 5):
+            content = {SHIPMENT: shipments((1, number)), SALES_TARGET: targets(("2026-11", str(number), ""))}
+            feeding.drop(feed, "a", content.get(feed, rates("GBP", first, f"0.8{number}", f"0.8{number}")))
+            feeding.refresh(feed)
+
+    with ThreadPoolExecutor(len(FEEDS) + 1) as pool:
+        for future in [pool.submit(follow), *(pool.submit(feed_with, feed) for feed in FEEDS.values())]:
+            future.result(timeout=120)
+    assert [len(feeding.versions(feed)) for feed in FEEDS.values()] == [8, 4, 4]
+    shown = "select count(*), count(distinct gbp_per_eur) from rate_on_day where date_id = %s and currency_id > 89"
+    assert feeding.world.ask(shown, first) == [(4, 1)]
+    assert feeding.world.wrongs(strict=True) == []
 
 
 def test_a_feed_whose_log_is_damaged_stops_neither_others_nor_totesys(feeding: Feeding) -> None:

@@ -173,3 +173,13 @@ def test_rows_that_others_have_added_or_changed_are_put_right(feeding: Feeding, 
     feeding.drop(EXCHANGE_RATE, "b", rates("GBP", days[0], "0.81"))
     feeding.refresh(EXCHANGE_RATE)
     assert wrong(feeding) == []
+
+
+def test_a_currency_without_a_code_which_an_adopted_table_may_have_has_no_rates(empty: NewWarehouse) -> None:
+    empty.run(DAYS.format("2023-01-01", "2023-01-02"))
+    empty.run("alter table dim_currency alter currency_code drop not null")
+    empty.run("insert into dim_currency values (1, null, 'name'), (2, 'EUR', 'name')")
+    with empty.begin() as transaction:
+        keep_rates(transaction)
+        transaction.commit()
+    assert empty.ask("select distinct currency_id from rate_on_day") == [(2,)]

@@ -231,6 +231,15 @@ def test_a_file_of_which_too_many_rows_are_bad_is_refused(monkeypatch: pytest.Mo
         read(SHIPMENT, bad, DELIVERY, bad, bad)
 
 
+def test_the_rows_of_a_file_keep_their_order_however_many_are_stored_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{**DELIVERY, "units": number} for number in (1, 0, 2, 3, 0, 0, 4, 0, 5)]
+    whole = read(SHIPMENT, *rows)
+    monkeypatch.setattr("totes_dagster.feeds.files._ROWS_AT_ONCE", 2)
+    found = read(SHIPMENT, *rows)
+    assert (found.rows.to_pylist(), found.quarantined) == (whole.rows.to_pylist(), whole.quarantined)
+    assert found.rows.column("line").to_pylist() == [1, 3, 4, 7, 9]
+
+
 def test_the_path_of_a_file_takes_the_memory_of_one_path() -> None:
     rows = read_file(SHIPMENT, "x" * 1_000, [(json.dumps(DELIVERY) + "\n").encode() * 3_000]).rows
     assert rows.column("path").to_pylist() == ["x" * 1_000] * 3_000
