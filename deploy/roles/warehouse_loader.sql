@@ -57,8 +57,10 @@ where relnamespace = quote_ident(:'schema')::regnamespace and relkind in ('r', '
     'dim_counterparty', 'dim_currency', 'dim_date', 'dim_design', 'dim_location', 'dim_payment_type', 'dim_staff',
     'dim_transaction', 'fact_payment', 'fact_purchase_order', 'fact_sales_order',
     'current_payment', 'current_purchase_order', 'current_sales_order',
+    'fact_exchange_rate', 'fact_sales_target', 'fact_shipment', 'rate_on_day',
+    'current_exchange_rate', 'current_sales_target', 'current_shipment',
     'as_of', 'delivery', 'purchase', 'sale', 'sales_target', 'settlement', 'unconverted',
-    'load_history', 'quarantine', 'totes_warehouse_version') \gexec
+    'load_history', 'quarantine', 'feed_file', 'feed_history', 'feed_quarantine', 'totes_warehouse_version') \gexec
 
 \ir ordinary_role.sql
 
