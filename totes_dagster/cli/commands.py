@@ -249,7 +249,8 @@ def provision(*, roles: Path) -> None:
 
     WAREHOUSE_ADMIN_SECRET_ID and DAGSTER_POSTGRES_ADMIN_SECRET_ID name the secrets of the servers' administrators. A
     server whose secret is named gets the database, the role and the password that WAREHOUSE_SECRET_ID or
-    DAGSTER_POSTGRES_SECRET_ID describes. Repeating the command is safe.
+    DAGSTER_POSTGRES_SECRET_ID describes. The warehouse's also gets the dashboard's role, if WAREHOUSE_READER_SECRET_ID
+    names its login. Repeating the command is safe.
     """
     from totes_dagster.orchestration.provisioning import provision as steps
     from totes_dagster.runtime.terminal import console

@@ -135,15 +135,15 @@ def warehouse_from_environment(environment: Mapping[str, str] = os.environ) -> W
 def warehouse_for_queries(environment: Mapping[str, str] = os.environ) -> Warehouse:
     """The warehouse for those who only query it.
 
-    The URL of a reader needs no other settings. Without it, the platform's own are used, and the caller makes sure that
-    nothing is changed.
+    The URL or the secret of a reader needs no other settings. Without it, the platform's own are used, and the caller
+    makes sure that nothing is changed.
 
     Raises:
         SettingsError, NothingHereError: see `platform_from_environment`.
     """
-    url = environment.get(settings.WAREHOUSE_READER_URL)
-    if url:
-        return Warehouse(Database("warehouse_reader", url), _schema(_read(environment)))
+    url, secret_id = map(environment.get, (settings.WAREHOUSE_READER_URL, settings.WAREHOUSE_READER_SECRET_ID))
+    if url or secret_id:
+        return Warehouse(_database("warehouse_reader", url, secret_id, create=False), _schema(_read(environment)))
     return platform_from_environment(environment).warehouse
 
 

@@ -42,11 +42,13 @@ class Guard:
     Args:
         app: what answers the others.
         hosts: the host names that requests may be for, without a port.
+        any_host: a path that is answered under any host name; load balancers check health under the server's address.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str] = LOCAL_HOSTS) -> None:
+    def __init__(self, app: ASGIApp, hosts: Iterable[str] = LOCAL_HOSTS, any_host: str | None = None) -> None:
         self._app = app
-        self._hosts = frozenset(hosts)
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self._any_host = any_host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -67,9 +69,10 @@ class Guard:
                 "This server only answers GET.\n", HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": "GET, HEAD"}
             )
         host = Headers(scope=scope).get("host", "")
-        if _without_port(host).lower() not in self._hosts:
+        if scope["path"] != self._any_host and _without_port(host).lower() not in self._hosts:
             return PlainTextResponse(
-                "The request is for another host. Open the address that `totes dashboard` prints.\n",
+                "The request is for another host. Open the address that `totes dashboard` prints, or allow this host "
+                "with --allow-host.\n",
                 HTTPStatus.MISDIRECTED_REQUEST,
             )
         return None

@@ -1,7 +1,7 @@
 """The dashboard's web application: its pages, downloads and events."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -21,34 +21,43 @@ from totes_dagster.dashboard.reading import StateReader, read_pages
 from totes_dagster.dashboard.rendering import Rendered, as_csv, rendered
 from totes_dagster.dashboard.results import LOOK_SECONDS, Key, Results
 from totes_dagster.dashboard.scripts import MEDIA_TYPES, asset
-from totes_dagster.dashboard.security import Guard
+from totes_dagster.dashboard.security import LOCAL_HOSTS, Guard
 from totes_dagster.dashboard.shell import document, message
 from totes_dagster.dashboard.site import PAGES
 from totes_dagster.dashboard.viewers import Viewers
 from totes_dagster.errors import FilterError, TotesError
 
+ALIVE = "/alive"
+"""What says that the server answers, without reading the warehouse: for health checks, under any host name."""
+
 
 class Served:
-    """Where things are on the server, for a page with these filters."""
+    """Where things are on the server, for a page with these filters.
 
-    def __init__(self, filters: Filters = Filters()) -> None:  # noqa: B008 - immutable
+    Args:
+        filters: the page's filters.
+        path: what all addresses begin with, see `Dashboard`.
+    """
+
+    def __init__(self, filters: Filters = Filters(), path: str = "") -> None:  # noqa: B008 - immutable
         self._query = filters.query()
+        self._path = path
 
     def page(self, name: str) -> str:
         """Another page, with the same filters."""
-        return f"/{name}{self._query}"
+        return f"{self._path}/{name}{self._query}"
 
     def page_without_filters(self, name: str) -> str:
         """A page without filters."""
-        return f"/{name}"
+        return f"{self._path}/{name}"
 
     def download(self, page: str, question: str) -> str:
         """The answer to a question as CSV."""
-        return f"/{page}/{question}.csv{self._query}"
+        return f"{self._path}/{page}/{question}.csv{self._query}"
 
     def asset(self, name: str) -> str:
         """A style sheet or script."""
-        return f"/assets/{name}"
+        return f"{self._path}/assets/{name}"
 
 
 class Dashboard:
@@ -57,35 +66,49 @@ class Dashboard:
     Args:
         warehouse: what it shows.
         now: the current time, UTC.
+        path: what all addresses begin with, such as `/dashboard`; empty where the dashboard has a host name to itself.
+        hosts: the host names that requests may be for, without a port.
 
     Attributes:
         app: the ASGI application.
         results: what it has read.
     """
 
-    def __init__(self, warehouse: Warehouse, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._warehouse, self._now = warehouse, now
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        path: str = "",
+        hosts: Iterable[str] = LOCAL_HOSTS,
+    ) -> None:
+        self._warehouse, self._now, self._path = warehouse, now, path
         self._states = StateReader(warehouse)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.results = Results(self._read, self._states.read, self._announce)
         self._viewers = Viewers(self.results)
         self.app = Starlette(
             routes=[
-                Route("/", self._root),
-                Route("/alive", self._alive),
-                Route("/events", self._events),
-                Route("/assets/{name}", self._asset),
-                Route("/{page}", self._page),
-                Route("/{page}/{question}.csv", self._download),
+                *([Route(path, self._root)] if path else []),
+                Route(f"{path}/", self._root),
+                Route(f"{path}{ALIVE}", self._alive),
+                Route(f"{path}/events", self._events),
+                Route(f"{path}/assets/{{name}}", self._asset),
+                Route(f"{path}/{{page}}", self._page),
+                Route(f"{path}/{{page}}/{{question}}.csv", self._download),
             ],
-            middleware=[Middleware(Guard), Middleware(GZipMiddleware, minimum_size=1000)],
+            middleware=[
+                Middleware(Guard, hosts=hosts, any_host=f"{path}{ALIVE}"),
+                Middleware(GZipMiddleware, minimum_size=1000),
+            ],
             exception_handlers={
-                FilterError: _handler(HTTPStatus.BAD_REQUEST, "These filters make no sense"),
-                TotesError: _handler(HTTPStatus.SERVICE_UNAVAILABLE, "The warehouse cannot be read"),
-                HTTPException: _not_found,
+                FilterError: _handler(HTTPStatus.BAD_REQUEST, "These filters make no sense", path),
+                TotesError: _handler(HTTPStatus.SERVICE_UNAVAILABLE, "The warehouse cannot be read", path),
+                HTTPException: self._not_found,
             },
             lifespan=self._lifespan,
         )
+        # Its redirects name a scheme and a host, and behind a proxy the wrong ones.
+        self.app.router.redirect_slashes = False
 
     async def close_streams(self) -> None:
         """End all event streams, so that the server can stop."""
@@ -121,7 +144,7 @@ class Dashboard:
 
     def _read(self, key: Key) -> Rendered:
         (data,) = read_pages(self._warehouse, [(PAGES[key.page], key.filters)])
-        return rendered(data, Served(key.filters))
+        return rendered(data, Served(key.filters, self._path))
 
     def _announce(self, _: Key) -> None:
         loop = self._loop
@@ -135,7 +158,7 @@ class Dashboard:
     async def _root(self, request: Request) -> Response:
         first = next(iter(PAGES))
         query = f"?{request.url.query}" if request.url.query else ""
-        return RedirectResponse(f"/{first}{query}", HTTPStatus.TEMPORARY_REDIRECT)
+        return RedirectResponse(f"{self._path}/{first}{query}", HTTPStatus.TEMPORARY_REDIRECT)
 
     async def _alive(self, _: Request) -> Response:
         return PlainTextResponse("alive\n")
@@ -143,10 +166,11 @@ class Dashboard:
     async def _page(self, request: Request) -> Response:
         key = _key(request)
         given = request.query_params.multi_items()
+        addresses = Served(key.filters, self._path)
         if any(not value for _, value in given):  # a form sends empty fields, too
-            return RedirectResponse(f"/{key.page}{key.filters.query()}", HTTPStatus.SEE_OTHER)
+            return RedirectResponse(addresses.page(key.page), HTTPStatus.SEE_OTHER)
         shown = await self._result(key)
-        text = document(shown, Served(key.filters), self._now(), is_live=True, problem=self.results.problem(key))
+        text = document(shown, addresses, self._now(), is_live=True, problem=self.results.problem(key))
         return HTMLResponse(text, headers={"Cache-Control": "no-store"})
 
     async def _download(self, request: Request) -> Response:
@@ -194,6 +218,11 @@ class Dashboard:
             return Response(found.compressed, media_type=MEDIA_TYPES[name], headers=headers)
         return Response(found.content, media_type=MEDIA_TYPES[name], headers=headers)
 
+    async def _not_found(self, request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.NOT_FOUND
+        text = f"There is nothing at {request.url.path}. The pages are above."
+        return HTMLResponse(message("No such page", text, Served(path=self._path)), status)
+
 
 def _key(request: Request) -> Key:
     page = request.path_params["page"]
@@ -202,16 +231,10 @@ def _key(request: Request) -> Key:
     return Key(page, Filters.parse(request.query_params.multi_items()))
 
 
-def _handler(status: HTTPStatus, title: str) -> Any:
+def _handler(status: HTTPStatus, title: str, path: str) -> Any:
     async def answer(_: Request, error: Exception) -> Response:
         may_pass = status is HTTPStatus.SERVICE_UNAVAILABLE
-        text = message(title, str(error), Served(), try_again=may_pass)
+        text = message(title, str(error), Served(path=path), try_again=may_pass)
         return HTMLResponse(text, status, {"Cache-Control": "no-store"})
 
     return answer
-
-
-async def _not_found(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.NOT_FOUND
-    text = f"There is nothing at {request.url.path}. The pages are above."
-    return HTMLResponse(message("No such page", text, Served()), status)

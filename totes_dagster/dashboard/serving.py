@@ -1,11 +1,14 @@
-"""Serves the dashboard on this machine until Ctrl-C or SIGTERM."""
+"""Serves the dashboard until Ctrl-C or SIGTERM."""
 
+import errno
 import socket
+from collections.abc import Iterable
 from contextlib import suppress
 
 import uvicorn
 
 from totes_dagster.config.platform import Warehouse
+from totes_dagster.dashboard.security import LOCAL_HOSTS
 from totes_dagster.dashboard.server import Dashboard
 from totes_dagster.errors import DashboardError
 from totes_dagster.runtime.terminal import console, print_labelled
@@ -13,25 +16,32 @@ from totes_dagster.runtime.terminal import console, print_labelled
 HOST = "127.0.0.1"
 
 
-def serve(warehouse: Warehouse, port: int) -> None:
-    """Serve the dashboard, to this machine only, and print its address.
+def serve(
+    warehouse: Warehouse, port: int, *, host: str = HOST, path: str = "", allowed_hosts: Iterable[str] = ()
+) -> None:
+    """Serve the dashboard, and print its address.
 
     Args:
         warehouse: what it shows.
         port: where it listens; 0 for any port that is free.
+        host: the IPv4 address where it listens: by default, one that only this machine reaches.
+        path: what all addresses begin with, see `Dashboard`.
+        allowed_hosts: host names that requests may be for, besides those of this machine.
 
     Raises:
-        DashboardError: the port is in use.
+        DashboardError: the port is in use, or this machine has no such address.
     """
-    dashboard = Dashboard(warehouse)
+    dashboard = Dashboard(warehouse, path=path, hosts=(*LOCAL_HOSTS, *allowed_hosts))
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((HOST, port))
+            listener.bind((host, port))
         except OSError as error:
-            raise DashboardError(f"Port {port} is in use. Choose another with --port.") from error
+            if error.errno == errno.EADDRINUSE:
+                raise DashboardError(f"Port {port} is in use. Choose another with --port.") from error
+            raise DashboardError(f"The dashboard cannot listen at {host}:{port}: {error.strerror}.") from error
         listener.listen()
-        print_labelled("Dashboard", f"  http://{HOST}:{listener.getsockname()[1]}")
+        print_labelled("Dashboard", f"  http://{host}:{listener.getsockname()[1]}{path}")
         console.print("Press Ctrl-C to stop.")
         with suppress(KeyboardInterrupt):  # raised again once everything has been stopped
             Server(dashboard).run(sockets=[listener])

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dagster import DagsterInstance
@@ -70,6 +70,25 @@ def servers(environment: Mapping[str, str] = os.environ) -> list[Server]:
     return [server for server in known if server.login and server.administrator]
 
 
+def readers(environment: Mapping[str, str] = os.environ) -> list[Server]:
+    """The same server of the warehouse, for the role that the dashboard reads it with; the tables must exist.
+
+    Raises:
+        SecretError: the secret of the platform's own login cannot be read.
+    """
+    login = environment.get(settings.WAREHOUSE_READER_SECRET_ID)
+    return [
+        replace(
+            server,
+            login=login,
+            script="dashboard.sql",
+            variables={**server.variables, "loader": _options(url_from_secret(server.login))["user"]},
+        )
+        for server in servers(environment)
+        if login and server.name == "warehouse"
+    ]
+
+
 def provision(roles: Path, environment: Mapping[str, str] = os.environ) -> Iterator[str]:
     """Set up the servers, and migrate the warehouse and Dagster's storage; yield what was done, step by step.
 
@@ -86,6 +105,8 @@ def provision(roles: Path, environment: Mapping[str, str] = os.environ) -> Itera
     before = migrate(warehouse_from_environment(environment))
     was = "" if before == HEAD else f", and was at {before or 'none'}"
     yield f"The warehouse is at revision {HEAD}{was}."
+    for server in readers(environment):
+        yield from _set_up(server, roles)
     with DagsterInstance.get() as instance:
         instance.upgrade(logger.info)
     yield "Dagster's storage is up to date."

@@ -11,7 +11,9 @@ locals {
   balancer = {
     balancers = "${local.arn.elasticloadbalancing}:loadbalancer/app/${var.name}/*"
     listeners = "${local.arn.elasticloadbalancing}:listener/app/${var.name}/*"
+    rules     = "${local.arn.elasticloadbalancing}:listener-rule/app/${var.name}/*"
     targets   = "${local.arn.elasticloadbalancing}:targetgroup/${var.name}/*"
+    dashboard = "${local.arn.elasticloadbalancing}:targetgroup/${var.name}-dashboard/*"
   }
 
   read_compute = [
@@ -31,6 +33,7 @@ locals {
         "elasticloadbalancing:DescribeListeners",
         "elasticloadbalancing:DescribeLoadBalancerAttributes",
         "elasticloadbalancing:DescribeLoadBalancers",
+        "elasticloadbalancing:DescribeRules",
         "elasticloadbalancing:DescribeTags",
         "elasticloadbalancing:DescribeTargetGroupAttributes",
         "elasticloadbalancing:DescribeTargetGroups",
@@ -133,16 +136,20 @@ locals {
         "elasticloadbalancing:AddTags",
         "elasticloadbalancing:CreateListener",
         "elasticloadbalancing:CreateLoadBalancer",
+        "elasticloadbalancing:CreateRule",
         "elasticloadbalancing:CreateTargetGroup",
         "elasticloadbalancing:DeleteListener",
         "elasticloadbalancing:DeleteLoadBalancer",
+        "elasticloadbalancing:DeleteRule",
         "elasticloadbalancing:DeleteTargetGroup",
         "elasticloadbalancing:ModifyListener",
         "elasticloadbalancing:ModifyListenerAttributes",
         "elasticloadbalancing:ModifyLoadBalancerAttributes",
+        "elasticloadbalancing:ModifyRule",
         "elasticloadbalancing:ModifyTargetGroup",
         "elasticloadbalancing:ModifyTargetGroupAttributes",
         "elasticloadbalancing:RemoveTags",
+        "elasticloadbalancing:SetRulePriorities",
         "elasticloadbalancing:SetSecurityGroups",
         "elasticloadbalancing:SetSubnets",
       ]

@@ -3,7 +3,7 @@
 
 # Made anew each time, and used only where a password is written: at first, and when password_version is raised.
 ephemeral "aws_secretsmanager_random_password" "this" {
-  for_each = toset(["warehouse", "storage"])
+  for_each = toset(["warehouse", "storage", "dashboard"])
 
   password_length     = 40
   exclude_punctuation = true # so that it needs no quoting, wherever it ends up
@@ -27,6 +27,7 @@ module "platform" {
   landing_expire_days      = var.landing_expire_days
   exchange_rates           = var.exchange_rates
   load_balancer            = var.load_balancer
+  dashboard_enabled        = var.dashboard_enabled
   runs                     = var.runs
   paused                   = var.paused
   password_version         = var.password_version

@@ -83,6 +83,11 @@ output "url" {
   value       = module.platform.url
 }
 
+output "dashboard_url" {
+  description = "Address of the dashboard; null if there is none."
+  value       = module.platform.dashboard_url
+}
+
 output "load_balancer_dns_name" {
   description = "What the UI's host name has to be an alias of; null without a load balancer."
   value       = module.platform.load_balancer_dns_name

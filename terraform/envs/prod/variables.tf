@@ -34,12 +34,13 @@ variable "source_database" {
 }
 
 variable "existing_warehouse" {
-  description = "A warehouse that exists already: the secret with the loader's login, and where it is; null to have a server made."
+  description = "A warehouse that exists already: the secrets with the logins of the loader and, if it is enabled, of the dashboard, and where it is; null to have a server made."
   type = object({
-    secret_arn         = string
-    secret_kms_key_arn = optional(string)
-    cidr_block         = string
-    port               = optional(number, 5432)
+    secret_arn           = string
+    secret_kms_key_arn   = optional(string)
+    dashboard_secret_arn = optional(string)
+    cidr_block           = string
+    port                 = optional(number, 5432)
   })
   default = null
 }
@@ -95,6 +96,12 @@ variable "exchange_rates" {
     reserved_concurrency = optional(number, 1)
   })
   default = {}
+}
+
+variable "dashboard_enabled" {
+  description = "Whether the dashboard runs, under `/dashboard` of the load balancer's address. It needs a load balancer, and in an existing warehouse the secret of a role that `deploy/roles/dashboard.sql` made."
+  type        = bool
+  default     = false
 }
 
 variable "load_balancer" {

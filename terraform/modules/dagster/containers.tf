@@ -120,6 +120,7 @@ locals {
   # The secrets of what this deployment made itself, and so has to set up: what exists already is somebody else's affair.
   provisioning = {
     WAREHOUSE_ADMIN_SECRET_ID        = var.warehouse.administrator_secret_arn
+    WAREHOUSE_READER_SECRET_ID       = var.warehouse.reader_secret_arn
     DAGSTER_POSTGRES_SECRET_ID       = var.existing_storage == null ? local.storage.secret_arn : null
     DAGSTER_POSTGRES_ADMIN_SECRET_ID = one(module.storage[*].administrator_secret_arn)
   }

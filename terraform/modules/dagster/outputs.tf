@@ -47,3 +47,13 @@ output "load_balancer_dns_name" {
   description = "What the UI's host name has to be an alias of; null without a load balancer."
   value       = one(aws_lb.this[*].dns_name)
 }
+
+output "listener_arn" {
+  description = "ARN of the load balancer's listener; null without a load balancer."
+  value       = one(aws_lb_listener.https[*].arn)
+}
+
+output "load_balancer_security_group_id" {
+  description = "Id of the load balancer's security group; null without a load balancer."
+  value       = one(aws_security_group.load_balancer[*].id)
+}

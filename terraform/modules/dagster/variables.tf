@@ -132,11 +132,12 @@ variable "source_secret_kms_key_arn" {
 }
 
 variable "warehouse" {
-  description = "The warehouse: the secret with the loader's login, its key unless it is this environment's, and the administrator's secret if the deployment is to make the role."
+  description = "The warehouse: the secret with the loader's login, its key unless it is this environment's, and the administrator's secret if the deployment is to make the role; likewise that of the dashboard's login."
   type = object({
     secret_arn               = string
     secret_kms_key_arn       = optional(string)
     administrator_secret_arn = optional(string)
+    reader_secret_arn        = optional(string)
   })
 }
 

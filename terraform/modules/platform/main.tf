@@ -11,6 +11,8 @@ locals {
   # Every role of the platform has this path.
   role_pattern = "arn:${local.partition}:iam::${local.account}:role/${var.name}/*"
 
+  service_names = merge(module.dagster.service_names, { for dashboard in module.dashboard : "dashboard" => dashboard.service_name })
+
   # Spelt out: the bucket would otherwise wait for the role, whose policy waits for the bucket.
   fetching_role_arn = "arn:${local.partition}:iam::${local.account}:role/${var.name}/${var.name}-exchange-rates"
 }
@@ -120,11 +122,13 @@ module "warehouse" {
   name                      = var.name
   vpc_id                    = module.network.vpc_id
   subnet_ids                = module.network.private_subnet_ids
-  client_security_group_ids = { tasks = module.dagster.task_security_group_id }
+  client_security_group_ids = merge({ tasks = module.dagster.task_security_group_id }, { for dashboard in module.dashboard : "dashboard" => dashboard.security_group_id })
   analyst_cidr_blocks       = var.analyst_cidr_blocks
   kms_key_arn               = module.key.arn
   server                    = merge(var.warehouse_server, { deletion_protection = var.deletion_protection, log_retention_days = var.log_retention_days })
   loader_password           = var.passwords.warehouse
+  dashboard_enabled         = var.dashboard_enabled
+  dashboard_password        = var.passwords.dashboard
   password_version          = var.password_version
 }
 
@@ -157,6 +161,7 @@ module "dagster" {
     } : {
     secret_arn               = module.warehouse[0].secret_arn
     administrator_secret_arn = module.warehouse[0].administrator_secret_arn
+    reader_secret_arn        = module.warehouse[0].dashboard_secret_arn
   }
   database_security_group_ids = { for warehouse in module.warehouse : "warehouse" => warehouse.security_group_id }
   warehouse_schema            = var.warehouse_schema
@@ -178,6 +183,44 @@ module "dagster" {
   force_destroy               = !var.deletion_protection
 }
 
+# At the load balancer of Dagster's UI, so that who may see the one may see the other.
+module "dashboard" {
+  source = "../dashboard"
+  count  = var.dashboard_enabled ? 1 : 0
+
+  name                        = var.name
+  image                       = var.image
+  image_repository_arn        = var.image_repository_arn
+  cpu_architecture            = var.cpu_architecture
+  paused                      = var.paused
+  cluster_arn                 = module.dagster.cluster_arn
+  vpc_id                      = module.network.vpc_id
+  private_subnet_ids          = module.network.private_subnet_ids
+  endpoints_security_group_id = module.network.endpoints_security_group_id
+  s3_prefix_list_id           = module.network.s3_prefix_list_id
+  warehouse = merge({ schema = var.warehouse_schema }, var.existing_warehouse != null ? {
+    secret_arn         = var.existing_warehouse.dashboard_secret_arn
+    secret_kms_key_arn = var.existing_warehouse.secret_kms_key_arn
+    security_group_id  = null
+    cidr_block         = var.existing_warehouse.cidr_block
+    port               = var.existing_warehouse.port
+    } : {
+    secret_arn         = module.warehouse[0].dashboard_secret_arn
+    secret_kms_key_arn = null
+    security_group_id  = module.warehouse[0].security_group_id
+    cidr_block         = null
+    port               = 5432
+  })
+  load_balancer = merge(var.load_balancer, {
+    listener_arn      = module.dagster.listener_arn
+    security_group_id = module.dagster.load_balancer_security_group_id
+  })
+  kms_key_arn              = module.key.arn
+  log_retention_days       = var.log_retention_days
+  permissions_boundary_arn = var.permissions_boundary_arn
+  ssl_mode                 = var.ssl_mode
+}
+
 module "observability" {
   source = "../observability"
 
@@ -187,7 +230,7 @@ module "observability" {
   alert_emails       = var.alert_emails
   cluster_name       = module.dagster.cluster_name
   cluster_arn        = module.dagster.cluster_arn
-  service_names      = module.dagster.service_names
+  service_names      = local.service_names
   databases = merge(
     var.existing_warehouse == null ? { warehouse = { identifier = module.warehouse[0].identifier } } : {},
     var.existing_storage == null ? { storage = { identifier = module.dagster.storage_identifier } } : {},

@@ -5,7 +5,7 @@ output "cluster" {
 
 output "service_names" {
   description = "Names of the ECS services."
-  value       = values(module.dagster.service_names)
+  value       = values(local.service_names)
 }
 
 output "run_task_definition" {
@@ -30,7 +30,7 @@ output "task_security_group_id" {
 
 output "log_group_names" {
   description = "Names of the log groups, by task."
-  value       = module.observability.log_group_names
+  value       = merge(module.observability.log_group_names, { for dashboard in module.dashboard : "dashboard" => dashboard.log_group_name })
 }
 
 output "lake" {
@@ -81,6 +81,11 @@ output "dashboard" {
 output "url" {
   description = "Address of the UI; null without a load balancer."
   value       = module.dagster.url
+}
+
+output "dashboard_url" {
+  description = "Address of the dashboard; null if there is none."
+  value       = one(module.dashboard[*].url)
 }
 
 output "load_balancer_dns_name" {

@@ -44,12 +44,13 @@ variable "source_database" {
 }
 
 variable "existing_warehouse" {
-  description = "A warehouse that exists already: the secret with the loader's login, and where it is; null to have a server made."
+  description = "A warehouse that exists already: the secrets with the logins of the loader and, if it is enabled, of the dashboard, and where it is; null to have a server made."
   type = object({
-    secret_arn         = string
-    secret_kms_key_arn = optional(string)
-    cidr_block         = string
-    port               = optional(number, 5432)
+    secret_arn           = string
+    secret_kms_key_arn   = optional(string)
+    dashboard_secret_arn = optional(string)
+    cidr_block           = string
+    port                 = optional(number, 5432)
   })
   default = null
 }
@@ -109,6 +110,7 @@ variable "passwords" {
   type = object({
     warehouse = optional(string)
     storage   = optional(string)
+    dashboard = optional(string)
   })
   ephemeral = true
   sensitive = true
@@ -221,6 +223,22 @@ variable "container_insights" {
   description = "Whether ECS measures more of its tasks, at a price."
   type        = bool
   default     = false
+}
+
+variable "dashboard_enabled" {
+  description = "Whether the dashboard runs, under `/dashboard` of the load balancer's address. It needs a load balancer, and in an existing warehouse the secret of a role that `deploy/roles/dashboard.sql` made."
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = !var.dashboard_enabled || var.load_balancer != null
+    error_message = "dashboard_enabled needs load_balancer: the dashboard has no login of its own."
+  }
+
+  validation {
+    condition     = !var.dashboard_enabled || var.existing_warehouse == null || try(var.existing_warehouse.dashboard_secret_arn, null) != null
+    error_message = "dashboard_enabled needs existing_warehouse.dashboard_secret_arn: create the role with deploy/roles/dashboard.sql, and keep its login in a secret."
+  }
 }
 
 variable "load_balancer" {

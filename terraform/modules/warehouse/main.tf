@@ -1,4 +1,4 @@
-# The warehouse's database server, and the loader's login at it.
+# The warehouse's database server, and the logins of the loader and of the dashboard at it.
 
 module "server" {
   source = "../postgres"
@@ -23,6 +23,22 @@ module "loader" {
   database                = "warehouse"
   username                = "warehouse_loader"
   password                = var.loader_password
+  password_version        = var.password_version
+  recovery_window_in_days = var.server.deletion_protection ? 30 : 0
+}
+
+module "dashboard" {
+  source = "../login"
+  count  = var.dashboard_enabled ? 1 : 0
+
+  name                    = "${var.name}-warehouse-dashboard"
+  description             = "The role that the dashboard of ${var.name} reads the warehouse with."
+  kms_key_arn             = var.kms_key_arn
+  host                    = module.server.host
+  port                    = module.server.port
+  database                = "warehouse"
+  username                = "dashboard"
+  password                = var.dashboard_password
   password_version        = var.password_version
   recovery_window_in_days = var.server.deletion_protection ? 30 : 0
 }

@@ -3,6 +3,11 @@ output "secret_arn" {
   value       = module.loader.secret_arn
 }
 
+output "dashboard_secret_arn" {
+  description = "ARN of the secret with the dashboard's login; null without a dashboard."
+  value       = one(module.dashboard[*].secret_arn)
+}
+
 output "administrator_secret_arn" {
   description = "ARN of the secret with the administrator's name and password, which RDS manages."
   value       = module.server.administrator_secret_arn

@@ -54,6 +54,20 @@ variable "loader_password" {
   sensitive   = true
 }
 
+variable "dashboard_enabled" {
+  description = "Whether the dashboard has a login."
+  type        = bool
+  default     = false
+}
+
+variable "dashboard_password" {
+  description = "The dashboard's password. It is neither in the plan nor in the state."
+  type        = string
+  ephemeral   = true
+  sensitive   = true
+  default     = null
+}
+
 variable "password_version" {
   description = "Raise it for a new password; the provisioning task then gives it to the role."
   type        = number

@@ -139,7 +139,7 @@
         const query = new URLSearchParams(location.search);
         query.set("page", page);
         query.set("version", version);
-        const events = new EventSource(`/events?${query}`);
+        const events = new EventSource(`events?${query}`);
         let waiting = Promise.resolve();
         events.addEventListener("batch", (event) => {
             const {version} = JSON.parse(event.data);

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from totes_dagster.cli import dashboard as command
+from totes_dagster.dashboard import scripts
 from totes_dagster.dashboard.serving import HOST
 from totes_dagster.dashboard.site import PAGES
 from totes_dagster_tests.dashboards import PATIENCE
@@ -78,6 +79,47 @@ def test_a_port_that_is_in_use_is_said(lived: Lived) -> None:
         port = str(listener.getsockname()[1])
         said = refusal_here("dashboard", "--port", port, WAREHOUSE_READER_URL=lived.world.warehouse_url)
     assert said == f"DashboardError: Port {port} is in use. Choose another with --port."
+
+
+def test_an_address_that_this_machine_does_not_have_is_said(lived: Lived) -> None:
+    said = refusal_here("dashboard", "--host", "192.0.2.1", WAREHOUSE_READER_URL=lived.world.warehouse_url)
+    assert said.startswith("DashboardError: The dashboard cannot listen at 192.0.2.1:3001: ")
+
+
+@pytest.mark.parametrize("path", ["dashboard", "/dashboard/", "/", "//dashboard", "/dash board", "/{page}"])
+def test_a_path_that_is_none_is_a_wrong_usage(path: str) -> None:
+    result = run_here("dashboard", "--path", path)
+    assert (result.exit_code, "is not a path like /dashboard." in result.stderr) == (2, True)
+
+
+def test_it_serves_under_a_path_for_the_hosts_that_are_allowed(lived: Lived) -> None:
+    with socket.create_server((HOST, 0)) as listener:
+        port = listener.getsockname()[1]
+    options = ("--host", "0.0.0.0", "--port", str(port), "--path", "/dashboard", "--allow-host", "dagster.example.com")
+    with start("dashboard", *options, WAREHOUSE_READER_URL=lived.world.warehouse_url) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().split() == ["Dashboard", f"http://0.0.0.0:{port}/dashboard"]
+        connection = http.client.HTTPConnection(HOST, port, timeout=PATIENCE)
+        for host, status in (("dagster.example.com", 200), ("evil.example", 421)):
+            connection.request("GET", "/dashboard/assets/dashboard.css", headers={"Host": host})
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == status
+        connection.close()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE)
+
+
+def test_what_makes_the_script_of_charts_need_not_be_there_where_the_script_is(
+    lived: Lived, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "find_spec", lambda name: None if name == "vl_convert" else object())
+    url = lived.world.warehouse_url
+    with socket.create_server((HOST, 0)) as listener:  # with a port in use, it gets as far as listening
+        port = str(listener.getsockname()[1])
+        assert "(vl_convert)" in refusal_here("dashboard", "--port", port, WAREHOUSE_READER_URL=url)
+        monkeypatch.setattr(scripts, "is_installed", lambda name: name == "vega.js")
+        assert "is in use" in refusal_here("dashboard", "--port", port, WAREHOUSE_READER_URL=url)
 
 
 def test_packages_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

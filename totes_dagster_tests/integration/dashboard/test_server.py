@@ -141,7 +141,7 @@ def test_only_reading_is_answered(dashboard: Served, method: str) -> None:
 def test_a_name_that_a_site_has_let_resolve_to_this_machine_is_refused(
     dashboard: Served, host: str, status: int
 ) -> None:
-    assert dashboard.get("/alive", Host=host).status == status
+    assert dashboard.get("/assets/dashboard.js", Host=host).status == status
 
 
 @pytest.mark.parametrize("path", ["/sales", "/assets/dashboard.js", "/nothing", "/sales?since=x"])

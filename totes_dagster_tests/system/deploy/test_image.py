@@ -73,7 +73,7 @@ def test_the_locked_dependencies_are_installed_and_nothing_else() -> None:
     installs = [step for step in steps if step.startswith("pip ") and re.search(r" (install|wheel) ", step)]
     assert all("--no-deps" in install for install in installs)
     dependencies, tool_to_build_with, *of_the_project = installs
-    assert "--require-hashes -r requirements/runtime.txt" in dependencies
+    assert "--require-hashes -r requirements/image.txt" in dependencies
     assert "--require-hashes -r requirements/build.txt" in tool_to_build_with
     assert [bool(re.search("--no-build-isolation|--no-index", install)) for install in of_the_project] == [True, True]
 

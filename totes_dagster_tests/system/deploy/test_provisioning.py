@@ -14,6 +14,10 @@ from dagster import DagsterInstance
 from psycopg import sql
 
 from totes_dagster.cli.commands import main
+from totes_dagster.config.platform import warehouse_for_queries
+from totes_dagster.dashboard.filters import Filters
+from totes_dagster.dashboard.reading import read_pages
+from totes_dagster.dashboard.site import PAGES
 from totes_dagster.local.programs import program
 from totes_dagster.orchestration import provisioning
 from totes_dagster.schema.registry import STAR_TABLES
@@ -25,6 +29,7 @@ ROLES = Path(__file__).parents[3] / "deploy" / "roles"
 
 ADMINISTRATOR = "madeByTheServersOwner1"
 LOADER, STORAGE = "theLoadersOwnPassword1", "theStoragesOwnPassword1"
+DASHBOARD = "theDashboardsOwnPassword1"
 
 
 class Deployment:
@@ -150,6 +155,32 @@ def test_a_new_password_reaches_its_role_and_the_old_one_is_refused(deployment: 
     deployment.connect("warehouse_loader", "anotherPassword1", "warehouse").close()
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         deployment.connect("warehouse_loader", LOADER, "warehouse")
+
+
+def test_the_dashboard_gets_a_role_that_sees_its_pages_and_no_more(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment.login("dashboard", "dashboard", DASHBOARD, "warehouse")
+    monkeypatch.setenv("WAREHOUSE_READER_SECRET_ID", "dashboard")
+    for _ in range(2):
+        code, said = deployment.provision()
+        assert code == 0, said
+        assert "Set up the role dashboard with dashboard.sql" in said
+    warehouse = warehouse_for_queries()
+    assert len(read_pages(warehouse, [(page, Filters()) for page in PAGES.values()])) == len(PAGES)
+    with deployment.connect("dashboard", DASHBOARD, "warehouse") as connection:
+        assert connection.execute("show statement_timeout").fetchone() == ("5min",)
+        limit = connection.execute("select rolconnlimit from pg_roles where rolname = current_user").fetchone()
+        assert limit == (10,)
+        for query in (
+            "select email_address from dim_staff",
+            "select phone from dim_counterparty",
+            "select count(*) from fact_payment",
+            "insert into load_history default values",
+            "create temporary table scratch ()",
+        ):
+            with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction)):
+                connection.execute(query)
 
 
 def test_no_password_is_said_or_in_the_servers_log(deployment: Deployment) -> None:

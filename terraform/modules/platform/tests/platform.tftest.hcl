@@ -64,7 +64,7 @@ mock_provider "aws" {
 }
 
 variables {
-  passwords            = { warehouse = "twentyLettersAndDigits1", storage = "twentyLettersAndDigits2" }
+  passwords            = { warehouse = "twentyLettersAndDigits1", storage = "twentyLettersAndDigits2", dashboard = "twentyLettersAndDigits3" }
   name                 = "totes-test"
   image                = "123456789012.dkr.ecr.eu-west-2.amazonaws.com/totes_dagster@sha256:0000000000000000000000000000000000000000000000000000000000000000"
   image_repository_arn = "arn:aws:ecr:eu-west-2:123456789012:repository/totes_dagster"
@@ -126,6 +126,36 @@ run "a_load_balancer_brings_public_subnets" {
     condition     = length(module.network.public_subnet_ids) == 2 && output.url == "https://dagster.example.com"
     error_message = "The UI has an address, and its load balancer a place."
   }
+}
+
+run "the_dashboard_is_at_the_load_balancer" {
+  command = plan
+
+  variables {
+    dashboard_enabled = true
+    load_balancer = {
+      host_name           = "dagster.example.com"
+      certificate_arn     = "arn:aws:acm:eu-west-2:123456789012:certificate/00000000-0000-0000-0000-000000000000"
+      user_pool_arn       = "arn:aws:cognito-idp:eu-west-2:123456789012:userpool/eu-west-2_Example"
+      user_pool_client_id = "example"
+      user_pool_domain    = "example"
+    }
+  }
+
+  assert {
+    condition     = output.dashboard_url == "https://dagster.example.com/dashboard" && contains(keys(local.service_names), "dashboard")
+    error_message = "It is under the UI's address, and watched as other services are."
+  }
+}
+
+run "without_a_load_balancer_there_is_no_dashboard" {
+  command = plan
+
+  variables {
+    dashboard_enabled = true
+  }
+
+  expect_failures = [var.dashboard_enabled]
 }
 
 run "exchange_rates_are_fetched_unless_that_is_not_wanted" {

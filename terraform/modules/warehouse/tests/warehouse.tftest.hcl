@@ -15,6 +15,7 @@ mock_provider "aws" {
 
 variables {
   loader_password           = "twentyLettersAndDigits1"
+  dashboard_password        = "twentyLettersAndDigits2"
   name                      = "totes-test"
   vpc_id                    = "vpc-1"
   subnet_ids                = ["subnet-1", "subnet-2"]
@@ -36,5 +37,23 @@ run "the_loader_has_a_login_of_its_own" {
   assert {
     condition     = output.identifier == "totes-test-warehouse"
     error_message = "The server is named after its environment."
+  }
+}
+
+run "the_dashboard_has_one_only_where_there_is_a_dashboard" {
+  assert {
+    condition     = output.dashboard_secret_arn == null
+    error_message = "There is a login that nobody uses."
+  }
+}
+
+run "the_dashboards_login_is_not_the_loaders" {
+  variables {
+    dashboard_enabled = true
+  }
+
+  assert {
+    condition     = output.dashboard_secret_arn != null && length(module.dashboard) == 1
+    error_message = "The dashboard has a login of its own."
   }
 }
