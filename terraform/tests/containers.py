@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,9 @@ class Image:
     Args:
         folder: a new folder that stands for what the image has.
         emulator: what points at AWS.
+
+    Attributes:
+        dashboard_port: where the dashboard listens.
     """
 
     def __init__(self, folder: Path, emulator: Mapping[str, str]) -> None:
@@ -40,8 +43,10 @@ class Image:
         self.logs = folder / "logs"
         self.logs.mkdir()
         self._emulator = emulator
-        with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
-            self._code_server_port, self._webserver_port = (str(one.getsockname()[1]) for one in (first, second))
+        with ExitStack() as stack:
+            free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
+            ports = [str(one.getsockname()[1]) for one in free]
+        self._code_server_port, self._webserver_port, self.dashboard_port = ports
 
     def environment(self, container: Mapping[str, Any], secrets: Any) -> dict[str, str]:
         """What a container finds in its environment: what its definition says, and the secrets that it names."""
@@ -69,8 +74,14 @@ class Image:
             "4000": self._code_server_port,
             "0.0.0.0": "127.0.0.1",
             "3000": self._webserver_port,
+            "3001": self.dashboard_port,
         }
-        found = [places.get(word, word).replace(":3000/", f":{self._webserver_port}/") for word in command]
+        found = [
+            places.get(word, word)
+            .replace(":3000/", f":{self._webserver_port}/")
+            .replace(":3001/", f":{self.dashboard_port}/")
+            for word in command
+        ]
         return [str(Path(sysconfig.get_path("scripts"), found[0])), *found[1:]]
 
     def run(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> int:

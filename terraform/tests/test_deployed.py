@@ -51,6 +51,7 @@ def test_prod_can_be_planned_with_everything_that_is_optional(
             "permissions_boundary_arn": deployed.bootstrap["boundary_arns"]["prod"],
             "source_database": {**variables["source_database"], "network": network},
             "runs": "warm",
+            "dashboard_enabled": True,
             "load_balancer": {
                 "host_name": "dagster.example.com",
                 "certificate_arn": f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/example",
@@ -64,7 +65,7 @@ def test_prod_can_be_planned_with_everything_that_is_optional(
     planned = {found["address"]: found["change"] for found in root.plan()["resource_changes"]}
     assert {tuple(change["actions"]) for change in planned.values()} <= {("create",), ("read",)}
     kinds = {address.rpartition("module.")[2].split(".")[1] for address in planned}
-    assert {"aws_lb_listener", "aws_vpc_peering_connection", "aws_internet_gateway"} <= kinds
+    assert {"aws_lb_listener", "aws_lb_listener_rule", "aws_vpc_peering_connection", "aws_internet_gateway"} <= kinds
     for address, change in planned.items():
         if ".aws_db_instance." in address:
             assert change["after"]["deletion_protection"] is True

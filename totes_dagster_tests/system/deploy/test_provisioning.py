@@ -174,7 +174,7 @@ def test_the_dashboard_gets_a_role_that_sees_its_pages_and_no_more(
         assert limit == (10,)
         for query in (
             "select email_address from dim_staff",
-            "select phone from dim_counterparty",
+            "select counterparty_legal_phone_number from dim_counterparty",
             "select count(*) from fact_payment",
             "insert into load_history default values",
             "create temporary table scratch ()",
