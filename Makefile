@@ -13,7 +13,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 
 PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev dashboard refresh test test-unit postgres test-versions coverage test-terraform test-image image test-ui benchmark snapshot lint format validate audit lock screenshots clean
+.PHONY: help install demo dev dashboard refresh test test-unit postgres test-versions coverage test-terraform test-image image test-ui benchmark snapshot lint format validate audit lock lambda screenshots reference clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -105,8 +105,14 @@ lock: install ## Lock the newest dependencies that pyproject.toml allows
 	$(UV_COMPILE) --upgrade --extra dashboard --extra dev --constraint requirements/dashboard.txt --output-file requirements/dev.txt
 	$(subst pyproject.toml,requirements/checkov.in,$(UV_COMPILE)) --upgrade --output-file requirements/checkov.txt
 
+lambda: ## Pack the function that fetches exchange rates, after a change of it
+	@$(PYTHON) terraform/modules/exchange_rates/package.py
+
 screenshots: install ## Take the documentation's pictures of Dagster's UI again
 	@$(BIN)/python -m docs.screenshots
+
+reference: install ## Write what docs/metrics.md says of each metric again
+	@$(BIN)/python -m docs.metrics_reference
 
 clean: ## Remove the embedded stack's databases and lake, and all caches; keep .venv
 	rm -rf .totes .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*

@@ -15,10 +15,14 @@ import psycopg
 from totes_dagster.config import settings
 from totes_dagster.config.platform import Platform, Warehouse, platform_from_environment
 from totes_dagster.errors import NothingHereError, TotesError
+from totes_dagster.feeds.declared import FEEDS
+from totes_dagster.feeds.landing import LandingZone
+from totes_dagster.feeds.rates import RatesSource
+from totes_dagster.feeds.take import new_files, newest_batch
 from totes_dagster.ingest.catalogue import qualified
 from totes_dagster.ingest.contract import deviations_of
 from totes_dagster.ingest.snapshot import open_snapshot
-from totes_dagster.lake.batch_log import BatchLog
+from totes_dagster.lake.batch_log import BatchLog, FeedLog
 from totes_dagster.lake.source_catalogue import Catalogue
 from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.schema.totesys import SOURCE_TABLES
@@ -72,6 +76,11 @@ def examine(environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
     for name, zone in (("ingestion", platform.lake.ingestion), ("processed", platform.lake.processed)):
         yield from _part(name, lambda name=name, zone=zone: _zone(name, zone, embedded=platform.embedded))  # type: ignore[misc]
     yield from _part("warehouse", lambda: _warehouse(platform.warehouse, platform.lake))
+    if platform.landing:
+        landing = LandingZone(platform.landing)
+        yield from _part("landing", lambda: _landing(landing, platform.lake.ingestion, embedded=platform.embedded))
+    if rates := environment.get(settings.RATES_URL):
+        yield from _part("rates", lambda: _rates(rates))
 
 
 def _described(platform: Platform, environment: Mapping[str, str]) -> str:
@@ -129,6 +138,19 @@ def _zone(name: str, zone: Zone, *, embedded: bool) -> Iterator[Finding]:
     log.check_head_is_last(head)
     newest = f"newest batch {head} of {log.manifest(head).snapshot.taken_at:%Y-%m-%d %H:%M:%S} UTC" if head else "empty"
     yield Finding(name, Health.GOOD, f"{zone.url} can be read, {newest}; writing was not tried")
+
+
+def _landing(landing: LandingZone, ingestion: Zone, *, embedded: bool) -> Iterator[Finding]:
+    if not embedded:
+        landing.zone.check_exists()
+    for name, feed in FEEDS.items():
+        waiting = len(new_files(feed, landing, ingestion, newest_batch(FeedLog(ingestion, name))))
+        yield Finding("landing", Health.GOOD, f"{landing.zone.url}/{name}: {waiting:,} files wait to be taken")
+
+
+def _rates(setting: str) -> Iterator[Finding]:
+    source = RatesSource.parse(setting)
+    yield Finding("rates", Health.GOOD, f"fetched from {source.url}; that was not tried")
 
 
 def _warehouse(warehouse: Warehouse, lake: Lake) -> Iterator[Finding]:

@@ -227,6 +227,10 @@ class ManifestFormatError(ManifestError):
     """A manifest has a format that this version of the platform does not support."""
 
 
+class ObjectReplacedError(LakeError):
+    """An object was replaced or removed after it was listed."""
+
+
 class PartError(TotesError):
     """A part cannot be used."""
 
@@ -276,6 +280,57 @@ class BatchConflictError(TotesError):
 
 class ForeignLakeError(TotesError):
     """The warehouse was loaded from another lake than the one configured."""
+
+
+# Feeds.
+
+
+class FeedError(TotesError):
+    """A feed cannot be taken from the landing zone."""
+
+
+class FeedUnknownError(FeedError):
+    """There is no feed of this name."""
+
+
+class FileRefusedError(FeedError):
+    """None of a file's rows can be taken: it is damaged, too large, or not what the feed expects."""
+
+
+# Exchange rates.
+
+
+class RatesError(TotesError):
+    """Exchange rates cannot be fetched, or a body with exchange rates cannot be used."""
+
+
+class RatesCurrencyError(RatesError):
+    """There is no currency to ask for, or one whose code is not three letters."""
+
+
+class RatesUnavailableError(RatesError):
+    """The provider cannot be reached, does not answer in time, limits requests, or fails (HTTP 408, 429, 5xx).
+
+    The fact `retry_after` says for how many seconds the provider asks to wait, if it does.
+    """
+
+    transient = True
+
+
+class RatesCertificateError(RatesError):
+    """The certificate of the provider's server cannot be trusted."""
+
+
+class RatesRefusedError(RatesError):
+    """The provider refuses the request (another HTTP 4xx), or redirects it to another host."""
+
+
+class RatesMissingError(RatesError):
+    """The provider has published no rates since the day asked for."""
+
+
+class RatesFormatError(RatesError):
+    """A body is too large, has neither of the formats, or contains a rate that cannot be one."""
 
 
 # The dashboard.

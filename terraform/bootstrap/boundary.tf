@@ -1,5 +1,5 @@
-# The most that a role of an environment can ever be allowed: what tasks, their starter and the flow log need, on that
-# environment alone. Roles are given less, each its own; see modules/dagster.
+# The most that a role of an environment can ever be allowed: what tasks, their starter, the flow log and the
+# fetching of exchange rates need, on that environment alone. Roles are given less, each its own; see modules/dagster.
 
 locals {
   boundaries = { for environment, name in local.names : environment => concat([
@@ -61,6 +61,12 @@ locals {
       Condition = {
         StringEquals = { "iam:PassedToService" = "ecs-tasks.amazonaws.com" }
       }
+    },
+    {
+      Sid      = "Functions" # a schedule's, to invoke its function
+      Effect   = "Allow"
+      Action   = ["lambda:InvokeFunction"]
+      Resource = ["arn:${local.partition}:lambda:${var.region}:${local.account_id}:function:${name}-*"]
     },
     {
       Sid    = "Logs"

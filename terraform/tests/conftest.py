@@ -141,6 +141,7 @@ def apply(folder: Path, environment: dict[str, str], aws: Emulator, ask: Any) ->
             "source_database": source,
             "alert_emails": ["oncall@example.com"],
             "analyst_cidr_blocks": ["10.2.0.0/24"],
+            "landing_senders": {"shipment": [f"arn:aws:iam::{ACCOUNT}:role/carrier"]},
         },
         backend=BACKEND,
     )

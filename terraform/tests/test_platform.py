@@ -22,6 +22,7 @@ from terraform.tests.conftest import Deployed
 from terraform.tests.containers import Image
 from terraform.tests.emulator import Emulator
 from terraform.tests.metadata import told
+from terraform.tests.rates_bank import RATES
 from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.servers import server_folder
@@ -291,8 +292,24 @@ def test_a_failure_is_told_by_the_topic_that_was_made(
     assert subject.startswith("totes: refresh failed: SourceSchemaError: ")
 
 
+@pytest.fixture(scope="module")
+def taken(failed: str, image: Image, container: Callable[[str], dict[str, Any]], deployed: Deployed, ask: Any) -> str:
+    """What a run's container said when it took a file from the landing bucket."""
+    key = "exchange_rate/2026-11-27T151500Z.csv"
+    ask("s3").put_object(Bucket=deployed.outputs["landing_bucket"], Key=key, Body=RATES)
+    environment = image.environment(container("run"), ask("secretsmanager"))
+    assert image.run("take", ["totes", "feeds", "take"], environment) == 0, image.said("take")
+    return image.said("take")
+
+
+def test_rates_are_taken_from_the_landing_bucket(taken: str, servers: TcpPostgres) -> None:
+    with psycopg.connect(servers.url("warehouse")) as connection:
+        rates = connection.execute("select quote_code, rate::text from current_exchange_rate order by 1").fetchall()
+    assert [(code, float(rate)) for code, rate in rates] == [("GBP", 0.87615), ("USD", 1.1602)], taken
+
+
 @pytest.mark.parametrize("task", ["daemon", "code-server", "run", "provision"])
-def test_a_container_asks_for_nothing_that_its_role_may_not(task: str, failed: str, aws: Emulator, ask: Any) -> None:
+def test_a_container_asks_for_nothing_that_its_role_may_not(task: str, taken: str, aws: Emulator, ask: Any) -> None:
     role = f"totes-dev-{task}"
     granted = {
         action

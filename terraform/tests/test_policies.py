@@ -72,8 +72,9 @@ def resource_policies(ask: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 def test_each_task_has_a_role_of_its_own_within_its_boundary(
     roles: dict[str, list[dict[str, Any]]], deployed: Deployed, ask: Any
 ) -> None:
-    tasks = ("webserver", "daemon", "code-server", "run", "provision", "execution", "flow-logs")
-    assert roles.keys() == {f"totes-dev-{task}" for task in tasks}
+    tasks = ("webserver", "daemon", "code-server", "run", "provision", "execution")
+    others = ("flow-logs", "exchange-rates", "exchange-rates-schedule")
+    assert roles.keys() == {f"totes-dev-{which}" for which in (*tasks, *others)}
     for name in roles:
         boundary = ask("iam").get_role(RoleName=name)["Role"]["PermissionsBoundary"]["PermissionsBoundaryArn"]
         assert boundary == deployed.bootstrap["boundary_arns"]["dev"]

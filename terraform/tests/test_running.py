@@ -65,6 +65,7 @@ class TestObservability:
             *(f"totes-dev-{what}" for what in ("refresh-missing", "refresh-late", "run-failed", "automation-silent")),
             *(f"totes-dev-{service}-down" for service in ("webserver", "daemon", "code-server")),
             *(f"totes-dev-{role}-{what}" for role in ("warehouse", "storage") for what in ("storage-low", "cpu-high")),
+            *(f"totes-dev-exchange-rates-{what}" for what in ("failed", "missing")),
             "totes-dev-task-failed-untold",
         }
         for name in alarms.keys() - shown_only:

@@ -11,7 +11,7 @@ from typing import TextIO
 
 import click
 
-from totes_dagster.cli import dashboard, looking
+from totes_dagster.cli import dashboard, feeds, looking
 from totes_dagster.cli.group import Commands, confirm, interruptible, json_option
 from totes_dagster.config.env_file import read_env_file
 
@@ -77,9 +77,12 @@ def dev(*, orders: int, rate: float, harsh: bool, port: int, modules: tuple[str,
 @main.command(short_help="Bring the warehouse up to date, once.")
 @json_option
 def refresh(*, as_json: bool) -> None:
-    """Bring the warehouse up to date, once."""
+    """Bring the warehouse up to date, once: with totesys, and with the files of feeds in the landing zone.
+
+    The exit status is 1 if a feed failed; the others are taken all the same.
+    """
     from totes_dagster import pipeline
-    from totes_dagster.cli.output import print_json, refreshed_as_json, summary
+    from totes_dagster.cli.output import print_json, refreshed_as_json, show_failed_feeds, show_refreshed_feeds, summary
     from totes_dagster.config.platform import platform_from_environment
     from totes_dagster.runtime.terminal import console, shown_progress
 
@@ -87,11 +90,15 @@ def refresh(*, as_json: bool) -> None:
     platform = platform_from_environment(create=True)
     with shown_progress() as progress:
         refreshed = interruptible(lambda: pipeline.refresh(platform, progress=progress))
+        feeds = interruptible(lambda: pipeline.refresh_feeds(platform, progress))
     seconds = time.perf_counter() - started
     if as_json:
-        print_json(refreshed_as_json(refreshed, seconds))
+        print_json(refreshed_as_json(refreshed, feeds, seconds))
     else:
         console.print(f"{summary(refreshed)} {seconds:.2f} s", soft_wrap=True)
+        show_refreshed_feeds(feeds)
+    if show_failed_feeds(feeds):
+        sys.exit(1)
 
 
 @main.command(short_help="Compare the warehouse with the source; repair what differs.")
@@ -251,7 +258,15 @@ def provision(*, roles: Path) -> None:
         console.print(done, soft_wrap=True)
 
 
-for command in (looking.status, looking.doctor, looking.sql, looking.metric, looking.glue, dashboard.dashboard):
+for command in (
+    looking.status,
+    looking.doctor,
+    looking.sql,
+    looking.metric,
+    looking.glue,
+    feeds.feeds,
+    dashboard.dashboard,
+):
     main.add_command(command)
 
 

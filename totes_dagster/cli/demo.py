@@ -17,13 +17,21 @@ from totes_dagster.cli.output import summary
 from totes_dagster.config.platform import Platform, platform_from_environment
 from totes_dagster.config.settings import is_configured
 from totes_dagster.errors import SettingsError
+from totes_dagster.feeds.declared import FEEDS
+from totes_dagster.feeds.landing import LandingZone
+from totes_dagster.feeds.rates import RatesSource
+from totes_dagster.lake.zone import Zone
 from totes_dagster.local.seeding import seed_with_progress
 from totes_dagster.local.stack import LocalStack, stack_home
+from totes_dagster.metrics.asking import ask
 from totes_dagster.runtime.terminal import console, print_labelled, show_table, shown_progress
 from totes_dagster.schema.facts import fact_sales_order
 from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster.schema.star import record_id_of
+from totes_dagster.simulator.files import FileDrops
+from totes_dagster.simulator.rates_server import RatesServer
 from totes_dagster.simulator.simulator import Action, Simulator
+from totes_dagster.warehouse.feed_status import rates_needed
 
 _PROJECT = Path(__file__).parents[2]
 """The clone that the platform runs from, unless it was installed from a wheel."""
@@ -75,6 +83,9 @@ def show(orders: int) -> None:
     _refresh(platform)
     _show_history(platform, order)
 
+    _heading("5. What does not come from totesys: exchange rates, deliveries, targets")
+    _take_feeds(stack, platform)
+
     _heading("Where to look next")
     psql = stack.server.psql_command("warehouse")
     in_clone = (_PROJECT / "Makefile").exists()
@@ -113,6 +124,31 @@ def _refresh(platform: Platform) -> None:
     started = time.perf_counter()
     refreshed = pipeline.refresh(platform)
     print_labelled("warehouse", f"{summary(refreshed)} {time.perf_counter() - started:.2f} s")
+
+
+def _take_feeds(stack: LocalStack, platform: Platform) -> None:
+    """Fetch made-up rates, drop files as a carrier and the controllers would, load all, and show sales in pounds."""
+    FileDrops(stack.database_url("totesys"), stack.landing).drop_history()
+    landing = LandingZone(Zone(stack.lake_url("landing"))).settled
+    with RatesServer() as rates:
+        source, needed = RatesSource.parse(rates.url), rates_needed(platform.warehouse)
+        pipeline.fetch_exchange_rates(source, needed, landing, platform.lake.ingestion)
+    started = time.perf_counter()
+    loaded = {
+        name: sum(
+            batch.staged for batch in pipeline.refresh_feed(feed, landing, platform.lake, platform.warehouse).loaded
+        )
+        for name, feed in FEEDS.items()
+    }
+    show_table(
+        f"Files of the landing zone, loaded in {time.perf_counter() - started:.2f} s; the rates are made up",
+        ("feed", "rows"),
+        ((name, f"{rows:,}") for name, rows in loaded.items()),
+    )
+    with platform.warehouse.database.connect() as connection:
+        answer = ask(connection, platform.warehouse.schema, "net_sales", by=["year", "currency"])
+    columns = [column.name for column in answer.columns]
+    show_table(answer.metric.meaning, columns, ([str(value) for value in row] for row in answer.rows))
 
 
 def _show_history(platform: Platform, order: int) -> None:

@@ -70,8 +70,8 @@ def sql(*, query: str | None, form: str | None) -> None:
 @click.command(cls=Command, short_help="Ask the warehouse for a metric.")
 @click.argument("name", required=False)
 @click.option("--by", multiple=True, metavar="DIMENSION", help="Split the metric by this. May be repeated.")
-@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="The first day that counts.")
-@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="The last day that counts.")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="The first day that counts.")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="The last day that counts.")
 @click.option(
     "--where",
     multiple=True,

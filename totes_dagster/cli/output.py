@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,9 +10,11 @@ import click
 from rich.text import Text
 
 from totes_dagster.doctor import Finding, Health
-from totes_dagster.pipeline import Reconciled, Refreshed
+from totes_dagster.errors import TotesError
+from totes_dagster.pipeline import FeedRefreshed, Reconciled, Refreshed
 from totes_dagster.runtime.terminal import console, show_table
 from totes_dagster.status import PlatformStatus
+from totes_dagster.warehouse.feed_status import FeedStatus
 from totes_dagster.warehouse.loaded import LoadedBatch, LoadedTable
 from totes_dagster.warehouse.migrations import HEAD
 
@@ -25,13 +27,21 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2, default=datetime.isoformat))
 
 
-def refreshed_as_json(refreshed: Refreshed, seconds: float) -> dict[str, Any]:
+def refreshed_as_json(
+    refreshed: Refreshed, feeds: Mapping[str, FeedRefreshed | TotesError], seconds: float
+) -> dict[str, Any]:
     """What a refresh did."""
     batch = refreshed.ingested.batch
     return {
         "ingested": None if batch is None else {"batch": batch.batch, "rows": batch.rows},
         "deviations": [str(deviation) for deviation in refreshed.ingested.deviations],
         "loaded": [_loaded_as_json(loaded) for loaded in refreshed.loaded],
+        "feeds": {
+            name: {"error": type(done).__name__}
+            if isinstance(done, TotesError)
+            else {"loaded": [{"batch": batch.batch, **batch.counts()} for batch in done.loaded]}
+            for name, done in feeds.items()
+        },
         "seconds": round(seconds, 3),
     }
 
@@ -100,6 +110,69 @@ def summary(refreshed: Refreshed) -> str:
     batches = f"batch {last}" if first == last else f"batches {first} to {last}"
     what = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
     return f"Loaded {batches}: {what or 'nothing that the warehouse did not show already'}."
+
+
+def show_refreshed_feeds(done: Mapping[str, FeedRefreshed | TotesError], *, say_nothing_new: bool = False) -> None:
+    """Print what was done for the feeds that did not fail."""
+    for name, result in done.items():
+        if isinstance(result, TotesError):
+            continue
+        counts: Counter[str] = Counter()
+        for batch in result.loaded:
+            counts.update(batch.counts())
+        what = ", ".join(f"{counts[count]:,} {count}" for count in _FEED_COUNTS if counts[count])
+        if what or say_nothing_new:
+            console.print(f"{name}: {what or 'nothing new'}.", soft_wrap=True)
+
+
+_FEED_COUNTS = ("files", "refused", "new", "changed", "outdated", "quarantined")
+
+
+def show_failed_feeds(done: Mapping[str, FeedRefreshed | TotesError]) -> bool:
+    """Print why feeds failed, on the standard error; return whether one did."""
+    failed = {name: result for name, result in done.items() if isinstance(result, TotesError)}
+    for name, error in failed.items():
+        click.secho(f"{name}: {type(error).__name__}: {error}", fg="red", err=True)
+    return bool(failed)
+
+
+def feeds_as_json(statuses: Mapping[str, FeedStatus]) -> dict[str, Any]:
+    """What the warehouse holds of each feed."""
+    return {
+        name: {
+            "batch": status.batch,
+            "taken_at": status.taken_at,
+            "files": status.files,
+            "refused": status.refused,
+            "versions": status.rows,
+            "quarantined": status.quarantined,
+        }
+        for name, status in statuses.items()
+    }
+
+
+def show_feeds(statuses: Mapping[str, FeedStatus]) -> None:
+    """Print what the warehouse holds of each feed, and what was refused or set aside."""
+    show_table(
+        "",
+        ("feed", "newest batch", "files", "refused", "versions", "in quarantine"),
+        (
+            (
+                name,
+                f"{status.batch} of {_moment(status.taken_at)}" if status.taken_at else "nothing yet",
+                f"{status.files:,}",
+                f"{status.refused:,}",
+                f"{status.rows:,}",
+                f"{status.quarantined:,}",
+            )
+            for name, status in statuses.items()
+        ),
+    )
+    for name, status in statuses.items():
+        for path, reason in status.refused_sample:
+            console.print(f"{name}/{path} was refused. {reason}", soft_wrap=True, highlight=False)
+        for path, line, reason in status.quarantined_sample:
+            console.print(f"{name}/{path}, line {line}: {reason}.", soft_wrap=True, highlight=False)
 
 
 def show_reconciled(reconciled: Reconciled) -> None:

@@ -34,12 +34,14 @@ class Platform:
         source: totesys, which the platform only reads.
         lake: its two zones.
         warehouse: where the batches are loaded.
-        embedded: whether all three are the embedded stack's.
+        landing: where the files of feeds are dropped; None if there are no feeds.
+        embedded: whether all of them are the embedded stack's.
     """
 
     source: Database
     lake: Lake
     warehouse: Warehouse
+    landing: Zone | None = None
     embedded: bool = False
 
 
@@ -71,7 +73,7 @@ def lake_zone(zone: str, url: str = "") -> Zone:
     """A zone of the lake by its URL; the embedded stack's without one.
 
     Args:
-        zone: `ingestion` or `processed`.
+        zone: `ingestion`, `processed` or `landing`.
         url: `s3://bucket[/prefix]` or `file:///absolute/folder`.
     """
     if url:
@@ -97,12 +99,14 @@ def platform_from_environment(environment: Mapping[str, str] = os.environ, *, cr
             source_database(configured.totesys_url, configured.totesys_secret_id),
             Lake(lake_zone("ingestion", configured.ingestion_lake), lake_zone("processed", configured.processed_lake)),
             warehouse_from_environment(environment),
+            landing=lake_zone("landing", configured.landing) if configured.landing else None,
         )
     stack = _embedded_stack(create=create)
     return Platform(
         Database("totesys", stack.database_url("totesys")),
         Lake(Zone(stack.lake_url("ingestion")), Zone(stack.lake_url("processed"))),
         Warehouse(Database("warehouse", stack.database_url("warehouse")), _schema(configured)),
+        landing=Zone(configured.landing or stack.lake_url("landing")),
         embedded=True,
     )
 

@@ -24,6 +24,8 @@ STORAGE_SECRET_ID = "DAGSTER_POSTGRES_SECRET_ID"  # noqa: S105  # nosec B105
 STORAGE_ADMIN_SECRET_ID = "DAGSTER_POSTGRES_ADMIN_SECRET_ID"  # noqa: S105  # nosec B105
 INGESTION_LAKE = "TOTES_INGESTION_LAKE"
 PROCESSED_LAKE = "TOTES_PROCESSED_LAKE"
+LANDING = "TOTES_LANDING"
+RATES_URL = "TOTES_RATES_URL"
 HOME = "TOTES_HOME"
 RETRY_SECONDS = "TOTES_RETRY_SECONDS"
 ALERT_TOPIC = "TOTES_ALERT_TOPIC"
@@ -56,6 +58,7 @@ class PlatformSettings(Generic[T]):
     warehouse_schema: T
     ingestion_lake: T
     processed_lake: T
+    landing: T
 
     @classmethod
     def read(cls, look_up: Callable[[str], T]) -> "PlatformSettings[T]":
@@ -68,6 +71,7 @@ class PlatformSettings(Generic[T]):
             warehouse_schema=look_up(WAREHOUSE_SCHEMA),
             ingestion_lake=look_up(INGESTION_LAKE),
             processed_lake=look_up(PROCESSED_LAKE),
+            landing=look_up(LANDING),
         )
 
 

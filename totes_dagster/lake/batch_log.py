@@ -1,18 +1,22 @@
 """The log of batches: manifests 1, 2, 3 … in the ingestion zone, created one at a time and never changed.
 
-What a manifest contains is in `manifest.py`.
+What a manifest contains is in `manifest.py`, and for feeds, each of which has a log of its own, in `feed_manifest.py`.
 """
 
 import hashlib
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from totes_dagster.errors import ManifestDamagedError, ManifestMissingError
+from totes_dagster.lake.feed_manifest import FeedManifest, feed_folder
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.zone import Zone
 
+M = TypeVar("M", Manifest, FeedManifest)
+
 
 def manifest_path(batch: int) -> str:
-    """Path of a batch's manifest in the ingestion zone."""
+    """Path of a batch's manifest in a log's folder, which for totesys is the ingestion zone itself."""
     return f"batches/{batch:010}.json"
 
 
@@ -21,16 +25,28 @@ REMEMBERED = 100
 
 
 _heads: dict[str, int] = {}
-"""The newest batch that this process has found, by the URL of the ingestion zone."""
+"""The newest batch that this process has found, by the URL of the log's folder."""
 
 
-class BatchLog:
-    """The committed batches of an ingestion zone."""
+class Log(Generic[M]):
+    """Committed batches.
 
-    def __init__(self, zone: Zone) -> None:
+    Args:
+        zone: the ingestion zone.
+        kind: the class of the manifests.
+        folder: the folder in the zone that holds the log, with a slash at its end; empty for the zone itself.
+    """
+
+    def __init__(self, zone: Zone, kind: type[M], folder: str = "") -> None:
         self.zone = zone
-        self._read: dict[int, tuple[Manifest, str]] = {}
+        self._kind: type[M] = kind
+        self._folder = folder
+        self._read: dict[int, tuple[M, str]] = {}
         self._head = 0
+
+    def path_of(self, batch: int) -> str:
+        """Path of a batch's manifest in the ingestion zone."""
+        return f"{self._folder}{manifest_path(batch)}"
 
     def head(self) -> int:
         """Number of the newest batch; 0 before the first.
@@ -38,10 +54,11 @@ class BatchLog:
         Once it is known, the next look is a single request. What another log of this process has found is a guess: the
         lake may have been restored since. If it holds, a look does not take longer the more batches there are.
         """
-        guess = _heads.get(self.zone.url, 0)
+        url = f"{self.zone.url}/{self._folder}"
+        guess = _heads.get(url, 0)
         if guess > self._head and self.has(guess):
             self._head = guess
-        self._head = _heads[self.zone.url] = last_where(self.has, known=self._head)
+        self._head = _heads[url] = last_where(self.has, known=self._head)
         return self._head
 
     def check_head_is_last(self, head: int) -> None:
@@ -59,13 +76,13 @@ class BatchLog:
 
     def has(self, batch: int) -> bool:
         """Whether a batch is committed."""
-        return batch in self._read or self.zone.exists(manifest_path(batch))
+        return batch in self._read or self.zone.exists(self.path_of(batch))
 
-    def commit(self, manifest: Manifest) -> bool:
+    def commit(self, manifest: M) -> bool:
         """Commit a batch; return False if another ingest has already committed this number."""
-        return self.zone.create(manifest_path(manifest.batch), manifest.to_json())
+        return self.zone.create(self.path_of(manifest.batch), manifest.to_json())
 
-    def manifest(self, batch: int) -> Manifest:
+    def manifest(self, batch: int) -> M:
         """The manifest of a committed batch.
 
         Raises:
@@ -78,15 +95,15 @@ class BatchLog:
         """SHA-256 of the manifest's bytes, in hexadecimal."""
         return self._load(batch)[1]
 
-    def _load(self, batch: int) -> tuple[Manifest, str]:
+    def _load(self, batch: int) -> tuple[M, str]:
         # Manifests never change, so they can be cached.
         if batch not in self._read:
-            path = manifest_path(batch)
+            path = self.path_of(batch)
             data = self.zone.read(path)
             if data is None:
                 raise self._missing(batch)
             content = data.to_pybytes()
-            manifest = Manifest.from_json(content, path)
+            manifest = self._kind.from_json(content, path)
             if manifest.batch != batch:
                 raise ManifestDamagedError(
                     f"The manifest {path} in {self.zone.url} says it is batch {manifest.batch}. Restore it from the "
@@ -98,8 +115,27 @@ class BatchLog:
         return self._read[batch]
 
     def _missing(self, batch: int) -> ManifestMissingError:
-        where = f"{manifest_path(batch)} is missing from {self.zone.url}"
+        where = f"{self.path_of(batch)} is missing from {self.zone.url}"
         return ManifestMissingError(f"The manifest {where}. Restore it from the bucket's versions.")
+
+
+class BatchLog(Log[Manifest]):
+    """The committed batches of totesys."""
+
+    def __init__(self, zone: Zone) -> None:
+        super().__init__(zone, Manifest)
+
+
+class FeedLog(Log[FeedManifest]):
+    """The committed batches of a feed.
+
+    Args:
+        zone: the ingestion zone.
+        feed: the feed's name.
+    """
+
+    def __init__(self, zone: Zone, feed: str) -> None:
+        super().__init__(zone, FeedManifest, f"{feed_folder(feed)}/")
 
 
 def last_where(holds: Callable[[int], bool], *, known: int = 0) -> int:

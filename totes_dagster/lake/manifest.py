@@ -11,11 +11,48 @@ from totes_dagster.errors import ManifestDamagedError, ManifestFormatError
 from totes_dagster.schema.totesys import Capture
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """A JSON object of exactly the declared members."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Part(_Record):
+class Committed(Record):
+    """A JSON object whose existence commits a batch."""
+
+    format: Literal[1] = 1
+    batch: int
+
+    def to_json(self) -> bytes:
+        """The object's bytes: a single line, because query engines treat each line of a JSON object in S3 as a row."""
+        return self.model_dump_json().encode()
+
+    @classmethod
+    def from_json(cls, data: bytes, path: str) -> Self:
+        """Read a manifest's bytes.
+
+        Raises:
+            ManifestFormatError: the manifest has a format that this version of the platform does not support.
+            ManifestDamagedError: the bytes are not a manifest.
+        """
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            first, *_ = faults = error.errors()
+            for fault in faults:
+                if fault["loc"] == ("format",) and type(fault["input"]) is int:
+                    raise ManifestFormatError(
+                        f"The manifest {path} cannot be read: it has format {fault['input']}, which this version of "
+                        "the platform does not support. Upgrade the platform."
+                    ) from error
+            where = ".".join(map(str, first["loc"])) or "the object"
+            raise ManifestDamagedError(
+                f"The manifest {path} is damaged: {where}: {first['msg']}. Restore the object from the bucket's "
+                "versions."
+            ) from error
+
+
+class Part(Record):
     """One immutable Parquet object of the lake, with its number of rows and its size in bytes."""
 
     path: str
@@ -23,7 +60,7 @@ class Part(_Record):
     bytes: int
 
 
-class Snapshot(_Record):
+class Snapshot(Record):
     """The source snapshot that a batch shows.
 
     `xmin` and `xmax` are 64-bit transaction ids: when the snapshot was taken, every transaction before `xmin` had
@@ -72,7 +109,7 @@ class Snapshot(_Record):
         )
 
 
-class Census(_Record):
+class Census(Record):
     """The result of one scan of a source table, by which two states of the table are compared.
 
     `table_oid` distinguishes the table from another of the same name. `columns` is a digest of the table's definition.
@@ -89,7 +126,7 @@ class Census(_Record):
     keyed: bool = True
 
 
-class AddedKeys(_Record):
+class AddedKeys(Record):
     """How many keys were added to the range of this number, and their checksum; see `lake/key_ranges.py`."""
 
     number: int
@@ -97,7 +134,7 @@ class AddedKeys(_Record):
     checksum: int
 
 
-class TableEntry(_Record):
+class TableEntry(Record):
     """A source table in a manifest: carried over unchanged for as long as the table does not change.
 
     `batch` is the batch that brought `parts`. `live_keys` are parts with keys that the table still has, if rows may
@@ -123,15 +160,13 @@ class TableEntry(_Record):
         return sum(part.rows for part in self.parts)
 
 
-class Manifest(_Record):
+class Manifest(Committed):
     """A committed batch: for every source table, the parts with its newest content.
 
     `contract` is the digest of the source's catalogue, which is stored in the same zone (see
     `lake/source_catalogue.py`).
     """
 
-    format: Literal[1] = 1
-    batch: int
     contract: str = ""
     snapshot: Snapshot
     tables: dict[str, TableEntry]
@@ -144,31 +179,3 @@ class Manifest(_Record):
     def rows(self) -> int:
         """Rows that this batch itself captured, over all tables."""
         return sum(entry.rows for name, entry in self.tables.items() if self.brings(name))
-
-    def to_json(self) -> bytes:
-        """The object's bytes: a single line, because query engines treat each line of a JSON object in S3 as a row."""
-        return self.model_dump_json().encode()
-
-    @classmethod
-    def from_json(cls, data: bytes, path: str) -> Self:
-        """Read a manifest's bytes.
-
-        Raises:
-            ManifestFormatError: the manifest has a format that this version of the platform does not support.
-            ManifestDamagedError: the bytes are not a manifest.
-        """
-        try:
-            return cls.model_validate_json(data)
-        except ValidationError as error:
-            first, *_ = faults = error.errors()
-            for fault in faults:
-                if fault["loc"] == ("format",) and type(fault["input"]) is int:
-                    raise ManifestFormatError(
-                        f"The manifest {path} cannot be read: it has format {fault['input']}, which this version of "
-                        "the platform does not support. Upgrade the platform."
-                    ) from error
-            where = ".".join(map(str, first["loc"])) or "the object"
-            raise ManifestDamagedError(
-                f"The manifest {path} is damaged: {where}: {first['msg']}. Restore the object from the bucket's "
-                "versions."
-            ) from error

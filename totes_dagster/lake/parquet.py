@@ -38,7 +38,9 @@ def encoded(rows: pa.Table) -> pa.Buffer:
 
 
 def _repeats(column: pa.ChunkedArray) -> bool:
-    """Whether a dictionary is worth it, from the first rows."""
+    """Whether a dictionary is worth it, from the first rows; it is, if there is one already."""
+    if pa.types.is_dictionary(column.type):
+        return True
     sample = column.slice(0, _SAMPLE)
     return pc.count_distinct(sample, mode="all").as_py() <= _MOST_REPEATED * len(sample)
 

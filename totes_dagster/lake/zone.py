@@ -7,19 +7,21 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from datetime import datetime
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
-from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, PreconditionError
 from obstore.store import MemoryStore, ObjectStore
 
 from totes_dagster.errors import (
     LakeError,
     LakeFolderMissingError,
     LakeUnavailableError,
+    ObjectReplacedError,
     PartDamagedError,
     PartEmptyError,
     PartMissingError,
@@ -32,10 +34,34 @@ from totes_dagster.lake.folder import open_folder
 from totes_dagster.lake.manifest import Part
 from totes_dagster.lake.parquet import encoded
 
+if TYPE_CHECKING:
+    from obstore import GetOptions
+
 T = TypeVar("T")
 
 _PLAIN = re.compile(r"(\w+:/*)?[\w./ -]*")
 _RESTORE = "Restore it from the bucket's versions."
+
+
+_PIECE = 1 << 20
+"""The least number of bytes that are read from an object at once."""
+
+
+@dataclass(frozen=True)
+class ObjectVersion:
+    """An object as a listing shows it.
+
+    Attributes:
+        path: its path in the zone.
+        version: its ETag, which differs from version to version.
+        bytes: its size.
+        modified_at: when it was written.
+    """
+
+    path: str
+    version: str
+    bytes: int
+    modified_at: datetime
 
 
 class Zone:
@@ -126,6 +152,32 @@ class Zone:
             return self._send(
                 lambda: sorted(meta["path"] for page in obstore.list(self._store, prefix) for meta in page)
             )
+
+    def objects(self, prefix: str) -> list[ObjectVersion]:
+        """All objects in a folder, in the order of their paths."""
+        with self._named_errors(f"list {prefix}"):
+            found = self._send(lambda: [meta for page in obstore.list(self._store, prefix) for meta in page])
+        return sorted(
+            (ObjectVersion(meta["path"], meta["e_tag"] or "", meta["size"], meta["last_modified"]) for meta in found),
+            key=lambda each: each.path,
+        )
+
+    def pieces(self, version: ObjectVersion) -> Iterator[bytes]:
+        """The bytes of an object in one version, piece by piece.
+
+        Raises:
+            ObjectReplacedError: the object does not exist any more, or only in another version.
+        """
+        with self._named_errors(f"read {version.path}"):
+            try:
+                options: GetOptions = {"if_match": version.version} if version.version else {}
+                found = self._send(lambda: obstore.get(self._store, version.path, options=options))
+                for piece in found.stream(min_chunk_size=_PIECE):
+                    yield bytes(piece)
+            except (NotFoundError, FileNotFoundError, PreconditionError):
+                raise ObjectReplacedError(
+                    f"{version.path} in {self.url} was replaced or removed while it was about to be read."
+                ) from None
 
     def create_part(self, path: str, rows: pa.Table) -> Part | None:
         """Create a Parquet object; return None, without changing anything, if it already exists with other bytes."""

@@ -116,8 +116,13 @@ class LocalStack:
         return self.server.url(name)
 
     def lake_url(self, zone: str) -> str:
-        """The URL of a zone of the lake: `ingestion` or `processed`."""
+        """The URL of a zone of the lake: `ingestion`, `processed` or `landing`."""
         return (self.home / "lake" / zone).as_uri()
+
+    @property
+    def landing(self) -> Path:
+        """The folder that is the landing zone."""
+        return self.home / "lake" / "landing"
 
 
 def _is_free(path: Path, operation: int) -> bool:

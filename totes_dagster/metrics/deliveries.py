@@ -8,7 +8,7 @@ from totes_dagster.metrics.relations import DELIVERY
 
 _SPLITS = (*DATES, "department", "staff", "design", "delivered_to", "customer_of", "customer")
 _DAY = SQL("delivery.agreed_delivery_date")
-_DAY_MEANING = "delivery was agreed for"
+_DAY_MEANING = "the agreed date of delivery"
 _GRAIN = "sales order"
 
 DELIVERIES = (

@@ -21,7 +21,7 @@ class Dimension:
         value: SQL of its values.
         key: name and SQL of one more column, which comes before it: what tells members of the same name apart.
         join: the table that its columns are in; None if that is the metric's view.
-        order: SQL that puts its values into their order; by default, they are sorted.
+        order: SQL that is sorted by, and depends on nothing but the value; by default, they are sorted.
         members: its values, if they are always the same.
     """
 
@@ -130,7 +130,9 @@ _ALL = (
         "how long it is overdue: not due, 1 to 7 days, 8 to 30 days, over 30 days",
         str,
         SQL("{view}.ageing"),
-        order=SQL("min({view}.days_late)"),
+        order=SQL(
+            "array_position(array['not due', '1 to 7 days', '8 to 30 days', 'over 30 days'], {view}.ageing)",
+        ),
         members=("not due", "1 to 7 days", "8 to 30 days", "over 30 days"),
     ),
     Dimension("payment_type", "kind of payment", str, SQL("{view}.payment_type_name")),

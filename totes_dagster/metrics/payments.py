@@ -22,9 +22,9 @@ _OF_SUPPLIERS = (*_OF_ANY, "supplier_of", "supplier")
 _GRAIN = "payment"
 
 _DUE = SQL("settlement.payment_date")
-_DUE_MEANING = "the payment is due"
+_DUE_MEANING = "the due date"
 _PAID = SQL("settlement.paid_on")
-_PAID_MEANING = "the payment was made"
+_PAID_MEANING = "the day on which the payment was made"
 
 _CLOSING = SQL("settlement.closing_gbp")
 _CASH = SQL("settlement.cash_gbp")
@@ -192,7 +192,7 @@ _MADE = (
         _PAID,
         _PAID_MEANING,
         (*_OF_ANY, "transaction_type"),
-        condition=SQL("settlement.paid"),
+        condition=SQL("settlement.transaction_type in ('SALE', 'PURCHASE') and settlement.paid"),
         unconverted=missing(_GAIN),
     ),
 )
@@ -276,7 +276,7 @@ _UNCONVERTED = Metric(
     UNCONVERTED,
     COUNT,
     SQL("unconverted.day"),
-    "the rate is missing for",
+    "the day whose rate is missing",
     (*DATES, "currency", "kind"),
 )
 

@@ -8,7 +8,7 @@ from totes_dagster.metrics.relations import PURCHASE
 
 _SPLITS = (*DATES, "hour", "currency", "department", "staff", "delivered_to", "supplier_of", "supplier")
 _DAY = SQL("purchase.created_date")
-_DAY_MEANING = "the order was placed"
+_DAY_MEANING = "the day on which the order was placed"
 _GRAIN = "purchase order"
 _GBP = SQL("purchase.amount_gbp")
 

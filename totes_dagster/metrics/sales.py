@@ -8,7 +8,7 @@ from totes_dagster.metrics.relations import SALE, SALES_TARGET
 
 _SPLITS = (*DATES, "hour", "currency", "department", "staff", "design", "delivered_to", "customer_of", "customer")
 _DAY = SQL("sale.created_date")
-_DAY_MEANING = "the order was placed"
+_DAY_MEANING = "the day on which the order was placed"
 _GRAIN = "sales order"
 _GBP = SQL("sale.amount_gbp")
 _LEAD_TIME = SQL("sale.agreed_delivery_date - sale.created_date")
@@ -113,7 +113,7 @@ SALES = (
         SALES_TARGET,
         total(SQL("sales_target.target_gbp")),
         _MONTH,
-        "the month of the target begins",
+        "the first day of the month",
         _TARGET_SPLITS,
     ),
     Metric(
@@ -124,7 +124,7 @@ SALES = (
         SALES_TARGET,
         SQL("round(sum(sales_target.sales_gbp) / nullif(sum(sales_target.target_gbp), 0), 4)"),
         _MONTH,
-        "the month of the target begins",
+        "the first day of the month",
         _TARGET_SPLITS,
         unconverted=SQL("coalesce(sum(sales_target.unconverted), 0)::bigint"),
         additive=False,

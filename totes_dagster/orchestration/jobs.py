@@ -3,7 +3,7 @@
 When they run is decided in `sensors.py` and `schedules.py`.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 from dagster import (
@@ -26,6 +26,18 @@ from totes_dagster.schema.totesys import SOURCE_TABLES
 
 JOB_TAG = "totes/job"
 """Tag of the platform's own runs, with the name of their job. Other code locations may have jobs of the same names."""
+
+
+CHANGED = "totes/changed"
+"""Tag of a run with what changed, and so what it is for."""
+
+_NAMES_IN_TAG = 4
+
+
+def changes_tag(changed: Sequence[str]) -> str:
+    """What changed, short enough for a column of the list of runs."""
+    named = ", ".join(changed[:_NAMES_IN_TAG])
+    return named if len(changed) <= _NAMES_IN_TAG else f"{named}, and {len(changed) - _NAMES_IN_TAG} more"
 
 
 def assets_affected_by(tables: Collection[str]) -> list[AssetKey]:

@@ -59,7 +59,12 @@ def next_try(past: Sequence[PastRefresh]) -> datetime:
 
 def past_refreshes(instance: DagsterInstance) -> list[PastRefresh]:
     """The last refreshes that Dagster remembers and that have ended, cancelled ones included, newest first."""
-    records = instance.get_run_records(RunsFilter(tags={JOB_TAG: refresh.name}), limit=_REFRESHES_READ)
+    return past_runs(instance, refresh.name)
+
+
+def past_runs(instance: DagsterInstance, job: str) -> list[PastRefresh]:
+    """The last runs of one of the platform's jobs that have ended, newest first; see `past_refreshes`."""
+    records = instance.get_run_records(RunsFilter(tags={JOB_TAG: job}), limit=_REFRESHES_READ)
     return [
         PastRefresh(
             run=record.dagster_run.run_id,

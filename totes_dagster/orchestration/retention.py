@@ -27,7 +27,9 @@ from dagster import (
 )
 from pydantic import Field
 
+from totes_dagster.feeds.declared import FEEDS
 from totes_dagster.orchestration.failures import run_step
+from totes_dagster.orchestration.feeds.assets import keys_of
 from totes_dagster.orchestration.internals.run_history import History, Run, unsupported
 from totes_dagster.orchestration.jobs import JOB_TAG, refresh, run_in_progress
 from totes_dagster.orchestration.specs import key_of_ingested, key_of_loaded, key_of_processed, key_of_source
@@ -44,6 +46,7 @@ _MEGABYTE = 1_000_000
 ASSETS = [
     *(key_of(table) for key_of in (key_of_source, key_of_ingested) for table in SOURCE_TABLES),
     *(key_of(star) for key_of in (key_of_processed, key_of_loaded) for star in STAR_TABLES),
+    *(key for feed in FEEDS.values() for key in keys_of(feed).values()),
 ]
 """All assets of the platform."""
 

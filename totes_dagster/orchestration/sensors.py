@@ -35,7 +35,9 @@ from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.zone import Zone
 from totes_dagster.orchestration.io_managers.ingestion import IngestionIOManager
 from totes_dagster.orchestration.jobs import (
+    CHANGED,
     assets_affected_by,
+    changes_tag,
     checks_affected_by,
     reconcile,
     refresh,
@@ -63,9 +65,6 @@ ASK_EVERY = 0.25
 
 _REST_FACTOR = 10
 """After the tables were counted, how many times as long as that took to wait before counting them again."""
-
-_TABLES_IN_TAG = 4
-"""The most tables that a run's tag names."""
 
 _UNAVAILABLE = (
     ConnectTimeoutError,
@@ -141,7 +140,7 @@ def _request(changed: Sequence[str], *, tables: Collection[str] = (), blind: boo
         tables: the source tables that are affected, if nothing else is; every table otherwise.
         blind: whether the source could not be read.
     """
-    tags = {"totes/changed": _changes_tag(changed), **({BLIND: "true"} if blind else {})}
+    tags = {CHANGED: changes_tag(changed), **({BLIND: "true"} if blind else {})}
     if not tables:
         return RunRequest(tags=tags)
     return RunRequest(
@@ -175,12 +174,6 @@ def _confirm(
         skip_reason=f"Nothing changed in totesys. The warehouse shows batch {newest.batch}, the newest one.",
         asset_events=confirmations(tables, newest, versions_of(recorded, changes), rows),
     )
-
-
-def _changes_tag(changed: Sequence[str]) -> str:
-    """What changed, short enough for a column of the list of runs."""
-    named = ", ".join(changed[:_TABLES_IN_TAG])
-    return named if len(changed) <= _TABLES_IN_TAG else f"{named}, and {len(changed) - _TABLES_IN_TAG} more"
 
 
 def _moment(when: datetime) -> str:

@@ -21,6 +21,7 @@ OWNERS = ["team:data"]
 
 INGESTION_ZONE = "ingestion_zone"
 PROCESSED_ZONE = "processed_zone"
+LANDING_ZONE = "landing"
 WAREHOUSE_TABLES = "warehouse_tables"
 """Keys of the IO managers that load the assets of each stage."""
 
@@ -36,8 +37,13 @@ def key_of_source(table: str) -> AssetKey:
     return AssetKey(["totesys", table])
 
 
+def key_of_landed(feed: str) -> AssetKey:
+    """Key of a feed's files in the landing zone."""
+    return AssetKey(["landing", feed])
+
+
 def key_of_ingested(table: str) -> AssetKey:
-    """Key of a source table in the ingestion zone."""
+    """Key of a source table, or of a feed, in the ingestion zone."""
     return AssetKey(["ingestion", table])
 
 

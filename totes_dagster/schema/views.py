@@ -140,7 +140,7 @@ _ALL = (
             "that the warehouse shows; null if there is no rate for that day, or it was made.",
             "ordered_on": "Day on which the order that it is for was placed; null if the warehouse does not show it.",
             "booked_gbp": "The amount in pounds sterling, rounded to pence, at the rate of the day on which the order "
-            "was placed; null if there is no rate for that day, or no order.",
+            "was placed; null if there is no rate for that day, or no order and the amount is not in pounds.",
             "exchange_gain_gbp": "What a change of the rate between order and payment gained, in pounds sterling, "
             "negative for a loss; null if it is open or either rate is missing.",
         },

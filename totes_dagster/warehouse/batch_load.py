@@ -26,6 +26,7 @@ from totes_dagster.warehouse.foreign_keys import add_foreign_keys_if_valid, has_
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 from totes_dagster.warehouse.loaded import LoadedBatch, LoadedTable
 from totes_dagster.warehouse.parts import PartRows, Parts
+from totes_dagster.warehouse.rates import keep_rates
 
 
 def load_in_order(
@@ -109,6 +110,8 @@ class _BatchLoad:
                 self._timed(star, self._load_dimension)
         for fact in facts:
             self._timed(fact, self._refer if fact in copied else self._append)
+        if any(self._done[star.name].has_changes for star in (CALENDAR, DIMENSIONS["dim_currency"])):
+            keep_rates(self._transaction)
         counts = {star: done.counts() for star, done in self._done.items() if done != LoadedTable()}
         self._transaction.add_to_history(self._manifest, digest, json.dumps(counts))
         return LoadedBatch(

@@ -98,7 +98,7 @@ class LoadTransaction(ReferringTransaction):
     def append_versions(self, fact: Table, batch: int) -> tuple[int, int]:
         """Append staged rows that differ from the newest version; return how many keys are new, and changed."""
         key = natural_key_of(fact)
-        self._remove_unloaded_versions(
+        self.remove_unloaded_versions(
             fact,
             batch,
             sql.SQL("{key} in (select {key} from {staging})").format(key=sql.Identifier(key), staging=staging_of(fact)),
@@ -145,11 +145,11 @@ class LoadTransaction(ReferringTransaction):
         )
         shown: sql.Composable = sql.Identifier(self.schema, current_view_of(fact))
         if ranges is None:
-            self._remove_unloaded_versions(fact, batch, gone)
+            self.remove_unloaded_versions(fact, batch, gone)
         else:
             # Range by range, by the index of the newest versions. A join with the current view scans the whole fact.
             covered, is_covered = _covered_by(ranges), sql.SQL("{} between first and last").format(key)
-            self._remove_unloaded_versions(fact, batch, sql.SQL(" and ").join([is_covered, gone]), using=covered)
+            self.remove_unloaded_versions(fact, batch, sql.SQL(" and ").join([is_covered, gone]), using=covered)
             shown = sql.SQL(
                 "(select newest.* from {covered} cross join lateral (select distinct on ({key}) * from {table} "
                 "where {is_covered} order by {key}, {newest_first}) as newest where not is_deleted)"
@@ -204,7 +204,7 @@ class LoadTransaction(ReferringTransaction):
             self.execute(sql.SQL("delete from {}").format(self.name_of(table)))
         self.not_empty.clear()
 
-    def _remove_unloaded_versions(
+    def remove_unloaded_versions(
         self, fact: Table, batch: int, condition: sql.Composable, *, using: sql.Composable | None = None
     ) -> None:
         """Remove versions with the number of this batch, which is not loaded yet, or of a later one.

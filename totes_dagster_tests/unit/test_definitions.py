@@ -5,19 +5,23 @@ from dagster import AssetKey, AssetSpec, DefaultScheduleStatus, DefaultSensorSta
 
 from totes_dagster.definitions import build_defs
 from totes_dagster.errors import SettingsError
+from totes_dagster.feeds.declared import FEEDS, Feed
 from totes_dagster.orchestration.definitions import resources_from_environment
 from totes_dagster.schema import totesys
 from totes_dagster.schema.registry import STAR_TABLES, inputs_of
 from totes_dagster.schema.star import remodelled_columns
 from totes_dagster_tests.settings import ALL, SECRETS
 
+_FEED_FACTS = {feed.fact.name: feed for feed in FEEDS.values()}
 GROUPS = {
     "totesys": list(totesys.SOURCE_TABLES),
-    "ingestion": list(totesys.SOURCE_TABLES),
-    "processed": list(STAR_TABLES),
-    "warehouse": list(STAR_TABLES),
+    "landing": list(FEEDS),
+    "ingestion": [*totesys.SOURCE_TABLES, *FEEDS],
+    "processed": [*STAR_TABLES, *_FEED_FACTS],
+    "warehouse": [*STAR_TABLES, *_FEED_FACTS],
 }
 KINDS = {
+    "landing": {"file"},
     "totesys": {"postgres", "table"},
     "ingestion": {"s3", "parquet"},
     "processed": {"s3", "parquet", "pandas"},
@@ -27,7 +31,15 @@ KINDS = {
 
 @pytest.fixture(autouse=True)
 def _nothing_configured(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*ALL, *SECRETS, "WAREHOUSE_SCHEMA", "TOTES_ALERT_TOPIC", "TOTES_UI_URL"):
+    for name in (
+        *ALL,
+        *SECRETS,
+        "WAREHOUSE_SCHEMA",
+        "TOTES_ALERT_TOPIC",
+        "TOTES_UI_URL",
+        "TOTES_LANDING",
+        "TOTES_RATES_URL",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -44,14 +56,19 @@ def specs(definitions: Definitions) -> dict[str, AssetSpec]:
 def test_every_table_of_every_stage_is_an_asset(definitions: Definitions, specs: dict[str, AssetSpec]) -> None:
     expected = {f"{group}/{table}": group for group, tables in GROUPS.items() for table in tables}
     assert {name: spec.group_name for name, spec in specs.items()} == expected
-    assert len(specs) == 2 * len(totesys.SOURCE_TABLES) + 2 * len(STAR_TABLES)
+    assert len(specs) == 2 * len(totesys.SOURCE_TABLES) + 2 * len(STAR_TABLES) + 4 * len(FEEDS)
     external = {key.to_user_string() for key in definitions.resolve_asset_graph().external_asset_keys}
-    assert external == {f"totesys/{table}" for table in totesys.SOURCE_TABLES}
+    assert external == {
+        *(f"totesys/{table}" for table in totesys.SOURCE_TABLES),
+        *(f"landing/{feed}" for feed in FEEDS),
+    }
 
 
 def test_every_asset_says_what_it_is(specs: dict[str, AssetSpec]) -> None:
     for name, spec in specs.items():
         group, table = name.split("/")
+        if table in FEEDS or table in _FEED_FACTS:
+            continue
         declared = (totesys.SOURCE_TABLES if group in {"totesys", "ingestion"} else STAR_TABLES)[table]
         assert spec.kinds == KINDS[group]
         assert spec.owners
@@ -62,6 +79,25 @@ def test_every_asset_says_what_it_is(specs: dict[str, AssetSpec]) -> None:
         expected = remodelled_columns(declared) if group == "processed" else list(declared.columns)
         assert [column.name for column in schema.columns] == [column.name for column in expected]
         assert all(column.description for column in schema.columns)
+
+
+def test_every_asset_of_a_feed_says_what_it_is(specs: dict[str, AssetSpec]) -> None:
+    for group, tables in GROUPS.items():
+        for table in tables:
+            feed = FEEDS.get(table) or _FEED_FACTS.get(table)
+            if feed is None:
+                continue
+            spec = specs[f"{group}/{table}"]
+            assert spec.kinds == KINDS[group]
+            assert spec.owners
+            assert str(spec.description).startswith(feed.description if table in FEEDS else str(feed.fact.comment))
+            schema = spec.metadata["dagster/column_schema"]
+            assert isinstance(schema, TableSchema)
+            columns = schema.columns
+            declared = {"processed": remodelled_columns(feed.fact), "warehouse": [*feed.fact.columns]}
+            expected = [column.name for column in declared.get(group, [])] or feed.columns.names
+            assert [column.name for column in columns] == expected
+            assert all(column.description for column in columns)
 
 
 def test_column_schemas_tell_types_keys_and_references(specs: dict[str, AssetSpec]) -> None:
@@ -92,15 +128,35 @@ def test_every_asset_depends_on_its_tables_of_the_stage_before(definitions: Defi
         **{f"ingestion/{table}": {f"totesys/{table}"} for table in totesys.SOURCE_TABLES},
         **{f"processed/{star}": {f"ingestion/{table}" for table in inputs_of(star)} for star in STAR_TABLES},
         **{f"warehouse/{star}": {f"processed/{star}"} for star in STAR_TABLES},
+        **{f"landing/{feed}": set() for feed in FEEDS},
+        **{f"ingestion/{feed}": {f"landing/{feed}"} for feed in FEEDS},
+        **{f"processed/{fact}": {f"ingestion/{feed.name}"} for fact, feed in _FEED_FACTS.items()},
+        **{f"warehouse/{fact}": {f"processed/{fact}"} for fact in _FEED_FACTS},
     }
 
 
 def test_both_jobs_run_the_whole_chain(definitions: Definitions) -> None:
-    everything = {f"{group}/{table}" for group in ("ingestion", "processed", "warehouse") for table in GROUPS[group]}
+    feeds = {*FEEDS, *_FEED_FACTS}
+    groups = {group: set(GROUPS[group]) - feeds for group in ("ingestion", "processed", "warehouse")}
+    everything = {f"{group}/{table}" for group, tables in groups.items() for table in tables}
     for name in ("refresh", "reconcile"):
         job = definitions.resolve_job_def(name)
         assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == everything
         assert job.description
+
+
+@pytest.mark.parametrize("feed", FEEDS.values(), ids=FEEDS)
+def test_the_job_of_a_feed_runs_its_chain_and_nothing_else(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = {f"ingestion/{feed.name}", f"processed/{feed.fact.name}", f"warehouse/{feed.fact.name}"}
+    assert _executed(build_defs(), f"take_{feed.name}") == chain
+    monkeypatch.setenv("TOTES_RATES_URL", "http://127.0.0.1:1")
+    fetched = {"landing/exchange_rate"} if feed.name == "exchange_rate" else set()
+    assert _executed(build_defs(), f"take_{feed.name}") == chain | fetched
+
+
+def _executed(definitions: Definitions, job: str) -> set[str]:
+    keys = definitions.resolve_job_def(job).asset_layer.executable_asset_keys
+    return {key.to_user_string() for key in keys}
 
 
 def test_all_automation_is_on(definitions: Definitions) -> None:

@@ -83,7 +83,7 @@ locals {
       Action   = ["iam:PassRole"]
       Resource = [local.roles]
       Condition = {
-        StringEquals = { "iam:PassedToService" = "ecs-tasks.amazonaws.com" }
+        StringEquals = { "iam:PassedToService" = ["ecs-tasks.amazonaws.com", "lambda.amazonaws.com", "scheduler.amazonaws.com"] }
       }
     },
     {

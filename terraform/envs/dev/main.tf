@@ -22,6 +22,9 @@ module "platform" {
   ssl_mode                 = var.ssl_mode
   alert_emails             = var.alert_emails
   analyst_cidr_blocks      = var.analyst_cidr_blocks
+  landing_senders          = var.landing_senders
+  landing_expire_days      = var.landing_expire_days
+  exchange_rates           = var.exchange_rates
   load_balancer            = var.load_balancer
   runs                     = var.runs
   paused                   = var.paused

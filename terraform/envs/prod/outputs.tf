@@ -38,6 +38,21 @@ output "lake" {
   value       = module.platform.lake
 }
 
+output "landing_bucket" {
+  description = "Name of the bucket that files from outside land in."
+  value       = module.platform.landing_bucket
+}
+
+output "landing_kms_key_arn" {
+  description = "ARN of that bucket's key, which senders of other accounts have to be allowed to use."
+  value       = module.platform.landing_kms_key_arn
+}
+
+output "exchange_rates_function" {
+  description = "Name of the function that fetches exchange rates; null if there is none."
+  value       = module.platform.exchange_rates_function
+}
+
 output "compute_logs_bucket" {
   description = "Name of the bucket that keeps what runs print."
   value       = module.platform.compute_logs_bucket

@@ -75,6 +75,28 @@ variable "analyst_cidr_blocks" {
   default     = []
 }
 
+variable "landing_senders" {
+  description = "By feed (shipment, sales_target, exchange_rate): ARNs of the roles that may put files into its folder of the landing bucket, also of other accounts."
+  type        = map(list(string))
+  default     = {}
+}
+
+variable "landing_expire_days" {
+  description = "Days after which a file in the landing bucket expires, taken or not."
+  type        = number
+  default     = 90
+}
+
+variable "exchange_rates" {
+  description = "What the function that fetches exchange rates asks for, and whom; null for no such function. `reserved_concurrency` has to be -1 in an account that AWS lets reserve none."
+  type = object({
+    base_url             = optional(string, "https://data-api.ecb.europa.eu")
+    currencies           = optional(list(string), ["USD", "GBP"])
+    reserved_concurrency = optional(number, 1)
+  })
+  default = {}
+}
+
 variable "load_balancer" {
   description = "An HTTPS address for the UI behind a login, or null for none. See the module `platform`."
   type = object({

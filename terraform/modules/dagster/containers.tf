@@ -29,6 +29,7 @@ locals {
       WAREHOUSE_SCHEMA        = var.warehouse_schema
       TOTES_INGESTION_LAKE    = "s3://${var.lake.bucket_names.ingestion}"
       TOTES_PROCESSED_LAKE    = "s3://${var.lake.bucket_names.processed}"
+      TOTES_LANDING           = "s3://${var.landing.bucket_name}"
       TOTES_ALERT_TOPIC       = var.alert_topic_arn
       TOTES_METRICS_NAMESPACE = var.name
     },

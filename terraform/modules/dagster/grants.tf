@@ -40,6 +40,12 @@ locals {
       { sid = "EncryptTheLake", actions = ["kms:Decrypt", "kms:GenerateDataKey"], resources = [var.lake.kms_key_arn] },
     ]
 
+    read_landing = [
+      { sid = "ListTheLandingBucket", actions = ["s3:ListBucket"], resources = [var.landing.bucket_arn] },
+      { sid = "ReadTheLandingBucket", actions = ["s3:GetObject"], resources = ["${var.landing.bucket_arn}/*"] },
+      { sid = "DecryptTheLandingBucket", actions = ["kms:Decrypt"], resources = [var.landing.kms_key_arn] },
+    ]
+
     read_compute_logs = [
       { sid = "ListComputeLogs", actions = ["s3:ListBucket"], resources = [module.compute_logs.arn] },
       { sid = "ReadComputeLogs", actions = ["s3:GetObject"], resources = ["${module.compute_logs.arn}/*"] },

@@ -103,13 +103,13 @@ resource "aws_iam_role_policy" "task" {
 }
 
 locals {
-  running_the_platform = ["read_logins", "write_lake", "write_compute_logs", "prune_compute_logs", "publish_alerts"]
+  running_the_platform = ["read_logins", "write_lake", "read_landing", "write_compute_logs", "prune_compute_logs", "publish_alerts"]
 
   grants = {
     webserver = concat(["read_compute_logs", "forward_ports"], local.runs_are_tasks ? ["watch_tasks", "stop_runs"] : [])
     daemon    = local.runs_are_tasks ? ["watch_tasks", "stop_runs", "launch_runs", "read_run_logs"] : []
     code-server = local.runs_are_tasks ? [
-      "read_source_login", "read_lake", "write_compute_logs", "publish_alerts",
+      "read_source_login", "read_lake", "read_landing", "write_compute_logs", "publish_alerts",
     ] : local.running_the_platform
     run       = local.running_the_platform
     provision = ["read_administrator_logins", "read_warehouse_login"]

@@ -199,6 +199,15 @@ variable "lake" {
   })
 }
 
+variable "landing" {
+  description = "The landing bucket: its name, its ARN, and its key."
+  type = object({
+    bucket_name = string
+    bucket_arn  = string
+    kms_key_arn = string
+  })
+}
+
 variable "kms_key_arn" {
   description = "ARN of the key that encrypts logins, logs and Dagster's storage."
   type        = string

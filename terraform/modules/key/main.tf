@@ -1,5 +1,5 @@
-# A customer-managed KMS key: the account may administer and grant its use by IAM, AWS services only what they are named
-# for.
+# A customer-managed KMS key: the account may administer and grant its use by IAM; AWS services, and roles of other
+# accounts, only what they are named for.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -61,6 +61,31 @@ data "aws_iam_policy_document" "this" {
       principals {
         type        = "Service"
         identifiers = [statement.value.principal]
+      }
+
+      dynamic "condition" {
+        for_each = statement.value.conditions
+
+        content {
+          test     = condition.value.test
+          variable = condition.value.variable
+          values   = condition.value.values
+        }
+      }
+    }
+  }
+
+  dynamic "statement" {
+    for_each = var.roles
+
+    content {
+      sid       = statement.key
+      actions   = statement.value.actions
+      resources = ["*"] # in a key's policy: this key
+
+      principals {
+        type        = "AWS"
+        identifiers = statement.value.arns
       }
 
       dynamic "condition" {

@@ -22,6 +22,20 @@ variable "services" {
   default = {}
 }
 
+variable "roles" {
+  description = "Roles that may use the key whatever IAM grants them, also of other accounts: their statement's id, ARNs, actions and conditions."
+  type = map(object({
+    arns    = list(string)
+    actions = list(string)
+    conditions = list(object({
+      test     = string
+      variable = string
+      values   = list(string)
+    }))
+  }))
+  default = {}
+}
+
 variable "deletion_window_in_days" {
   description = "Days for which a deleted key can be brought back."
   type        = number

@@ -69,6 +69,30 @@ locals {
   ]...)
 }
 
+locals {
+  # Of the function that fetches exchange rates, which also works while the environment is paused.
+  exchange_rates_alarms = var.exchange_rates_function == null ? {} : {
+    failed = {
+      description = "Exchange rates were not fetched. The log group /${var.name}/exchange-rates says why. The next time of the same day, or day, makes up for it, and then it is well again."
+      metric      = "Errors"
+      comparison  = "GreaterThanThreshold"
+      threshold   = 0
+      period      = 300
+      periods     = 1
+      missing     = "ignore" # it stays as it is until the function runs again
+    }
+    missing = {
+      description = "The function that fetches exchange rates was not invoked for 74 hours. See whether the schedule ${coalesce(var.exchange_rates_function, "-")} is enabled, and what its role may do."
+      metric      = "Invocations"
+      comparison  = "LessThanThreshold"
+      threshold   = 1
+      period      = 3600
+      periods     = 74 # from Friday's second time to Monday's first are 70 hours, and 71 when clocks are put back
+      missing     = "breaching"
+    }
+  }
+}
+
 resource "aws_cloudwatch_metric_alarm" "platform" {
   for_each = local.platform_alarms
 
@@ -101,6 +125,24 @@ resource "aws_cloudwatch_metric_alarm" "service" {
   period              = 60
   evaluation_periods  = 5
   treat_missing_data  = "breaching"
+  alarm_actions       = local.tell
+  ok_actions          = local.tell
+}
+
+resource "aws_cloudwatch_metric_alarm" "exchange_rates" {
+  for_each = local.exchange_rates_alarms
+
+  alarm_name          = "${var.name}-exchange-rates-${each.key}"
+  alarm_description   = each.value.description
+  namespace           = "AWS/Lambda"
+  metric_name         = each.value.metric
+  dimensions          = { FunctionName = var.exchange_rates_function }
+  statistic           = "Sum"
+  comparison_operator = each.value.comparison
+  threshold           = each.value.threshold
+  period              = each.value.period
+  evaluation_periods  = each.value.periods
+  treat_missing_data  = each.value.missing
   alarm_actions       = local.tell
   ok_actions          = local.tell
 }

@@ -52,6 +52,12 @@ variable "databases" {
   }))
 }
 
+variable "exchange_rates_function" {
+  description = "Name of the function that fetches exchange rates; null if there is none."
+  type        = string
+  default     = null
+}
+
 variable "paused" {
   description = "Whether the environment is paused, and nobody is to be told that it does nothing."
   type        = bool

@@ -10,6 +10,9 @@ locals {
 
   # Every role of the platform has this path.
   role_pattern = "arn:${local.partition}:iam::${local.account}:role/${var.name}/*"
+
+  # Spelt out: the bucket would otherwise wait for the role, whose policy waits for the bucket.
+  fetching_role_arn = "arn:${local.partition}:iam::${local.account}:role/${var.name}/${var.name}-exchange-rates"
 }
 
 module "key" {
@@ -55,6 +58,35 @@ module "lake" {
   platform_role_pattern = local.role_pattern
   object_lock_days      = var.object_lock_days
   force_destroy         = !var.deletion_protection
+}
+
+module "landing" {
+  source = "../landing"
+
+  name                  = var.name
+  suffix                = local.account
+  platform_role_pattern = local.role_pattern
+  fetching_role_arn     = var.exchange_rates == null ? null : local.fetching_role_arn
+  senders               = var.landing_senders
+  expire_days           = var.landing_expire_days
+  force_destroy         = !var.deletion_protection
+}
+
+module "exchange_rates" {
+  source = "../exchange_rates"
+  count  = var.exchange_rates == null ? 0 : 1
+
+  name                     = var.name
+  bucket_name              = module.landing.bucket_name
+  bucket_arn               = module.landing.bucket_arn
+  bucket_kms_key_arn       = module.landing.kms_key_arn
+  base_url                 = var.exchange_rates.base_url
+  currencies               = var.exchange_rates.currencies
+  reserved_concurrency     = var.exchange_rates.reserved_concurrency
+  cpu_architecture         = var.cpu_architecture
+  logs_kms_key_arn         = module.key.arn
+  log_retention_days       = var.log_retention_days
+  permissions_boundary_arn = var.permissions_boundary_arn
 }
 
 # What Athena answers, for some days.
@@ -133,6 +165,7 @@ module "dagster" {
   storage_password            = var.passwords.storage
   password_version            = var.password_version
   lake                        = module.lake
+  landing                     = module.landing
   kms_key_arn                 = module.key.arn
   alert_topic_arn             = module.observability.topic_arn
   alert_topic_kms_key_arn     = module.observability.topic_kms_key_arn
@@ -159,5 +192,6 @@ module "observability" {
     var.existing_warehouse == null ? { warehouse = { identifier = module.warehouse[0].identifier } } : {},
     var.existing_storage == null ? { storage = { identifier = module.dagster.storage_identifier } } : {},
   )
-  paused = var.paused
+  exchange_rates_function = one(module.exchange_rates[*].function_name)
+  paused                  = var.paused
 }

@@ -38,6 +38,21 @@ output "lake" {
   value       = module.lake.bucket_names
 }
 
+output "landing_bucket" {
+  description = "Name of the bucket that files from outside land in."
+  value       = module.landing.bucket_name
+}
+
+output "landing_kms_key_arn" {
+  description = "ARN of that bucket's key, which senders of other accounts have to be allowed to use."
+  value       = module.landing.kms_key_arn
+}
+
+output "exchange_rates_function" {
+  description = "Name of the function that fetches exchange rates; null if there is none."
+  value       = one(module.exchange_rates[*].function_name)
+}
+
 output "compute_logs_bucket" {
   description = "Name of the bucket that keeps what runs print."
   value       = module.dagster.compute_logs_bucket

@@ -142,6 +142,28 @@ variable "object_lock_days" {
   default     = null
 }
 
+variable "landing_senders" {
+  description = "By feed (shipment, sales_target, exchange_rate): ARNs of the roles that may put files into its folder of the landing bucket, also of other accounts."
+  type        = map(list(string))
+  default     = {}
+}
+
+variable "landing_expire_days" {
+  description = "Days after which a file in the landing bucket expires, taken or not."
+  type        = number
+  default     = 90
+}
+
+variable "exchange_rates" {
+  description = "What the function that fetches exchange rates asks for, and whom; null for no such function. `reserved_concurrency` has to be -1 in an account that AWS lets reserve none."
+  type = object({
+    base_url             = optional(string, "https://data-api.ecb.europa.eu")
+    currencies           = optional(list(string), ["USD", "GBP"])
+    reserved_concurrency = optional(number, 1)
+  })
+  default = {}
+}
+
 variable "scan_limit_bytes" {
   description = "How much one query of the lake may read."
   type        = number

@@ -12,6 +12,7 @@ from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, se
 
 from totes_dagster.aws.metrics import Metric, emit
 from totes_dagster.errors import one_line
+from totes_dagster.feeds.declared import FEEDS
 from totes_dagster.orchestration.alerts.incidents import Watch, advance, explained
 from totes_dagster.orchestration.alerts.observing import Expectations, observe
 from totes_dagster.orchestration.alerts.reasons import reason_of, why_failed
@@ -20,6 +21,8 @@ from totes_dagster.orchestration.checks.loading import health_specs
 from totes_dagster.orchestration.checks.reconciliation import matches_source
 from totes_dagster.orchestration.checks.source import contract_specs
 from totes_dagster.orchestration.checks.star import sound_before_load
+from totes_dagster.orchestration.feeds.checks import check_specs
+from totes_dagster.orchestration.feeds.jobs import job_name
 from totes_dagster.orchestration.freshness import FAIL_AFTER
 from totes_dagster.orchestration.jobs import reconcile, refresh
 from totes_dagster.orchestration.resources.alerts import Alerts
@@ -36,8 +39,9 @@ _CHECKS = [
     *(spec.key for spec in (*contract_specs, *health_specs)),
     *sound_before_load.check_keys,
     *matches_source.check_keys,
+    *(spec.key for feed in FEEDS.values() for spec in check_specs(feed)),
 ]
-_JOBS = [refresh.name, reconcile.name, prune.name]
+_JOBS = [refresh.name, reconcile.name, prune.name, *map(job_name, FEEDS.values())]
 
 
 @sensor(

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import logging
 import os
 import signal
 import socket
@@ -24,12 +25,19 @@ from totes_dagster.orchestration.development.dashboard import DashboardProcess
 from totes_dagster.orchestration.development.processes import ProcessGroup
 from totes_dagster.orchestration.development.webserver import HOST, why_not_loaded
 from totes_dagster.runtime.terminal import console, print_labelled, waiting_for
+from totes_dagster.simulator.files import FileDrops, dropping
+from totes_dagster.simulator.rates_server import RatesServer
 from totes_dagster.simulator.simulator import Simulator, described
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRun
 
+_log = logging.getLogger(__name__)
+
 _POLL_SECONDS = 0.2
+
+_SECONDS_PER_FILE = 60.0
+"""How often the simulated carrier drops a file."""
 
 _CODE_SERVER = Path(sysconfig.get_path("scripts"), "totes-code-server")
 
@@ -117,6 +125,7 @@ def _run_until_interrupted(
             with console.status("Starting PostgreSQL …"):
                 local.start()
             seed_with_progress(local, company.orders)
+            simulation.enter_context(_outside_world(local, company, dagster.environment))
         dagster.start()
         print_labelled("Dagster's UI", f"  http://{HOST}:{dagster.port}")
         dashboard.start()
@@ -172,6 +181,9 @@ class _Dagster:
         home: the stack's folder.
         port: where the UI listens.
         modules: modules with code locations of others.
+
+    Attributes:
+        environment: settings of Dagster besides those of this process.
     """
 
     def __init__(self, home: Path, port: int, modules: Sequence[str] = ()) -> None:
@@ -179,6 +191,7 @@ class _Dagster:
         self.port = port
         self.modules = modules
         self.processes = ProcessGroup(home / "dagster.log")
+        self.environment: dict[str, str] = {}
         self._is_ready = False
 
     def start(self) -> None:
@@ -207,6 +220,7 @@ class _Dagster:
         environment = {
             settings.UI_URL: f"http://{HOST}:{self.port}",
             **os.environ,
+            **self.environment,
             "DAGSTER_HOME": str(records),
             settings.HOME: str(self.home),
             env_file.ALREADY_READ: "yes",
@@ -276,6 +290,29 @@ def _unfinished_runs(instance: "DagsterInstance") -> Sequence["DagsterRun"]:
 
     ended = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
     return instance.get_runs(RunsFilter(statuses=[status for status in DagsterRunStatus if status not in ended]))
+
+
+@contextmanager
+def _outside_world(stack: LocalStack, company: Company, environment: dict[str, str]) -> Iterator[None]:
+    """What comes to the embedded stack from outside: exchange rates, and files of a carrier and the controllers.
+
+    The rates are made up and served locally, unless `TOTES_RATES_URL` says where real ones are.
+
+    Args:
+        stack: the embedded stack, with its company.
+        company: the simulated company.
+        environment: Dagster's settings, to which the address of the rates is added.
+    """
+    with ExitStack() as world:
+        if not os.environ.get(settings.RATES_URL):
+            environment[settings.RATES_URL] = world.enter_context(RatesServer()).url
+            console.print("Exchange rates are made up. For real ones, set TOTES_RATES_URL.", soft_wrap=True)
+        if not os.environ.get(settings.LANDING):
+            drops = FileDrops(stack.database_url("totesys"), stack.landing, seed=time.time_ns())
+            drops.drop_history()
+            if company.rate > 0:
+                world.enter_context(dropping(drops, _SECONDS_PER_FILE, _log.warning))
+        yield
 
 
 @contextmanager

@@ -97,7 +97,7 @@ class Facts:
 
     def in_pounds(self, amount: Decimal, currency: str, day: date | None) -> Decimal | None:
         if currency == "GBP":
-            return amount if day else None
+            return amount
         per_eur, gbp = (self.rate(each, day) if day else None for each in (currency, "GBP"))
         return (
             None if per_eur is None or gbp is None else rounded(Fraction(amount) * Fraction(gbp) / Fraction(per_eur), 2)
@@ -271,8 +271,8 @@ def _completed(expected: Expected) -> Iterable[Row]:
     return [{**row, "late": (row["complete"] - row["agreed"]).days} for row in rows]
 
 
-def _known(expected: Expected) -> Iterable[Row]:
-    return [row for row in expected.open if row["sign"]]
+def _known(kind: str) -> Callable[[Expected], Iterable[Row]]:
+    return lambda expected: [row for row in getattr(expected, kind) if row["sign"]]
 
 
 def _all(kind: str) -> Callable[[Expected], Iterable[Row]]:
@@ -302,13 +302,13 @@ NUMBERS = {
     "open_receivables_in_own_currency": Number(_of("SALE", "open"), total("amount", sign=1)),
     "open_payables": Number(_of("PURCHASE", "open"), total("gbp", sign=-1), lost("gbp")),
     "open_payables_in_own_currency": Number(_of("PURCHASE", "open"), total("amount", sign=-1)),
-    "cash_expected": Number(_known, total("gbp", sign=1), lost("gbp")),
+    "cash_expected": Number(_known("open"), total("gbp", sign=1), lost("gbp")),
     "open_payments": Number(_all("open"), len),
     "cash_received": Number(_of("SALE", "made"), total("gbp", sign=1), lost("gbp")),
     "cash_received_in_own_currency": Number(_of("SALE", "made"), total("amount", sign=1)),
     "cash_paid": Number(_of("PURCHASE", "made"), total("gbp", sign=-1), lost("gbp")),
     "cash_paid_in_own_currency": Number(_of("PURCHASE", "made"), total("amount", sign=-1)),
-    "exchange_gain": Number(_all("made"), total("gain"), lost("gain")),
+    "exchange_gain": Number(_known("made"), total("gain"), lost("gain")),
     "days_late": Number(_of("SALE", "due", 1), percentile(5, "late")),
     "days_late_p90": Number(_of("SALE", "due", 1), percentile(9, "late")),
     "share_paid_late": Number(_of("SALE", "due", 1), share(lambda row: row["late"] > 0)),

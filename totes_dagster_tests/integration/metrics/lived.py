@@ -10,6 +10,8 @@ import psycopg
 
 from totes_dagster.simulator.seeding import seed
 from totes_dagster.simulator.simulator import Action, NothingToActOnError, Simulator
+from totes_dagster.warehouse.rates import keep_rates
+from totes_dagster.warehouse.transaction import WarehouseTransaction
 from totes_dagster_tests.integration.metrics.expected import Expected, Facts, expected
 from totes_dagster_tests.world import World
 
@@ -34,6 +36,11 @@ ODDITIES = (
     "update payment set paid = true, last_updated = '2026-03-05 10:00' where payment_id % 40 = 1",
     "update payment set payment_amount = payment_amount + 1, last_updated = '2026-04-05 10:00' "
     "where payment_id % 10 = 1",
+    # Noted days after the order; due on the days on which another ageing begins.
+    "update payment set created_at = created_at + interval '3 days' where payment_id % 7 = 2",
+    "update payment set paid = false, payment_date = "
+    "((now() at time zone 'UTC')::date - (array[0, 1, 7, 8, 30, 31])[1 + payment_id % 6])::text "
+    "where payment_id between 100 and 111",
     "update payment set payment_type_id = payment_type_id + 1 where payment_id % 13 = 1 and payment_type_id in (1, 3)",
 )
 
@@ -95,23 +102,17 @@ def _bring_rates(world: World, facts: Facts, rng: Random) -> None:
         cursor.executemany(
             "insert into fact_exchange_rate (quote_code, rate_date, rate, batch) values (%s, %s, %s, %s)", versions
         )
-        cursor.execute("""
-            insert into rate_on_day
-            select date_id, currency_id, currency_code, own.rate, gbp.rate, least(own.rate_date, gbp.rate_date)
-            from dim_date cross join dim_currency
-            left join lateral (
-                select rate, rate_date from (
-                    select rate, rate_date from current_exchange_rate where quote_code = currency_code
-                    union all select 1, date_id where currency_code = 'EUR') as each
-                where rate_date between date_id - 7 and date_id order by rate_date desc limit 1) as own on true
-            left join lateral (
-                select rate, rate_date from current_exchange_rate
-                where quote_code = 'GBP' and rate_date between date_id - 7 and date_id
-                order by rate_date desc limit 1) as gbp on true""")
+    warehouse = world.platform.warehouse
+    with warehouse.database.connect() as loading, WarehouseTransaction.begin(loading, warehouse) as transaction:
+        keep_rates(transaction)
+        transaction.commit()
 
 
 def _bring_shipments(world: World, facts: Facts, rng: Random) -> None:
-    """Deliveries of most orders, in up to three parts; some corrected, some withdrawn, one of an unknown order."""
+    """Deliveries of most orders, in up to three parts; some corrected, some withdrawn, two of unknown orders.
+
+    The first is on a day on which an order was to be delivered.
+    """
     orders = world.ask(
         "select sales_order_id, units_sold, agreed_delivery_date from current_sales_order order by agreed_delivery_date"
     )
@@ -132,6 +133,9 @@ def _bring_shipments(world: World, facts: Facts, rng: Random) -> None:
                 rows.append((order, at, day, bags, True, 3))
             else:
                 facts.shipments.setdefault(order, []).append((day, bags))
+    _, _, first = orders[len(orders) // 20]
+    rows.append((10**6 + 1, datetime.combine(first, time(9)), first, 5, False, 1))
+    facts.shipments[10**6 + 1] = [(first, 5)]
     for parcels in facts.shipments.values():
         parcels.sort()
     with psycopg.connect(world.warehouse_url) as connection, connection.cursor() as cursor:

@@ -4,17 +4,20 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from psycopg.rows import dict_row
 
+from totes_dagster.errors import DimensionRefusedError
 from totes_dagster.metrics.asking import Answer, ask
 from totes_dagster.metrics.metric import Unit
 from totes_dagster.metrics.registry import METRICS
-from totes_dagster_tests.integration.metrics.expected import KEYS, NUMBERS, Row, member, slices
+from totes_dagster_tests.integration.metrics.expected import KEYS, NUMBERS, Row, member, rounded, slices
 from totes_dagster_tests.integration.metrics.lived import Lived
 
 CASES = [(metric.name, split) for metric in METRICS.values() for split in metric.splits]
@@ -90,7 +93,8 @@ def test_any_question_is_answered_as_the_source_says(
             # By its key, if it has one: members may share a name.
             where[name] = members[choice % len(members)][0 if name != "weekday" else -1]
     where |= one_currency(metric)
-    until = None if newest is None else lived.facts.as_of + timedelta(days=30 - newest)
+    days = sorted({row["day"] for row in rows})
+    until = None if newest is None else days[newest % len(days)]
     since = None if length is None else (until or lived.facts.as_of) - timedelta(days=length)
     counted = [
         row
@@ -113,6 +117,10 @@ def test_the_life_had_all_that_matters(lived: Lived) -> None:
         without = [row["gbp"] is None for row in rows]
         assert 0 < sum(without) < len(rows)
     assert {row["promise"] for row in found.deliveries} == {"kept", "missed", "open", "not known"}
+    assert min(day for parcels in lived.facts.shipments.values() for day, _ in parcels) in {
+        row["agreed"] for row in found.sales
+    }
+    assert {0, 1, 7, 8, 30, 31} <= {row["late"] for row in found.open}
     assert {row["ageing"] for row in found.open} == {"not due", "1 to 7 days", "8 to 30 days", "over 30 days"}
     assert {row["payment_type"] for row in (*found.open, *found.made)} == {
         "SALES_RECEIPT",
@@ -129,7 +137,7 @@ def test_the_life_had_all_that_matters(lived: Lived) -> None:
 
 def test_open_items_without_a_closing_rate_are_counted_and_not_0(lived: Lived, connection: psycopg.Connection) -> None:
     with connection.transaction(force_rollback=True):
-        connection.execute("update public.rate_on_day set per_eur = null where date_id >= %s", [lived.facts.as_of])
+        connection.execute("delete from public.fact_exchange_rate where rate_date >= %s - 7", [lived.facts.as_of])
         answer = ask(connection, "public", "open_receivables", by=["currency"])
     amounts = {currency: (amount, lost) for currency, amount, lost in answer.rows}
     rows = [row for row in lived.expected.open if row["transaction_type"] == "SALE"]
@@ -137,6 +145,24 @@ def test_open_items_without_a_closing_rate_are_counted_and_not_0(lived: Lived, c
         own = [row for row in rows if row["currency"] == currency]
         assert (amount is None, lost) == ((False, 0) if currency == "GBP" else (True, len(own)))
     assert answer.unconverted == sum(row["currency"] != "GBP" for row in rows) > 0
+
+
+def test_the_closing_rate_is_known_also_after_the_end_of_the_calendar(
+    lived: Lived, connection: psycopg.Connection
+) -> None:
+    rates = [("GBP", date(2040, 1, 3), 0.8), ("USD", date(2040, 1, 2), 1.6), ("USD", date(2039, 12, 20), 99)]
+    with connection.transaction(force_rollback=True), connection.cursor() as cursor:
+        cursor.execute("update public.load_history set snapshot_at = '2040-01-09 12:00+00'")
+        cursor.executemany(
+            "insert into public.fact_exchange_rate (quote_code, rate_date, rate, batch) values (%s, %s, %s, 9)", rates
+        )
+        found = {row[0]: row[1:] for row in ask(connection, "public", "open_payables", by=["currency"]).rows}
+    for currency, factor in (("GBP", Fraction(1)), ("USD", Fraction(1, 2)), ("EUR", Fraction(4, 5))):
+        rows = [
+            row for row in lived.expected.open if (row["transaction_type"], row["currency"]) == ("PURCHASE", currency)
+        ]
+        amount = sum(-row["sign"] * rounded(Fraction(row["amount"]) * factor, 2) for row in rows)
+        assert found[currency] == (amount, 0)
 
 
 def test_pounds_need_no_rate(lived: Lived, connection: psycopg.Connection) -> None:
@@ -174,6 +200,31 @@ def test_slices_come_in_the_order_of_their_dimensions(connection: psycopg.Connec
     assert days == sorted(days)
     overdue = [name for name, *_ in ask(connection, "public", "open_payments", by=["ageing"]).rows]
     assert overdue == ["not due", "1 to 7 days", "8 to 30 days", "over 30 days"]
+    both = [
+        (overdue.index(name), currency)
+        for name, currency, *_ in ask(connection, "public", "open_payments", by=["ageing", "currency"]).rows
+    ]
+    assert both == sorted(both)
+
+
+def test_a_transaction_of_the_caller_stays_open(lived: Lived) -> None:
+    with psycopg.connect(lived.world.warehouse_url, row_factory=dict_row) as connection:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        first = ask(connection, "public", "orders")
+        with psycopg.connect(lived.world.warehouse_url) as other:
+            other.execute("update load_history set snapshot_at = snapshot_at + interval '1 day'")
+            other.commit()
+            again = ask(connection, "public", "orders")
+            other.execute("update load_history set snapshot_at = snapshot_at - interval '1 day'")
+    assert (again.as_of, again.rows) == (first.as_of, first.rows)
+
+
+def test_an_idle_connection_is_idle_again(lived: Lived, connection: psycopg.Connection) -> None:
+    ask(connection, "public", "orders")
+    assert connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
+    with pytest.raises(DimensionRefusedError):
+        ask(connection, "public", "orders", by=["country"])
+    assert connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
 
 
 def test_the_unit_of_own_currency_is_the_one_that_is_asked_for(connection: psycopg.Connection) -> None:

@@ -223,4 +223,4 @@ def test_analysts_need_the_right_to_read_what_migrations_will_make(
     readable = [*metadata.tables, *map(current_view_of, FACTS.values()), *VIEWS]
     for name in readable:
         with pytest.raises(AccessDeniedError, match=name) if right else nullcontext(), analyst.connect() as connection:
-            assert connection.execute(f"select from {name}").rowcount == 0
+            assert connection.execute(f"select from {name} limit 0").rowcount == 0

@@ -145,3 +145,25 @@ def test_only_errors_that_say_so_are_transient() -> None:
         "ManifestError",
         "DiskFullError",
     }
+
+
+def test_no_wait_is_shorter_than_an_error_asks_for(caplog: pytest.LogCaptureFixture) -> None:
+    work = Work(DatabaseUnavailableError("come back later", retry_after=0.05), DatabaseUnavailableError("no hurry"))
+    assert retried("Load", work, SOON) == "done"
+    first, second = waits(caplog)
+    assert first == 0.05
+    assert second < 0.05
+
+
+def test_what_would_have_to_wait_for_longer_than_patience_fails_at_once() -> None:
+    work = Work(DatabaseUnavailableError("come back tomorrow", retry_after=24 * 60 * 60))
+    with pytest.raises(DatabaseUnavailableError):
+        retried("Load", work, SOON)
+    assert work.attempts == 1
+
+
+def test_attempts_may_be_limited() -> None:
+    work = Work(*[DatabaseBusyError("deadlock detected")] * 100)
+    with pytest.raises(DatabaseBusyError):
+        retried("Load", work, Backoff(first=0.001, longest=0.001, attempts=3))
+    assert work.attempts == 3

@@ -71,6 +71,11 @@ variables {
     bucket_arns  = { ingestion = "arn:aws:s3:::totes-test-ingestion", processed = "arn:aws:s3:::totes-test-processed" }
     kms_key_arn  = "arn:aws:kms:eu-west-2:123456789012:key/11111111-1111-1111-1111-111111111111"
   }
+  landing = {
+    bucket_name = "totes-test-landing"
+    bucket_arn  = "arn:aws:s3:::totes-test-landing"
+    kms_key_arn = "arn:aws:kms:eu-west-2:123456789012:key/33333333-3333-3333-3333-333333333333"
+  }
   kms_key_arn             = "arn:aws:kms:eu-west-2:123456789012:key/00000000-0000-0000-0000-000000000000"
   alert_topic_arn         = "arn:aws:sns:eu-west-2:123456789012:totes-test-alerts"
   alert_topic_kms_key_arn = "arn:aws:kms:eu-west-2:123456789012:key/22222222-2222-2222-2222-222222222222"
@@ -184,6 +189,27 @@ run "each_task_may_do_what_it_takes" {
   assert {
     condition     = [for statement in local.statements.launch_runs : statement.resources if contains(statement.actions, "ecs:RunTask")] == [["arn:aws:ecs:eu-west-2:123456789012:task-definition/totes-test-run:*"]]
     error_message = "Of task definitions, only that of runs can be launched."
+  }
+}
+
+run "who_takes_files_from_the_landing_bucket_only_reads_there" {
+  assert {
+    condition     = toset([for role, grants in local.grants : role if contains(grants, "read_landing")]) == toset(["code-server", "run"])
+    error_message = "The sensor and runs look for new files, and nothing else does."
+  }
+
+  assert {
+    condition = toset(flatten([
+      for grant, statements in local.statements : [for statement in statements : statement.actions if anytrue([for resource in statement.resources : startswith(resource, "arn:aws:s3:::totes-test-landing")])]
+    ])) == toset(["s3:GetObject", "s3:ListBucket"])
+    error_message = "Files are listed and read, and neither put nor deleted."
+  }
+
+  assert {
+    condition = alltrue([
+      for task in ["code-server", "run"] : contains(local.definitions[task].environment, { name = "TOTES_LANDING", value = "s3://totes-test-landing" })
+    ])
+    error_message = "Who takes files knows where they land."
   }
 }
 

@@ -64,6 +64,27 @@ run "a_service_gets_what_it_is_named_for_and_the_account_the_rest" {
   }
 }
 
+run "a_role_gets_what_it_is_named_for" {
+  command = plan
+
+  variables {
+    roles = {
+      Senders = {
+        arns       = ["arn:aws:iam::210987654321:role/carrier"]
+        actions    = ["kms:GenerateDataKey"]
+        conditions = [{ test = "StringEquals", variable = "kms:ViaService", values = ["s3.eu-west-2.amazonaws.com"] }]
+      }
+    }
+  }
+
+  assert {
+    condition = [for statement in data.aws_iam_policy_document.this.statement : [statement.actions, one(statement.principals).identifiers, one(statement.condition).variable] if statement.sid == "Senders"] == [
+      [toset(["kms:GenerateDataKey"]), toset(["arn:aws:iam::210987654321:role/carrier"]), "kms:ViaService"]
+    ]
+    error_message = "A role may do what it is named for, and no more."
+  }
+}
+
 run "a_key_that_is_gone_at_once_is_refused" {
   command = plan
 

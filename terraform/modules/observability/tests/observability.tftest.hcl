@@ -96,6 +96,38 @@ run "tasks_that_fail_in_any_way_match" {
   }
 }
 
+run "exchange_rates_that_are_not_fetched_are_told_of" {
+  variables {
+    exchange_rates_function = "totes-test-exchange-rates"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.exchange_rates["failed"].metric_name == "Errors" && aws_cloudwatch_metric_alarm.exchange_rates["failed"].treat_missing_data == "ignore"
+    error_message = "An error alarms until the function succeeds."
+  }
+
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.exchange_rates["missing"].treat_missing_data == "breaching" &&
+      aws_cloudwatch_metric_alarm.exchange_rates["missing"].period * aws_cloudwatch_metric_alarm.exchange_rates["missing"].evaluation_periods > 72 * 3600 &&
+      aws_cloudwatch_metric_alarm.exchange_rates["missing"].period * aws_cloudwatch_metric_alarm.exchange_rates["missing"].evaluation_periods <= 7 * 24 * 3600
+    )
+    error_message = "Silence alarms, but not over a weekend; CloudWatch looks back seven days at most."
+  }
+
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.exchange_rates : alarm.alarm_actions == toset([aws_sns_topic.alerts.arn]) && alarm.dimensions == tomap({ FunctionName = "totes-test-exchange-rates" })])
+    error_message = "They go to the topic."
+  }
+}
+
+run "without_the_function_nothing_watches_it" {
+  assert {
+    condition     = length(aws_cloudwatch_metric_alarm.exchange_rates) == 0
+    error_message = "There is an alarm that nothing could ever end."
+  }
+}
+
 run "a_paused_environment_disturbs_nobody" {
   variables {
     paused = true

@@ -52,6 +52,9 @@ mock_provider "aws" {
       master_user_secret = [{ secret_arn = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:administrator", kms_key_id = "", secret_status = "active" }]
     }
   }
+  mock_resource "aws_lambda_function" {
+    defaults = { arn = "arn:aws:lambda:eu-west-2:123456789012:function:totes-test-exchange-rates" }
+  }
   mock_resource "aws_lb" {
     defaults = { arn = "arn:aws:elasticloadbalancing:eu-west-2:123456789012:loadbalancer/app/totes-test/0123456789abcdef" }
   }
@@ -122,6 +125,19 @@ run "a_load_balancer_brings_public_subnets" {
   assert {
     condition     = length(module.network.public_subnet_ids) == 2 && output.url == "https://dagster.example.com"
     error_message = "The UI has an address, and its load balancer a place."
+  }
+}
+
+run "exchange_rates_are_fetched_unless_that_is_not_wanted" {
+  command = plan
+
+  variables {
+    exchange_rates = null
+  }
+
+  assert {
+    condition     = length(module.exchange_rates) == 0 && output.exchange_rates_function == null && output.landing_bucket != null
+    error_message = "There is no function, and files can land all the same."
   }
 }
 

@@ -17,8 +17,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them. The lake still has every batch of every feed."""
-    for view in ("current_exchange_rate", "current_shipment", "current_sales_target"):
-        op.execute(f"drop view {view}")
+    op.execute("drop view current_exchange_rate, current_shipment, current_sales_target")
     for table in (
         "rate_on_day",
         "fact_exchange_rate",

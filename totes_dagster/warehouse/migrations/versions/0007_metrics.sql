@@ -33,39 +33,49 @@ left join rate_on_day as r on r.date_id = o.created_date and r.currency_id = o.c
 
 create view settlement as
 with since as (
-    -- The newest unbroken run of versions that are paid begins on the day on which the payment was made.
+    -- The first of the newest versions that are all paid, where that is not the newest one, which few payments have.
     select distinct on (payment_id) payment_id, last_updated_date as paid_on
-    from (select payment_id, batch, payment_record_id, last_updated_date,
-                 bool_and(paid) over (partition by payment_id order by batch desc, payment_record_id desc) as is_paid
-          from fact_payment where not is_deleted) as versions
-    where is_paid order by payment_id, batch, payment_record_id),
+    from (select payment_id, batch, payment_record_id, last_updated_date, bool_and(paid) over versions as is_paid,
+                 row_number() over versions as number
+          from fact_payment
+          window versions as (partition by payment_id order by batch desc, payment_record_id desc)) as numbered
+    where is_paid and number > 1 order by payment_id, batch, payment_record_id),
 dated as (
     select p.payment_id, p.created_date, p.created_time, p.last_updated_date, p.last_updated_time, p.transaction_id,
            p.counterparty_id, p.payment_amount, p.currency_id, p.payment_type_id, p.paid, p.payment_date, p.batch,
            t.transaction_type, t.sales_order_id, t.purchase_order_id, y.payment_type_name, c.currency_code,
            case t.transaction_type when 'SALE' then 1 when 'PURCHASE' then -1 end
                * case when right(y.payment_type_name, 6) = 'REFUND' then -1 else 1 end as sign,
-           since.paid_on, a.day as as_of, coalesce(since.paid_on, a.day) - p.payment_date as days_late,
+           case when p.paid then coalesce(since.paid_on, p.last_updated_date) end as paid_on, a.day as as_of,
+           case when p.paid then coalesce(since.paid_on, p.last_updated_date) else a.day end - p.payment_date
+               as days_late,
            coalesce(s.created_date, b.created_date) as ordered_on
     from current_payment as p
     left join dim_transaction as t on t.transaction_id = p.transaction_id
     left join dim_payment_type as y on y.payment_type_id = p.payment_type_id
     left join dim_currency as c on c.currency_id = p.currency_id
     cross join as_of as a
-    left join since on since.payment_id = p.payment_id and p.paid
+    left join since on since.payment_id = p.payment_id
     left join current_sales_order as s on s.sales_order_id = t.sales_order_id
     left join current_purchase_order as b on b.purchase_order_id = t.purchase_order_id),
+closing as (
+    -- Not from rate_on_day: the calendar may end before the day that the warehouse shows.
+    select distinct on (quote_code) quote_code, rate from current_exchange_rate
+    where rate_date between (select day - 7 from as_of) and (select day from as_of)
+    order by quote_code, rate_date desc),
 converted as (
     select d.*,
            case when d.paid then case when d.currency_code = 'GBP' then d.payment_amount
                else round(d.payment_amount * made.gbp_per_eur / made.per_eur, 2) end end as cash_gbp,
-           case when not d.paid then case when d.currency_code = 'GBP' then d.payment_amount
-               else round(d.payment_amount * closing.gbp_per_eur / closing.per_eur, 2) end end as closing_gbp,
-           case when d.ordered_on is not null then case when d.currency_code = 'GBP' then d.payment_amount
-               else round(d.payment_amount * booked.gbp_per_eur / booked.per_eur, 2) end end as booked_gbp
+           case when not d.paid then case d.currency_code when 'GBP' then d.payment_amount
+               when 'EUR' then round(d.payment_amount * pound.rate, 2)
+               else round(d.payment_amount * pound.rate / own.rate, 2) end end as closing_gbp,
+           case when d.currency_code = 'GBP' then d.payment_amount
+               else round(d.payment_amount * booked.gbp_per_eur / booked.per_eur, 2) end as booked_gbp
     from dated as d
     left join rate_on_day as made on made.date_id = d.paid_on and made.currency_id = d.currency_id
-    left join rate_on_day as closing on closing.date_id = d.as_of and closing.currency_id = d.currency_id
+    left join closing as own on own.quote_code = d.currency_code
+    left join closing as pound on pound.quote_code = 'GBP'
     left join rate_on_day as booked on booked.date_id = d.ordered_on and booked.currency_id = d.currency_id)
 select payment_id, created_date, created_time, last_updated_date, last_updated_time, transaction_id, counterparty_id,
        payment_amount, currency_id, payment_type_id, paid, payment_date, batch, transaction_type, sales_order_id,
@@ -115,8 +125,6 @@ union all
 select 'purchase order', purchase_order_id, created_date, currency_id, currency_code, amount
 from purchase where amount_gbp is null
 union all
-select 'payment made', payment_id, paid_on, currency_id, currency_code, payment_amount
-from settlement where paid and cash_gbp is null
-union all
-select 'open payment', payment_id, as_of, currency_id, currency_code, payment_amount
-from settlement where not paid and closing_gbp is null;
+select case when paid then 'payment made' else 'open payment' end, payment_id,
+       case when paid then paid_on else as_of end, currency_id, currency_code, payment_amount
+from settlement where cash_gbp is null and closing_gbp is null;

@@ -1,0 +1,1 @@
+"""The feeds in Dagster: for each its assets, checks, job and sensor, apart from those of totesys."""
