@@ -27,7 +27,7 @@ def object_store() -> Iterator[str]:
 
 
 def _make_puts_atomic() -> None:
-    """Have moto look whether an object exists and create it in one step, as S3 does: of its threads, two could do so."""
+    """Have moto look whether an object exists and create it in one step, as S3 does; its threads would race."""
     put, lock = S3Response.put_object, threading.Lock()
 
     def put_alone(response: S3Response) -> object:
