@@ -209,7 +209,11 @@ def refresh_feed(
     Raises:
         TotesError: see `take_files` and `load_feed`.
     """
-    taken = take_feed(feed, landing, lake.ingestion, progress)
+    try:
+        taken = take_feed(feed, landing, lake.ingestion, progress)
+    except TotesError:
+        load_feed(feed, warehouse, lake, progress)  # what was taken before waits for no file
+        raise
     return FeedRefreshed(taken, load_feed(feed, warehouse, lake, progress))
 
 

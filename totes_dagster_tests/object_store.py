@@ -2,11 +2,13 @@
 
 import itertools
 import logging
+import threading
 import urllib.request
 from collections.abc import Iterator
 
 import boto3
 import pytest
+from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
 
 _buckets = itertools.count(1)
@@ -16,11 +18,23 @@ _buckets = itertools.count(1)
 def object_store() -> Iterator[str]:
     """The endpoint of an S3 server on this machine."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request
+    _make_puts_atomic()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
+
+
+def _make_puts_atomic() -> None:
+    """Have moto look whether an object exists and create it in one step, as S3 does; its threads would race."""
+    put, lock = S3Response.put_object, threading.Lock()
+
+    def put_alone(response: S3Response) -> object:
+        with lock:
+            return put(response)
+
+    S3Response.put_object = put_alone  # type: ignore[method-assign, assignment]
 
 
 @pytest.fixture

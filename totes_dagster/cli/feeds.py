@@ -95,6 +95,7 @@ def fetch(*, since: datetime | None) -> None:
 @click.argument("name", metavar="FEED")
 def contract(*, name: str) -> None:
     """Print what each row of a feed's files must look like, as JSON Schema."""
+    from totes_dagster.feeds.contracts import json_schema_of
     from totes_dagster.feeds.declared import feed_named
 
-    click.echo(json.dumps(feed_named(name).contract.model_json_schema(), indent=2))
+    click.echo(json.dumps(json_schema_of(feed_named(name).contract), indent=2))

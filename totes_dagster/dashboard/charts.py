@@ -31,6 +31,7 @@ Label = Callable[[Row, str], str]
 """Writes the label of a mark from its row and the currency."""
 
 _BIG = alt.Axis(format="~s", labelExpr="replace(datum.label, 'G', 'bn')", tickCount=5)
+_BIG_AND_WHOLE = alt.Axis(format="~s", labelExpr="replace(datum.label, 'G', 'bn')", tickCount=5, tickMinStep=1)
 
 
 def plain(value: Any) -> Any:
@@ -125,7 +126,7 @@ def _columns(rows: list[dict[str, Any]], x: str, title: str, parts: Sequence[str
             x=alt.X(f"{x}:O", title=x if isinstance(shown[0][x], int) else None, sort=None).axis(
                 labelOverlap="greedy", labelAngle=0
             ),
-            y=alt.Y("sum(value):Q", title=title, axis=_BIG),
+            y=alt.Y("sum(value):Q", title=title, axis=_BIG_AND_WHOLE),
             color=alt.Color("part:N", title=None, scale=alt.Scale(domain=list(parts)), legend=_legend(parts)),
             order=alt.Order("place:Q"),
             tooltip=[

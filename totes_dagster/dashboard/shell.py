@@ -168,7 +168,10 @@ def _notices(
         said.append(("look", joined([text])))
     if data.quarantined:
         rows = "1 row of the source is" if data.quarantined == 1 else f"{data.quarantined:,} rows of the source are"
-        link = element("a", "Health", href=addresses.page("health"))
+        is_here = page.name == "health"
+        link = element(
+            "a", "below" if is_here else "Health", href="#quarantine" if is_here else addresses.page("health")
+        )
         said.append(
             ("look", joined([f"{rows} in quarantine, and missing here or shown in an older version: see ", link, "."]))
         )

@@ -1,6 +1,6 @@
 """What a load did."""
 
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from totes_dagster.remodel.run import Written
 
@@ -34,7 +34,7 @@ class LoadedTable:
         return bool(self.new or self.changed or self.deleted or self.placeholders)
 
     def __add__(self, other: "LoadedTable") -> "LoadedTable":
-        return LoadedTable(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+        return LoadedTable(**{name: count + getattr(other, name) for name, count in vars(self).items()})
 
     def counts(self) -> dict[str, int]:
         """All counts, by name."""

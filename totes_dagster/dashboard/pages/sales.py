@@ -19,7 +19,7 @@ WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 ORDERS = Base(
     "orders",
     SQL("""
-    select s.created_date, date_trunc('month', s.created_date)::date as month, s.created_time,
+    select s.sales_order_id, s.created_date, date_trunc('month', s.created_date)::date as month, s.created_time,
            s.currency_code, s.currency_id, s.amount, s.amount_gbp, s.units_sold,
            s.agreed_delivery_date - s.created_date as promised_days,
            s.agreed_delivery_location_id as location_id, s.counterparty_id, s.design_id, s.sales_staff_id as staff_id
@@ -262,12 +262,55 @@ LEAD_TIMES = Question(
     note="The line is from the shortest tenth to the longest tenth, the point is the median.",
 )
 
+DELIVERIES = Question(
+    "deliveries",
+    "Do the bags arrive by the day that we promised?",
+    SQL("""
+    select date_trunc('month', agreed_delivery_date)::date as month,
+           count(*) filter (where promise = 'kept') as kept, count(*) filter (where promise = 'missed') as missed,
+           round(100.0 * count(*) filter (where promise = 'kept') / count(*), 1) as on_time
+    from orders join delivery using (sales_order_id) where promise in ('kept', 'missed')
+    group by 1 order by 1
+    """),
+    (
+        Column("month", "Month of the agreed day", Kind.MONTH),
+        Column("kept", "Kept", Kind.NUMBER),
+        Column("missed", "Missed", Kind.NUMBER),
+        Column("on_time", "Kept, %", Kind.PERCENT),
+    ),
+    lines("month", {"on_time": "kept"}, "Promises kept, %", money=False),
+    note="An order is delivered when all its bags are. Deliveries come as files of the feed shipment; orders that were "
+    "due before the first of them are left out.",
+    empty="No deliveries are known of these orders.",
+)
+
+TARGETS = Question(
+    "targets",
+    "Do the departments reach their targets?",
+    SQL("""
+    select month, sum(target_gbp) as target, sum(sales_gbp) as sold,
+           round(100 * sum(sales_gbp) / nullif(sum(target_gbp), 0), 1) as reached
+    from sales_target group by 1 order by 1
+    """),
+    (
+        Column("month", "Month", Kind.MONTH),
+        Column("target", "Target", Kind.MONEY),
+        Column("sold", "Net sales", Kind.MONEY),
+        Column("reached", "Reached, %", Kind.PERCENT),
+    ),
+    lines("month", {"sold": "net sales", "target": "target"}, "Net sales"),
+    note="Of all departments and months that have a target, whatever is filtered. Always in pounds. Targets come as "
+    "files of the feed sales_target.",
+    empty="There are no targets.",
+    always_gbp=True,
+)
+
 PAGE = Page(
     "sales",
     "Sales",
     "Sales orders as they are now: changed ones in their newest version, deleted ones left out.",
     HEADLINE,
-    (BY_MONTH, CONSTANT_RATES, COUNTRIES, DESIGNS, DEPARTMENTS, CUSTOMERS, HOURS, LEAD_TIMES),
+    (BY_MONTH, CONSTANT_RATES, COUNTRIES, DESIGNS, DEPARTMENTS, CUSTOMERS, HOURS, LEAD_TIMES, DELIVERIES, TARGETS),
     base=ORDERS,
     conditions={
         "since": SQL("s.created_date >= {value}"),

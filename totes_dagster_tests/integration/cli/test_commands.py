@@ -174,6 +174,7 @@ def test_the_doctor_finds_an_embedded_stack_in_good_health(home: Path) -> None:
         "ingestion",
         "processed",
         *["warehouse"] * 2,
+        *["landing"] * 3,
     ]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from totes_dagster.config.platform import Platform
 from totes_dagster.errors import WarehouseSchemaError
+from totes_dagster.schema.registry import FEED_FACTS
 from totes_dagster.schema.views import VIEWS
 from totes_dagster_tests import oracle
 from totes_dagster_tests.predefined import PREDEFINED, ROWS
@@ -103,6 +104,8 @@ def plainly_loaded(company: World, tmp_path: Path) -> World:
         f"drop view {', '.join(VIEWS)}",
         *(f"drop view {fact.view}" for fact in oracle.FACTS.values()),
         *(f"alter table {fact} drop column is_deleted, drop column batch" for fact in oracle.FACTS),
+        f"drop table {', '.join(FEED_FACTS)} cascade",
+        "drop table rate_on_day, feed_history, feed_file, feed_quarantine",
         "drop table load_history, quarantine, totes_warehouse_version",
     )
     return World(replace(company.platform, lake=lake_in(tmp_path / "new")))

@@ -11,7 +11,7 @@ from totes_dagster.errors import AccessDeniedError, SourceSchemaError, TotesErro
 from totes_dagster.lake.zone import Lake
 from totes_dagster.pipeline import catch_up, ingest
 from totes_dagster.postgres.database import Database
-from totes_dagster.schema.registry import FACTS, metadata
+from totes_dagster.schema.registry import FACTS, FEED_FACTS, STAR_TABLES, metadata
 from totes_dagster.schema.star import current_view_of
 from totes_dagster.schema.totesys import SOURCE_TABLES
 from totes_dagster.schema.views import VIEWS
@@ -167,10 +167,10 @@ def test_the_loader_must_own_tables_that_are_there_already(
     migrate(warehouse_at(server.as_administrator(database), "analytics"))
     with server.administrator(database) as connection:
         connection.execute(f"drop view {', '.join(f'analytics.{view}' for view in VIEWS)}")
-        for made_by_the_platform in ("totes_warehouse_version", "load_history", "quarantine"):
-            connection.execute(f"drop table analytics.{made_by_the_platform}")
-        for fact in FACTS.values():
+        for fact in (FACTS | FEED_FACTS).values():
             connection.execute(f"drop view analytics.{current_view_of(fact)}")
+        for made_by_the_platform in (VERSION_TABLE, *(name for name in metadata.tables if name not in STAR_TABLES)):
+            connection.execute(f"drop table analytics.{made_by_the_platform}")
     script = without("warehouse_loader", right, tmp_path) if right else SCRIPTS / "warehouse_loader.sql"
     warehouse = warehouse_at(new_role(server, script, database, schema="analytics"), "analytics")
     with pytest.raises(WarehouseBehindError, match="must be owner of table") if right else nullcontext():
@@ -180,7 +180,7 @@ def test_the_loader_must_own_tables_that_are_there_already(
 
 def test_the_loader_gets_all_that_the_warehouse_consists_of() -> None:
     (statement,) = [each for each in statements("warehouse_loader") if "owner to" in each]
-    views = [*map(current_view_of, FACTS.values()), *VIEWS]
+    views = [*map(current_view_of, (FACTS | FEED_FACTS).values()), *VIEWS]
     listed = re.findall(r"'(\w+)'", statement.partition("relname in")[2])
     assert sorted(listed) == sorted([*metadata.tables, *views, VERSION_TABLE])
 
@@ -220,7 +220,7 @@ def test_analysts_need_the_right_to_read_what_migrations_will_make(
     script = without("warehouse_reader", right, tmp_path) if right else SCRIPTS / "warehouse_reader.sql"
     analyst = Database("warehouse", new_role(server, script, database, schema="analytics", loader=loader))
     migrate(warehouse_at(server.uri(loader, PASSWORD, database), "analytics"))
-    readable = [*metadata.tables, *map(current_view_of, FACTS.values()), *VIEWS]
+    readable = [*metadata.tables, *map(current_view_of, (FACTS | FEED_FACTS).values()), *VIEWS]
     for name in readable:
         with pytest.raises(AccessDeniedError, match=name) if right else nullcontext(), analyst.connect() as connection:
             assert connection.execute(f"select from {name} limit 0").rowcount == 0

@@ -7,7 +7,7 @@ import pytest
 
 from totes_dagster.config.platform import Warehouse
 from totes_dagster.postgres.database import Database
-from totes_dagster.schema.registry import FACTS, metadata
+from totes_dagster.schema.registry import FACTS, FEED_FACTS, metadata
 from totes_dagster.schema.star import current_view_of
 from totes_dagster.schema.views import VIEWS
 from totes_dagster.warehouse.migrations import VERSION_TABLE, migrate
@@ -82,5 +82,5 @@ def test_a_table_of_the_loaders_that_is_not_the_warehouses_is_not_shown_to_analy
 
 def test_readers_may_see_all_that_the_warehouse_consists_of() -> None:
     listed = re.findall(r"'(\w+)'", (SCRIPTS / "warehouse_reader.sql").read_text().partition("relname in (")[2])
-    views = [*map(current_view_of, FACTS.values()), *VIEWS]
+    views = [*map(current_view_of, (FACTS | FEED_FACTS).values()), *VIEWS]
     assert sorted(listed) == sorted([*metadata.tables, *views, VERSION_TABLE])
