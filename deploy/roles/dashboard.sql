@@ -64,6 +64,7 @@ grant usage on schema :"schema" to :"role";
 select format('grant select%s on %I.%I to %I', ' (' || columns || ')', :'schema', relname, :'role')
 from (values
     ('as_of', null),
+    ('delivery', null),
     ('dim_counterparty', 'counterparty_id, counterparty_legal_name, counterparty_legal_country'),
     ('dim_currency', null),
     ('dim_design', null),
@@ -80,6 +81,7 @@ from (values
     ('quarantine', null),
     ('rate_on_day', null),
     ('sale', null),
+    ('sales_target', null),
     ('settlement', null),
     ('unconverted', null)
 ) as readable (name, columns)
