@@ -71,7 +71,7 @@ def servers(environment: Mapping[str, str] = os.environ) -> list[Server]:
 
 
 def readers(environment: Mapping[str, str] = os.environ) -> list[Server]:
-    """The same server of the warehouse, for the role that the dashboard reads it with; the tables must exist.
+    """The warehouse's server, for the role that the dashboard reads it with. Its script needs the tables to exist.
 
     Raises:
         SecretError: the secret of the platform's own login cannot be read.
