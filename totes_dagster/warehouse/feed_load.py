@@ -311,26 +311,12 @@ def _list_files(transaction: LoadTransaction, manifest: FeedManifest) -> None:
     Of a file that was written again as it was, and not read again, the number of rows stays, and what it repeats.
     """
     columns = [column.name for column in feed_file.columns]
-    rows = [
-        sql.SQL("({})").format(
-            sql.SQL(", ").join(
-                map(
-                    sql.Literal,
-                    (
-                        manifest.feed,
-                        file.path,
-                        file.version,
-                        file.sha256,
-                        file.bytes,
-                        file.landed_at.isoformat(),
-                        file.rows,
-                        file.refused,
-                        file.repeats,
-                        manifest.batch,
-                    ),
-                )
-            )
-        )
+    files = [
+        {
+            **file.model_dump(mode="json", include=set(columns)),
+            "feed": manifest.feed,
+            "batch": manifest.batch,
+        }
         for file in manifest.files
     ]
     stays = sql.SQL("excluded.repeats is not null and file.sha256 = excluded.sha256")
@@ -341,11 +327,14 @@ def _list_files(transaction: LoadTransaction, manifest: FeedManifest) -> None:
         for name in columns
     ]
     transaction.execute(
-        sql.SQL("insert into {} as file ({}) values {} on conflict (feed, path) do update set ({}) = row({})").format(
-            transaction.name_of(feed_file),
-            names_of(columns),
-            sql.SQL(", ").join(rows),
-            names_of(columns),
-            sql.SQL(", ").join(values),
+        sql.SQL(
+            "insert into {table} as file ({columns}) "
+            "select {columns} from json_populate_recordset(null::{table}, {files}::json) "
+            "on conflict (feed, path) do update set ({columns}) = row({values})"
+        ).format(
+            table=transaction.name_of(feed_file),
+            columns=names_of(columns),
+            files=sql.Literal(json.dumps(files)),
+            values=sql.SQL(", ").join(values),
         )
     )

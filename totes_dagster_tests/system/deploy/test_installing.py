@@ -27,7 +27,8 @@ def install() -> Any:
     ("target", "lock"),
     [
         ("demo", "runtime"),
-        ("dev", "runtime"),
+        ("dev", "dashboard"),
+        ("dashboard", "dashboard"),
         ("refresh", "runtime"),
         ("install", "dev"),
         ("test", "dev"),
@@ -42,11 +43,11 @@ def test_a_user_gets_what_the_platform_runs_on_and_a_developer_the_rest(target: 
 
 
 def test_every_package_of_the_runtime_is_locked_alike_for_developers() -> None:
-    runtime, dev = (
+    runtime, dashboard, dev = (
         {line.split()[0] for line in (ROOT / "requirements" / f"{lock}.txt").read_text().splitlines() if "==" in line}
-        for lock in ("runtime", "dev")
+        for lock in ("runtime", "dashboard", "dev")
     )
-    assert runtime < dev
+    assert runtime < dashboard < dev
 
 
 def test_uv_uses_the_index_that_pip_is_configured_for(install: Any) -> None:

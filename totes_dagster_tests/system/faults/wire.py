@@ -11,6 +11,7 @@ from typing import BinaryIO
 SSL_REQUEST, GSS_REQUEST = 80877103, 80877104
 
 _CHANGING = (
+    (re.compile(r"E?'\[\{.*\}\]'"), "'<files>'"),
     (re.compile(r"'[0-9A-F]{8}-[0-9A-F]{8}-\d+'"), "'<snapshot>'"),
     (re.compile(r"'\d+'::xid"), "'<xid>'::xid"),
     (re.compile(r"\b[0-9a-f]{12,}\b"), "<name>"),

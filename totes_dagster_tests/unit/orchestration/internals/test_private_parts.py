@@ -160,7 +160,7 @@ def ours(tree: ast.Module) -> set[str]:
     """The names that a module defines: functions, classes, variables, and attributes that it assigns."""
     defined = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             defined.add(node.name)
         elif isinstance(node, ast.Attribute | ast.Name) and isinstance(node.ctx, ast.Store):
             defined.add(node.attr if isinstance(node, ast.Attribute) else node.id)
@@ -170,7 +170,7 @@ def ours(tree: ast.Module) -> set[str]:
 def underscored(tree: ast.AST) -> Iterator[str]:
     """The names with one underscore that are used as attributes or methods, other than those of a module like `os`."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             name = node.name
         elif isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id == "os"):
             name = node.attr
