@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from totes_dagster.feeds.declared import FEEDS
 from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster.schema.totesys import SOURCE_TABLES
 from totes_dagster_tests.system.ui.dagster_ui import DagsterUI
@@ -22,7 +23,14 @@ GROUPS = {
 }
 """How many assets each group has."""
 
-AUTOMATION = ["totesys_changes", "alerts", "refresh_every_15_minutes", "reconcile_nightly", "prune_hourly"]
+AUTOMATION = [
+    "totesys_changes",
+    "alerts",
+    *(f"{feed}_files" for feed in FEEDS),
+    "refresh_every_15_minutes",
+    "reconcile_nightly",
+    "prune_hourly",
+]
 SENSOR = "totesys_changes"
 
 FACT = "warehouse/fact_sales_order"
