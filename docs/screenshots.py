@@ -170,7 +170,7 @@ PICTURES: dict[Callable[[DagsterUI], None], tuple[int, float]] = {
     checks: (840, 1.5),
     upstream: (600, 1.5),
     runs: (760, 1.5),
-    automation: (620, 1.5),
+    automation: (680, 1.5),
     sensor: (900, 1.5),
     run: (800, 1.5),
 }
