@@ -11,10 +11,10 @@ from typing import Any
 
 import boto3
 
+from totes_dagster.feed_pipeline import FeedRefreshed, refresh_feed
 from totes_dagster.feeds.declared import FEEDS, Feed
 from totes_dagster.feeds.landing import LandingZone
 from totes_dagster.lake.zone import Zone
-from totes_dagster.pipeline import FeedRefreshed, refresh_feed
 from totes_dagster_tests.world import World
 
 Shown = dict[str, list[tuple[Any, ...]]]

@@ -81,7 +81,7 @@ def refresh(*, as_json: bool) -> None:
 
     The exit status is 1 if a feed failed; the others are taken all the same.
     """
-    from totes_dagster import pipeline
+    from totes_dagster import feed_pipeline, pipeline
     from totes_dagster.cli.output import print_json, refreshed_as_json, show_failed_feeds, show_refreshed_feeds, summary
     from totes_dagster.config.platform import platform_from_environment
     from totes_dagster.runtime.terminal import console, shown_progress
@@ -90,7 +90,7 @@ def refresh(*, as_json: bool) -> None:
     platform = platform_from_environment(create=True)
     with shown_progress() as progress:
         refreshed = interruptible(lambda: pipeline.refresh(platform, progress=progress))
-        feeds = interruptible(lambda: pipeline.refresh_feeds(platform, progress))
+        feeds = interruptible(lambda: feed_pipeline.refresh_feeds(platform, progress))
     seconds = time.perf_counter() - started
     if as_json:
         print_json(refreshed_as_json(refreshed, feeds, seconds))

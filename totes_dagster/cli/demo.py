@@ -12,7 +12,7 @@ from psycopg import sql
 from rich.rule import Rule
 from rich.text import Text
 
-from totes_dagster import pipeline
+from totes_dagster import feed_pipeline, pipeline
 from totes_dagster.cli.output import summary
 from totes_dagster.config.platform import Platform, platform_from_environment
 from totes_dagster.config.settings import is_configured
@@ -132,11 +132,12 @@ def _take_feeds(stack: LocalStack, platform: Platform) -> None:
     landing = LandingZone(Zone(stack.lake_url("landing"))).settled
     with RatesServer() as rates:
         source, needed = RatesSource.parse(rates.url), rates_needed(platform.warehouse)
-        pipeline.fetch_exchange_rates(source, needed, landing, platform.lake.ingestion)
+        feed_pipeline.fetch_exchange_rates(source, needed, landing, platform.lake.ingestion)
     started = time.perf_counter()
     loaded = {
         name: sum(
-            batch.staged for batch in pipeline.refresh_feed(feed, landing, platform.lake, platform.warehouse).loaded
+            batch.staged
+            for batch in feed_pipeline.refresh_feed(feed, landing, platform.lake, platform.warehouse).loaded
         )
         for name, feed in FEEDS.items()
     }

@@ -34,7 +34,7 @@ def take(*, names: tuple[str, ...]) -> None:
 
     The exit status is 1 if a feed failed; the others are taken all the same.
     """
-    from totes_dagster import pipeline
+    from totes_dagster import feed_pipeline
     from totes_dagster.cli.output import show_failed_feeds, show_refreshed_feeds
     from totes_dagster.config.platform import platform_from_environment
     from totes_dagster.config.settings import LANDING
@@ -47,7 +47,7 @@ def take(*, names: tuple[str, ...]) -> None:
     if platform.landing is None:
         raise SettingsError(f"There is no landing zone for the files of feeds. Set {LANDING}.")
     with shown_progress() as progress:
-        done = interruptible(lambda: pipeline.refresh_feeds(platform, progress, only=chosen or None))
+        done = interruptible(lambda: feed_pipeline.refresh_feeds(platform, progress, only=chosen or None))
     show_refreshed_feeds(done, say_nothing_new=True)
     sys.exit(int(show_failed_feeds(done)))
 
@@ -62,7 +62,7 @@ def fetch(*, since: datetime | None) -> None:
     """Fetch exchange rates from TOTES_RATES_URL, drop them into the landing zone, and load them."""
     import os
 
-    from totes_dagster import pipeline
+    from totes_dagster import feed_pipeline, pipeline
     from totes_dagster.cli.output import show_refreshed_feeds
     from totes_dagster.config.platform import platform_from_environment
     from totes_dagster.config.settings import LANDING, RATES_URL
@@ -79,7 +79,7 @@ def fetch(*, since: datetime | None) -> None:
     landing, source = LandingZone(platform.landing), RatesSource.parse(os.environ.get(RATES_URL) or "")
     pipeline.migrate(platform.warehouse)
     needed = rates_needed(platform.warehouse)
-    fetched = pipeline.fetch_exchange_rates(
+    fetched = feed_pipeline.fetch_exchange_rates(
         source, needed, landing, platform.lake.ingestion, since=since.date() if since else None
     )
     if fetched.since is None:
@@ -87,7 +87,7 @@ def fetch(*, since: datetime | None) -> None:
         return
     asked = f"{', '.join(fetched.currencies)} since {fetched.since}, from {source.url}"
     console.print(f"Dropped {fetched.path}: {asked}." if fetched.path else f"Nothing new: {asked}.", soft_wrap=True)
-    done = pipeline.refresh_feed(EXCHANGE_RATE, landing.settled, platform.lake, platform.warehouse)
+    done = feed_pipeline.refresh_feed(EXCHANGE_RATE, landing.settled, platform.lake, platform.warehouse)
     show_refreshed_feeds({EXCHANGE_RATE.name: done})
 
 

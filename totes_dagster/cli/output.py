@@ -11,7 +11,8 @@ from rich.text import Text
 
 from totes_dagster.doctor import Finding, Health
 from totes_dagster.errors import TotesError
-from totes_dagster.pipeline import FeedRefreshed, Reconciled, Refreshed
+from totes_dagster.feed_pipeline import FeedRefreshed
+from totes_dagster.pipeline import Reconciled, Refreshed
 from totes_dagster.runtime.terminal import console, show_table
 from totes_dagster.status import PlatformStatus
 from totes_dagster.warehouse.feed_status import FeedStatus

@@ -75,12 +75,15 @@ def _in_utc(value: datetime.datetime) -> datetime.datetime:
 
 
 def _no_rate(value: object) -> object:
-    return None if value is None or value in ("", "NaN") else _decimal(value)
+    return None if value is None or (isinstance(value, str) and value.lower() in {"", "nan"}) else _decimal(value)
 
 
 def _nothing(value: object) -> object:
     return None if value == "" else value
 
+
+BASE = "EUR"
+"""The currency that all exchange rates are for one unit of."""
 
 INT4 = 2**31 - 1
 
@@ -89,7 +92,7 @@ _WHOLE = {"type": ["integer", "string"], "minimum": 1, "maximum": INT4, "pattern
 _AMOUNT = {"type": ["number", "string"], "minimum": 0, "pattern": "^[0-9]+([.][0-9]+)?$"}
 _RATE = {"type": ["number", "string", "null"], "exclusiveMinimum": 0, "pattern": "^(NaN|[0-9]+([.][0-9]+)?)?$"}
 _MONTH = {"type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])(-01)?$"}
-_THREE_LETTERS = {"type": "string", "pattern": "^[A-Z]{3}$"}
+_QUOTE = {"type": "string", "pattern": "^[A-Z]{3}$", "not": {"const": BASE}}
 
 Day = Annotated[datetime.date, _text_like(_ISO_DATE, "2026-11-29"), WithJsonSchema(_DAY)]
 Key = Annotated[int, Field(ge=1, le=INT4), BeforeValidator(_whole_number), WithJsonSchema(_WHOLE)]
@@ -100,7 +103,7 @@ class FeedRow(BaseModel):
     """A row of a feed's file.
 
     Attributes:
-        whole: whether one row that breaks the contract makes the whole file useless.
+        whole: whether one row that breaks the contract, or contradicts another, makes the whole file useless.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_max_length=1_000)
@@ -119,10 +122,10 @@ class ExchangeRate(FeedRow):
     model_config = ConfigDict(extra="ignore")
     whole: ClassVar[bool] = True
 
-    quote_code: Annotated[str, _text_like(_CODE, "USD"), WithJsonSchema(_THREE_LETTERS)] = Field(
+    quote_code: Annotated[str, _text_like(_CODE, "USD"), WithJsonSchema(_QUOTE)] = Field(
         validation_alias=AliasChoices("CURRENCY", "quote"), description="ISO 4217 code of the currency."
     )
-    base_code: Annotated[str, _text_like(_CODE, "EUR"), WithJsonSchema({"const": "EUR"})] = Field(
+    base_code: Annotated[str, _text_like(_CODE, "EUR"), WithJsonSchema({"const": BASE})] = Field(
         validation_alias=AliasChoices("CURRENCY_DENOM", "base"), description="EUR."
     )
     rate_date: Day = Field(validation_alias=AliasChoices("TIME_PERIOD", "date"), description="Day of the rate.")
@@ -136,8 +139,10 @@ class ExchangeRate(FeedRow):
 
     @model_validator(mode="after")
     def _is_of_the_euro(self) -> "ExchangeRate":
-        if self.base_code != "EUR":
-            raise ValueError(f"the base is {self.base_code}, not EUR")
+        if self.base_code != BASE:
+            raise ValueError(f"the base is {self.base_code}, not {BASE}")
+        if self.quote_code == BASE:
+            raise ValueError(f"a rate of {BASE} in {BASE} is none")
         return self
 
     def is_nothing(self) -> bool:

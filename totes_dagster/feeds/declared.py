@@ -32,6 +32,8 @@ class Feed:
         fact: the fact that it brings.
         function: the pure function that computes the fact's rows from the stored ones, one for one.
         doubts: finds rows that keep the contract and yet cannot be right: by position, why.
+        restates: whether each file states anew all that holds, so that one with the bytes of an earlier one may undo
+            what came between, and is read.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Feed:
     fact: Table
     function: "Callable[[pd.DataFrame], pd.DataFrame]"
     doubts: "Callable[[pd.DataFrame], dict[int, str]]" = tables.no_doubts
+    restates: bool = False
 
 
 EXCHANGE_RATE = Feed(
@@ -57,6 +60,7 @@ EXCHANGE_RATE = Feed(
     fact_exchange_rate,
     tables.fact_exchange_rate,
     tables.jumps,
+    restates=True,
 )
 
 SHIPMENT = Feed(

@@ -7,12 +7,14 @@ from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from totes_dagster.errors import FileRefusedError
 from totes_dagster.feeds.contracts import FeedRow, missing_columns, unknown_columns
 from totes_dagster.feeds.declared import Feed
 from totes_dagster.feeds.reading import MOST_BYTES, Header, RawRow, rows_of
+from totes_dagster.schema.star import key_columns_of
 
 PATH = "path"
 LINE = "line"
@@ -154,7 +156,18 @@ class _Reading:
         if self._first_wrong and not self._is_of_feed:
             raise FileRefusedError(f"None of its rows has the columns of {self._feed.name}. {self._first_wrong}")
         self._store()
-        return FileRows(pa.concat_tables(self._tables), pa.concat_tables(self._set_aside_before))
+        rows = pa.concat_tables(self._tables)
+        if self._feed.contract.whole:
+            self._refuse_contradictions(rows)
+        return FileRows(rows, pa.concat_tables(self._set_aside_before))
+
+    def _refuse_contradictions(self, rows: pa.Table) -> None:
+        key = list(key_columns_of(self._feed.fact))
+        said = rows.group_by([*key, *(name for name in self._feed.columns.names if name not in key)]).aggregate([])
+        times = said.group_by(key).aggregate([([], "count_all")])
+        for twice in times.filter(pc.greater(times.column("count_all"), 1)).slice(0, 1).to_pylist():
+            about = " ".join(str(twice[name]) for name in key)
+            raise FileRefusedError(f"It says different things of {about}.")
 
     def _set_aside(self, raw: RawRow, reason: str) -> None:
         wrong = _printable(reason)[:_MOST_REASON]

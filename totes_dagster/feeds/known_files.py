@@ -57,6 +57,7 @@ class KnownFiles:
 
     def add(self, path: str, version: str, digest: str, *, refused: bool) -> None:
         """Note that a file was taken."""
+        self.newest.pop(path, None)  # so that the order is that in which they were taken
         self.newest[path] = version, digest
         if not refused:
             self.taken.setdefault(digest, path)
@@ -64,6 +65,11 @@ class KnownFiles:
     def has(self, path: str, version: str) -> bool:
         """Whether this version is the one that was taken last under its path."""
         return path in self.newest and self.newest[path][0] == version
+
+    @property
+    def newest_digest(self) -> str | None:
+        """SHA-256 of the file that was taken last; None if none was."""
+        return next((digest for _, digest in reversed(self.newest.values())), None)
 
     def repeated_by(self, path: str, digest: str) -> str | None:
         """The path of the file that a new one repeats, byte for byte; None if it must be read.

@@ -1,7 +1,7 @@
 """Euro reference exchange rates: fetches what a provider sends, as it is.
 
-What a body contains is checked in `rate_formats`, and requests are sent in `rates_http`. Where bodies are kept, and how
-they get from there into the warehouse, does not belong here.
+A body is checked as the file that it becomes (`files.py`), and requests are sent in `rates_http`. Where bodies are
+kept, and how they get from there into the warehouse, does not belong here.
 """
 
 import logging
@@ -9,13 +9,22 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from enum import StrEnum
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from totes_dagster.config.settings import RATES_URL, retry_seconds
-from totes_dagster.errors import RatesCurrencyError, RatesFormatError, RatesMissingError, SettingsError
-from totes_dagster.feeds.rate_formats import BASE, CODE, Rate, Suffix, parse_rates, suffix_of
+from totes_dagster.errors import (
+    FileRefusedError,
+    RatesCurrencyError,
+    RatesFormatError,
+    RatesMissingError,
+    SettingsError,
+)
+from totes_dagster.feeds.contracts import BASE
+from totes_dagster.feeds.declared import EXCHANGE_RATE
+from totes_dagster.feeds.files import LINE, PATH, read_file
 from totes_dagster.feeds.rates_http import Limits, received
 from totes_dagster.runtime.retry import Backoff, retried
 
@@ -27,6 +36,11 @@ ECB_URL = "https://data-api.ecb.europa.eu"
 """Where rates come from unless the setting says otherwise: the European Central Bank's Data Portal."""
 
 MOST_ATTEMPTS = 6
+
+CODE = re.compile(r"[A-Z]{3}")
+"""A currency's ISO 4217 code."""
+
+Suffix = Literal["csv", "json"]
 
 _SETTING = re.compile(
     r"(?:(ecb|frankfurter)\+)?(https?://(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?(?:/[\w./~%-]*)?)",
@@ -130,11 +144,47 @@ def fetch_rates(
     content = retried("Fetching exchange rates", lambda: received(url, limits or Limits()), waits)
     body = Body(content, suffix_of(content), datetime.now(UTC))
     try:
-        rates = parse_rates(content) if content.strip() else []
-    except RatesFormatError as error:
-        raise RatesFormatError(f"The response of {url} cannot be used. {error}") from error
+        rates = parse_rates(content)
+    except FileRefusedError as error:
+        raise RatesFormatError(
+            f"The response of {url} is not the exchange rates that were asked for. {error} Check that {RATES_URL} is "
+            "the address of a provider of exchange rates; if it is, fetch again."
+        ) from error
     _check_asked(url, rates, codes, since)
     return body
+
+
+@dataclass(frozen=True)
+class Rate:
+    """The exchange rate of a currency on a day.
+
+    Attributes:
+        quote_code: ISO 4217 code of the currency: three upper-case letters, never EUR.
+        rate_date: the day that the rate is for.
+        rate: units of the currency for one euro; more than 0.
+    """
+
+    quote_code: str
+    rate_date: date
+    rate: Decimal
+
+
+def parse_rates(content: bytes) -> list[Rate]:
+    """The exchange rates in a body, read as the file of the feed that it becomes.
+
+    Returns:
+        One rate for each currency and day, in the order of the body; none if it lists none.
+
+    Raises:
+        FileRefusedError: the feed would refuse it.
+    """
+    rows = read_file(EXCHANGE_RATE, "the response", [content]).rows
+    return [*dict.fromkeys(Rate(**row) for row in rows.drop_columns([PATH, LINE]).to_pylist())]
+
+
+def suffix_of(content: bytes) -> Suffix:
+    """The format that a body begins like: `json` if its first character opens an array, otherwise `csv`."""
+    return "json" if content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"[" else "csv"
 
 
 def _ecb_url(base: str, codes: list[str], since: date) -> str:

@@ -80,6 +80,8 @@ def rows_of(pieces: Iterable[bytes], *, most_bytes: int = MOST_BYTES) -> Iterato
             yield from _Array(rest).rows()
         case "{":
             yield from _objects(_lines(rest))
+        case "<":
+            raise FileRefusedError("It is HTML or XML.")
         case _:
             yield from _csv(_lines(rest))
 

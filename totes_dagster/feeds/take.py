@@ -205,7 +205,8 @@ class _Batch:
         taken = TakenFile(
             path=path, version=file.version, sha256=read.digest, bytes=file.bytes, landed_at=file.modified_at
         )
-        if repeats := self._known.repeated_by(path, read.digest):
+        repeats = None if self._feed.restates else self._known.repeated_by(path, read.digest)
+        if repeats:
             taken = taken.model_copy(update={"repeats": repeats})
         elif read.rows is None:
             logger.warning("%s of %s was refused. %s", path, self._feed.name, read.refused)

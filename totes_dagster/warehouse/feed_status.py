@@ -47,6 +47,12 @@ def feed_statuses(warehouse: Warehouse) -> dict[str, FeedStatus]:
         return {name: _status(connection, warehouse.schema, feed) for name, feed in FEEDS.items()}
 
 
+def feed_status(feed: Feed, warehouse: Warehouse) -> FeedStatus:
+    """Look up what the warehouse, which must have been migrated, holds of a feed, in one snapshot."""
+    with warehouse.database.transaction(isolation=REPEATABLE_READ, read_only=True) as connection:
+        return _status(connection, warehouse.schema, feed)
+
+
 def _status(connection: psycopg.Connection[Any], schema: str, feed: Feed) -> FeedStatus:
     name, sample = sql.Literal(feed.name), sql.Literal(_SAMPLE)
     files, quarantine = (sql.Identifier(schema, table.name) for table in (feed_file, feed_quarantine))

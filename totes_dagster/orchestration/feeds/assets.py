@@ -21,7 +21,7 @@ from dagster import (
     asset,
 )
 
-from totes_dagster import pipeline
+from totes_dagster import feed_pipeline, pipeline
 from totes_dagster.feeds.declared import EXCHANGE_RATE, SALES_TARGET, SHIPMENT, Feed
 from totes_dagster.lake.batch_log import FeedLog
 from totes_dagster.orchestration.assets.warehouse import SCHEMA
@@ -41,7 +41,7 @@ from totes_dagster.orchestration.specs import (
 )
 from totes_dagster.runtime.retry import retried
 from totes_dagster.schema.star import remodel_version_of, remodelled_columns
-from totes_dagster.warehouse.feed_status import feed_statuses, rates_needed
+from totes_dagster.warehouse.feed_status import feed_status, rates_needed
 
 EXPECTED_EVERY = {
     EXCHANGE_RATE.name: timedelta(days=6),
@@ -99,12 +99,14 @@ def fetched_asset(feed: Feed) -> AssetsDefinition:
     def _fetch(
         landing: LandingResource, warehouse: WarehouseResource, processed_zone: ResourceParam[ProcessedIOManager]
     ) -> MaterializeResult:  # type: ignore[type-arg]
-        def fetch() -> pipeline.FetchedRates:
+        def fetch() -> feed_pipeline.FetchedRates:
             target = warehouse.warehouse()
             pipeline.migrate(target)
             needed = retried("Read the warehouse", lambda: rates_needed(target))
             zone = landing.required()
-            return pipeline.fetch_exchange_rates(landing.rates_source(), needed, zone, processed_zone.lake.ingestion)
+            return feed_pipeline.fetch_exchange_rates(
+                landing.rates_source(), needed, zone, processed_zone.lake.ingestion
+            )
 
         fetched = run_step(fetch)
         return MaterializeResult(
@@ -142,7 +144,7 @@ def taken_asset(feed: Feed, *, fetched: bool) -> AssetsDefinition:
 
         def take() -> tuple[list[Any], int]:
             zone = landing.required()
-            taken = pipeline.take_feed(feed, zone.settled if fetched else zone, ingestion)
+            taken = feed_pipeline.take_feed(feed, zone.settled if fetched else zone, ingestion)
             return taken, FeedLog(ingestion, feed.name).head()
 
         taken, head = run_step(take)
@@ -192,7 +194,7 @@ def remodelled_asset(feed: Feed) -> AssetsDefinition:
     )
     def _remodel(processed_zone: ResourceParam[ProcessedIOManager]) -> MaterializeResult:  # type: ignore[type-arg]
         started, lake = perf_counter(), processed_zone.lake
-        remodelled = run_step(lambda: pipeline.remodel_feed(feed, lake))
+        remodelled = run_step(lambda: feed_pipeline.remodel_feed(feed, lake))
         return MaterializeResult(
             data_version=DataVersion(str(run_step(lambda: FeedLog(lake.ingestion, feed.name).head()))),
             metadata={
@@ -227,8 +229,8 @@ def loaded_asset(feed: Feed) -> AssetsDefinition:
     )
     def _load(warehouse: WarehouseResource, processed_zone: ResourceParam[ProcessedIOManager]) -> MaterializeResult:  # type: ignore[type-arg]
         started, target = perf_counter(), warehouse.warehouse()
-        loaded = run_step(lambda: pipeline.load_feed(feed, target, processed_zone.lake))
-        status = run_step(lambda: retried("Read the warehouse", lambda: feed_statuses(target)))[feed.name]
+        loaded = run_step(lambda: feed_pipeline.load_feed(feed, target, processed_zone.lake))
+        status = run_step(lambda: retried("Read the warehouse", lambda: feed_status(feed, target)))
         counts: dict[str, int] = {}
         for batch in loaded:
             counts = {name: counts.get(name, 0) + count for name, count in batch.counts().items()}

@@ -12,21 +12,18 @@ import pytest
 
 from totes_dagster.errors import (
     BatchConflictError,
-    ForeignLakeError,
     LakeError,
-    ManifestDamagedError,
-    PartDamagedError,
 )
-from totes_dagster.feeds.declared import EXCHANGE_RATE, FEEDS, SALES_TARGET, SHIPMENT, Feed
+from totes_dagster.feed_pipeline import load_feed, refresh_feed
+from totes_dagster.feeds.declared import EXCHANGE_RATE, SALES_TARGET, SHIPMENT
 from totes_dagster.feeds.landing import LandingZone
 from totes_dagster.feeds.take import take_files
 from totes_dagster.lake.batch_log import FeedLog
 from totes_dagster.lake.feed_manifest import FeedManifest
-from totes_dagster.pipeline import load_feed, rebuild, refresh_feed
 from totes_dagster_tests.feeding import Feeding, feeding_from, rates, shipments, targets
 from totes_dagster_tests.object_store import bucket, object_store
 from totes_dagster_tests.s3_front import Answer, PassOn, Request, in_front_of, refusal
-from totes_dagster_tests.system.platforms import lake_in, reopened
+from totes_dagster_tests.system.platforms import reopened
 
 __all__ = ["bucket", "object_store"]
 
@@ -76,6 +73,18 @@ def test_the_same_bytes_under_another_name_are_not_loaded_again(either: Feeding)
     either.refresh(SHIPMENT)
     assert units(either) == {1: 6}
     assert either.files(SHIPMENT) == {"a": (1, None, None), "b": (0, None, "a")}
+
+
+def test_rates_that_come_back_to_what_they_were_hold_again(feeding: Feeding) -> None:
+    for number, rate in enumerate(("1.1", "1.2", "1.1")):
+        feeding.drop(EXCHANGE_RATE, f"{number}", rates("USD", DAY, rate, "1.1"))
+        feeding.refresh(EXCHANGE_RATE)
+    assert feeding.current(EXCHANGE_RATE)[0] == ("USD", DAY, Decimal("1.1"))
+    assert [rate for _, day, rate, _ in feeding.versions(EXCHANGE_RATE) if day == DAY] == [
+        Decimal("1.1"),
+        Decimal("1.2"),
+        Decimal("1.1"),
+    ]
 
 
 def test_a_file_may_arrive_late_and_sort_before_all_others(feeding: Feeding) -> None:
@@ -163,7 +172,7 @@ def test_a_part_lets_go_of_what_an_earlier_part_of_the_batch_set_aside(
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"<html>503</html>", "Its header does not have the feed's columns"),
+        (b"<html>503</html>", "It is HTML or XML."),
         (gzip.compress(shipments((1, 5)), mtime=0)[:-9], "gzip that ends too early"),
         ("sales_order_id,delivered_at,units\n1,ü,5".encode("latin-1"), "not UTF-8"),
     ],
@@ -421,95 +430,3 @@ def test_a_process_that_never_comes_first_says_so_and_loses_nothing(
     monkeypatch.undo()
     feeding.refresh(SHIPMENT)
     assert [version[-2:] for version in feeding.versions(SHIPMENT)] == [(4 + number, number) for number in range(1, 7)]
-
-
-def test_feeds_and_totesys_load_at_the_same_time(feeding: Feeding) -> None:
-    ((first,),) = feeding.world.ask("select min(date_id) from dim_date")
-    together = Barrier(len(FEEDS) + 1, timeout=30)
-
-    def follow() -> None:
-        together.wait()
-        for number, code in enumerate(("SEK", "NOK", "DKK", "CHF"), 90):
-            feeding.world.change(f"insert into currency values ({number}, '{code}', now(), now())")
-            feeding.world.refresh()
-
-    def feed_with(feed: Feed) -> None:
-        together.wait()
-        for number in range(1, 5):
-            content = {SHIPMENT: shipments((1, number)), SALES_TARGET: targets(("2026-11", str(number), ""))}
-            feeding.drop(feed, "a", content.get(feed, rates("GBP", first, f"0.8{number}", f"0.8{number}")))
-            feeding.refresh(feed)
-
-    with ThreadPoolExecutor(len(FEEDS) + 1) as pool:
-        for future in [pool.submit(follow), *(pool.submit(feed_with, feed) for feed in FEEDS.values())]:
-            future.result(timeout=120)
-    assert [len(feeding.versions(feed)) for feed in FEEDS.values()] == [8, 4, 4]
-    shown = "select count(*), count(distinct gbp_per_eur) from rate_on_day where date_id = %s and currency_id > 89"
-    assert feeding.world.ask(shown, first) == [(4, 1)]
-    assert feeding.world.wrongs(strict=True) == []
-
-
-def test_a_feed_whose_log_is_damaged_stops_neither_others_nor_totesys(feeding: Feeding) -> None:
-    for feed in FEEDS.values():
-        content = {SHIPMENT: shipments((1, 5)), SALES_TARGET: targets(("2026-11", "1", ""))}
-        feeding.drop(feed, "a", content.get(feed, rates("USD", DAY, "1.1")))
-        feeding.refresh(feed)
-    path = feeding.world.platform.lake.ingestion.url.removeprefix("file://")
-    Path(path, FeedLog(feeding.world.platform.lake.ingestion, SHIPMENT.name).path_of(1)).write_bytes(b"{}")
-    with pytest.raises(ManifestDamagedError):
-        feeding.refresh(SHIPMENT)
-    feeding.drop(SALES_TARGET, "b", targets(("2026-12", "2", "")))
-    feeding.refresh(SALES_TARGET)
-    assert len(feeding.current(SALES_TARGET)) == 2
-    feeding.world.change("insert into currency values (99, 'SEK', now(), now())")
-    feeding.world.refresh()
-    assert feeding.world.wrongs() == []
-
-
-def test_a_part_that_is_torn_is_named_and_nothing_of_the_batch_is_loaded(feeding: Feeding) -> None:
-    feeding.drop(SHIPMENT, "a", shipments((1, 5), (2, 0)))
-    platform = feeding.world.platform
-    (batch,) = take_files(SHIPMENT, feeding.landing, platform.lake.ingestion)
-    part = Path(platform.lake.ingestion.url.removeprefix("file://"), batch.parts[0].rows.path)
-    whole = part.read_bytes()
-    part.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(PartDamagedError, match=batch.parts[0].rows.path):
-        feeding.refresh(SHIPMENT)
-    assert (feeding.versions(SHIPMENT), feeding.quarantined(SHIPMENT), feeding.files(SHIPMENT)) == ([], [], {})
-    part.write_bytes(whole)
-    feeding.refresh(SHIPMENT)
-    assert (units(feeding), feeding.quarantined(SHIPMENT)) == ({1: 5}, [("a", 2)])
-
-
-def test_a_warehouse_that_was_loaded_from_another_lake_is_refused(feeding: Feeding, tmp_path: Path) -> None:
-    feeding.drop(SHIPMENT, "a", shipments((1, 5)))
-    feeding.refresh(SHIPMENT)
-    before = feeding.shown()
-    platform = feeding.world.platform
-    another = lake_in(tmp_path / "another")
-    with pytest.raises(ForeignLakeError, match="has loaded batch 1 of shipment from another lake"):
-        refresh_feed(SHIPMENT, feeding.landing, another, platform.warehouse)
-    # It has a batch 1 now, with another digest.
-    with pytest.raises(ForeignLakeError):
-        load_feed(SHIPMENT, platform.warehouse, another)
-    assert feeding.shown() == before
-
-
-def test_a_rebuild_shows_what_the_loads_have_shown(feeding: Feeding) -> None:
-    feeding.drop(SHIPMENT, "a", shipments((1, 5), (2, 0)))
-    feeding.drop(SALES_TARGET, "a", targets(("2026-11", "100", "2026-10-02"), ("2026-12", "x", "")))
-    feeding.drop(EXCHANGE_RATE, "a", rates("USD", DAY, "1.1", "1.1", "2.2"))
-    for feed in FEEDS.values():
-        feeding.refresh(feed)
-    feeding.drop(SHIPMENT, "a", shipments((1, 5), (2, 0)))  # as it was
-    feeding.drop(SHIPMENT, "b", shipments((1, 6), (3, 0)))
-    feeding.drop(SHIPMENT, "c", b"<html>")
-    feeding.drop(SALES_TARGET, "b", targets(("2026-11", "90", "2026-10-01"), ("2026-12", "7", "")))
-    feeding.drop(EXCHANGE_RATE, "b", rates("USD", DAY, "1.1", "1.15", "2.2", "2.2"))
-    feeding.drop(EXCHANGE_RATE, "c", rates("GBP", DAY, "0.8", "0.9"))
-    for feed in FEEDS.values():
-        feeding.refresh(feed)
-    before = feeding.shown()
-    assert all(before.values())
-    rebuild(feeding.world.platform)
-    assert feeding.shown() == before

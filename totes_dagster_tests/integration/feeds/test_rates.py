@@ -206,10 +206,10 @@ def test_a_response_that_is_too_large_is_refused_before_it_is_received(server: R
     ("fault", "error", "reason"),
     [
         (Fault.FORBIDDEN, RatesRefusedError, "answers with HTTP 403. Check TOTES_RATES_URL"),
-        (Fault.HTML, RatesFormatError, "cannot be used. The body with exchange rates is HTML or XML"),
+        (Fault.HTML, RatesFormatError, "It is HTML or XML"),
         (Fault.EMPTY, RatesMissingError, "no exchange rates since 2026-04-01"),
-        (Fault.WRONG_BASE, RatesFormatError, "its base currency is 'USD' and not EUR"),
-        (Fault.NEGATIVE_RATE, RatesFormatError, "is not more than 0"),
+        (Fault.WRONG_BASE, RatesFormatError, "the base is USD, not EUR"),
+        (Fault.NEGATIVE_RATE, RatesFormatError, "should be greater than 0"),
         (Fault.UNASKED_CURRENCY, RatesFormatError, "rates of AUD, which were not asked for"),
         (Fault.REDIRECT, RatesRefusedError, "answers with HTTP 302"),
     ],

@@ -10,12 +10,13 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from totes_dagster.config.platform import Warehouse
+from totes_dagster.feed_pipeline import fetch_exchange_rates, refresh_feed
 from totes_dagster.feeds.declared import FEEDS
 from totes_dagster.feeds.landing import LandingZone
 from totes_dagster.feeds.rates import RatesSource
 from totes_dagster.lake.zone import Zone
 from totes_dagster.local.server import EmbeddedPostgres
-from totes_dagster.pipeline import fetch_exchange_rates, refresh, refresh_feed
+from totes_dagster.pipeline import refresh
 from totes_dagster.postgres.database import Database
 from totes_dagster.simulator.files import FileDrops
 from totes_dagster.simulator.rates_server import RatesServer

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from totes_dagster.feed_pipeline import FeedRefreshed
 from totes_dagster.feeds.declared import EXCHANGE_RATE, FEEDS, SALES_TARGET, SHIPMENT, Feed
-from totes_dagster.pipeline import FeedRefreshed, rebuild
+from totes_dagster.pipeline import rebuild
 from totes_dagster_tests.feeding import Feeding, feeding_from, rates
 from totes_dagster_tests.world import World
 

@@ -18,10 +18,11 @@ from threading import Event
 
 from totes_dagster.config.platform import Platform
 from totes_dagster.errors import TotesError
+from totes_dagster.feed_pipeline import refresh_feed
 from totes_dagster.feeds.declared import FEEDS
 from totes_dagster.feeds.landing import LandingZone
 from totes_dagster.lake.zone import Lake, Zone
-from totes_dagster.pipeline import refresh, refresh_feed
+from totes_dagster.pipeline import refresh
 from totes_dagster_tests.system.platforms import platform_at
 
 PROCESSES = get_context("forkserver")

@@ -208,7 +208,7 @@ def test_one_rate_that_cannot_be_true_makes_the_whole_file_useless(row: dict[str
 
 
 def test_a_page_of_html_is_no_file_of_rates() -> None:
-    with pytest.raises(FileRefusedError, match="does not have the feed's columns: it lacks CURRENCY or quote"):
+    with pytest.raises(FileRefusedError, match="It is HTML or XML"):
         read(EXCHANGE_RATE, "<!doctype html>", "<title>503</title>")
 
 

@@ -1,4 +1,4 @@
-"""What providers send is read exactly as it is written, and what is not exchange rates is refused."""
+"""What providers send is read exactly as it is written, by the contract of the feed that it becomes a file of."""
 
 from contextlib import suppress
 from datetime import date
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from totes_dagster.errors import RatesFormatError
+from totes_dagster.errors import FileRefusedError
 from totes_dagster.feeds.rates import Rate, parse_rates
 from totes_dagster.simulator.euro_rates import Quote
 from totes_dagster.simulator.rates_server import CSV_HEADER, as_csv, as_json
@@ -17,9 +17,7 @@ MONDAY, TUESDAY = date(2026, 1, 5), date(2026, 1, 6)
 SHORT_HEADER = "CURRENCY,CURRENCY_DENOM,TIME_PERIOD,OBS_VALUE"
 
 codes = st.sampled_from(["USD", "GBP", "JPY"])
-positive = st.builds(
-    lambda digits, places: Decimal(digits).scaleb(-places), st.integers(1, 10**15), st.integers(-3, 15)
-)
+positive = st.decimals(min_value="0.00000001", max_value=10**10 - 1, places=8)
 
 
 @given(st.dictionaries(st.tuples(codes, st.dates()), positive), st.sampled_from([as_csv, as_json]))
@@ -27,14 +25,13 @@ def test_any_rates_in_either_format_are_read_back_exactly(printed, form) -> None
     body = form([Quote(code, day, rate) for (code, day), rate in printed.items()])
     read = parse_rates(body.encode())
     assert read == [Rate(code, day, rate) for (code, day), rate in printed.items()]
-    assert [str(rate.rate) for rate in read] == [str(rate) for rate in printed.values()]
 
 
 @given(st.sampled_from([b"", b"[", b'[{"date":', f"{CSV_HEADER}\r\n".encode(), b"\xef\xbb\xbf"]), st.binary())
 def test_random_bytes_are_refused_by_name_or_are_no_rates(beginning: bytes, rest: bytes) -> None:
     try:
         assert all(rate.rate > 0 for rate in parse_rates(beginning + rest))
-    except RatesFormatError as error:
+    except FileRefusedError as error:
         assert len(str(error)) < 500
 
 
@@ -43,19 +40,16 @@ def test_a_body_with_a_changed_byte_is_refused_by_name_or_has_rates(data: st.Dat
     form = data.draw(st.sampled_from([as_csv, as_json]))
     body = bytearray(form([Quote("USD", MONDAY, Decimal("1.1")), Quote("GBP", MONDAY, Decimal("0.85"))]).encode())
     body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
-    with suppress(RatesFormatError):
+    with suppress(FileRefusedError):
         assert all(rate.rate > 0 for rate in parse_rates(bytes(body)))
 
 
-@pytest.mark.parametrize(
-    ("written", "rate"), [("1.10", "1.10"), ("1", "1"), ("1.50E2", "1.50E2"), ("0.0850", "0.0850")]
-)
-def test_the_digits_of_a_rate_stay_as_they_are(written: str, rate: str) -> None:
+@pytest.mark.parametrize("written", ["1.10", "1", "1.50E2", "0.08500001"])
+def test_a_rate_is_exactly_what_is_written(written: str) -> None:
     as_line = f"{SHORT_HEADER}\nUSD,EUR,2026-01-05,{written}\n"
     as_object = f'[{{"date":"2026-01-05","base":"EUR","quote":"USD","rate":{written}}}]'
     for body in (as_line, as_object):
-        (read,) = parse_rates(body.encode())
-        assert read.rate.as_tuple() == Decimal(rate).as_tuple()
+        assert parse_rates(body.encode()) == [Rate("USD", MONDAY, Decimal(written))]
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
@@ -66,7 +60,7 @@ def test_other_columns_their_order_and_a_byte_order_mark_do_not_matter(mark: byt
     assert parse_rates(mark + line) == parse_rates(mark + array) == expected
 
 
-@pytest.mark.parametrize("missing", ["", "NaN", "nan", " "])
+@pytest.mark.parametrize("missing", ["", "NaN", "nan"])
 def test_a_day_without_a_rate_is_skipped(missing: str) -> None:
     body = f"{SHORT_HEADER}\nUSD,EUR,2026-01-05,{missing}\nUSD,EUR,2026-01-06,1.1\n"
     assert parse_rates(body.encode()) == [Rate("USD", TUESDAY, Decimal("1.1"))]
@@ -76,7 +70,7 @@ def test_a_rate_that_is_null_is_skipped() -> None:
     assert parse_rates(b'[{"date":"2026-01-05","base":"EUR","quote":"USD","rate":null}]') == []
 
 
-@pytest.mark.parametrize("body", [CSV_HEADER.encode(), b"[]"])
+@pytest.mark.parametrize("body", [CSV_HEADER.encode(), b"[]", b"", b"  \n"])
 def test_a_body_may_list_no_rates(body: bytes) -> None:
     assert parse_rates(body) == []
 
@@ -89,49 +83,47 @@ def test_the_same_rate_twice_is_one_rate() -> None:
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ("USD,USD,2026-01-05,1.1", "line 2 cannot be used: its base currency is 'USD' and not EUR"),
-        ("USD,EUR,2026-01-05,-1.1", "the rate '-1.1' is not more than 0"),
-        ("USD,EUR,2026-01-05,0.000", "the rate '0.000' is not more than 0"),
-        ("USD,EUR,2026-01-05,Infinity", "the rate 'Infinity' is not a number"),
-        ("USD,EUR,2026-01-05,1_0", "the rate '1_0' is not a number"),
-        ("USD,EUR,2026-01-05,\u0661", "the rate '\u0661' is not a number"),
-        ("USD,EUR,2026-01-05,1e999", "the rate '1e999' is not a number"),
-        ("USD,EUR,2026-01-05,1.1x", "the rate '1.1x' is not a number"),
-        ("USD,EUR,2026-02-30,1.1", "'2026-02-30' is not a day"),
-        ("USD,EUR,2026-W01,1.1", "'2026-W01' is not a day"),
-        ("USD,EUR,20260105,1.1", "'20260105' is not a day"),
-        ("usd,EUR,2026-01-05,1.1", "'usd' is not the code of another currency"),
-        ("EUR,EUR,2026-01-05,1", "'EUR' is not the code of another currency"),
-        ("USD,EUR,2026-01-05", "Line 2 .* has 3 values where there are 4 columns"),
-        ('USD,EUR,2026-01-05,"1.1', "Line 2 .* is not CSV: unexpected end of data"),
-        ("USD,EUR,2026-01-05,1.1\nUSD,EUR,2026-01-05,1.2", "line 3 .* another rate of USD on 2026-01-05"),
+        ("USD,USD,2026-01-05,1.1", "Line 2: the base is USD, not EUR"),
+        ("USD,EUR,2026-01-05,-1.1", "should be greater than 0"),
+        ("USD,EUR,2026-01-05,0.000", "should be greater than 0"),
+        ("USD,EUR,2026-01-05,1.123456789", "no more than 8 decimal places"),
+        ("USD,EUR,2026-01-05,Infinity", "give a number"),
+        ("USD,EUR,2026-01-05,1_0", "give a number"),
+        ("USD,EUR,2026-01-05,\u0661", "give a number"),
+        ("USD,EUR,2026-01-05,1e999", "give a number"),
+        ("USD,EUR,2026-01-05,1.1x", "give a number"),
+        ("USD,EUR,2026-02-30,1.1", "should be a valid date"),
+        ("USD,EUR,2026-W01,1.1", "give text like 2026-11-29"),
+        ("USD,EUR,20260105,1.1", "give text like 2026-11-29"),
+        ("usd,EUR,2026-01-05,1.1", "give text like USD"),
+        ("EUR,EUR,2026-01-05,1", "a rate of EUR in EUR is none"),
+        ("USD,EUR,2026-01-05", "Line 2: does not have the header's 4 fields, but 3"),
+        ('USD,EUR,2026-01-05,"1.1', "It is not CSV: unexpected end of data"),
+        ("USD,EUR,2026-01-05,1.1\nUSD,EUR,2026-01-05,1.2", "It says different things of USD 2026-01-05"),
     ],
 )
 def test_a_line_that_is_no_rate_is_refused(values: str, reason: str) -> None:
-    with pytest.raises(RatesFormatError, match=reason):
+    with pytest.raises(FileRefusedError, match=reason):
         parse_rates(f"{SHORT_HEADER}\n{values}".encode())
 
 
 @pytest.mark.parametrize(
     ("entries", "reason"),
     [
-        ('[{"date":"2026-01-05","base":"USD","quote":"USD","rate":1}]', "entry 1 .* base currency is 'USD'"),
-        ('[{"date":"2026-01-05","base":"EUR","quote":"USD","rate":-1}]', "the rate '-1' is not more than 0"),
-        ('[{"date":"2026-01-05","base":"EUR","quote":"USD","rate":true}]', "the rate True is not a number"),
-        ('[{"date":"2026-01-05","base":"EUR","quote":["USD"],"rate":1}]', r"\['USD'\] is not the code"),
-        ('[{"date":5,"base":"EUR","quote":"USD","rate":1}]', "'5' is not a day"),
-        ('[{"date":"2026-01-05","base":"EUR","quote":"USD"}]', "Entry 1 .* is not an object with base, quote"),
-        ("[1]", "Entry 1 .* is not an object"),
-        ('[{"date":"2026-01-05"', "is not valid JSON .see line 1.. Fetch it again"),
-        ("[" * 100_000, "is not valid JSON .see its brackets."),
-        (
-            f'[{{"date":"2026-01-05","base":"EUR","quote":"USD","rate":"{"9" * 5000}"}}]',
-            "9…. is not a number|9… is not",
-        ),
+        ('[{"date":"2026-01-05","base":"USD","quote":"USD","rate":1}]', "the base is USD, not EUR"),
+        ('[{"date":"2026-01-05","base":"EUR","quote":"USD","rate":-1}]', "should be greater than 0"),
+        ('[{"date":"2026-01-05","base":"EUR","quote":"USD","rate":true}]', "give a number"),
+        ('[{"date":"2026-01-05","base":"EUR","quote":["USD"],"rate":1}]', "give text like USD"),
+        ('[{"date":5,"base":"EUR","quote":"USD","rate":1}]', "give text like 2026-11-29"),
+        ('[{"date":"2026-01-05","base":"EUR","quote":"USD"}]', "field required"),
+        ("[1]", "Element 1 of its JSON array is not an object"),
+        ('[{"date":"2026-01-05"', "ends too early"),
+        ("[" * 100_000, "Element 1 of its JSON array is not an object"),
+        (f'[{{"date":"2026-01-05","base":"EUR","quote":"USD","rate":{"9" * 5000}}}]', "a number that is too long"),
     ],
 )
 def test_an_entry_that_is_no_rate_is_refused(entries: str, reason: str) -> None:
-    with pytest.raises(RatesFormatError, match=reason) as raised:
+    with pytest.raises(FileRefusedError, match=reason) as raised:
         parse_rates(entries.encode())
     assert len(str(raised.value)) < 300
 
@@ -139,16 +131,14 @@ def test_an_entry_that_is_no_rate_is_refused(entries: str, reason: str) -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"", "is empty: it is neither"),
-        (b"  \n", "is empty: it is neither"),
-        (b"<!DOCTYPE html><title>secret</title>", "is HTML or XML"),
-        (b'{"message": "secret"}', "is a JSON object"),
-        (b"secret,b\n1,2\n", "has no columns CURRENCY_DENOM, CURRENCY, TIME_PERIOD, OBS_VALUE"),
-        (b"\xff\xfes\x00e\x00", "is not text in UTF-8"),
+        (b"<!DOCTYPE html><title>secret</title>", "It is HTML or XML"),
+        (b'{"message": "secret"}', "field required"),
+        (b"secret,b\n1,2\n", "does not have the feed's columns"),
+        (b"\xff\xfes\x00e\x00", "It is not UTF-8"),
     ],
 )
 def test_what_is_in_neither_format_is_refused_without_quoting_it(body: bytes, reason: str) -> None:
-    with pytest.raises(RatesFormatError, match=reason) as raised:
+    with pytest.raises(FileRefusedError, match=reason) as raised:
         parse_rates(body)
     assert "secret" not in str(raised.value)
 
@@ -156,5 +146,5 @@ def test_what_is_in_neither_format_is_refused_without_quoting_it(body: bytes, re
 @pytest.mark.parametrize("form", [as_csv, as_json])
 def test_a_body_that_is_cut_off_inside_a_rate_is_not_read_as_another_rate(form) -> None:  # type: ignore[no-untyped-def]
     body = form([Quote("USD", MONDAY, Decimal("1.1234")), Quote("USD", TUESDAY, Decimal("1.1235"))])
-    with pytest.raises(RatesFormatError, match="cut off"):
+    with pytest.raises(FileRefusedError):
         parse_rates(body[: body.index("1.1235") + 3].encode())
