@@ -39,7 +39,7 @@ def page() -> str:
 
 def _row(metric: Metric) -> str:
     unit = str(metric.unit) if metric.additive else f"{metric.unit}; does not add up"
-    return f"| `{metric.name}` | {metric.meaning} | {unit} | {metric.grain} | {metric.day_meaning} |"
+    return f"| `{metric.name}` | {metric.meaning} | {unit} | {metric.rows.grain} | {metric.rows.day_meaning} |"
 
 
 def _code(names: list[str] | tuple[str, ...]) -> str:

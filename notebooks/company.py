@@ -443,7 +443,7 @@ def largest(answer: Answer) -> Answer:
 def left_out(*answers: Answer) -> str:
     """A sentence about what cannot be converted, and is not in these answers; empty if nothing is missing."""
     missing = [
-        f"{counted(answer.unconverted, answer.metric.grain)} of {answer.metric.name}"
+        f"{counted(answer.unconverted, answer.metric.rows.grain)} of {answer.metric.name}"
         for answer in answers
         if answer.unconverted
     ]

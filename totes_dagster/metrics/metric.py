@@ -27,18 +27,32 @@ class Unit(StrEnum):
 
 
 @dataclass(frozen=True)
+class Rows:
+    """The rows that metrics are computed from.
+
+    Attributes:
+        grain: what one of them is.
+        relation: the view that has them.
+        day: SQL of the day that a row belongs to, for `since`, `until` and all splits by time.
+        day_meaning: which day that is.
+    """
+
+    grain: str
+    relation: Relation
+    day: sql.SQL
+    day_meaning: str
+
+
+@dataclass(frozen=True)
 class Metric:
     """A number that the warehouse can answer with.
 
     Attributes:
         name: its name, and that of its column in an answer.
         meaning: what it is, in one sentence.
-        grain: what it is computed from: one row of this each.
         unit: what it counts.
-        relation: the view that has these rows.
+        rows: what it is computed from.
         value: SQL of the number, over a group of rows.
-        day: SQL of the day that a row belongs to, for `since`, `until` and all splits by time.
-        day_meaning: which day that is.
         splits: names of the dimensions that it may be split by, and restricted to members of.
         condition: SQL that is true for the rows that count; all rows by default.
         unconverted: SQL of the number of rows, in a group, that are not in the number because they have no amount in
@@ -48,12 +62,9 @@ class Metric:
 
     name: str
     meaning: str
-    grain: str
     unit: Unit
-    relation: Relation
+    rows: Rows
     value: sql.Composable
-    day: sql.SQL
-    day_meaning: str
     splits: tuple[str, ...]
     condition: sql.SQL | None = None
     unconverted: sql.Composed | sql.SQL | None = None

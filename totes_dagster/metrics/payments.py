@@ -8,6 +8,7 @@ from totes_dagster.metrics.metric import (
     MEDIAN,
     NINE_TENTHS,
     Metric,
+    Rows,
     Unit,
     missing,
     percentile,
@@ -21,10 +22,6 @@ _OF_CUSTOMERS = (*_OF_ANY, "customer_of", "customer")
 _OF_SUPPLIERS = (*_OF_ANY, "supplier_of", "supplier")
 _GRAIN = "payment"
 
-_DUE = SQL("settlement.payment_date")
-_DUE_MEANING = "the due date"
-_PAID = SQL("settlement.paid_on")
-_PAID_MEANING = "the day on which the payment was made"
 
 _CLOSING = SQL("settlement.closing_gbp")
 _CASH = SQL("settlement.cash_gbp")
@@ -43,17 +40,18 @@ _DUE_TO_SUPPLIERS = SQL(
 _DAYS_LATE = SQL("settlement.days_late")
 _IS_LATE = SQL("settlement.days_late > 0")
 
+_WITHOUT_RATE = Rows("order or payment", UNCONVERTED, SQL("unconverted.day"), "the day whose rate is missing")
+_DUE_PAYMENTS = Rows(_GRAIN, SETTLEMENT, SQL("settlement.payment_date"), "the due date")
+_MADE_PAYMENTS = Rows(_GRAIN, SETTLEMENT, SQL("settlement.paid_on"), "the day on which the payment was made")
+
 _OPEN = (
     Metric(
         "open_receivables",
         "What customers have yet to pay, less what is to be refunded to them, in pounds sterling, each payment "
         "converted and rounded at the rate of the day that the warehouse shows.",
-        _GRAIN,
         Unit.GBP,
-        SETTLEMENT,
+        _DUE_PAYMENTS,
         total(SQL("settlement.sign * settlement.closing_gbp")),
-        _DUE,
-        _DUE_MEANING,
         (*_OF_CUSTOMERS, "ageing"),
         condition=_OPEN_OF_CUSTOMERS,
         unconverted=missing(_CLOSING),
@@ -62,12 +60,9 @@ _OPEN = (
         "open_receivables_in_own_currency",
         "What customers have yet to pay, less what is to be refunded to them, in the currency of the payment, for one "
         "currency at a time.",
-        _GRAIN,
         Unit.OWN_CURRENCY,
-        SETTLEMENT,
+        _DUE_PAYMENTS,
         total(SQL("settlement.sign * settlement.payment_amount")),
-        _DUE,
-        _DUE_MEANING,
         (*_OF_CUSTOMERS, "ageing"),
         condition=_OPEN_OF_CUSTOMERS,
     ),
@@ -75,12 +70,9 @@ _OPEN = (
         "open_payables",
         "What is yet to be paid to suppliers, less what they are to refund, in pounds sterling, each payment converted "
         "and rounded at the rate of the day that the warehouse shows.",
-        _GRAIN,
         Unit.GBP,
-        SETTLEMENT,
+        _DUE_PAYMENTS,
         total(SQL("- settlement.sign * settlement.closing_gbp")),
-        _DUE,
-        _DUE_MEANING,
         (*_OF_SUPPLIERS, "ageing"),
         condition=_OPEN_OF_SUPPLIERS,
         unconverted=missing(_CLOSING),
@@ -89,12 +81,9 @@ _OPEN = (
         "open_payables_in_own_currency",
         "What is yet to be paid to suppliers, less what they are to refund, in the currency of the payment, for one "
         "currency at a time.",
-        _GRAIN,
         Unit.OWN_CURRENCY,
-        SETTLEMENT,
+        _DUE_PAYMENTS,
         total(SQL("- settlement.sign * settlement.payment_amount")),
-        _DUE,
-        _DUE_MEANING,
         (*_OF_SUPPLIERS, "ageing"),
         condition=_OPEN_OF_SUPPLIERS,
     ),
@@ -102,12 +91,9 @@ _OPEN = (
         "cash_expected",
         "What open payments will bring in, less what they will take out, in pounds sterling, each converted and "
         "rounded at the rate of the day that the warehouse shows.",
-        _GRAIN,
         Unit.GBP,
-        SETTLEMENT,
+        _DUE_PAYMENTS,
         total(SQL("settlement.sign * settlement.closing_gbp")),
-        _DUE,
-        _DUE_MEANING,
         (*_OF_ANY, "ageing", "transaction_type"),
         condition=SQL("settlement.transaction_type in ('SALE', 'PURCHASE') and not settlement.paid"),
         unconverted=missing(_CLOSING),
@@ -115,12 +101,9 @@ _OPEN = (
     Metric(
         "open_payments",
         "Number of payments that have not been made.",
-        _GRAIN,
         Unit.PAYMENTS,
-        SETTLEMENT,
+        _DUE_PAYMENTS,
         COUNT,
-        _DUE,
-        _DUE_MEANING,
         (*_OF_ANY, "ageing", "transaction_type"),
         condition=SQL("not settlement.paid"),
     ),
@@ -131,12 +114,9 @@ _MADE = (
         "cash_received",
         "What customers have paid, less what was refunded to them, in pounds sterling, each payment converted and "
         "rounded at the rate of the day on which it was made.",
-        _GRAIN,
         Unit.GBP,
-        SETTLEMENT,
+        _MADE_PAYMENTS,
         total(SQL("settlement.sign * settlement.cash_gbp")),
-        _PAID,
-        _PAID_MEANING,
         _OF_CUSTOMERS,
         condition=_PAID_BY_CUSTOMERS,
         unconverted=missing(_CASH),
@@ -145,12 +125,9 @@ _MADE = (
         "cash_received_in_own_currency",
         "What customers have paid, less what was refunded to them, in the currency of the payment, for one currency at "
         "a time.",
-        _GRAIN,
         Unit.OWN_CURRENCY,
-        SETTLEMENT,
+        _MADE_PAYMENTS,
         total(SQL("settlement.sign * settlement.payment_amount")),
-        _PAID,
-        _PAID_MEANING,
         _OF_CUSTOMERS,
         condition=_PAID_BY_CUSTOMERS,
     ),
@@ -158,12 +135,9 @@ _MADE = (
         "cash_paid",
         "What suppliers have been paid, less what they refunded, in pounds sterling, each payment converted and "
         "rounded at the rate of the day on which it was made.",
-        _GRAIN,
         Unit.GBP,
-        SETTLEMENT,
+        _MADE_PAYMENTS,
         total(SQL("- settlement.sign * settlement.cash_gbp")),
-        _PAID,
-        _PAID_MEANING,
         _OF_SUPPLIERS,
         condition=_PAID_TO_SUPPLIERS,
         unconverted=missing(_CASH),
@@ -172,12 +146,9 @@ _MADE = (
         "cash_paid_in_own_currency",
         "What suppliers have been paid, less what they refunded, in the currency of the payment, for one currency at a "
         "time.",
-        _GRAIN,
         Unit.OWN_CURRENCY,
-        SETTLEMENT,
+        _MADE_PAYMENTS,
         total(SQL("- settlement.sign * settlement.payment_amount")),
-        _PAID,
-        _PAID_MEANING,
         _OF_SUPPLIERS,
         condition=_PAID_TO_SUPPLIERS,
     ),
@@ -185,12 +156,9 @@ _MADE = (
         "exchange_gain",
         "What payments that were made are worth more, or cost less, in pounds sterling at the rate of the day on which "
         "they were made than at that of the day on which their order was placed; negative for a loss.",
-        _GRAIN,
         Unit.GBP,
-        SETTLEMENT,
+        _MADE_PAYMENTS,
         total(_GAIN),
-        _PAID,
-        _PAID_MEANING,
         (*_OF_ANY, "transaction_type"),
         condition=SQL("settlement.transaction_type in ('SALE', 'PURCHASE') and settlement.paid"),
         unconverted=missing(_GAIN),
@@ -202,12 +170,9 @@ _LATE = (
         "days_late",
         "Median of the days from the due date of customers' payments to the day on which they were made, of those due "
         "by now; one that is still open counts with the days until now.",
-        _GRAIN,
         Unit.DAYS,
-        SETTLEMENT,
+        _DUE_PAYMENTS,
         percentile(MEDIAN, _DAYS_LATE),
-        _DUE,
-        _DUE_MEANING,
         _OF_CUSTOMERS,
         condition=_DUE_FROM_CUSTOMERS,
         additive=False,
@@ -216,12 +181,9 @@ _LATE = (
         "days_late_p90",
         "Days from the due date to the day on which the payment was made that nine in ten customers' payments due by "
         "now do not exceed; one that is still open counts with the days until now.",
-        _GRAIN,
         Unit.DAYS,
-        SETTLEMENT,
+        _DUE_PAYMENTS,
         percentile(NINE_TENTHS, _DAYS_LATE),
-        _DUE,
-        _DUE_MEANING,
         _OF_CUSTOMERS,
         condition=_DUE_FROM_CUSTOMERS,
         additive=False,
@@ -229,12 +191,9 @@ _LATE = (
     Metric(
         "share_paid_late",
         "Share of customers' payments due by now that were made after their due date, or are open and overdue.",
-        _GRAIN,
         Unit.SHARE,
-        SETTLEMENT,
+        _DUE_PAYMENTS,
         share(_IS_LATE),
-        _DUE,
-        _DUE_MEANING,
         _OF_CUSTOMERS,
         condition=_DUE_FROM_CUSTOMERS,
         additive=False,
@@ -243,12 +202,9 @@ _LATE = (
         "days_late_to_suppliers",
         "Median of the days from the due date of payments to suppliers to the day on which they were made, of those "
         "due by now; one that is still open counts with the days until now.",
-        _GRAIN,
         Unit.DAYS,
-        SETTLEMENT,
+        _DUE_PAYMENTS,
         percentile(MEDIAN, _DAYS_LATE),
-        _DUE,
-        _DUE_MEANING,
         _OF_SUPPLIERS,
         condition=_DUE_TO_SUPPLIERS,
         additive=False,
@@ -256,12 +212,9 @@ _LATE = (
     Metric(
         "share_paid_late_to_suppliers",
         "Share of payments to suppliers due by now that were made after their due date, or are open and overdue.",
-        _GRAIN,
         Unit.SHARE,
-        SETTLEMENT,
+        _DUE_PAYMENTS,
         share(_IS_LATE),
-        _DUE,
-        _DUE_MEANING,
         _OF_SUPPLIERS,
         condition=_DUE_TO_SUPPLIERS,
         additive=False,
@@ -271,12 +224,9 @@ _LATE = (
 _UNCONVERTED = Metric(
     "unconverted",
     "Number of orders and payments without an amount in pounds sterling, because there is no rate for their day.",
-    "order or payment",
     Unit.RECORDS,
-    UNCONVERTED,
+    _WITHOUT_RATE,
     COUNT,
-    SQL("unconverted.day"),
-    "the day whose rate is missing",
     (*DATES, "currency", "kind"),
 )
 

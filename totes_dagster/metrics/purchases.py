@@ -3,60 +3,47 @@
 from psycopg.sql import SQL
 
 from totes_dagster.metrics.dimensions import DATES
-from totes_dagster.metrics.metric import COUNT, Metric, Unit, missing, total
+from totes_dagster.metrics.metric import COUNT, Metric, Rows, Unit, missing, total
 from totes_dagster.metrics.relations import PURCHASE
 
 _SPLITS = (*DATES, "hour", "currency", "department", "staff", "delivered_to", "supplier_of", "supplier")
-_DAY = SQL("purchase.created_date")
-_DAY_MEANING = "the day on which the order was placed"
-_GRAIN = "purchase order"
 _GBP = SQL("purchase.amount_gbp")
+
+_ORDERS = Rows("purchase order", PURCHASE, SQL("purchase.created_date"), "the day on which the order was placed")
 
 PURCHASES = (
     Metric(
         "spend",
         "What purchase orders are worth in pounds sterling, each converted and rounded at the rate of the day on which "
         "it was placed.",
-        _GRAIN,
         Unit.GBP,
-        PURCHASE,
+        _ORDERS,
         total(_GBP),
-        _DAY,
-        _DAY_MEANING,
         _SPLITS,
         unconverted=missing(_GBP),
     ),
     Metric(
         "spend_in_own_currency",
         "What purchase orders are worth in their own currency, for one currency at a time.",
-        _GRAIN,
         Unit.OWN_CURRENCY,
-        PURCHASE,
+        _ORDERS,
         total(SQL("purchase.amount")),
-        _DAY,
-        _DAY_MEANING,
         _SPLITS,
     ),
     Metric(
         "purchase_orders",
         "Number of purchase orders.",
-        _GRAIN,
         Unit.ORDERS,
-        PURCHASE,
+        _ORDERS,
         COUNT,
-        _DAY,
-        _DAY_MEANING,
         _SPLITS,
     ),
     Metric(
         "items_bought",
         "Number of items ordered from suppliers.",
-        _GRAIN,
         Unit.ITEMS,
-        PURCHASE,
+        _ORDERS,
         total(SQL("purchase.item_quantity")),
-        _DAY,
-        _DAY_MEANING,
         _SPLITS,
     ),
 )

@@ -3,68 +3,64 @@
 from psycopg.sql import SQL
 
 from totes_dagster.metrics.dimensions import DATES
-from totes_dagster.metrics.metric import COUNT, MEDIAN, NINE_TENTHS, Metric, Unit, missing, percentile, total
+from totes_dagster.metrics.metric import COUNT, MEDIAN, NINE_TENTHS, Metric, Rows, Unit, missing, percentile, total
 from totes_dagster.metrics.relations import SALE, SALES_TARGET
 
 _SPLITS = (*DATES, "hour", "currency", "department", "staff", "design", "delivered_to", "customer_of", "customer")
-_DAY = SQL("sale.created_date")
-_DAY_MEANING = "the day on which the order was placed"
-_GRAIN = "sales order"
 _GBP = SQL("sale.amount_gbp")
 _LEAD_TIME = SQL("sale.agreed_delivery_date - sale.created_date")
 
 _TARGET_SPLITS = ("year", "quarter", "month", "department")
-_MONTH = SQL("sales_target.month")
+
+_ORDERS = Rows("sales order", SALE, SQL("sale.created_date"), "the day on which the order was placed")
+_TARGETS = Rows(
+    "target of a department for a month", SALES_TARGET, SQL("sales_target.month"), "the first day of the month"
+)
 
 SALES = (
     Metric(
         "net_sales",
         "What sales orders are worth in pounds sterling, each converted and rounded at the rate of the day on which it "
         "was placed.",
-        _GRAIN,
         Unit.GBP,
-        SALE,
+        _ORDERS,
         total(_GBP),
-        _DAY,
-        _DAY_MEANING,
         _SPLITS,
         unconverted=missing(_GBP),
     ),
     Metric(
         "net_sales_in_own_currency",
         "What sales orders are worth in their own currency, for one currency at a time.",
-        _GRAIN,
         Unit.OWN_CURRENCY,
-        SALE,
+        _ORDERS,
         total(SQL("sale.amount")),
-        _DAY,
-        _DAY_MEANING,
         _SPLITS,
     ),
-    Metric("orders", "Number of sales orders.", _GRAIN, Unit.ORDERS, SALE, COUNT, _DAY, _DAY_MEANING, _SPLITS),
+    Metric(
+        "orders",
+        "Number of sales orders.",
+        Unit.ORDERS,
+        _ORDERS,
+        COUNT,
+        _SPLITS,
+    ),
     Metric(
         "units_sold",
         "Number of bags ordered by customers.",
-        _GRAIN,
         Unit.BAGS,
-        SALE,
+        _ORDERS,
         total(SQL("sale.units_sold")),
-        _DAY,
-        _DAY_MEANING,
         _SPLITS,
     ),
     Metric(
         "average_price_a_bag",
         "Net sales divided by the number of bags in them: bags of orders without a rate are left out of both.",
-        _GRAIN,
         Unit.GBP_A_BAG,
-        SALE,
+        _ORDERS,
         SQL(
             "round(sum(sale.amount_gbp) / "
             "nullif(sum(sale.units_sold) filter (where sale.amount_gbp is not null), 0), 4)"
         ),
-        _DAY,
-        _DAY_MEANING,
         _SPLITS,
         unconverted=missing(_GBP),
         additive=False,
@@ -72,59 +68,44 @@ SALES = (
     Metric(
         "customers",
         "Number of customers that placed a sales order.",
-        _GRAIN,
         Unit.CUSTOMERS,
-        SALE,
+        _ORDERS,
         SQL("count(distinct sale.counterparty_id)"),
-        _DAY,
-        _DAY_MEANING,
         _SPLITS,
         additive=False,
     ),
     Metric(
         "promised_lead_time",
         "Median of the days from the placing of a sales order to the agreed date of delivery.",
-        _GRAIN,
         Unit.DAYS,
-        SALE,
+        _ORDERS,
         percentile(MEDIAN, _LEAD_TIME),
-        _DAY,
-        _DAY_MEANING,
         _SPLITS,
         additive=False,
     ),
     Metric(
         "promised_lead_time_p90",
         "Days from the placing of a sales order to the agreed date of delivery that nine in ten do not exceed.",
-        _GRAIN,
         Unit.DAYS,
-        SALE,
+        _ORDERS,
         percentile(NINE_TENTHS, _LEAD_TIME),
-        _DAY,
-        _DAY_MEANING,
         _SPLITS,
         additive=False,
     ),
     Metric(
         "sales_target",
         "Net sales that departments aim at.",
-        "target of a department for a month",
         Unit.GBP,
-        SALES_TARGET,
+        _TARGETS,
         total(SQL("sales_target.target_gbp")),
-        _MONTH,
-        "the first day of the month",
         _TARGET_SPLITS,
     ),
     Metric(
         "target_attainment",
         "Net sales of the departments and months that have a target, divided by these targets.",
-        "target of a department for a month",
         Unit.SHARE,
-        SALES_TARGET,
+        _TARGETS,
         SQL("round(sum(sales_target.sales_gbp) / nullif(sum(sales_target.target_gbp), 0), 4)"),
-        _MONTH,
-        "the first day of the month",
         _TARGET_SPLITS,
         unconverted=SQL("coalesce(sum(sales_target.unconverted), 0)::bigint"),
         additive=False,

@@ -28,8 +28,8 @@ def statement_of(question: Question, schema: str) -> sql.Composed:
     numbers = {metric.name: metric.value, **({UNCONVERTED: metric.unconverted} if metric.unconverted else {})}
     statement = SQL("select {} from {} as {}{}{}").format(
         SQL(", ").join(SQL("{} as {}").format(value, Identifier(name)) for name, value in (split | numbers).items()),
-        Identifier(schema, metric.relation.view),
-        Identifier(metric.relation.view),
+        Identifier(schema, metric.rows.relation.view),
+        Identifier(metric.rows.relation.view),
         SQL("").join(_joins(question, schema)),
         _conditions(question),
     )
@@ -43,7 +43,7 @@ def statement_of(question: Question, schema: str) -> sql.Composed:
 
 
 def _columns(dimension: Dimension, metric: Metric) -> Mapping[str, sql.Composable]:
-    own = metric.relation.own.get(dimension.name)
+    own = metric.rows.relation.own.get(dimension.name)
     if own is not None:
         return {dimension.name: own}
     return {name: _of(value, metric) for name, value in dimension.columns.items()}
@@ -57,7 +57,7 @@ def _order(dimension: Dimension, metric: Metric) -> Iterator[sql.Composable]:
 
 def _joins(question: Question, schema: str) -> Iterator[sql.Composed]:
     """Joins that add columns and never remove or repeat a row, so that slices add up to the whole."""
-    relation = question.metric.relation
+    relation = question.metric.rows.relation
     used = (*question.by, *(dimension for dimension, _ in question.where))
     tables = [each.join for each in used if each.join is not None and each.name not in relation.own]
     for table in dict.fromkeys(tables):
@@ -70,9 +70,9 @@ def _conditions(question: Question) -> sql.Composable:
     metric = question.metric
     conditions: list[sql.Composable] = [metric.condition] if metric.condition is not None else []
     if question.since is not None:
-        conditions.append(SQL("{} >= {}").format(metric.day, Literal(question.since)))
+        conditions.append(SQL("{} >= {}").format(metric.rows.day, Literal(question.since)))
     if question.until is not None:
-        conditions.append(SQL("{} <= {}").format(metric.day, Literal(question.until)))
+        conditions.append(SQL("{} <= {}").format(metric.rows.day, Literal(question.until)))
     for dimension, values in question.where:
         conditions.append(_is_one_of(_columns(dimension, metric), values))
     if not conditions:
@@ -91,5 +91,5 @@ def _is_one_of(columns: Mapping[str, sql.Composable], values: tuple[Value, ...])
 
 
 def _of(expression: sql.SQL, metric: Metric) -> sql.Composed:
-    time = metric.relation.time or SQL("null")
-    return expression.format(view=Identifier(metric.relation.view), day=metric.day, time=time)
+    time = metric.rows.relation.time or SQL("null")
+    return expression.format(view=Identifier(metric.rows.relation.view), day=metric.rows.day, time=time)

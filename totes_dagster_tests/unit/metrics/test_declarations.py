@@ -26,20 +26,20 @@ def test_every_split_can_be_joined_without_repeating_a_row(metric: Metric) -> No
     assert len(set(metric.splits)) == len(metric.splits)
     for split in metric.splits:
         dimension = DIMENSIONS[split]
-        own = metric.relation.own.get(split)
+        own = metric.rows.relation.own.get(split)
         if own is None and dimension.join is not None:
             # By the key of the table, so that at most one of its rows is found.
             key = dimension.join.removeprefix("dim_") + "_id"
-            assert f"{dimension.join}.{key} = " in metric.relation.joins[dimension.join].as_string(None)
+            assert f"{dimension.join}.{key} = " in metric.rows.relation.joins[dimension.join].as_string(None)
         if split == "hour":
-            assert metric.relation.time is not None
+            assert metric.rows.relation.time is not None
 
 
 @ALL
 def test_the_views_of_metrics_are_declared(metric: Metric) -> None:
-    view = VIEWS[metric.relation.view]
+    view = VIEWS[metric.rows.relation.view]
     statement = " ".join(
-        part.as_string(None) for part in (metric.value, metric.day, metric.condition, metric.unconverted) if part
+        part.as_string(None) for part in (metric.value, metric.rows.day, metric.condition, metric.unconverted) if part
     )
     named = re.findall(rf"\b{view.name}\.(\w+)", statement)
     assert named
