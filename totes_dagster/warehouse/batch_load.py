@@ -266,4 +266,6 @@ def merge_calendar(transaction: LoadTransaction, days: Sequence[date]) -> Loaded
     staged = transaction.stage(CALENDAR, calendar_from(days))
     transaction.analyze_staging(CALENDAR, staged)
     new, changed = transaction.merge_dimension(CALENDAR)
+    if new:
+        transaction.analyze(CALENDAR)  # whole years came
     return LoadedTable(staged=staged, new=new, changed=changed)

@@ -22,6 +22,7 @@ from totes_dagster.orchestration.resources.landing import LandingResource
 from totes_dagster.simulator.rates_server import Fault, RatesServer
 from totes_dagster_tests.companies import Companies
 from totes_dagster_tests.integration.graph import Graph, company_of_a_graph, graph_of, metadata_of
+from totes_dagster_tests.watcher import Watcher
 
 LONG_AGO = datetime(2026, 1, 5, tzinfo=UTC).timestamp()
 
@@ -170,6 +171,23 @@ def test_a_provider_that_fails_stops_no_other_feed(
     assert str(reason.skip_message).startswith("The last run failed. Trying again at ")
     monkeypatch.setattr(pauses, "FIRST_PAUSE", timedelta(0))
     assert isinstance(look(graph, EXCHANGE_RATE), RunRequest)
+
+
+def test_a_feed_that_fails_and_a_file_that_is_refused_are_told_by_alerts(
+    graph: Graph, landing: Path, rates: RatesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOTES_RETRY_SECONDS", "0")
+    watcher = Watcher(graph.instance)
+    watcher.tick()
+    rates.queue(Fault.HTML)
+    take(graph, EXCHANGE_RATE, raise_on_error=False)
+    drop(landing, "shipment/a.ndjson", "<html>")
+    take(graph, SHIPMENT)
+    watcher.tick()
+    opened = {incident.subject: incident.why for incident in watcher.watch.open}
+    assert opened.keys() >= {"take_exchange_rate", "files_readable"}
+    assert "It is HTML or XML." in opened["take_exchange_rate"]
+    assert "a.ndjson" in opened["files_readable"]
 
 
 def test_without_a_landing_zone_there_is_nothing_to_do(graph: Graph) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import Table
 
 from totes_dagster.errors import DatabaseError, ForeignLakeError, ManifestMissingError
 from totes_dagster.pipeline import rebuild
+from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster.warehouse import bulk_load
 from totes_dagster.warehouse.indexes import missing_newest_indexes
 from totes_dagster.warehouse.load_transaction import LoadTransaction
@@ -194,3 +195,11 @@ def test_another_lake_needs_a_word(lived: World, tmp_path: Path) -> None:
     rebuild(other.platform, from_another_lake=True)
     assert oracle.history(lived.warehouse_url) == oracle.history(lived.warehouse_url, "second")
     assert other.refresh().loaded == []
+
+
+@pytest.mark.parametrize("enforced", [True], ids=["newer source"])
+def test_a_small_first_load_leaves_statistics_of_all_that_it_fills(unseen_company: World) -> None:
+    unseen_company.refresh()
+    filled = "select relname from pg_class where relkind = 'r' and relname ~ '^(dim|fact)_|^rate_on_day$' and {} 0"
+    analyzed = [name for (name,) in unseen_company.ask(filled.format("reltuples >"))]
+    assert sorted(analyzed) == sorted([*STAR_TABLES, "rate_on_day"])
