@@ -1,7 +1,7 @@
 """Answers as charts, for those who have the extra `dashboard`: Altair declares them, vl-convert draws them."""
 
 import textwrap
-from collections.abc import Mapping
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,7 +64,7 @@ def chart_of(answer: Answer) -> "altair.Chart":
     name, is_share = answer.metric.name, answer.metric.unit is Unit.SHARE
     heading = name if is_share else f"{name} ({answer.unit})"
     scale = altair.Axis(format=".0%") if is_share else altair.Axis()
-    values = [_values(answer, row) for row in answer.rows]
+    values = _values(answer)
     data = altair.InlineData(values=values)
     subtitle = textwrap.wrap(answer.metric.meaning, _LINE)
     if answer.unconverted:
@@ -88,11 +88,25 @@ def chart_of(answer: Answer) -> "altair.Chart":
     return encoded.encode(color=altair.Color(others[0], type="nominal")) if others else encoded
 
 
-def _values(answer: Answer, row: tuple[Any, ...]) -> Mapping[str, str | float | None]:
-    return {
-        column.name: _value(value, is_member=column.dimension is not None)
-        for column, value in zip(answer.columns, row, strict=True)
-    }
+def _values(answer: Answer) -> list[dict[str, str | float | None]]:
+    """The rows of an answer; members that have the name of another are told apart by their key."""
+    values = [
+        {
+            column.name: _value(value, is_member=column.dimension is not None)
+            for column, value in zip(answer.columns, row, strict=True)
+        }
+        for row in answer.rows
+    ]
+    keys = {column.dimension: column.name for column in answer.columns if column.name != column.dimension}
+    for name in answer.by:
+        key = keys.get(name)
+        if key is None:
+            continue
+        times = Counter(member for member, _ in {(row[name], row[key]) for row in values})
+        for row in values:
+            if times[row[name]] > 1:
+                row[name] = f"{row[name]} ({row[key]})"
+    return values
 
 
 def _value(value: Any, *, is_member: bool) -> str | float | None:

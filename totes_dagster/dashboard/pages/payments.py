@@ -2,7 +2,8 @@
 
 from psycopg.sql import SQL
 
-from totes_dagster.dashboard.charts import grouped, ranked, signed
+from totes_dagster.dashboard.bar_charts import grouped, ranked
+from totes_dagster.dashboard.charts import signed
 from totes_dagster.dashboard.question import Base, Column, Kind, Page, Question
 
 SETTLEMENTS = Base(

@@ -2,7 +2,8 @@
 
 from psycopg.sql import SQL
 
-from totes_dagster.dashboard.charts import months, ranges, ranked
+from totes_dagster.dashboard.bar_charts import ranges, ranked
+from totes_dagster.dashboard.charts import months
 from totes_dagster.dashboard.formats import short_money
 from totes_dagster.dashboard.question import Base, Column, Kind, Page, Question
 

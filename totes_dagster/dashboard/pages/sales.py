@@ -2,15 +2,8 @@
 
 from psycopg.sql import SQL
 
-from totes_dagster.dashboard.charts import (
-    grouped,
-    heatmap,
-    lines,
-    months,
-    podium,
-    ranges,
-    ranked,
-)
+from totes_dagster.dashboard.bar_charts import grouped, podium, ranges, ranked
+from totes_dagster.dashboard.charts import heatmap, lines, months
 from totes_dagster.dashboard.formats import short_money
 from totes_dagster.dashboard.question import Base, Column, Kind, Page, Question
 

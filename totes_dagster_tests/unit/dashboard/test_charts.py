@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import vl_convert
 
-from totes_dagster.dashboard.question import Kind, Question
+from totes_dagster.dashboard.bar_charts import grouped, ranges, ranked
+from totes_dagster.dashboard.question import Drawing, Kind, Question
 from totes_dagster.dashboard.site import PAGES
 from totes_dagster_tests.unit.dashboard.made_up import HOSTILE, rows
 
@@ -72,3 +73,19 @@ def test_without_any_rates_there_is_nothing_to_draw_and_nothing_is_taken_for_zer
     if chart is not None:
         vl_convert.vegalite_to_vega(chart.to_dict(), vl_version="6.4")
         assert not amounts or question.name == "hours"
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        ranked("who", "sold", "Sold", label=lambda row, _: str(row["sold"])),
+        grouped("who", {"sold": "sold"}, "Sold"),
+        ranges("who", "sold", "sold", "sold", "Sold"),
+    ],
+    ids=["ranked", "grouped", "ranges"],
+)
+def test_rows_of_the_same_name_have_bars_of_their_own(draw: Drawing) -> None:
+    chart = draw([{"who": "Smith", "sold": 3}, {"who": "Smith", "sold": 2}, {"who": "Jones", "sold": 1}], "GBP")
+    assert chart is not None
+    (drawn,) = chart.to_dict()["datasets"].values()
+    assert [row["name"] for row in drawn] == ["Smith", "Smith (2)", "Jones"]
