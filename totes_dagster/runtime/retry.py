@@ -1,6 +1,7 @@
 """Retries after transient errors; every other error is raised at once.
 
-Which errors are transient is declared in `errors.py`; which work is retried is decided in `pipeline.py`.
+Which errors are transient is declared in `errors.py`; which work is retried is decided in `pipeline.py` and
+`feed_pipeline.py`.
 """
 
 import logging

@@ -90,6 +90,15 @@
         age.textContent = ` · ${new Intl.RelativeTimeFormat("en").format(-Math.floor(seconds / size), unit)}`;
     }
 
+    // What filters can be set to may have grown; what is chosen in them, and not yet applied, stays.
+    function offer(newer) {
+        for (const select of document.querySelectorAll(".filters select")) {
+            const known = new Set([...select.options].map((option) => option.value));
+            const fresh = newer.querySelector(`.filters select[name="${select.name}"]`)?.options ?? [];
+            for (const option of [...fresh]) if (!known.has(option.value)) select.append(option);
+        }
+    }
+
     // Replaces what is shown by the page as it is now. Open details stay open, and the focus stays where it is.
     async function replace() {
         const answer = await fetch(location.href, {cache: "no-store"});
@@ -112,6 +121,7 @@
             if (chart) section.style.minHeight = `${old.offsetHeight}px`;
             old.replaceWith(section);
         }
+        offer(newer);
         document.getElementById("status").replaceWith(status);
         main.dataset.version = newer.dataset.version;
         if (kept) document.querySelector(kept)?.focus();

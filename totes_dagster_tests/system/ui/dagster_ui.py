@@ -50,6 +50,12 @@ _RUN = """
 query Run($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }
 """
 
+_NEWEST_RUN = """
+query NewestRun($job: String!) {
+  runsOrError(filter: {pipelineName: $job}, limit: 1) { ... on Runs { results { id status } } }
+}
+"""
+
 _SENSOR = """
 query Sensors {
   sensorsOrError(repositorySelector: {repositoryLocationName: "totes_dagster", repositoryName: "__repository__"}) {
@@ -248,11 +254,17 @@ class DagsterUI:
 
     # Runs.
 
-    def newest_run(self, status: str) -> str:
-        """Wait for a run of a status, such as Success or Failure, to be the newest; return its path."""
-        self.open("/runs")
-        self.says(status, _PATIENCE_WITH_RUNS)
-        return _reference(self.page.get_by_role("link", name="View", exact=True).first)
+    def newest_run(self, status: str, job: str = "refresh") -> str:
+        """Wait for the newest run of a job to have a status, such as Success or Failure; return its path."""
+        paths: list[str] = []
+
+        def has_status() -> bool:
+            runs = self._ask(_NEWEST_RUN, job=job)["runsOrError"]["results"]
+            paths[:] = [f"/runs/{run['id']}" for run in runs if run["status"] == status.upper()]
+            return bool(paths)
+
+        self.wait_for(has_status)
+        return paths[0]
 
     def open_run(self, path: str, status: str) -> None:
         """Go to a run when it has ended, which must be with this status.

@@ -22,6 +22,12 @@ SCREENS: dict[str, dict[str, Any]] = {
 }
 SCREEN = SCREENS["screen in the light"]
 
+NEW_COUNTRY = (
+    "create temporary table new_address on commit drop as select * from address order by address_id desc limit 1",
+    "update new_address set address_id = address_id + 1, country = 'Iceland'",
+    "insert into address select * from new_address",
+)
+
 Open = Callable[..., Page]
 
 
@@ -58,9 +64,10 @@ def is_foreign(url: str, home: str) -> bool:
 
 
 def all_is_drawn(page: Page) -> None:
-    """Wait until every chart is drawn."""
+    """Wait until every chart is drawn. Each page has charts, if the warehouse has rows."""
     expect(page.locator("body[data-drawn]")).to_be_attached()
     charts = page.locator(".chart")
+    assert charts.count() > 0
     expect(page.locator(".chart svg")).to_have_count(charts.count())
     for chart in charts.all():
         expect(chart.locator("svg [role='graphics-symbol']").first).to_be_attached()
@@ -107,14 +114,18 @@ def test_a_change_of_the_source_moves_a_number_and_leaves_the_reader_where_he_is
     all_is_drawn(page)
     orders = dev.ask("select count(*) from current_sales_order")[0][0]
     expect(figure(page, "Orders")).to_have_text(str(orders))
+    countries = page.locator("select[name=country]")
+    (chosen,) = countries.select_option(index=1)
     question = page.locator("#by-month")
     summary = question.get_by_text(re.compile("^Table"))
     summary.click()
     expect(question.get_by_role("table")).to_be_visible()
-    dev.change(*NEW_ORDER)
+    dev.change(*NEW_ORDER, *NEW_COUNTRY)
     expect(figure(page, "Orders")).to_have_text(str(orders + 1))
     expect(question.get_by_role("table")).to_be_visible()
     expect(summary).to_be_focused()
+    expect(countries.get_by_role("option", name="Iceland")).to_be_attached()
+    expect(countries).to_have_value(chosen)
     version = page.locator("main").get_attribute("data-version")
     expect(page.locator(f"body[data-drawn='{version}']")).to_be_attached()
     all_is_drawn(page)
