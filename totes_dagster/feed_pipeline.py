@@ -197,7 +197,7 @@ def fetch_exchange_rates(
     known = retried("Read the lake", lambda: KnownFiles.read(ingestion, previous.known if previous else ()))
     if digest == known.newest_digest:
         return FetchedRates(needed.currencies, since, None)
-    path = f"{body.fetched_at:%Y-%m-%dT%H%M%SZ}-{digest[:8]}.{body.suffix}"
+    path = f"{body.fetched_at:%Y-%m-%dT%H%M%S.%fZ}-{digest[:8]}.{body.suffix}"
     retried("Drop the rates", lambda: landing.zone.create(f"{EXCHANGE_RATE.name}/{path}", body.content))
     return FetchedRates(needed.currencies, since, path)
 

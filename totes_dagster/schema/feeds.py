@@ -61,6 +61,7 @@ rate_on_day = Table(
         Date(),
         comment="Day for which the older of the two rates was published; null where either is missing.",
     ),
-    comment="The exchange rate that holds on each day of the calendar, for each currency: the newest one that is at "
-    "most 7 days old. An amount in pounds is amount * gbp_per_eur / per_eur.",
+    comment="The exchange rate that holds on each day, for each currency: the newest one that is at most 7 days old. "
+    "An amount in pounds is amount * gbp_per_eur / per_eur. The days are those of the calendar from the first rate to "
+    "7 days after the last.",
 )

@@ -13,7 +13,8 @@ CARRIED_DAYS = 7
 def keep_rates(transaction: StagingTransaction) -> None:
     """Bring `rate_on_day` up to date with the rates, the calendar and the currencies.
 
-    Rows that are right already are not touched.
+    It has the days of the calendar from the first rate on until the last one no longer holds: one wrong date in the
+    source can add thousands of years to the calendar. Rows that are right already are not touched.
     """
     changed = transaction.execute(
         sql.SQL(
@@ -24,16 +25,20 @@ def keep_rates(transaction: StagingTransaction) -> None:
                 from {current} where quote_code <> 'EUR'
                   and rate_date between (select min(date_id) from {calendar}) - {carried}
                                     and (select max(date_id) from {calendar})),
+            day as materialized (
+                select date_id from {calendar}
+                where date_id between (select min(rate_date) from published)
+                                  and (select max(rate_date) + {carried} from published)),
             held as materialized (
                 select rate_date + age as date_id, quote_code, rate, rate_date
                 from published cross join generate_series(0, {carried}) as age where age < coalesce(days, age + 1)
                 union all
-                select date_id, 'EUR', 1, date_id from {calendar}),
+                select date_id, 'EUR', 1, date_id from day),
             wanted as materialized (
                 select day.date_id, currency_id, currency_code, own.rate as per_eur, pound.rate as gbp_per_eur,
                        case when own.rate_date is not null and pound.rate_date is not null
                             then least(own.rate_date, pound.rate_date) end as rate_date
-                from {calendar} as day cross join {currency} as currency
+                from day cross join {currency} as currency
                 left join held as own on (own.date_id, own.quote_code) = (day.date_id, currency.currency_code)
                 left join held as pound on (pound.date_id, pound.quote_code) = (day.date_id, 'GBP')
                 where currency_code is not null), -- an adopted table may have one without
