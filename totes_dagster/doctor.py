@@ -21,7 +21,9 @@ from totes_dagster.feeds.rates import RatesSource
 from totes_dagster.feeds.take import new_files, newest_batch
 from totes_dagster.ingest.catalogue import qualified
 from totes_dagster.ingest.contract import deviations_of
-from totes_dagster.ingest.snapshot import open_snapshot
+from totes_dagster.ingest.snapshot import SourceSnapshot, open_snapshot
+from totes_dagster.ingest.wal.slot import LogUnusableError, slot_of
+from totes_dagster.ingest.wal.take import usable_slot
 from totes_dagster.lake.batch_log import BatchLog, FeedLog
 from totes_dagster.lake.source_catalogue import Catalogue
 from totes_dagster.lake.zone import Lake, Zone
@@ -111,10 +113,31 @@ def _source(platform: Platform) -> Iterator[Finding]:
             yield Finding("totesys", Health.BAD if deviation.breaks else Health.NOTE, str(deviation))
         if not deviations:
             yield Finding("totesys", Health.GOOD, f"{len(snapshot.catalogue.tables)} tables, all as declared")
+        yield from _log(platform, snapshot)
         writable = _writable(connection, snapshot.catalogue)
         if writable and not platform.embedded:
             text = f"the user may change {', '.join(writable)}, although the platform only reads; see deploy/roles"
             yield Finding("totesys", Health.NOTE, text)
+
+
+def _log(platform: Platform, snapshot: SourceSnapshot) -> Iterator[Finding]:
+    """How changes are found."""
+    if not platform.from_log:
+        if not platform.embedded:
+            text = (
+                "changes are found by counting; with TOTES_CAPTURE=log, every version of a row would be kept, see docs"
+            )
+            yield Finding("totesys", Health.GOOD, text)
+        return
+    try:
+        slot = usable_slot(snapshot, slot_of(platform.lake.ingestion))
+    except LogUnusableError as error:
+        yield Finding("totesys", Health.NOTE, f"changes are found by counting, although TOTES_CAPTURE is log: {error}")
+    else:
+        held = f"{slot.held_bytes / 2**20:,.0f} MB"
+        yield Finding(
+            "totesys", Health.GOOD, f"changes are taken from the log, of which the source keeps {held} for it"
+        )
 
 
 def _writable(connection: psycopg.Connection, catalogue: Catalogue) -> list[str]:

@@ -16,6 +16,8 @@ from totes_dagster.feed_pipeline import rebuild_feeds
 from totes_dagster.ingest.capture import Demand
 from totes_dagster.ingest.run import ATTEMPTS, Ingested, ingest_changes, ingest_snapshot, newest_batch
 from totes_dagster.ingest.snapshot import SourceSnapshot, open_snapshot
+from totes_dagster.ingest.wal.slot import slot_of
+from totes_dagster.ingest.wal.take import LogStart
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.zone import Lake, Zone
@@ -82,12 +84,23 @@ def refresh(platform: Platform, *, recapture: Collection[str] = (), progress: Pr
     Raises:
         TotesError: see the stages.
     """
-    ingested = ingest(platform.source, platform.lake.ingestion, recapture=recapture, progress=progress)
+    ingested = ingest(
+        platform.source,
+        platform.lake.ingestion,
+        recapture=recapture,
+        from_log=platform.from_log,
+        progress=progress,
+    )
     return Refreshed(ingested, *catch_up(platform.warehouse, platform.lake, progress))
 
 
 def ingest(
-    source: Database, ingestion: Zone, *, recapture: Collection[str] = (), progress: Progress = silent
+    source: Database,
+    ingestion: Zone,
+    *,
+    recapture: Collection[str] = (),
+    from_log: bool = False,
+    progress: Progress = silent,
 ) -> Ingested:
     """Commit everything that changed in the source since the newest batch as the next batch.
 
@@ -95,12 +108,16 @@ def ingest(
         source: totesys.
         ingestion: the ingestion zone.
         recapture: source tables to capture whole, changed or not.
+        from_log: whether to take changes from the source's write-ahead log, where that is possible.
         progress: called as rows are written.
 
     Raises:
         TotesError: see `ingest_changes`.
     """
-    return retried("Ingest", lambda: ingest_changes(source, ingestion, recapture=recapture, progress=progress))
+    return retried(
+        "Ingest",
+        lambda: ingest_changes(source, ingestion, recapture=recapture, from_log=from_log, progress=progress),
+    )
 
 
 def catch_up(
@@ -293,7 +310,10 @@ class _Reconciliation:
     def _ingest(
         self, snapshot: SourceSnapshot, previous: Manifest | None, demand: Demand | None = None
     ) -> Ingested | None:
-        return ingest_snapshot(snapshot, self.platform.lake.ingestion, previous, demand, progress=self.progress)
+        log = LogStart(slot_of(self.platform.lake.ingestion)) if self.platform.from_log else None
+        return ingest_snapshot(
+            snapshot, self.platform.lake.ingestion, previous, demand, log=log, progress=self.progress
+        )
 
     def _catch_up_and_compare(
         self, snapshot: SourceSnapshot, batch: Manifest | None

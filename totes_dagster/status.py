@@ -70,7 +70,7 @@ def platform_status(platform: Platform) -> PlatformStatus:
             zone.check_exists()
     log = BatchLog(lake.ingestion)
     head = log.head()
-    changed = changed_tables(platform.source, lake.ingestion)
+    changed = changed_tables(platform.source, lake.ingestion, from_log=platform.from_log)
     missing = {star: len(missing_parts(star, log, lake.processed)) for star in STAR_TABLES}
     revision, newest, warehouse = revision_of(platform.warehouse), NewestLoad(), None
     if revision == HEAD:

@@ -60,7 +60,8 @@ where relnamespace = quote_ident(:'schema')::regnamespace and relkind in ('r', '
     'fact_exchange_rate', 'fact_sales_target', 'fact_shipment', 'rate_on_day',
     'current_exchange_rate', 'current_sales_target', 'current_shipment',
     'as_of', 'delivery', 'purchase', 'sale', 'sales_target', 'settlement', 'unconverted',
-    'load_history', 'quarantine', 'feed_file', 'feed_history', 'feed_quarantine', 'totes_warehouse_version') \gexec
+    'load_history', 'commit_time', 'quarantine', 'feed_file', 'feed_history', 'feed_quarantine',
+    'totes_warehouse_version') \gexec
 alter default privileges for role :"loader" in schema :"schema" grant select on tables to :"role";
 
 revoke temporary on database :"DBNAME" from public;

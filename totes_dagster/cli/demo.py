@@ -104,7 +104,9 @@ def show(orders: int) -> None:
 def _refresh_in_stages(platform: Platform) -> None:
     marks = [time.perf_counter()]
     with shown_progress() as progress:
-        batch = pipeline.ingest(platform.source, platform.lake.ingestion, progress=progress).batch
+        batch = pipeline.ingest(
+            platform.source, platform.lake.ingestion, from_log=platform.from_log, progress=progress
+        ).batch
         marks.append(time.perf_counter())
         written = [pipeline.remodel(star, platform.lake, progress) for star in STAR_TABLES]
         marks.append(time.perf_counter())

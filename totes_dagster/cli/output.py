@@ -34,7 +34,9 @@ def refreshed_as_json(
     """What a refresh did."""
     batch = refreshed.ingested.batch
     return {
-        "ingested": None if batch is None else {"batch": batch.batch, "rows": batch.rows},
+        "ingested": None
+        if batch is None
+        else {"batch": batch.batch, "rows": sum(each.rows for each in refreshed.ingested.batches)},
         "deviations": [str(deviation) for deviation in refreshed.ingested.deviations],
         "loaded": [_loaded_as_json(loaded) for loaded in refreshed.loaded],
         "feeds": {

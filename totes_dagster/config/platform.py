@@ -36,6 +36,7 @@ class Platform:
         warehouse: where the batches are loaded.
         landing: where the files of feeds are dropped; None if there are no feeds.
         embedded: whether all of them are the embedded stack's.
+        from_log: whether changes are taken from the source's write-ahead log, where that is possible.
     """
 
     source: Database
@@ -43,6 +44,7 @@ class Platform:
     warehouse: Warehouse
     landing: Zone | None = None
     embedded: bool = False
+    from_log: bool = False
 
 
 def source_database(url: str | None = None, secret_id: str | None = None, *, create: bool = True) -> Database:
@@ -100,6 +102,7 @@ def platform_from_environment(environment: Mapping[str, str] = os.environ, *, cr
             Lake(lake_zone("ingestion", configured.ingestion_lake), lake_zone("processed", configured.processed_lake)),
             warehouse_from_environment(environment),
             landing=lake_zone("landing", configured.landing) if configured.landing else None,
+            from_log=settings.takes_log(configured.capture),
         )
     stack = _embedded_stack(create=create)
     return Platform(
@@ -108,6 +111,7 @@ def platform_from_environment(environment: Mapping[str, str] = os.environ, *, cr
         Warehouse(Database("warehouse", stack.database_url("warehouse")), _schema(configured)),
         landing=Zone(configured.landing or stack.lake_url("landing")),
         embedded=True,
+        from_log=settings.takes_log(configured.capture),
     )
 
 

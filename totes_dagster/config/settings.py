@@ -27,6 +27,7 @@ INGESTION_LAKE = "TOTES_INGESTION_LAKE"
 PROCESSED_LAKE = "TOTES_PROCESSED_LAKE"
 LANDING = "TOTES_LANDING"
 RATES_URL = "TOTES_RATES_URL"
+CAPTURE = "TOTES_CAPTURE"
 HOME = "TOTES_HOME"
 RETRY_SECONDS = "TOTES_RETRY_SECONDS"
 ALERT_TOPIC = "TOTES_ALERT_TOPIC"
@@ -60,6 +61,7 @@ class PlatformSettings(Generic[T]):
     ingestion_lake: T
     processed_lake: T
     landing: T
+    capture: T
 
     @classmethod
     def read(cls, look_up: Callable[[str], T]) -> "PlatformSettings[T]":
@@ -73,6 +75,7 @@ class PlatformSettings(Generic[T]):
             ingestion_lake=look_up(INGESTION_LAKE),
             processed_lake=look_up(PROCESSED_LAKE),
             landing=look_up(LANDING),
+            capture=look_up(CAPTURE),
         )
 
 
@@ -111,6 +114,20 @@ def retry_seconds(*, default: float, environment: Mapping[str, str] = os.environ
     if not 0 <= seconds < float("inf"):
         raise SettingsError(f"{RETRY_SECONDS} is {value!r}: give a number of seconds, 0 for no retries.")
     return seconds
+
+
+def takes_log(capture: str) -> bool:
+    """Whether changes are taken from the source's write-ahead log, where that is possible.
+
+    Args:
+        capture: the setting `TOTES_CAPTURE`; empty for its default.
+
+    Raises:
+        SettingsError: it is neither `census` nor `log`.
+    """
+    if capture not in {"", "census", "log"}:
+        raise SettingsError(f"{CAPTURE} is {one_line(repr(capture))} Give census, which is the default, or log.")
+    return capture == "log"
 
 
 def topic_region(topic: str) -> str:

@@ -68,7 +68,7 @@ def progression_of(previous: Manifest | None, snapshot: Snapshot) -> Progression
     """Decide how a snapshot follows the one of the previous batch."""
     if previous is None:
         return Progression(None, "This is the first batch.")
-    before = previous.snapshot
+    before = previous.census_snapshot
     if not snapshot.same_history(before):
         return Progression(
             None,

@@ -47,6 +47,8 @@ _SNAPSHOT_MISSING = {
 _PLANNING = "set local enable_tidscan = on; set local jit = off"
 """A table is read in many statements, each of which must find its blocks, and none of which is worth compiling."""
 
+_LOGGED_ROWS_AT_ONCE = 5_000
+
 T = TypeVar("T")
 
 
@@ -133,6 +135,25 @@ class SnapshotReader:
         repeated = {} if name not in SOURCE_TABLES or capture.unique_keys else self._repeated_keys(name, table)
         for chunk in self._captured(name, table, capture, columns):
             yield self._in_exact_types(name, captured, chunk, repeated)
+
+    def logged_rows(
+        self, name: str, table: SourceTable, rows: Sequence[Sequence[str | None]]
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of the write-ahead log, in exact types like those of `rows`.
+
+        The source reads the values that it has written as text, so that a row is the same whichever way it is captured.
+
+        Args:
+            name: the table.
+            table: the table in the catalogue.
+            rows: values of all its columns, as text.
+        """
+        columns = [self._selected(column) for column in table.columns]
+        for some in _slices(rows, _LOGGED_ROWS_AT_ONCE):
+            read = sql.SQL("unnest({}::{}[]) as logged").format(
+                sql.Literal([_composite(row) for row in some]), sql.Identifier(table.namespace, name)
+            )
+            yield self._in_exact_types(name, table.columns, self._read(name, columns, read), {})
 
     def keys(self, name: str, table: SourceTable, ranges: Collection[int] | None = None) -> Iterator[pa.RecordBatch]:
         """Read primary keys of a declared table that the warehouse can store, in order.
@@ -314,6 +335,12 @@ def open_reader(snapshot: SourceSnapshot) -> Iterator[SnapshotReader]:
         reader = SnapshotReader(connection, snapshot)
         reader.learn_encoding()
         yield reader
+
+
+def _composite(row: Sequence[str | None]) -> str:
+    """A row as PostgreSQL writes a composite value."""
+    values = ("" if value is None else '"' + value.replace("\\", "\\\\").replace('"', '""') + '"' for value in row)
+    return f"({','.join(values)})"
 
 
 def _has_key(table: SourceTable, key: str, keys: Collection[int]) -> sql.Composed:

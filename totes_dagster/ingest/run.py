@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from totes_dagster.errors import BatchConflictError, SourceBehindError
 from totes_dagster.ingest.capture import Demand
@@ -11,8 +11,18 @@ from totes_dagster.ingest.plan import plan_declared, plan_undeclared, planned_ke
 from totes_dagster.ingest.recorder import Recorder
 from totes_dagster.ingest.snapshot import SourceSnapshot, open_snapshot, without_locks
 from totes_dagster.ingest.undeclared import count_undeclared
+from totes_dagster.ingest.wal.slot import LogUnusableError, slot_of
+from totes_dagster.ingest.wal.take import (
+    LogStart,
+    discard_slot,
+    logged_changes,
+    position_of,
+    prepare_slot,
+    shows_all,
+    take_log,
+)
 from totes_dagster.lake.batch_log import BatchLog
-from totes_dagster.lake.manifest import Manifest, Snapshot
+from totes_dagster.lake.manifest import LogPosition, Manifest, TableEntry
 from totes_dagster.lake.source_catalogue import register
 from totes_dagster.lake.zone import Zone
 from totes_dagster.postgres.database import Database
@@ -29,16 +39,28 @@ class Ingested:
     """The result of an ingest.
 
     Attributes:
-        batch: the manifest that it committed; None if nothing had changed.
+        batch: the manifest that it committed, the last if there are several; None if nothing had changed.
         deviations: differences between the source and the declaration that do not break the contract.
+        earlier: the manifests that it committed before that one.
     """
 
     batch: Manifest | None
     deviations: list[Deviation]
+    earlier: tuple[Manifest, ...] = ()
+
+    @property
+    def batches(self) -> tuple[Manifest, ...]:
+        """All manifests that it committed, oldest first."""
+        return (*self.earlier, self.batch) if self.batch else self.earlier
 
 
 def ingest_changes(
-    source: Database, zone: Zone, *, recapture: Collection[str] = (), progress: Progress = silent
+    source: Database,
+    zone: Zone,
+    *,
+    recapture: Collection[str] = (),
+    from_log: bool = False,
+    progress: Progress = silent,
 ) -> Ingested:
     """Commit everything that changed in the source since the newest batch as the next batch.
 
@@ -46,6 +68,8 @@ def ingest_changes(
         source: totesys.
         zone: the ingestion zone.
         recapture: source tables to take whole, changed or not.
+        from_log: whether to take changes from the source's write-ahead log, where that is possible. There are as many
+            batches then as are needed for every version of a row.
         progress: notified of rows as they are written.
 
     Raises:
@@ -56,17 +80,100 @@ def ingest_changes(
         BatchConflictError: other ingests took the next batch number on every attempt.
     """
     log = BatchLog(zone)
+    earlier: tuple[Manifest, ...] = ()
+    if from_log and not recapture:
+        done, earlier = _ingest_log(source, zone, progress)
+        if done is not None:
+            return done
     for _ in range(ATTEMPTS):
+        log_start = _log_start(source, slot_of(zone)) if from_log else None
         previous = newest_batch(log)
         with open_snapshot(source) as snapshot:
-            ingested = ingest_snapshot(snapshot, zone, previous, Demand(recapture), progress=progress)
+            ingested = ingest_snapshot(snapshot, zone, previous, Demand(recapture), log=log_start, progress=progress)
         if ingested is not None:
-            return ingested
+            if previous and previous.log and not from_log:
+                discard_slot(source, previous.log)
+            return replace(ingested, earlier=earlier)
         # What the other ingest committed must not be captured again: start from its batch, with a new snapshot.
     raise BatchConflictError(
         f"Other ingests committed the next batch first, {ATTEMPTS} times in a row. Nothing is lost; run one ingest at "
         "a time."
     )
+
+
+def _ingest_log(source: Database, zone: Zone, progress: Progress) -> tuple[Ingested | None, tuple[Manifest, ...]]:
+    """Take the source's log as far as it can be used.
+
+    Returns:
+        The result, None if a census has to follow; and the manifests that were committed.
+    """
+    previous = newest_batch(BatchLog(zone))
+    with open_snapshot(source) as snapshot:
+        deviations = check_contract(snapshot)
+        taken = take_log(snapshot, zone, previous, progress)
+        if taken.unusable:
+            logger.warning("Changes are found by counting this time. %s", taken.unusable)
+        newest = taken.batches[-1] if taken.batches else previous
+        if taken.unusable or taken.is_beaten or newest is None:
+            return None, taken.batches
+        recorder = Recorder(zone, newest.batch + 1, progress)
+        captured, deviations = _undeclared(recorder, snapshot, newest, Demand(), deviations)
+        batches = list(taken.batches)
+        if captured:
+            manifest = newest.model_copy(
+                update={
+                    "batch": recorder.batch,
+                    "contract": register(zone, snapshot.catalogue),
+                    "tables": dict(newest.tables) | captured,
+                    "counted": newest.census_snapshot,
+                }
+            )
+            if not BatchLog(zone).commit(manifest):
+                return None, taken.batches
+            batches.append(manifest)
+        if not batches:
+            logger.info("Nothing changed in totesys since batch %d.", newest.batch)
+        return Ingested(batches[-1] if batches else None, deviations, tuple(batches[:-1])), tuple(batches)
+
+
+def _log_start(source: Database, slot: str) -> LogStart | None:
+    """From where on the source's log is to be read after a census; None if it cannot be."""
+    try:
+        return LogStart(slot, prepare_slot(source, slot))
+    except LogUnusableError as error:
+        logger.warning("The source's log is not read. %s", error)
+        return None
+
+
+def _log_position(snapshot: SourceSnapshot, start: LogStart) -> LogPosition | None:
+    try:
+        return position_of(snapshot, start)
+    except LogUnusableError as error:
+        logger.warning("The source's log is not read. %s", error)
+        return None
+
+
+def _undeclared(
+    recorder: Recorder,
+    snapshot: SourceSnapshot,
+    previous: Manifest | None,
+    demand: Demand,
+    deviations: list[Deviation],
+) -> tuple[dict[str, TableEntry], list[Deviation]]:
+    """Record what a batch takes from undeclared tables; return that, and the deviations with those that it failed for.
+
+    Ends the snapshot's transaction if there are undeclared tables.
+    """
+    others = undeclared(snapshot.catalogue)
+    if not others:
+        return {}, deviations
+    with without_locks(snapshot) as unlocked:
+        captured, failed = recorder.undeclared(unlocked, others, previous, demand)
+    for name, reason in failed.items():
+        logger.warning("The undeclared table %s is not captured this time: %s", name, reason)
+    return captured, [
+        not_captured(item.table, failed[item.table]) if item.table in failed else item for item in deviations
+    ]
 
 
 def newest_batch(log: BatchLog) -> Manifest | None:
@@ -88,6 +195,7 @@ def ingest_snapshot(
     previous: Manifest | None,
     demand: Demand | None = None,
     *,
+    log: LogStart | None = None,
     progress: Progress = silent,
 ) -> Ingested | None:
     """Commit what changed between the previous batch and a snapshot.
@@ -98,6 +206,7 @@ def ingest_snapshot(
         zone: the ingestion zone.
         previous: the newest batch, read before the snapshot was taken.
         demand: what to take in addition to what changed.
+        log: from where on the source's log is to be read after this snapshot; None if it is not to be read.
         progress: notified of rows as they are written.
 
     Returns:
@@ -108,41 +217,38 @@ def ingest_snapshot(
     """
     demand = demand or Demand()
     deviations = check_contract(snapshot)
-    check_not_behind(previous, snapshot.taken)
+    check_not_behind(previous, snapshot)
+    position = _log_position(snapshot, log) if log else None
     recorder = Recorder(zone, previous.batch + 1 if previous else 1, progress)
     planned = plan_declared(snapshot, previous, demand)
     with planned_keys(planned, snapshot, zone, previous, demand) as keys:
         captured = recorder.declared(snapshot, planned, keys)
-    if others := undeclared(snapshot.catalogue):
-        with without_locks(snapshot) as unlocked:
-            more, failed = recorder.undeclared(unlocked, others, previous, demand)
-        captured |= more
-        for name, reason in failed.items():
-            logger.warning("The undeclared table %s is not captured this time: %s", name, reason)
-        deviations = [
-            not_captured(item.table, failed[item.table]) if item.table in failed else item for item in deviations
-        ]
-    if not captured:
+    more, deviations = _undeclared(recorder, snapshot, previous, demand, deviations)
+    captured |= more
+    if not captured and not (log and log.mark and position):
         logger.info("Nothing changed in totesys since batch %d.", previous.batch if previous else 0)
         return Ingested(None, deviations)
     contract, batch = register(zone, snapshot.catalogue), recorder.batch
     carried = dict(previous.tables) if previous else {}
-    manifest = Manifest(batch=batch, contract=contract, snapshot=snapshot.taken, tables=carried | captured)
+    manifest = Manifest(
+        batch=batch, contract=contract, snapshot=snapshot.taken, tables=carried | captured, log=position
+    )
     if not BatchLog(zone).commit(manifest):
         logger.info("Another ingest committed batch %d first. Starting over.", batch)
         return None
-    rows = ", ".join(f"{entry.rows:,} rows of {name}" for name, entry in captured.items())
+    rows = ", ".join(f"{entry.rows:,} rows of {name}" for name, entry in captured.items()) or "where the log continues"
     logger.info("Committed batch %d, the source as of %s: %s.", batch, manifest.snapshot.taken_at, rows)
     return Ingested(manifest, deviations)
 
 
-def changed_tables(source: Database, zone: Zone, *, undeclared_too: bool = False) -> list[str]:
+def changed_tables(source: Database, zone: Zone, *, undeclared_too: bool = False, from_log: bool = False) -> list[str]:
     """The tables that the next batch would contain, found without capturing anything.
 
     Args:
         source: totesys.
         zone: the ingestion zone.
         undeclared_too: whether to count undeclared tables as well, of which there may be thousands.
+        from_log: whether to look into the source's log for changes of declared tables, where that is possible.
 
     Raises:
         SourceSchemaError: the source's tables break the contract.
@@ -151,13 +257,22 @@ def changed_tables(source: Database, zone: Zone, *, undeclared_too: bool = False
     previous = newest_batch(BatchLog(zone))
     with open_snapshot(source, undeclared=undeclared_too) as snapshot:
         check_contract(snapshot)
-        check_not_behind(previous, snapshot.taken)
-        planned = plan_declared(snapshot, previous, Demand())
+        changed = _declared_changes(snapshot, zone, previous, from_log=from_log)
         if others := undeclared(snapshot.catalogue):
             with without_locks(snapshot) as unlocked:
                 counted, _ = count_undeclared(unlocked, others)
-                planned += plan_undeclared(unlocked, previous, Demand(), counted)
-        return [item.table for item in planned]
+                changed += [item.table for item in plan_undeclared(unlocked, previous, Demand(), counted)]
+        return changed
+
+
+def _declared_changes(snapshot: SourceSnapshot, zone: Zone, previous: Manifest | None, *, from_log: bool) -> list[str]:
+    if from_log:
+        try:
+            return sorted(logged_changes(snapshot, zone, previous))
+        except LogUnusableError as error:
+            logger.info("Changes are found by counting this time. %s", error)
+    check_not_behind(previous, snapshot)
+    return [item.table for item in plan_declared(snapshot, previous, Demand())]
 
 
 def check_contract(snapshot: SourceSnapshot) -> list[Deviation]:
@@ -174,14 +289,20 @@ def check_contract(snapshot: SourceSnapshot) -> list[Deviation]:
     return deviations
 
 
-def check_not_behind(previous: Manifest | None, snapshot: Snapshot) -> None:
-    """Refuse a snapshot of a standby that is older than the newest batch.
+def check_not_behind(previous: Manifest | None, snapshot: SourceSnapshot) -> None:
+    """Refuse a snapshot that is older than the newest batch.
 
     Raises:
-        SourceBehindError: the snapshot may not show everything that the newest batch contains.
+        SourceBehindError: it is that of a standby, and may not show everything that the newest batch contains; or it
+            does not show a transaction yet that the log had.
     """
-    if previous and snapshot.is_behind(previous.snapshot):
+    if previous and snapshot.taken.is_behind(previous.snapshot):
         raise SourceBehindError(
             f"The source is a standby that has not yet replayed everything that batch {previous.batch} contains. A "
             "later refresh succeeds once it has."
+        )
+    if previous and not shows_all(snapshot, previous):
+        raise SourceBehindError(
+            f"The source does not show everything yet that batch {previous.batch} contains: a transaction is in its "
+            "log, and waits for a synchronous standby. A later refresh succeeds."
         )

@@ -22,6 +22,16 @@ name, which no table declares, is not captured.
 
 UNFIT_VALUES_TYPE = pa.string()
 
+LOGGED_SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.int32(), nullable=False),
+        pa.field("is_deleted", pa.bool_(), nullable=False),
+        pa.field("committed_at", pa.timestamp("us", "UTC"), nullable=False),
+    ]
+)
+"""What a batch from the write-ahead log says of each row that it changes: its primary key, whether it was deleted, and
+when the change was committed."""
+
 _UNFIT_VALUES_BEFORE = "unfit: values of this row that the types of their columns cannot hold"
 """The column's name in parts that older versions of the platform wrote."""
 
@@ -35,6 +45,11 @@ def folder_of(table: str, batch: int) -> str:
 def live_keys_folder_of(table: str, batch: int) -> str:
     """Folder of the parts with a source table's live keys."""
     return f"live_keys/{folder_of(table, batch)}"
+
+
+def logged_folder_of(table: str, batch: int) -> str:
+    """Folder of the parts that say of a source table's changes when they were committed."""
+    return f"logged/{folder_of(table, batch)}"
 
 
 def key_ranges_folder_of(table: str, batch: int) -> str:

@@ -143,6 +143,9 @@ class TableEntry(Record):
 
     `key_ranges` counts the table's keys by ranges, as they were before `added_keys` were added to them. It is None if
     they have not been counted: in a manifest of an older version, or because the keys are not unique.
+
+    `logged` are parts with one row per change that the batch took from the write-ahead log, see `LOGGED_SCHEMA` in
+    `lake/ingested.py`; empty if it did not. The census and the counts of keys are then those of an earlier batch.
     """
 
     batch: int
@@ -153,6 +156,7 @@ class TableEntry(Record):
     live_ranges: tuple[int, ...] | None = None
     key_ranges: Part | None = None
     added_keys: tuple[AddedKeys, ...] = ()
+    logged: tuple[Part, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -160,16 +164,41 @@ class TableEntry(Record):
         return sum(part.rows for part in self.parts)
 
 
+class LogPosition(Record):
+    """Up to where batches have taken the source's write-ahead log, when changes are captured from there.
+
+    A transaction is in this batch or an earlier one if its commit lies before `position`, or if the snapshot `seen`
+    shows it, in which the tables were counted last (written as PostgreSQL does: `xmin:xmax:xip`). `slot` is the
+    replication slot. `definitions` is a digest of what would change how the log reads, were it changed: the definitions
+    of the tables and of the publication. `unseen` are ids of transactions that are in the batch although the snapshot
+    that was held did not show them yet: a snapshot that does not show them either is older than the batch.
+    """
+
+    slot: str
+    position: int
+    seen: str
+    definitions: str
+    unseen: tuple[int, ...] = ()
+
+
 class Manifest(Committed):
     """A committed batch: for every source table, the parts with its newest content.
 
     `contract` is the digest of the source's catalogue, which is stored in the same zone (see
-    `lake/source_catalogue.py`).
+    `lake/source_catalogue.py`). `counted` is the snapshot in which the tables' censuses were taken, if that is another
+    than the batch's own. `log` is None unless changes are captured from the write-ahead log.
     """
 
     contract: str = ""
     snapshot: Snapshot
     tables: dict[str, TableEntry]
+    counted: Snapshot | None = None
+    log: LogPosition | None = None
+
+    @property
+    def census_snapshot(self) -> Snapshot:
+        """The snapshot in which the tables' censuses were taken."""
+        return self.counted or self.snapshot
 
     def brings(self, table: str) -> bool:
         """Whether this batch itself has new content of the source table."""

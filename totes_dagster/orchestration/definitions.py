@@ -70,7 +70,7 @@ def resources_from_environment() -> dict[str, Any]:
     named = settings.PlatformSettings.read(_variable)
     return {
         **resources_for(
-            totesys=TotesysResource(url=named.totesys_url, secret_id=named.totesys_secret_id),
+            totesys=TotesysResource(url=named.totesys_url, secret_id=named.totesys_secret_id, capture=named.capture),
             warehouse=WarehouseResource(
                 url=named.warehouse_url,
                 secret_id=named.warehouse_secret_id,

@@ -6,6 +6,7 @@ The pauses after failures are in `pauses.py`, the schedules behind it in `schedu
 import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from dagster import (
@@ -106,11 +107,12 @@ def totesys_changes(
         )
     try:
         source, ingestion = totesys.database(create=False), ingestion_zone.zone
+        look = partial(changed_tables, source, ingestion, from_log=totesys.from_log)
         with watching(source) as position:
             if failed:
                 return _request(["unknown, because the last refresh failed"])
             # The cursor only saves counting the tables again as long as nothing was written in the whole cluster.
-            changed = _wait_for_change(position, lambda: changed_tables(source, ingestion), context.cursor, end)
+            changed = _wait_for_change(position, look, context.cursor, end)
         if isinstance(changed, list):
             return _request(changed, tables=changed)
         context.update_cursor(changed)

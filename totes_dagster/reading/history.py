@@ -24,17 +24,19 @@ P = TypeVar("P", Part, StarPart)
 
 @dataclass(frozen=True)
 class KeyList:
-    """A list of the keys that the source had as of a batch.
+    """A list of the keys that the source had as of a batch, or of changes that the batch took from the source's log.
 
     Attributes:
-        parts: the parts with the keys.
+        parts: the parts with the keys, or the changes.
         ranges: the ranges of keys that the list covers, by number; None if it covers all keys.
         until: how many parts of the history are not newer than the list.
+        is_logged: whether it lists changes, see `LOGGED_SCHEMA`: the keys of deleted rows are gone.
     """
 
     parts: tuple[Part, ...]
     ranges: tuple[int, ...] | None
     until: int
+    is_logged: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class History(Generic[P]):
 
     Attributes:
         parts: in the order of their batches, oldest first.
-        lists: lists of the keys that the source still had, newest first, down to one that covers all keys. There are
-            none if no row was deleted since the table was captured whole.
+        lists: lists of the keys that the source still had, newest first, down to one that covers all keys, and of
+            changes in between. There are none if no row was deleted since the table was captured whole.
     """
 
     parts: tuple[P, ...]
@@ -85,11 +87,12 @@ def history_of_star(star: str, log: BatchLog, batch: int) -> History[StarPart]:
 
 @dataclass(frozen=True)
 class ListedKeys:
-    """A `KeyList` whose keys were read, one column for each of its parts."""
+    """A `KeyList` whose keys were read, one column for each of its parts: those that live, or those that are gone."""
 
     keys: Sequence[pa.ChunkedArray]
     ranges: tuple[int, ...] | None
     until: int
+    are_gone: bool = False
 
 
 def newest_rows(keys: Sequence[pa.ChunkedArray], lists: Iterable[ListedKeys] = ()) -> Iterator[pa.Array]:
@@ -99,7 +102,8 @@ def newest_rows(keys: Sequence[pa.ChunkedArray], lists: Iterable[ListedKeys] = (
 
     Args:
         keys: the key column of each part, oldest first. A row without a key does not count.
-        lists: lists of live keys. A key is gone if a list covers it, is not older than its newest row, and lacks it.
+        lists: lists of live keys. A key is gone if a list covers it, is not older than its newest row, and lacks it;
+            or if such a list is one of keys that are gone, and has it.
     """
     lengths = [len(column) for column in keys]
     ends = np.cumsum(lengths, dtype=np.int64)
@@ -111,9 +115,9 @@ def newest_rows(keys: Sequence[pa.ChunkedArray], lists: Iterable[ListedKeys] = (
     counts = np.zeros(len(numbers), dtype=bool)
     counts[newest] = True
     for listed in lists:
-        live, end = _int64(listed.keys), ends[listed.until - 1] if listed.until else 0
+        those, end = _int64(listed.keys), ends[listed.until - 1] if listed.until else 0
         covered = _covered(different, listed.ranges)
-        gone = (newest[covered] < end) & ~np.isin(different[covered], live)
+        gone = (newest[covered] < end) & (np.isin(different[covered], those) == listed.are_gone)
         counts[newest[covered][gone]] = False
     for length, end in zip(lengths, ends, strict=True):
         yield pa.array(np.flatnonzero(counts[end - length : end]))
@@ -133,6 +137,8 @@ def _history(changes: Sequence[tuple[tuple[P, ...], TableEntry | None]]) -> Hist
     lists: list[KeyList] = []
     until = sum(len(parts) for parts, _ in changes)
     for parts, entry in changes:
+        if entry is not None and entry.content is not Capture.WHOLE and entry.logged:
+            lists.append(KeyList(entry.logged, None, until, is_logged=True))
         if entry is not None and entry.content is not Capture.WHOLE and entry.live_keys is not None:
             lists.append(KeyList(entry.live_keys, entry.live_ranges, until))
             if entry.live_ranges is None:

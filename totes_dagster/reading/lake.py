@@ -123,6 +123,11 @@ class _Keys:
         """
         return [self._of(part.path) for part in parts]
 
+    def deleted_in(self, parts: Sequence[Part]) -> list[pa.ChunkedArray]:
+        """The keys of rows that were deleted, from parts like `LOGGED_SCHEMA`."""
+        tables = [self.zone.read_part(part.path, columns=["key", "is_deleted"]) for part in parts]
+        return [table.filter(table.column("is_deleted")).column("key") for table in tables]
+
     def _of(self, path: str) -> pa.ChunkedArray:
         rows = self.zone.read_part(path, columns=[self.column])
         if self.column not in rows.column_names:
@@ -137,7 +142,12 @@ def _counting_rows(
     if history.is_whole:
         yield from map(read, history.parts)
         return
-    lists = (ListedKeys(live_keys.of(listed.parts), listed.ranges, listed.until) for listed in history.lists)
+    lists = (
+        ListedKeys(live_keys.deleted_in(listed.parts), None, listed.until, are_gone=True)
+        if listed.is_logged
+        else ListedKeys(live_keys.of(listed.parts), listed.ranges, listed.until)
+        for listed in history.lists
+    )
     positions = newest_rows(keys.of(history.parts), lists)
     for part, counting in zip(history.parts, positions, strict=True):
         if len(counting):

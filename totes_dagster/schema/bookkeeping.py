@@ -36,6 +36,22 @@ load_history = Table(
     comment="One row per loaded batch, written by the transaction that loaded it.",
 )
 
+commit_time = Table(
+    "commit_time",
+    metadata,
+    Column("fact", String(), primary_key=True, comment="Name of the fact."),
+    Column("batch", BigInteger, primary_key=True, autoincrement=False, comment="Batch that brought the version."),
+    Column("key", Integer, primary_key=True, autoincrement=False, comment="Natural key of the row."),
+    Column(
+        "committed_at",
+        TIMESTAMP(timezone=True),
+        nullable=False,
+        comment="When the source's transaction was committed that made it, or deleted the row.",
+    ),
+    comment="One row per version of a row that is known from the source's write-ahead log, in which every version is. "
+    "Of other versions it is known only that they were there when the snapshot of their batch was taken.",
+)
+
 quarantine = Table(
     "quarantine",
     metadata,

@@ -21,7 +21,7 @@ from totes_dagster.runtime.progress import Progress, silent
 from totes_dagster.schema.registry import CALENDAR, DIMENSIONS, FACTS, STAR_TABLES, driving_table_of, inputs_of
 from totes_dagster.schema.star import is_fact
 from totes_dagster.schema.totesys import Capture
-from totes_dagster.warehouse.batch_rows import Account, keys_leaving_quarantine, live_keys, live_ranges
+from totes_dagster.warehouse.batch_rows import Account, keys_leaving_quarantine, live_keys, live_ranges, logged_changes
 from totes_dagster.warehouse.foreign_keys import add_foreign_keys_if_valid, has_foreign_keys
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 from totes_dagster.warehouse.loaded import LoadedBatch, LoadedTable
@@ -112,6 +112,7 @@ class _BatchLoad:
                 self._timed(star, self._load_dimension)
         for fact in facts:
             self._timed(fact, self._refer if fact in copied else self._append)
+            self._timed(fact, self._take_log)
         if any(self._done[star.name].has_changes for star in (CALENDAR, DIMENSIONS["dim_currency"])):
             keep_rates(self._transaction)
         counts = {star: done.counts() for star, done in self._done.items() if done != LoadedTable()}
@@ -193,6 +194,17 @@ class _BatchLoad:
             transaction.list_live_keys(fact, keys)
             deleted = transaction.append_deletions(fact, batch, live_ranges(entry))
         return LoadedTable(new=new, changed=changed, deleted=deleted)
+
+    def _take_log(self, fact: Table) -> LoadedTable:
+        """Append the deletions that the source's log tells, and note when its versions were committed."""
+        transaction, batch = self._transaction, self._manifest.batch
+        entry = self._manifest.tables[inputs_of(fact.name)[0]]
+        if not entry.logged:
+            return LoadedTable()
+        transaction.list_logged_changes(logged_changes(self._lake.ingestion, entry))
+        deleted = transaction.append_logged_deletions(fact, batch)
+        transaction.add_commit_times(fact, batch)
+        return LoadedTable(deleted=deleted)
 
     def _add_placeholders(self, fact: Table, *, staged: bool = True) -> None:
         for dimension, count in self._transaction.add_placeholders(fact, staged=staged).items():

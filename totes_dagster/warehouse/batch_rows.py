@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from totes_dagster.errors import PartSchemaError, RowsRepeatedError, RowsUnaccountedError
+from totes_dagster.lake.ingested import LOGGED_SCHEMA
 from totes_dagster.lake.key_ranges import range_of
 from totes_dagster.lake.manifest import Part, TableEntry
 from totes_dagster.lake.processed import StarPart
@@ -92,6 +93,22 @@ def live_ranges(entry: TableEntry) -> tuple[int, ...] | None:
     return None if entry.content is Capture.WHOLE else entry.live_ranges
 
 
+def logged_changes(ingestion: Zone, entry: TableEntry) -> Iterator[pa.Table]:
+    """What a batch from the write-ahead log says of the rows that it changes, part by part; see `LOGGED_SCHEMA`.
+
+    Raises:
+        PartSchemaError: a part has other columns.
+    """
+    for part in entry.logged:
+        changes = ingestion.read_part(part.path)
+        if not changes.schema.equals(LOGGED_SCHEMA):
+            raise PartSchemaError(
+                f"The part {part.path} in {ingestion.url} does not have the changes of the log. Found: "
+                f"{described(changes.schema)}. Restore it from the bucket's versions."
+            )
+        yield changes
+
+
 def keys_leaving_quarantine(ingestion: Zone, source: str, entry: TableEntry, quarantined: set[int]) -> set[int]:
     """The quarantined keys whose row a batch brings again, or shows to be deleted.
 
@@ -106,6 +123,8 @@ def keys_leaving_quarantine(ingestion: Zone, source: str, entry: TableEntry, qua
     ranges = live_ranges(entry)
     covered = {key for key in quarantined if ranges is None or range_of(key) in ranges}
     deleted = set() if live is None else covered - _key_set(live)
+    for changes in logged_changes(ingestion, entry):
+        deleted |= quarantined & set(changes.filter(changes.column("is_deleted")).column("key").to_pylist())
     return (quarantined & brought) | deleted
 
 

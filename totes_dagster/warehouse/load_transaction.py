@@ -12,7 +12,7 @@ from sqlalchemy import Table
 
 from totes_dagster.lake.key_ranges import RANGE_BITS
 from totes_dagster.lake.manifest import Manifest
-from totes_dagster.schema.bookkeeping import load_history, quarantine
+from totes_dagster.schema.bookkeeping import commit_time, load_history, quarantine
 from totes_dagster.schema.registry import FACTS
 from totes_dagster.schema.star import (
     current_view_of,
@@ -22,7 +22,7 @@ from totes_dagster.schema.star import (
 )
 from totes_dagster.warehouse.queries import newest_first, repeats_of
 from totes_dagster.warehouse.references import ReferringTransaction
-from totes_dagster.warehouse.staging import live_keys_of, names_of, staging_of
+from totes_dagster.warehouse.staging import LOGGED_CHANGES, live_keys_of, names_of, staging_of
 
 logger = logging.getLogger(__name__)
 
@@ -160,19 +160,62 @@ class LoadTransaction(ReferringTransaction):
                 is_covered=is_covered,
                 newest_first=newest_first(fact),
             )
-        columns = [column.name for column in remodelled_columns(fact)]
-        return self.execute(
+        return self._append_deleted(fact, batch, sql.SQL("{} as version where {}").format(shown, gone))
+
+    def append_logged_deletions(self, fact: Table, batch: int) -> int:
+        """Append a deleted version for every live row that the log says was deleted; return how many.
+
+        Args:
+            fact: the fact, whose changes are listed.
+            batch: the batch.
+        """
+        key = sql.Identifier(natural_key_of(fact))
+        deleted = sql.SQL("(select key from {} where is_deleted) as logged").format(LOGGED_CHANGES)
+        is_deleted = sql.SQL("version.{} = logged.key").format(key)
+        self.remove_unloaded_versions(fact, batch, is_deleted, using=deleted)
+        shown = sql.SQL(
+            "{deleted} cross join lateral (select * from {table} as version where {is_deleted} "
+            "order by {newest_first} limit 1) as version where not is_deleted"
+        ).format(deleted=deleted, table=self.name_of(fact), is_deleted=is_deleted, newest_first=newest_first(fact))
+        return self._append_deleted(fact, batch, shown)
+
+    def add_commit_times(self, fact: Table, batch: int) -> None:
+        """Note when the versions were committed that a batch from the log has brought.
+
+        Args:
+            fact: the fact, whose changes are listed, and whose versions are appended.
+            batch: the batch.
+        """
+        self.execute(
             sql.SQL(
                 """
-                insert into {table} ({columns}, is_deleted, batch)
-                select {columns}, true, {batch} from {shown} as version where {gone} order by {key}
+                insert into {times} (fact, batch, key, committed_at)
+                select {name}, {batch}, key, committed_at from {logged} as logged
+                where exists (select from {table} as version where version.{key} = logged.key and batch = {batch})
                 """
             ).format(
-                table=self.name_of(fact),
-                columns=names_of(columns),
+                times=self.name_of(commit_time),
+                name=sql.Literal(fact.name),
                 batch=sql.Literal(batch),
-                shown=shown,
-                gone=gone,
+                logged=LOGGED_CHANGES,
+                table=self.name_of(fact),
+                key=sql.Identifier(natural_key_of(fact)),
+            )
+        )
+
+    def _append_deleted(self, fact: Table, batch: int, versions: sql.Composable) -> int:
+        columns = names_of([column.name for column in remodelled_columns(fact)], of="version")
+        key = sql.Identifier("version", natural_key_of(fact))
+        return self.execute(
+            sql.SQL(
+                "insert into {table} ({columns}, is_deleted, batch) select {values}, true, {batch} from {versions} "
+                "order by {key}"
+            ).format(
+                table=self.name_of(fact),
+                columns=names_of([column.name for column in remodelled_columns(fact)]),
+                values=columns,
+                batch=sql.Literal(batch),
+                versions=versions,
                 key=key,
             )
         )
@@ -200,7 +243,7 @@ class LoadTransaction(ReferringTransaction):
         """
         for fact in FACTS.values():
             self.execute(sql.SQL("delete from {} where batch <> 0").format(self.name_of(fact)))
-        for table in (quarantine, load_history):
+        for table in (quarantine, commit_time, load_history):
             self.execute(sql.SQL("delete from {}").format(self.name_of(table)))
         self.not_empty.clear()
 

@@ -7,8 +7,12 @@ from psycopg import sql
 from sqlalchemy import Table
 
 from totes_dagster.postgres.database import NamedConnection
+from totes_dagster.schema.bookkeeping import commit_time
 from totes_dagster.schema.star import natural_key_of, remodelled_columns
 from totes_dagster.warehouse.transaction import WarehouseTransaction
+
+LOGGED_CHANGES = sql.Identifier("pg_temp", "logged_changes")
+"""The temporary table of what the write-ahead log says of changes."""
 
 _AS_MANY = 10
 """Numbers of rows within this factor are much the same to the planner."""
@@ -81,6 +85,15 @@ class StagingTransaction(WarehouseTransaction):
         for table in keys:
             self.ingest(f"live_keys_{fact.name}", table, temporary=True)
         self.execute(sql.SQL("analyze {}").format(live_keys_of(fact)))
+
+    def list_logged_changes(self, changes: Iterable[pa.Table]) -> None:
+        """List what the write-ahead log says of the rows that a batch changes, from tables like `LOGGED_SCHEMA`."""
+        self.create_temporary(
+            LOGGED_CHANGES, self.name_of(commit_time), sql.SQL("key, false as is_deleted, committed_at")
+        )
+        for table in changes:
+            self.ingest("logged_changes", table, temporary=True)
+        self.execute(sql.SQL("analyze {}").format(LOGGED_CHANGES))
 
     def analyze(self, table: Table) -> None:
         """Update the planner's statistics of a table whose contents changed a lot."""

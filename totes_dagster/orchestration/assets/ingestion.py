@@ -113,29 +113,30 @@ def ingest(
     started = perf_counter()
 
     def ingest_next() -> tuple[Ingested, Manifest]:
-        ingested = pipeline.ingest(totesys.database(), zone, recapture=config.tables())
+        ingested = pipeline.ingest(totesys.database(), zone, recapture=config.tables(), from_log=totesys.from_log)
         return ingested, ingested.batch or log.manifest(log.head())
 
     ingested, manifest = run_step(ingest_next)
     seconds = round(perf_counter() - started, 3)
-    emit_stage(Stage.INGEST, rows=_rows_of(ingested.batch), seconds=seconds)
+    emit_stage(Stage.INGEST, rows=sum(batch.rows for batch in ingested.batches), seconds=seconds)
     for name, table in SOURCE_TABLES.items():
-        entry, captured = manifest.tables[name], ingested.batch is not None and manifest.brings(name)
+        entry = manifest.tables[name]
+        brought = [batch.tables[name] for batch in ingested.batches if batch.brings(name)]
+        captured = bool(brought)
         if not captured and key_of_ingested(name) not in context.selected_asset_keys:
             continue
-        state: dict[str, Any] = {
-            "dagster/row_count": entry.census.rows,
-            **as_of(manifest.snapshot.taken_at),
-        }
+        state: dict[str, Any] = as_of(manifest.snapshot.taken_at)
+        if not entry.logged:  # otherwise nobody has counted
+            state["dagster/row_count"] = entry.census.rows
         if captured:
             context.log_event(AssetObservation(key_of_source(name), metadata=state))
         metadata = {
             **state,
             "batch": entry.batch,
             "content": _content(entry, captured=captured),
-            "rows": entry.rows if captured else 0,
-            "parts": len(entry.parts) if captured else 0,
-            "bytes": sum(part.bytes for part in entry.parts) if captured else 0,
+            "rows": sum(each.rows for each in brought),
+            "parts": sum(len(each.parts) for each in brought),
+            "bytes": sum(part.bytes for each in brought for part in each.parts),
             "seconds": seconds,
             **(_preview(zone, table, entry) if captured else {}),
         }
@@ -144,15 +145,12 @@ def ingest(
         yield contract_result(ingested.deviations)
 
 
-def _rows_of(batch: Manifest | None) -> int:
-    """How many rows a batch brought."""
-    return sum(entry.rows for name, entry in batch.tables.items() if batch.brings(name)) if batch else 0
-
-
 def _content(entry: TableEntry, *, captured: bool) -> str:
     if not captured:
         return f"nothing new since batch {entry.batch}"
-    return "the whole table" if entry.content is Capture.WHOLE else "rows that may have changed"
+    if entry.content is Capture.WHOLE:
+        return "the whole table"
+    return "every version, from the log" if entry.logged else "rows that may have changed"
 
 
 def _preview(zone: Zone, table: Table, entry: TableEntry) -> dict[str, TableMetadataValue]:

@@ -48,7 +48,8 @@ def matches_source(
     """Compare, repair, and report what was found."""
 
     def compare() -> Reconciled:
-        return pipeline.reconcile(Platform(totesys.database(), processed_zone.lake, warehouse.warehouse()))
+        source, lake = totesys.database(), processed_zone.lake
+        return pipeline.reconcile(Platform(source, lake, warehouse.warehouse(), from_log=totesys.from_log))
 
     reconciled = run_step(compare)
     rows = sum(found.rows for found in reconciled.found.values())

@@ -4,7 +4,7 @@ from dagster import ConfigurableResource
 from pydantic import Field
 
 from totes_dagster.config.platform import Warehouse, source_database, warehouse_database
-from totes_dagster.config.settings import DEFAULT_SCHEMA
+from totes_dagster.config.settings import DEFAULT_SCHEMA, takes_log
 from totes_dagster.postgres.database import Database
 
 _URL = Field(default="", description="libpq URI; empty to use the secret or, without one, the embedded stack.")
@@ -16,6 +16,19 @@ class TotesysResource(ConfigurableResource):  # type: ignore[type-arg]
 
     url: str = _URL
     secret_id: str = _SECRET
+    capture: str = Field(
+        default="",
+        description="How changes are found: `census`, the default, or `log`, which needs rights in the source.",
+    )
+
+    @property
+    def from_log(self) -> bool:
+        """Whether changes are taken from the source's write-ahead log, where that is possible.
+
+        Raises:
+            SettingsError: see `takes_log`.
+        """
+        return takes_log(self.capture)
 
     def database(self, *, create: bool = True) -> Database:
         """The database to connect to.

@@ -11,7 +11,14 @@ from psycopg import sql
 
 from totes_dagster.errors import WarehouseSchemaError
 from totes_dagster.postgres.types import sql_type
-from totes_dagster.schema.bookkeeping import feed_file, feed_history, feed_quarantine, load_history, quarantine
+from totes_dagster.schema.bookkeeping import (
+    commit_time,
+    feed_file,
+    feed_history,
+    feed_quarantine,
+    load_history,
+    quarantine,
+)
 from totes_dagster.schema.feeds import rate_on_day
 from totes_dagster.schema.registry import FACTS, FEED_FACTS, STAR_TABLES
 from totes_dagster.schema.star import current_view_of
@@ -27,6 +34,7 @@ _ADDED = {
     "0002": [quarantine.name],
     "0006": [*FEED_FACTS, *map(current_view_of, FEED_FACTS.values()), *(table.name for table in _FEED_TABLES)],
     "0007": [*VIEWS],
+    "0008": [commit_time.name],
 }
 """What each migration adds under a name of its own, besides the star tables of the first."""
 
@@ -136,7 +144,7 @@ def describe(connection: psycopg.Connection[Any]) -> None:
 
     An existing comment stays: it may be the owner's. A migration that changes a description removes the old one.
     """
-    for table in (*STAR_TABLES.values(), *FEED_FACTS.values(), *_FEED_TABLES, load_history, quarantine):
+    for table in (*STAR_TABLES.values(), *FEED_FACTS.values(), *_FEED_TABLES, load_history, quarantine, commit_time):
         columns = {column.name: str(column.comment) for column in table.columns}
         _describe(connection, sql.SQL("table"), table.name, str(table.comment), columns)
     for view in VIEWS.values():

@@ -106,7 +106,7 @@ def plainly_loaded(company: World, tmp_path: Path) -> World:
         *(f"alter table {fact} drop column is_deleted, drop column batch" for fact in oracle.FACTS),
         f"drop table {', '.join(FEED_FACTS)} cascade",
         "drop table rate_on_day, feed_history, feed_file, feed_quarantine",
-        "drop table load_history, quarantine, totes_warehouse_version",
+        "drop table load_history, quarantine, commit_time, totes_warehouse_version",
     )
     return World(replace(company.platform, lake=lake_in(tmp_path / "new")))
 

@@ -24,6 +24,7 @@ from totes_dagster_tests.unit.schema.notation import declared, written
 SCHEMA = f"""
 {specification.in_notation()}
 load_history: batch bigint*, snapshot_at stamptz, loaded_at stamptz, manifest_sha256 varchar, tables jsonb
+commit_time: fact varchar*, batch bigint*, key int*, committed_at stamptz
 quarantine: source_table varchar, source_key int?, reason varchar, batch bigint, part varchar
 """
 
@@ -41,7 +42,7 @@ rows bigint, refused varchar?, repeats varchar?, batch bigint
 feed_quarantine: feed varchar, path varchar, line bigint, key varchar?, reason varchar, batch bigint
 """
 
-OURS = {"load_history", "quarantine"}
+OURS = {"load_history", "commit_time", "quarantine"}
 STARS = list(STAR_TABLES.values())
 REMODELLED = [column for star in STARS for column in remodelled_columns(star)]
 EVENTS = {fact.source for fact in specification.FACTS.values()}

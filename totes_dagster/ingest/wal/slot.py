@@ -1,0 +1,215 @@
+"""The replication slot and the publication: what the source must have so that its log can be read."""
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from totes_dagster.errors import DatabaseError
+from totes_dagster.ingest.catalogue import qualified
+from totes_dagster.ingest.wal.pgoutput import PROTOCOL_VERSION, Message, message_of
+from totes_dagster.lake.source_catalogue import Catalogue
+from totes_dagster.lake.zone import Zone
+
+PUBLICATION = "totes"
+"""Name of the publication of the declared tables, which the source's owner creates."""
+
+_CREATE_TIMEOUT = "30s"
+"""How long to wait for transactions that were already running, before which a new slot cannot begin."""
+
+_ROWS_AT_ONCE = 1_000
+
+logger = logging.getLogger(__name__)
+
+
+class LogUnusableError(Exception):
+    """The log cannot be used, or not this time; the message says why, as a sentence."""
+
+
+def slot_of(zone: Zone) -> str:
+    """Name of the slot of the platform with this ingestion zone: each has its own."""
+    return f"totes_{hashlib.sha256(zone.url.encode()).hexdigest()[:12]}"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A replication slot.
+
+    Attributes:
+        name: its name.
+        position: up to where its changes were given up.
+        held_bytes: how much of the log it makes the source keep.
+        obstacle: why it cannot be read; empty if it can.
+        is_lost: whether the reason is that the source has discarded what it should have kept.
+    """
+
+    name: str
+    position: int
+    held_bytes: int
+    obstacle: str
+    is_lost: bool
+
+
+def find_slot(connection: psycopg.Connection[Any], name: str) -> Slot | None:
+    """The slot of this name; None if there is none."""
+    version = connection.info.server_version
+    lost = sql.SQL("coalesce(wal_status = 'lost', false)")
+    if version >= _INVALIDATION_SINCE:
+        lost = sql.SQL("({} or invalidation_reason is not null)").format(lost)  # type: ignore[assignment]
+    rows = connection.execute(
+        sql.SQL(
+            """
+            select coalesce((confirmed_flush_lsn - '0/0')::bigint, 0),
+                   coalesce((pg_current_wal_lsn() - restart_lsn)::bigint, 0),
+                   plugin is distinct from 'pgoutput' as is_other, database is distinct from current_database(), {}
+            from pg_replication_slots where slot_name = {}
+            """
+        ).format(lost, sql.Literal(name))
+    ).fetchall()
+    if not rows:
+        return None
+    ((position, held, is_other, is_elsewhere, is_lost),) = rows
+    obstacle = ""
+    if is_other:
+        obstacle = f"The replication slot {name} has another plugin than pgoutput."
+    elif is_elsewhere:
+        obstacle = f"The replication slot {name} belongs to another database of the server."
+    elif is_lost:
+        obstacle = f"The replication slot {name} has lost the log that it should have kept."
+    return Slot(name, position, held, obstacle, is_lost)
+
+
+_INVALIDATION_SINCE = 170000
+
+
+def create_slot(connection: psycopg.Connection[Any], name: str) -> None:
+    """Create the slot. It begins once all transactions that are running now have ended.
+
+    Args:
+        connection: in a transaction of its own.
+        name: its name.
+
+    Raises:
+        LogUnusableError: the server or the role does not allow it, or older transactions did not end in time.
+    """
+    connection.execute(sql.SQL("set local statement_timeout to {}").format(sql.Literal(_CREATE_TIMEOUT)))
+    try:
+        connection.execute(
+            sql.SQL("select from pg_create_logical_replication_slot({}, 'pgoutput')").format(sql.Literal(name))
+        )
+    except DatabaseError as error:
+        raise LogUnusableError(f"The replication slot {name} cannot be created: {error}") from error
+
+
+def drop_slot(connection: psycopg.Connection[Any], name: str) -> None:
+    """Drop the slot.
+
+    Raises:
+        LogUnusableError: another session is reading it, or the role may not.
+    """
+    try:
+        connection.execute(sql.SQL("select pg_drop_replication_slot({})").format(sql.Literal(name)))
+    except DatabaseError as error:
+        raise LogUnusableError(f"The replication slot {name} cannot be dropped: {error}") from error
+
+
+def messages(connection: psycopg.Connection[Any], name: str, until: int) -> Iterator[Message]:
+    """Read the changes of the published tables, in the order of their commits, without giving them up.
+
+    Args:
+        connection: in a transaction.
+        name: the slot's name.
+        until: the position to read to; a transaction that is committed there is read whole.
+
+    Raises:
+        LogUnusableError: the log cannot be read.
+    """
+    # The server collects the whole result first, on disk where it is large.
+    statement = sql.SQL(
+        "declare changes no scroll cursor for "
+        "select data from pg_logical_slot_peek_binary_changes({}, '0/0'::pg_lsn + {}, null, "
+        "'proto_version', {}, 'publication_names', {})"
+    ).format(sql.Literal(name), sql.Literal(until), sql.Literal(str(PROTOCOL_VERSION)), sql.Literal(f'"{PUBLICATION}"'))
+    fetch = sql.SQL("fetch forward {} from changes").format(sql.Literal(_ROWS_AT_ONCE))
+    try:
+        connection.execute(statement)
+        while rows := connection.execute(fetch, binary=True).fetchall():
+            for (data,) in rows:
+                message = message_of(data)
+                if message is not None:
+                    yield message
+        connection.execute("close changes")
+    except DatabaseError as error:
+        raise LogUnusableError(f"The log cannot be read: {error}") from error
+
+
+def advance(connection: psycopg.Connection[Any], name: str, position: int) -> None:
+    """Give up the changes before a position, which are in committed batches, so that the source need not keep them.
+
+    The position in the newest manifest is what counts; a failure here only makes the source keep more of its log.
+    """
+    try:
+        connection.execute(
+            sql.SQL("select from pg_replication_slot_advance({}, '0/0'::pg_lsn + {})").format(
+                sql.Literal(name), sql.Literal(position)
+            )
+        )
+    except DatabaseError as error:
+        logger.warning("The replication slot %s could not be advanced: %s", name, error)
+
+
+def unpublished(connection: psycopg.Connection[Any], catalogue: Catalogue, tables: list[str]) -> str:
+    """Why the publication does not tell every change of these tables; empty if it does."""
+    filters = sql.SQL("rowfilter is null" if connection.info.server_version >= _FILTERS_SINCE else "true")
+    found = connection.execute(
+        sql.SQL(
+            "select pubinsert and pubupdate and pubdelete and pubtruncate from pg_publication where pubname = {}"
+        ).format(sql.Literal(PUBLICATION))
+    ).fetchall()
+    if not found:
+        return f"There is no publication {PUBLICATION} in the source."
+    if found != [(True,)]:
+        return f"The publication {PUBLICATION} does not publish inserts, updates, deletes and truncates."
+    whole = {
+        (namespace, name)
+        for namespace, name in connection.execute(
+            sql.SQL("select schemaname, tablename from pg_publication_tables where pubname = {} and {}").format(
+                sql.Literal(PUBLICATION), filters
+            )
+        )
+    }
+    missing = [name for name in tables if (catalogue.tables[name].namespace, name) not in whole]
+    if missing:
+        return f"The publication {PUBLICATION} lacks {', '.join(missing)}, or some of its rows."
+    return ""
+
+
+_FILTERS_SINCE = 150000
+
+
+def definitions_statement(catalogue: Catalogue, tables: list[str]) -> sql.Composed:
+    """SQL for a digest of what would change how the log reads, were it changed in between, and changed back.
+
+    Of each table: its OID, its files, which a rewrite replaces, its columns with their numbers and types, and its
+    replica identity; of the publication, the versions of its catalogue rows.
+    """
+    return sql.SQL(
+        """
+        select md5(concat_ws(';',
+            (select string_agg(concat_ws(',', c.oid, pg_relation_filenode(c.oid), c.relreplident,
+                    (select string_agg(concat_ws(':', attnum, attname, atttypid, atttypmod, attisdropped), ' '
+                                       order by attnum)
+                     from pg_attribute where attrelid = c.oid and attnum > 0)), ';' order by c.oid)
+             from pg_class as c where c.oid = any ({tables}::regclass[])),
+            (select concat_ws(',', oid, xmin) from pg_publication where pubname = {name}),
+            (select string_agg(concat_ws(',', r.oid, r.xmin), ';' order by r.oid)
+             from pg_publication_rel as r join pg_publication as p on p.oid = r.prpubid where p.pubname = {name})))
+        """
+    ).format(
+        tables=sql.Literal([qualified(catalogue, name).as_string(None) for name in tables]),
+        name=sql.Literal(PUBLICATION),
+    )

@@ -1,0 +1,392 @@
+"""Taking changes from the log: batches that each show one state of the source, up to a position in the log."""
+
+import logging
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from psycopg import sql
+
+from totes_dagster.ingest.contract import has_unique_keys
+from totes_dagster.ingest.parts import write_part, write_parts
+from totes_dagster.ingest.snapshot import SourceSnapshot, tables_read
+from totes_dagster.ingest.wal.slot import (
+    LogUnusableError,
+    Slot,
+    advance,
+    create_slot,
+    definitions_statement,
+    drop_slot,
+    find_slot,
+    messages,
+    slot_of,
+    unpublished,
+)
+from totes_dagster.ingest.wal.transactions import (
+    Changes,
+    LoggedTable,
+    SeenBefore,
+    Version,
+    batches,
+    full_xid,
+    transactions,
+)
+from totes_dagster.lake import ingested
+from totes_dagster.lake.batch_log import BatchLog
+from totes_dagster.lake.manifest import LogPosition, Manifest, TableEntry
+from totes_dagster.lake.source_catalogue import register
+from totes_dagster.lake.zone import Zone
+from totes_dagster.postgres.database import Database
+from totes_dagster.runtime.progress import Progress, silent
+from totes_dagster.schema.totesys import SOURCE_TABLES, Capture, capture_of, key_of
+
+if TYPE_CHECKING:
+    from totes_dagster.ingest.reader import SnapshotReader
+
+MOST_HELD = 2**28
+"""After so many bytes of the log in which no published table changed, a batch without rows moves the position."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What was taken from the log.
+
+    Attributes:
+        batches: the manifests that were committed, oldest first.
+        unusable: why the log was of no use from there on; empty if it was taken to its end.
+        is_beaten: whether another ingest committed first.
+    """
+
+    batches: tuple[Manifest, ...]
+    unusable: str = ""
+    is_beaten: bool = False
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place in the log before which no transaction is committed any more.
+
+    Attributes:
+        position: the place.
+        next_xid: no transaction that was committed before it has this 64-bit id, or a higher one.
+    """
+
+    position: int
+    next_xid: int
+
+
+def prepare_slot(source: Database, name: str) -> Mark:
+    """Make sure that the slot of this name exists, and can be read; one that has lost what it should keep is replaced.
+
+    Changes before the new slot are found by the census.
+
+    Returns:
+        The present end of the log.
+
+    Raises:
+        LogUnusableError: the server or the role does not allow it.
+        DatabaseError: the source cannot be reached, or closes the connection.
+    """
+    with source.transaction(read_only=True) as connection:
+        ((level, in_recovery),) = connection.execute(
+            "select current_setting('wal_level'), pg_is_in_recovery()"
+        ).fetchall()
+        if in_recovery:
+            raise LogUnusableError("The source is a standby, whose log is not read.")
+        if level != "logical":
+            raise LogUnusableError(f"The source's wal_level is {level}. Its owner can set it to logical.")
+        slot = find_slot(connection, name)
+        if slot and slot.is_lost:
+            logger.warning("%s It is replaced.", slot.obstacle)
+            drop_slot(connection, name)
+            slot = None
+        if slot is None:
+            create_slot(connection, name)
+        elif slot.obstacle:
+            raise LogUnusableError(slot.obstacle)
+        ((position,),) = connection.execute("select (pg_current_wal_flush_lsn() - '0/0')::bigint").fetchall()
+        # In a later snapshot: a transaction committed until then has got its id before.
+        ((next_xid,),) = connection.execute("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint").fetchall()
+        return Mark(position, next_xid)
+
+
+@dataclass(frozen=True)
+class LogStart:
+    """From where on the log is to be read after a census.
+
+    Attributes:
+        slot: name of the slot.
+        mark: the end of the log at some time before the census. A batch says so then even if nothing changed. Without
+            it, the log is read from where the slot is.
+    """
+
+    slot: str
+    mark: Mark | None = None
+
+
+def discard_slot(source: Database, log: LogPosition) -> None:
+    """Drop the slot of a position, which is not used any more: else the source would keep its log for it for ever.
+
+    Raises:
+        DatabaseError: the source cannot be reached, or closes the connection.
+    """
+    with source.transaction(read_only=True) as connection:
+        if find_slot(connection, log.slot):
+            try:
+                drop_slot(connection, log.slot)
+            except LogUnusableError as error:
+                logger.warning("%s Ask the source's owner to drop it: the source keeps its log for it.", error)
+            else:
+                logger.info("Dropped the replication slot %s.", log.slot)
+
+
+def position_of(snapshot: SourceSnapshot, start: LogStart) -> LogPosition:
+    """From where on the log tells what a census in this snapshot does not show.
+
+    Nothing needs to be read before the mark if all transactions that were running then have ended.
+
+    Raises:
+        LogUnusableError: the slot or the publication cannot be used.
+    """
+    slot, mark = usable_slot(snapshot, start.slot), start.mark
+    ((seen,),) = snapshot.connection.execute("select pg_current_snapshot()::text").fetchall()
+    is_settled = mark is not None and SeenBefore.parse(0, seen).xmin >= mark.next_xid
+    position = max(slot.position, mark.position) if mark and is_settled else slot.position
+    return LogPosition(slot=slot.name, position=position, seen=seen, definitions=_definitions(snapshot))
+
+
+def shows_all(snapshot: SourceSnapshot, previous: Manifest | None) -> bool:
+    """Whether a snapshot shows all that earlier batches have taken from the log.
+
+    A transaction is in the log before others can see it: a little, or as long as it waits for a synchronous standby.
+    """
+    if previous is None or previous.log is None or not previous.log.unseen:
+        return True
+    shown = _shown_by(snapshot)
+    return all(shown.shows(xid % 2**32) for xid in previous.log.unseen)
+
+
+def take_log(snapshot: SourceSnapshot, zone: Zone, previous: Manifest | None, progress: Progress = silent) -> Taken:
+    """Commit the transactions that were committed since the previous batch, as one batch or as several.
+
+    Args:
+        snapshot: the source. Its transactions up to now are taken, and some that it does not show yet.
+        zone: the ingestion zone.
+        previous: the newest batch.
+        progress: notified of rows as they are written.
+
+    Raises:
+        DatabaseError: the source closes the connection.
+        LakeError: the lake cannot be reached, or refuses.
+    """
+    committed: list[Manifest] = []
+    try:
+        taking = _Taking(snapshot, zone, _check(snapshot, slot_of(zone), previous), progress)
+        for manifest in taking.manifests():
+            if not BatchLog(zone).commit(manifest):
+                return Taken(tuple(committed), is_beaten=True)
+            logger.info(
+                "Committed batch %d from the log, up to %s: %d rows.",
+                manifest.batch,
+                manifest.snapshot.taken_at,
+                manifest.rows,
+            )
+            committed.append(manifest)
+    except LogUnusableError as error:
+        return Taken(tuple(committed), str(error))
+    _give_up_taken(snapshot, committed[-1] if committed else previous)
+    return Taken(tuple(committed))
+
+
+def logged_changes(snapshot: SourceSnapshot, zone: Zone, previous: Manifest | None) -> set[str]:
+    """The tables that transactions in the log have changed since the previous batch.
+
+    Raises:
+        LogUnusableError: the log cannot be used.
+    """
+    position = _position(_check(snapshot, slot_of(zone), previous))
+    read = messages(snapshot.connection, position.slot, _end_of_log(snapshot))
+    found = transactions(read, _logged_tables(snapshot), SeenBefore.parse(position.position, position.seen))
+    return {name for changes in found for name in changes.versions}
+
+
+def _give_up_taken(snapshot: SourceSnapshot, newest: Manifest | None) -> None:
+    """Let the source discard the part of its log that is in committed batches."""
+    log = newest.log if newest else None
+    slot = find_slot(snapshot.connection, log.slot) if log else None
+    if log and slot and slot.position < log.position:
+        advance(snapshot.connection, slot.name, log.position)
+
+
+def _check(snapshot: SourceSnapshot, slot: str, previous: Manifest | None) -> Manifest:
+    """The previous batch, if the log tells all that has happened since.
+
+    Raises:
+        LogUnusableError: it does not.
+    """
+    if previous is None:
+        raise LogUnusableError("This is the first batch.")
+    position, before, now = previous.log, previous.snapshot, snapshot.taken
+    if position is None:
+        raise LogUnusableError(f"Batch {previous.batch} does not say where the log continues.")
+    if not now.same_history(before) or now.server_started_at != before.server_started_at:
+        raise LogUnusableError(f"The source's server was restarted, promoted or replaced since batch {previous.batch}.")
+    if position.slot != slot:
+        raise LogUnusableError(f"Batch {previous.batch} was taken for an ingestion zone of another name.")
+    if usable_slot(snapshot, slot).position > position.position:
+        raise LogUnusableError(f"The replication slot {slot} is past batch {previous.batch}: something has moved it.")
+    if _definitions(snapshot) != position.definitions:
+        raise LogUnusableError(
+            f"The definition of a table or of the publication was changed since batch {previous.batch}."
+        )
+    for name in SOURCE_TABLES:
+        entry = previous.tables.get(name)
+        if name not in snapshot.catalogue.tables or not has_unique_keys(snapshot.catalogue, name):
+            raise LogUnusableError(f"{name} has no unique keys.")
+        if entry is None or not entry.census.keyed or entry.census.columns != snapshot.catalogue.tables[name].digest:
+            raise LogUnusableError(f"{name} is not as it was in batch {previous.batch}.")
+    return previous
+
+
+def usable_slot(snapshot: SourceSnapshot, name: str) -> Slot:
+    """The slot of this name, if it and the publication can be used.
+
+    Raises:
+        LogUnusableError: they cannot, or one of them is missing.
+    """
+    slot = find_slot(snapshot.connection, name)
+    if slot is None or slot.obstacle:
+        raise LogUnusableError(slot.obstacle if slot else f"There is no replication slot {name}.")
+    if reason := unpublished(snapshot.connection, snapshot.catalogue, tables_read(snapshot.catalogue)):
+        raise LogUnusableError(reason)
+    return slot
+
+
+def _position(manifest: Manifest) -> LogPosition:
+    assert manifest.log is not None  # noqa: S101 - `_check` has made sure  # nosec B101
+    return manifest.log
+
+
+def _definitions(snapshot: SourceSnapshot) -> str:
+    statement: sql.Composed = definitions_statement(snapshot.catalogue, tables_read(snapshot.catalogue))
+    ((digest,),) = snapshot.connection.execute(statement).fetchall()
+    return str(digest)
+
+
+def _end_of_log(snapshot: SourceSnapshot) -> int:
+    ((end,),) = snapshot.connection.execute("select (pg_current_wal_flush_lsn() - '0/0')::bigint").fetchall()
+    return int(end)
+
+
+def _shown_by(snapshot: SourceSnapshot) -> SeenBefore:
+    ((shown,),) = snapshot.connection.execute("select pg_current_snapshot()::text").fetchall()
+    return SeenBefore.parse(0, shown)
+
+
+def _logged_tables(snapshot: SourceSnapshot) -> dict[int, LoggedTable]:
+    """The declared tables by OID."""
+    rows = snapshot.connection.execute(
+        "select c.oid::bigint, nspname, relname from pg_class as c join pg_namespace as n on n.oid = relnamespace "
+        "where relname = any (%s) and relkind in ('r', 'p')",
+        [list(SOURCE_TABLES)],
+    ).fetchall()
+    tables = snapshot.catalogue.tables
+    logged = {}
+    for oid, namespace, name in rows:
+        if name in tables and tables[name].namespace == namespace:
+            columns = tuple(column.name for column in tables[name].columns)
+            logged[oid] = LoggedTable(name, columns, columns.index(key_of(SOURCE_TABLES[name])))
+    return logged
+
+
+class _Taking:
+    """Taking the log from where the previous batch ended."""
+
+    def __init__(self, snapshot: SourceSnapshot, zone: Zone, previous: Manifest, progress: Progress) -> None:
+        self._snapshot = snapshot
+        self._zone = zone
+        self._previous = previous
+        self._progress = progress
+        self._attempt = uuid.uuid4().hex[:12]
+        self._shown = _shown_by(snapshot)
+
+    def manifests(self) -> Iterator[Manifest]:
+        """The batches, each to be committed before the next is taken."""
+        from totes_dagster.ingest.reader import open_reader  # noqa: PLC0415 - most refreshes find nothing to read
+
+        position, end = _position(self._previous), _end_of_log(self._snapshot)
+        read = messages(self._snapshot.connection, position.slot, end)
+        found = transactions(read, _logged_tables(self._snapshot), SeenBefore.parse(position.position, position.seen))
+        with open_reader(self._snapshot) as reader, reader.transaction([]):
+            for changes in batches(changes for changes in found if changes.versions):
+                entries = self._entries(reader, changes)
+                self._previous = self._manifest(changes.position, changes.committed_at, changes.xids, entries)
+                yield self._previous
+        if end - _position(self._previous).position > MOST_HELD:
+            self._previous = self._manifest(end, self._snapshot.taken.taken_at, [], {})
+            yield self._previous
+
+    def _manifest(self, position: int, as_of: datetime, xids: list[int], entries: dict[str, TableEntry]) -> Manifest:
+        previous, log = self._previous, _position(self._previous)
+        taken = [full_xid(xid, self._shown.xmax) for xid in xids]
+        unseen = [xid for xid in (*log.unseen, *taken) if not self._shown.shows(xid % 2**32)]
+        as_of = max(as_of, previous.snapshot.taken_at)
+        return Manifest(
+            batch=previous.batch + 1,
+            contract=register(self._zone, self._snapshot.catalogue),
+            snapshot=self._snapshot.taken.model_copy(update={"taken_at": as_of}),
+            tables=dict(previous.tables) | entries,
+            counted=previous.census_snapshot,
+            log=log.model_copy(update={"position": position, "unseen": tuple(unseen)}),
+        )
+
+    def _entries(self, reader: "SnapshotReader", changes: Changes) -> dict[str, TableEntry]:
+        return {name: self._entry(reader, name, rows) for name, rows in changes.versions.items() if rows}
+
+    def _entry(self, reader: "SnapshotReader", name: str, versions: dict[int, Version]) -> TableEntry:
+        batch, table = self._previous.batch + 1, self._snapshot.catalogue.tables[name]
+        before = self._previous.tables[name]
+        rows = reader.logged_rows(
+            name, table, [version.row for version in versions.values() if version.row is not None]
+        )
+        content = capture_of(SOURCE_TABLES[name])
+        if content is Capture.WHOLE:
+            rows = self._whole(name, before, list(versions), rows)
+        parts = write_parts(self._zone, ingested.folder_of(name, batch), self._attempt, rows)
+        logged = pa.table(
+            [
+                pa.array(versions, pa.int32()),
+                pa.array([version.row is None for version in versions.values()]),
+                pa.array([version.committed_at for version in versions.values()], pa.timestamp("us", "UTC")),
+            ],
+            ingested.LOGGED_SCHEMA,
+        )
+        self._progress("ingest", name, len(versions))
+        return TableEntry(
+            batch=batch,
+            content=content,
+            census=before.census,
+            parts=parts,
+            key_ranges=before.key_ranges,
+            added_keys=before.added_keys,
+            logged=(write_part(self._zone, ingested.logged_folder_of(name, batch), self._attempt, logged),),
+        )
+
+    def _whole(
+        self, name: str, before: TableEntry, changed: list[int], rows: Iterator[pa.RecordBatch]
+    ) -> Iterator[pa.RecordBatch]:
+        """All rows of a table: those that it had, and that were not changed, and the new versions."""
+        import pyarrow.compute as pc  # noqa: PLC0415 - as above
+
+        key, keys = key_of(SOURCE_TABLES[name]), pa.array(changed, pa.int32())
+        fresh = list(rows)
+        for part in before.parts:
+            table = ingested.with_unfit_values(self._zone.read_part(part.path))
+            kept = table.filter(pc.invert(pc.is_in(table.column(key), keys)))
+            yield from kept.combine_chunks().to_batches()
+        yield from fresh

@@ -1,0 +1,417 @@
+"""Nothing is missed when the way of capture changes, or when the log cannot be relied on: then tables are counted."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from totes_dagster.errors import SourceBehindError
+from totes_dagster.ingest.run import changed_tables
+from totes_dagster.ingest.wal import take, transactions
+from totes_dagster.ingest.wal.slot import slot_of
+from totes_dagster.lake.batch_log import BatchLog
+from totes_dagster.lake.manifest import Manifest
+from totes_dagster.lake.zone import Zone
+from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster.pipeline import reconcile
+from totes_dagster.simulator.seeding import seed
+from totes_dagster_tests.companies import databases
+from totes_dagster_tests.conftest import FAST_SETTINGS
+from totes_dagster_tests.servers import server_folder
+from totes_dagster_tests.system.end_to_end.wal.conftest import LOGGING, drop_slots, publish
+from totes_dagster_tests.system.platforms import lake_in, platform_at
+from totes_dagster_tests.world import NEW_DEAL, World
+
+EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = 1"
+DELETE = "delete from payment where payment_id = 2"
+
+
+def newest(world: World) -> Manifest:
+    log = BatchLog(world.platform.lake.ingestion)
+    return log.manifest(log.head())
+
+
+def is_from_log(world: World) -> bool:
+    """Whether the newest batch was taken from the log."""
+    manifest = newest(world)
+    return manifest.counted is not None
+
+
+def versions(world: World) -> int:
+    return len(world.versions("fact_sales_order", 1))
+
+
+def slots(world: World) -> list[str]:
+    with psycopg.connect(world.source_url) as connection:
+        return [name for (name,) in connection.execute("select slot_name from pg_replication_slots")]
+
+
+def counting(world: World) -> World:
+    """The same platform, without the log."""
+    return World(replace(world.platform, from_log=False))
+
+
+def test_the_way_may_change_at_any_time(logged: World) -> None:
+    before = versions(logged)
+    for turn, world in enumerate([logged, counting(logged), logged, logged, counting(logged), logged], 1):
+        world.change(EDIT, f"delete from payment where payment_id = {turn}")
+        world.refresh()
+        assert versions(world) == before + turn
+        assert world.wrongs() == []
+        assert bool(slots(world)) is world.platform.from_log
+    assert logged.has_arrived()
+    logged.change(EDIT)
+    logged.change(EDIT)
+    logged.refresh()
+    assert is_from_log(logged)
+    assert versions(logged) == before + 8
+
+
+def test_what_changed_before_the_log_was_read_is_counted(unseen_logged: World) -> None:
+    counting(unseen_logged).refresh()
+    unseen_logged.change(*NEW_DEAL, EDIT)
+    unseen_logged.refresh()
+    assert not is_from_log(unseen_logged)
+    assert unseen_logged.wrongs() == []
+    unseen_logged.change(EDIT)
+    unseen_logged.refresh()
+    assert is_from_log(unseen_logged)
+
+
+def test_turning_it_on_says_where_the_log_begins_although_nothing_changed(unseen_logged: World) -> None:
+    counting(unseen_logged).refresh()
+    unseen_logged.refresh()
+    assert (unseen_logged.head(), newest(unseen_logged).log is not None) == (2, True)
+    assert unseen_logged.has_arrived()
+
+
+ODDITIES: dict[str, tuple[str, ...]] = {
+    "truncated": ("truncate payment",),
+    "truncated with others": ("truncate payment, transaction",),
+    "a column more": ("alter table staff add column nickname text default 'x'",),
+    "a column renamed, and renamed back": (
+        "alter table staff rename email_address to email",
+        "update staff set email = 'new@example.com' where staff_id = 1",
+        "alter table staff rename email to email_address",
+    ),
+    "rewritten": (
+        "alter table sales_order alter units_sold type bigint using units_sold + 1",
+        "alter table sales_order alter units_sold type integer",
+    ),
+    "a table not published for a while": (
+        "alter publication totes drop table sales_order",
+        EDIT,
+        "alter publication totes add table sales_order",
+    ),
+    "a table not published": ("alter publication totes drop table sales_order", EDIT),
+    "deletes not published": ("alter publication totes set (publish = 'insert, update, truncate')", DELETE),
+    "rows filtered": ("alter publication totes set table sales_order where (sales_order_id > 5)", EDIT),
+    "columns left out": (
+        "alter publication totes drop table staff",
+        "alter publication totes add table staff (staff_id, first_name)",
+        "update staff set last_name = 'Changed'",
+    ),
+    "no publication": ("drop publication totes", EDIT),
+    "another identity": ("alter table sales_order replica identity full", EDIT),
+    "no identity": (
+        "alter publication totes drop table sales_order",
+        "alter table sales_order replica identity nothing",
+        EDIT,
+    ),
+    "made anew": (
+        "create table copied as select * from payment where payment_id > 3",
+        "drop table payment",
+        "alter table copied rename to payment",
+        "alter table payment add primary key (payment_id)",
+    ),
+    "the slot dropped": ("select pg_drop_replication_slot(slot_name) from pg_replication_slots", EDIT),
+    "the slot moved": (
+        EDIT,
+        "select pg_replication_slot_advance(slot_name, pg_current_wal_lsn()) from pg_replication_slots",
+    ),
+}
+
+
+@pytest.mark.parametrize("oddity", ODDITIES)
+def test_when_the_log_cannot_be_relied_on_the_tables_are_counted(logged: World, oddity: str) -> None:
+    logged.change(EDIT)
+    logged.refresh()
+    assert is_from_log(logged)
+    with psycopg.connect(logged.source_url, autocommit=True) as connection:
+        for statement in ODDITIES[oddity]:
+            connection.execute(sql.SQL(statement))  # type: ignore[arg-type]
+    logged.refresh()
+    assert not is_from_log(logged)
+    assert logged.wrongs() == []
+    assert logged.has_arrived()
+
+
+def test_once_all_is_well_again_the_log_is_read_on(logged: World) -> None:
+    logged.change("alter publication totes drop table sales_order", EDIT)
+    logged.refresh()
+    assert newest(logged).log is None
+    logged.change("alter publication totes add table sales_order")
+    logged.refresh()
+    before = versions(logged)
+    for _ in range(3):
+        logged.change(EDIT)
+    logged.refresh()
+    assert (versions(logged), is_from_log(logged)) == (before + 3, True)
+
+
+def test_a_long_value_that_an_update_left_alone_is_never_lost(logged: World) -> None:
+    long = "(select string_agg(md5(n::text), '') from generate_series(1, 1000) as n)"
+    logged.change("alter table design alter file_name set storage external", f"update design set file_name = {long}")
+    logged.refresh()
+    logged.change(EDIT)
+    logged.change("update design set design_name = 'New' where design_id = 1")
+    logged.change(EDIT)
+    before = versions(logged)
+    logged.refresh()
+    assert not is_from_log(logged)  # the log has no long values that did not change
+    assert versions(logged) == before + 2  # what came before was taken from the log, what came after was counted
+    assert logged.wrongs() == []
+    logged.change("alter table design replica identity full")
+    logged.refresh()
+    logged.change("update design set design_name = 'Newer' where design_id = 1")
+    logged.refresh()
+    assert is_from_log(logged)
+    assert logged.wrongs() == []
+
+
+def test_a_transaction_too_large_for_memory_is_counted(logged: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transactions, "MOST_CHANGES", 10)
+    before = versions(logged)
+    logged.change(EDIT)
+    logged.change("update sales_order set units_sold = units_sold + 1")
+    logged.refresh()
+    assert not is_from_log(logged)
+    assert versions(logged) == before + 2
+    assert logged.wrongs() == []
+    logged.change(EDIT)
+    logged.refresh()
+    assert is_from_log(logged)
+
+
+def test_tables_that_nobody_declared_are_captured_as_ever(logged: World) -> None:
+    logged.change("create table discount (discount_id integer primary key, percent integer)")
+    logged.change("insert into discount values (1, 10)", EDIT)
+    logged.refresh()
+    logged.change("update discount set percent = 20", EDIT)
+    logged.refresh()
+    assert is_from_log(logged)
+    assert newest(logged).tables["discount"].rows == 1
+    assert changed_tables(logged.platform.source, logged.platform.lake.ingestion, from_log=True) == []
+
+
+def test_looking_for_changes_sees_those_of_the_log_and_takes_none(logged: World) -> None:
+    source, zone = logged.platform.source, logged.platform.lake.ingestion
+    assert changed_tables(source, zone, from_log=True) == []
+    logged.change(EDIT, DELETE)
+    for _ in range(2):
+        assert changed_tables(source, zone, from_log=True) == ["payment", "sales_order"]
+    logged.refresh()
+    assert changed_tables(source, zone, from_log=True) == []
+
+
+def test_reconciling_finds_nothing_and_repairs_what_was_damaged(logged: World) -> None:
+    logged.change(EDIT, DELETE)
+    logged.change(EDIT, *NEW_DEAL)
+    logged.refresh()
+    assert not any(reconcile(logged.platform).found.values())
+    with psycopg.connect(logged.warehouse_url) as connection:
+        connection.execute("update fact_sales_order set units_sold = 0 where sales_order_id = 2")
+    assert reconcile(logged.platform).found["fact_sales_order"].count == 1
+    assert logged.wrongs() == []
+    before = versions(logged)
+    logged.change(EDIT)
+    logged.change(EDIT)
+    logged.refresh()
+    assert (versions(logged), is_from_log(logged)) == (before + 2, True)
+
+
+def test_two_refreshes_at_once_take_each_transaction_once(logged: World) -> None:
+    before = versions(logged)
+    for _ in range(6):
+        logged.change(EDIT)
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(logged.refresh), pool.submit(logged.refresh)]:
+            done.result()
+    logged.refresh()
+    assert versions(logged) == before + 6
+    assert logged.wrongs() == []
+    assert logged.has_arrived()
+
+
+def test_a_refresh_that_dies_at_any_object_is_completed_by_the_next(
+    logged: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create, survived = Zone.create, 0
+    before, deaths = versions(logged), 0
+    while True:
+        logged.change(EDIT)
+        logged.change(EDIT, f"delete from payment where payment_id = {deaths + 1}")
+        left = [deaths]
+
+        def dying(zone: Zone, path: str, data: object, left: list[int] = left) -> bool:
+            if left[0] == 0:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            return create(zone, path, data)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(Zone, "create", dying)
+        try:
+            logged.refresh()
+        except KeyboardInterrupt:
+            deaths += 1
+        else:
+            survived += 1
+        monkeypatch.setattr(Zone, "create", create)
+        logged.refresh()
+        assert versions(logged) == before + 2 * (deaths + survived)
+        assert logged.wrongs() == []
+        if survived:
+            break
+    assert deaths > 6
+    assert logged.has_arrived()
+
+
+def test_what_others_cannot_see_yet_may_be_in_a_batch_and_never_is_undone(logged: World) -> None:
+    """A commit that waits for a synchronous standby is in the log, and in no snapshot."""
+    with psycopg.connect(logged.warehouse_url, autocommit=True) as connection:
+        ((name,),) = connection.execute("select current_database()").fetchall()
+        connection.execute(sql.SQL("alter database {} set synchronous_commit to local").format(sql.Identifier(name)))
+    with psycopg.connect(logged.source_url, autocommit=True) as connection:
+        connection.execute("alter system set synchronous_standby_names to 'nobody'")
+        connection.execute("select pg_reload_conf()")
+    try:
+        before = versions(logged)
+        with psycopg.connect(logged.source_url) as waiting, ThreadPoolExecutor(1) as pool:
+            waiting.execute(EDIT)
+            pid = waiting.info.backend_pid
+            committed = pool.submit(waiting.commit)
+            with psycopg.connect(logged.source_url, autocommit=True) as other:
+                waits = "select wait_event from pg_stat_activity where pid = %s"
+                while other.execute(waits, [pid]).fetchone() != ("SyncRep",):
+                    pass
+                logged.refresh()
+                assert versions(logged) == before + 1
+                assert newest(logged).log.unseen != ()  # type: ignore[union-attr]
+                with pytest.raises(SourceBehindError, match="waits for a synchronous standby"):
+                    take_by_counting(logged)
+                logged.refresh()
+                assert versions(logged) == before + 1
+                other.execute("select pg_cancel_backend(%s)", [pid])
+                committed.result()
+        take_by_counting(logged)
+        assert versions(logged) == before + 1
+        assert logged.wrongs() == []
+    finally:
+        with psycopg.connect(logged.source_url, autocommit=True) as connection:
+            connection.execute("alter system reset synchronous_standby_names")
+            connection.execute("select pg_reload_conf()")
+
+
+def take_by_counting(world: World) -> None:
+    """Refresh without the log, and without further tries."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TOTES_RETRY_SECONDS", "0")
+        counting(world).refresh()
+
+
+def test_a_slot_that_lost_its_log_is_replaced(tmp_path: Path) -> None:
+    settings = {**LOGGING, "max_slot_wal_keep_size": "1MB", "min_wal_size": "32MB", "max_wal_size": "32MB"}
+    with server_folder() as folder:
+        server = EmbeddedPostgres(folder, settings)
+        with server, databases(server) as database:
+            source = database("totesys")
+            seed(source, orders=10)
+            publish(source)
+            platform = platform_at(source, database("warehouse"), lake_in(tmp_path))
+            world = World(replace(platform, from_log=True))
+            world.refresh()
+            with psycopg.connect(source, autocommit=True) as connection:
+                while connection.execute("select wal_status from pg_replication_slots").fetchone() != ("lost",):
+                    connection.execute(EDIT)
+                    connection.execute("select pg_switch_wal()")
+                    connection.execute("checkpoint")
+            world.refresh()
+            assert not is_from_log(world)
+            assert world.wrongs() == []
+            world.change(EDIT)
+            world.refresh()
+            assert is_from_log(world)
+            drop_slots(server.url())
+
+
+def test_a_server_that_was_restarted_is_counted_once(tmp_path: Path) -> None:
+    with server_folder() as folder:
+        with EmbeddedPostgres(folder, LOGGING) as server:
+            for name in ("totesys", "warehouse"):
+                server.create_database(name)
+            seed(server.url("totesys"), orders=10)
+            publish(server.url("totesys"))
+            platform = platform_at(server.url("totesys"), server.url("warehouse"), lake_in(tmp_path))
+            world = World(replace(platform, from_log=True))
+            world.refresh()
+            world.change(EDIT)
+        with EmbeddedPostgres(folder, LOGGING):
+            world.refresh()
+            assert (is_from_log(world), world.wrongs()) == (False, [])
+            world.change(EDIT)
+            world.refresh()
+            assert is_from_log(world)
+
+
+def test_a_server_without_a_logical_log_is_counted_and_nothing_fails(
+    database: Callable[..., str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = database("totesys")
+    seed(source, orders=10)
+    platform = platform_at(source, database("warehouse"), lake_in(tmp_path))
+    world = World(replace(platform, from_log=True))
+    world.refresh()
+    world.change(EDIT, DELETE)
+    world.refresh()
+    assert world.wrongs() == []
+    assert "wal_level is replica" in caplog.text
+    assert FAST_SETTINGS.get("wal_level") is None
+
+
+def test_another_platform_on_the_same_source_is_not_disturbed(
+    logged: World, logging_database: Callable[..., str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "other"
+    other = platform_at(logged.source_url, logging_database("other"), lake_in(folder))
+    second = World(replace(other, from_log=True))
+    second.refresh()
+    assert len(slots(logged)) == 2
+    before = versions(logged)
+    for _ in range(2):
+        logged.change(EDIT)
+        logged.change(EDIT)
+        for world in (logged, second):
+            world.refresh()
+            assert is_from_log(world)
+    assert (versions(logged), versions(second)) == (before + 4, before + 4)
+    counting(second).change(EDIT)
+    counting(second).refresh()
+    assert slots(logged) == [slot_of(logged.platform.lake.ingestion)]
+
+
+def test_a_log_in_which_nothing_of_ours_happens_is_given_up(logged: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(take, "MOST_HELD", 2**20)
+    logged.change("create table noise (n integer)")
+    logged.refresh()
+    position = newest(logged).log.position  # type: ignore[union-attr]
+    logged.change("insert into noise select generate_series(1, 50000)")
+    logged.refresh()
+    assert newest(logged).log.position > position + 2**20  # type: ignore[union-attr]
+    with psycopg.connect(logged.source_url) as connection:
+        held = "select pg_current_wal_lsn() - confirmed_flush_lsn < 1000000 from pg_replication_slots"
+        assert connection.execute(held).fetchall() == [(True,)]
+    assert logged.wrongs() == []
