@@ -111,6 +111,13 @@ def not_captured(table: str, reason: str) -> Deviation:
     return Deviation(table, None, "no such table", f"a new table, not captured this time: {reason}", breaks=False)
 
 
+def kept_log(slot: str, held_bytes: int) -> Deviation:
+    """The deviation of a source that keeps much of its log for the platform."""
+    size = f"{held_bytes / 2**30:,.1f} GB"
+    found = f"{size} of it kept for the replication slot {slot}; see docs/log.md"
+    return Deviation("write-ahead log", None, "little of it to be kept for the platform", found, breaks=False)
+
+
 def is_table(table: SourceTable) -> bool:
     """Whether this is a table or a partitioned table, whose row versions show what changed."""
     return table.kind in {"table", "partitioned table"}

@@ -15,6 +15,7 @@ from totes_dagster.ingest.wal.slot import LogUnusableError, slot_of
 from totes_dagster.ingest.wal.take import (
     LogStart,
     discard_slot,
+    kept_for,
     logged_changes,
     position_of,
     prepare_slot,
@@ -109,7 +110,7 @@ def _ingest_log(source: Database, zone: Zone, progress: Progress) -> tuple[Inges
     """
     previous = newest_batch(BatchLog(zone))
     with open_snapshot(source) as snapshot:
-        deviations = check_contract(snapshot)
+        deviations = check_contract(snapshot) + kept_for(snapshot, slot_of(zone))
         taken = take_log(snapshot, zone, previous, progress)
         if taken.unusable:
             logger.warning("Changes are found by counting this time. %s", taken.unusable)
@@ -218,7 +219,10 @@ def ingest_snapshot(
     demand = demand or Demand()
     deviations = check_contract(snapshot)
     check_not_behind(previous, snapshot)
-    position = _log_position(snapshot, log) if log else None
+    position = None
+    if log:
+        position = _log_position(snapshot, log)
+        deviations += kept_for(snapshot, log.slot)
     recorder = Recorder(zone, previous.batch + 1 if previous else 1, progress)
     planned = plan_declared(snapshot, previous, demand)
     with planned_keys(planned, snapshot, zone, previous, demand) as keys:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from psycopg import sql
 
-from totes_dagster.ingest.contract import has_unique_keys
+from totes_dagster.ingest.contract import Deviation, has_unique_keys, kept_log
 from totes_dagster.ingest.parts import write_part, write_parts
 from totes_dagster.ingest.snapshot import SourceSnapshot, tables_read
 from totes_dagster.ingest.wal.slot import (
@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 
 MOST_HELD = 2**28
 """After so many bytes of the log in which no published table changed, a batch without rows moves the position."""
+
+MUCH_HELD = 2**30
+"""If the source keeps more bytes of its log than that for the slot, somebody should know."""
 
 logger = logging.getLogger(__name__)
 
@@ -158,6 +161,12 @@ def position_of(snapshot: SourceSnapshot, start: LogStart) -> LogPosition:
     is_settled = mark is not None and SeenBefore.parse(0, seen).xmin >= mark.next_xid
     position = max(slot.position, mark.position) if mark and is_settled else slot.position
     return LogPosition(slot=slot.name, position=position, seen=seen, definitions=_definitions(snapshot))
+
+
+def kept_for(snapshot: SourceSnapshot, slot: str) -> list[Deviation]:
+    """That the source keeps much of its log for this slot, if it does."""
+    found = find_slot(snapshot.connection, slot)
+    return [kept_log(slot, found.held_bytes)] if found and found.held_bytes > MUCH_HELD else []
 
 
 def shows_all(snapshot: SourceSnapshot, previous: Manifest | None) -> bool:

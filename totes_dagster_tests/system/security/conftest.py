@@ -22,10 +22,13 @@ PASSWORD = "a pass/word"
 LOGGING = {"log_statement": "all", "log_line_prefix": PREFIX, "autovacuum": "off"}
 """Every statement, and none of the server's own."""
 
+WITH_LOG = {"wal_level": "logical", "synchronous_commit": "on"}
+"""What the platform can read the write-ahead log of, up to the newest commit."""
+
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[SecuredPostgres]:
-    with server_folder() as folder, SecuredPostgres(folder, {**FAST_SETTINGS, **LOGGING}) as running:
+    with server_folder() as folder, SecuredPostgres(folder, {**FAST_SETTINGS, **LOGGING, **WITH_LOG}) as running:
         running.ask_for_passwords()
         yield running
 

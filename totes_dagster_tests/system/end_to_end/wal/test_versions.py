@@ -43,7 +43,7 @@ def commit(world: World, *statements: str) -> datetime:
         ((xid,),) = connection.execute("select pg_current_xact_id()::xid::text").fetchall()
     with psycopg.connect(world.source_url) as connection:
         ((moment,),) = connection.execute("select pg_xact_commit_timestamp(%s::xid)", [xid]).fetchall()
-    return moment  # type: ignore[no-any-return]
+    return moment
 
 
 def test_a_row_that_came_and_went_between_two_refreshes_leaves_all_its_versions(logged: World) -> None:

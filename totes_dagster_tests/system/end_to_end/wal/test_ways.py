@@ -143,7 +143,7 @@ def test_when_the_log_cannot_be_relied_on_the_tables_are_counted(logged: World, 
     assert is_from_log(logged)
     with psycopg.connect(logged.source_url, autocommit=True) as connection:
         for statement in ODDITIES[oddity]:
-            connection.execute(sql.SQL(statement))  # type: ignore[arg-type]
+            connection.execute(sql.SQL(statement))
     logged.refresh()
     assert not is_from_log(logged)
     assert logged.wrongs() == []
@@ -261,7 +261,7 @@ def test_a_refresh_that_dies_at_any_object_is_completed_by_the_next(
             if left[0] == 0:
                 raise KeyboardInterrupt
             left[0] -= 1
-            return create(zone, path, data)  # type: ignore[arg-type]
+            return create(zone, path, data)
 
         monkeypatch.setattr(Zone, "create", dying)
         try:
@@ -401,6 +401,19 @@ def test_another_platform_on_the_same_source_is_not_disturbed(
     counting(second).change(EDIT)
     counting(second).refresh()
     assert slots(logged) == [slot_of(logged.platform.lake.ingestion)]
+
+
+def test_a_log_that_piles_up_is_warned_of(logged: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert logged.refresh().ingested.deviations == []
+    monkeypatch.setattr(take, "MUCH_HELD", 2**20)
+    with logged.transaction() as connection:  # while it is open, the source keeps its log
+        connection.execute(EDIT)
+        logged.change("create table noise as select md5(n::text) from generate_series(1, 30000) as n")
+        for _ in range(2):
+            deviations = logged.refresh().ingested.deviations
+            (warning,) = [str(each) for each in deviations if each.table == "write-ahead log"]
+            assert slot_of(logged.platform.lake.ingestion) in warning
+            logged.change("delete from noise")
 
 
 def test_a_log_in_which_nothing_of_ours_happens_is_given_up(logged: World, monkeypatch: pytest.MonkeyPatch) -> None:
