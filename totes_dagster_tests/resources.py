@@ -17,7 +17,7 @@ WATCHED = ("totesys", "warehouse", "ingestion_zone")
 def resources_of(platform: Platform) -> dict[str, Any]:
     """The resources that work on a platform."""
     return resources_for(
-        totesys=TotesysResource(url=platform.source.url),
+        totesys=TotesysResource(url=platform.source.url, capture="log" if platform.from_log else ""),
         warehouse=WarehouseResource(url=platform.warehouse.database.url, warehouse_schema=platform.warehouse.schema),
         ingestion_lake=platform.lake.ingestion.url,
         processed_lake=platform.lake.processed.url,

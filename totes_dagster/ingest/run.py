@@ -113,7 +113,9 @@ def _ingest_log(source: Database, zone: Zone, progress: Progress) -> tuple[Inges
         deviations = check_contract(snapshot) + kept_for(snapshot, slot_of(zone))
         taken = take_log(snapshot, zone, previous, progress)
         if taken.unusable:
-            logger.warning("Changes are found by counting this time. %s", taken.unusable)
+            is_known = previous is None or previous.log is None  # and was told when that batch was made
+            level = logging.INFO if is_known else logging.WARNING
+            logger.log(level, "Changes are found by counting this time. %s", taken.unusable)
         newest = taken.batches[-1] if taken.batches else previous
         if taken.unusable or taken.is_beaten or newest is None:
             return None, taken.batches

@@ -131,9 +131,14 @@ def messages(connection: psycopg.Connection[Any], name: str, until: int) -> Iter
     # The server collects the whole result first, on disk where it is large.
     statement = sql.SQL(
         "declare changes no scroll cursor for "
-        "select data from pg_logical_slot_peek_binary_changes({}, '0/0'::pg_lsn + {}, null, "
+        "select data from pg_logical_slot_peek_binary_changes({}, {}, null, "
         "'proto_version', {}, 'publication_names', {})"
-    ).format(sql.Literal(name), sql.Literal(until), sql.Literal(str(PROTOCOL_VERSION)), sql.Literal(f'"{PUBLICATION}"'))
+    ).format(
+        sql.Literal(name),
+        sql.Literal(_written(until)),
+        sql.Literal(str(PROTOCOL_VERSION)),
+        sql.Literal(f'"{PUBLICATION}"'),
+    )
     fetch = sql.SQL("fetch forward {} from changes").format(sql.Literal(_ROWS_AT_ONCE))
     try:
         connection.execute(statement)
@@ -147,6 +152,11 @@ def messages(connection: psycopg.Connection[Any], name: str, until: int) -> Iter
         raise LogUnusableError(f"The log cannot be read: {error}") from error
 
 
+def _written(position: int) -> str:
+    """A position in the log as PostgreSQL writes it, whose version 13 cannot compute with positions."""
+    return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"
+
+
 def advance(connection: psycopg.Connection[Any], name: str, position: int) -> None:
     """Give up the changes before a position, which are in committed batches, so that the source need not keep them.
 
@@ -154,8 +164,8 @@ def advance(connection: psycopg.Connection[Any], name: str, position: int) -> No
     """
     try:
         connection.execute(
-            sql.SQL("select from pg_replication_slot_advance({}, '0/0'::pg_lsn + {})").format(
-                sql.Literal(name), sql.Literal(position)
+            sql.SQL("select from pg_replication_slot_advance({}, {})").format(
+                sql.Literal(name), sql.Literal(_written(position))
             )
         )
     except DatabaseError as error:

@@ -1,7 +1,7 @@
 """Every supported version of PostgreSQL, as the source and as the warehouse."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -16,6 +16,7 @@ from totes_dagster_tests.postgres_versions import programs_of
 from totes_dagster_tests.servers import server_folder
 from totes_dagster_tests.system.end_to_end.neighbours.any_postgres import Server
 from totes_dagster_tests.system.end_to_end.neighbours.partitioned import PARTITIONED
+from totes_dagster_tests.system.end_to_end.wal.conftest import LOGGING, publish
 from totes_dagster_tests.system.platforms import warehouse_at
 from totes_dagster_tests.world import NEW_DEAL, World
 
@@ -24,10 +25,10 @@ VERSIONS = [int(version) for version in os.environ.get("POSTGRES_VERSIONS", "13"
 
 
 @contextmanager
-def on_version(version: int, platform: Platform) -> Iterator[World]:
+def on_version(version: int, platform: Platform, settings: Mapping[str, str] | None = None) -> Iterator[World]:
     """A company whose source and warehouse are of a version."""
     programs = programs_of(version)
-    with server_folder() as folder, Server.new(programs, folder / "data").running() as server:
+    with server_folder() as folder, Server.new(programs, folder / "data").running(settings) as server:
         source, warehouse = server.create_database("totesys"), server.create_database("warehouse")
         yield World(
             replace(
@@ -65,3 +66,22 @@ def test_the_platform_is_exact_on_every_supported_version(version: int, platform
         assert not any(done.left.values())
         assert company.wrongs() == []
         assert company.has_arrived()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_log_is_read_on_every_supported_version(version: int, platform: Platform) -> None:
+    with on_version(version, replace(platform, from_log=True), LOGGING) as company:
+        seed(company.source_url, orders=30)
+        publish(company.source_url)
+        company.refresh()
+        company.change(*NEW_DEAL, "delete from payment where payment_id = 4")
+        for number in (5, 6):
+            company.change(f"update sales_order set units_sold = {number} where sales_order_id = 1000")
+        company.refresh()
+        assert company.wrongs() == []
+        assert company.versions("fact_sales_order", 1000) == ["live"] * 3
+        assert company.ask("select count(*) from commit_time where fact = 'fact_sales_order' and key = 1000") == [(3,)]
+        company.change("truncate payment")
+        company.refresh()
+        assert company.wrongs() == []
+        assert not any(reconcile(company.platform).found.values())

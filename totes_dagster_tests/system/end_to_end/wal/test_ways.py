@@ -21,7 +21,7 @@ from totes_dagster.pipeline import reconcile
 from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.companies import databases
 from totes_dagster_tests.conftest import FAST_SETTINGS
-from totes_dagster_tests.servers import server_folder
+from totes_dagster_tests.servers import server_folder, wait_until_stopped
 from totes_dagster_tests.system.end_to_end.wal.conftest import LOGGING, drop_slots, publish
 from totes_dagster_tests.system.platforms import lake_in, platform_at
 from totes_dagster_tests.world import NEW_DEAL, World
@@ -359,6 +359,7 @@ def test_a_server_that_was_restarted_is_counted_once(tmp_path: Path) -> None:
             world = World(replace(platform, from_log=True))
             world.refresh()
             world.change(EDIT)
+        wait_until_stopped(folder)
         with EmbeddedPostgres(folder, LOGGING):
             world.refresh()
             assert (is_from_log(world), world.wrongs()) == (False, [])

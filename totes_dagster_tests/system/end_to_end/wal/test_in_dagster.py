@@ -1,0 +1,48 @@
+"""The log in Dagster: what the sensor requests, and what the run does and says."""
+
+from typing import Any
+
+import pytest
+from dagster import DagsterInstance, RunRequest, SkipReason
+
+from totes_dagster.definitions import build_defs
+from totes_dagster.orchestration import sensors
+from totes_dagster_tests.integration.graph import metadata_of
+from totes_dagster_tests.resources import look, resources_of
+from totes_dagster_tests.system.end_to_end.wal.test_ways import EDIT, is_from_log, versions
+from totes_dagster_tests.world import World
+
+
+@pytest.fixture
+def instance(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(sensors, "LOOK_FOR", 0.0)
+    with DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def test_every_version_arrives_by_a_requested_run_which_says_where_it_is_from(
+    unseen_logged: World, instance: DagsterInstance
+) -> None:
+    resources = resources_of(unseen_logged.platform)
+    definitions = build_defs(resources)
+    refresh, reconcile = (definitions.resolve_job_def(name) for name in ("refresh", "reconcile"))
+    assert refresh.execute_in_process(instance=instance).success
+    before = versions(unseen_logged)
+    unseen_logged.change(EDIT)
+    unseen_logged.change(EDIT, "update staff set first_name = 'New' where staff_id = 1")
+    request = look(instance, resources)
+    assert isinstance(request, RunRequest)
+    assert request.tags["totes/changed"] == "sales_order, staff"
+    result = refresh.execute_in_process(instance=instance, tags=request.tags)
+    assert result.success
+    assert versions(unseen_logged) == before + 2
+    assert is_from_log(unseen_logged)
+    assert unseen_logged.wrongs() == []
+    said = metadata_of(result)
+    assert (said["ingestion/sales_order"]["rows"], said["ingestion/sales_order"]["parts"]) == (2, 2)
+    assert said["ingestion/sales_order"]["content"] == "every version, from the log"
+    assert "dagster/row_count" not in said["ingestion/sales_order"]
+    assert said["warehouse/fact_sales_order"]["changed"] == 2
+    assert isinstance(look(instance, resources), SkipReason)
+    assert reconcile.execute_in_process(instance=instance).success
+    assert unseen_logged.has_arrived()
