@@ -18,7 +18,7 @@ from totes_dagster.errors import NothingHereError, TotesError
 from totes_dagster.feeds.declared import FEEDS
 from totes_dagster.feeds.landing import LandingZone
 from totes_dagster.feeds.rates import RatesSource
-from totes_dagster.feeds.take import new_files, newest_batch
+from totes_dagster.feeds.take import new_files
 from totes_dagster.ingest.catalogue import qualified
 from totes_dagster.ingest.contract import deviations_of
 from totes_dagster.ingest.snapshot import SourceSnapshot, open_snapshot
@@ -167,7 +167,7 @@ def _landing(landing: LandingZone, ingestion: Zone, *, embedded: bool) -> Iterat
     if not embedded:
         landing.zone.check_exists()
     for name, feed in FEEDS.items():
-        waiting = len(new_files(feed, landing, ingestion, newest_batch(FeedLog(ingestion, name))))
+        waiting = len(new_files(feed, landing, ingestion, FeedLog(ingestion, name).newest()))
         yield Finding("landing", Health.GOOD, f"{landing.zone.url}/{name}: {waiting:,} files wait to be taken")
 
 

@@ -17,7 +17,7 @@ from totes_dagster.feeds.known_files import KnownFiles
 from totes_dagster.feeds.landing import LandingZone
 from totes_dagster.feeds.rates import RatesSource, fetch_rates
 from totes_dagster.feeds.remodel import FeedPartPath, parts_of, remodel_part
-from totes_dagster.feeds.take import newest_batch, take_files
+from totes_dagster.feeds.take import take_files
 from totes_dagster.lake.batch_log import FeedLog
 from totes_dagster.lake.feed_manifest import FeedManifest
 from totes_dagster.lake.zone import Lake, Zone
@@ -193,7 +193,7 @@ def fetch_exchange_rates(
     except RatesMissingError:
         return FetchedRates(needed.currencies, since, None)
     digest = hashlib.sha256(body.content).hexdigest()
-    previous = retried("Read the lake", lambda: newest_batch(FeedLog(ingestion, EXCHANGE_RATE.name)))
+    previous = retried("Read the lake", lambda: FeedLog(ingestion, EXCHANGE_RATE.name).newest())
     known = retried("Read the lake", lambda: KnownFiles.read(ingestion, previous.known if previous else ()))
     if digest == known.newest_digest:
         return FetchedRates(needed.currencies, since, None)

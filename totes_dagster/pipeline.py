@@ -14,7 +14,7 @@ from totes_dagster.config.platform import Platform, Warehouse
 from totes_dagster.errors import BatchConflictError, ManifestMissingError
 from totes_dagster.feed_pipeline import rebuild_feeds
 from totes_dagster.ingest.capture import Demand
-from totes_dagster.ingest.run import ATTEMPTS, Ingested, ingest_changes, ingest_snapshot, newest_batch
+from totes_dagster.ingest.run import ATTEMPTS, Ingested, ingest_changes, ingest_snapshot
 from totes_dagster.ingest.snapshot import SourceSnapshot, open_snapshot
 from totes_dagster.ingest.wal.slot import slot_of
 from totes_dagster.ingest.wal.take import LogStart
@@ -279,7 +279,7 @@ class _Reconciliation:
     def attempt(self) -> Reconciled | None:
         """Reconcile in one snapshot; None if another refresh interfered."""
         # Read before the snapshot: a batch committed after it must not be followed by this older state.
-        previous = newest_batch(BatchLog(self.platform.lake.ingestion))
+        previous = BatchLog(self.platform.lake.ingestion).newest()
         with open_snapshot(self.platform.source, undeclared=False) as snapshot:
             ingested = self._ingest(snapshot, previous)
             if ingested is None:

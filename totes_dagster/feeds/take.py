@@ -70,7 +70,7 @@ def take_files(
     log = FeedLog(ingestion, feed.name)
     attempts, committed = 0, False
     while True:
-        previous = newest_batch(log)
+        previous = log.newest()
         batch = _Batch(feed, landing, ingestion, previous, progress)
         batch.take(most_files)
         if not batch.files:
@@ -93,17 +93,6 @@ def take_files(
                 "lost; take the feed in one process at a time."
             )
         logger.info("Another process committed batch %d of %s first. Starting over.", manifest.batch, feed.name)
-
-
-def newest_batch(log: FeedLog) -> FeedManifest | None:
-    """The manifest that the next batch follows; None before the first.
-
-    Raises:
-        ManifestMissingError: a manifest is missing, although later ones exist.
-    """
-    head = log.head()
-    log.check_head_is_last(head)
-    return log.manifest(head) if head else None
 
 
 def new_files(feed: Feed, landing: LandingZone, ingestion: Zone, previous: FeedManifest | None) -> list[ObjectVersion]:

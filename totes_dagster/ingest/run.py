@@ -14,6 +14,7 @@ from totes_dagster.ingest.undeclared import count_undeclared
 from totes_dagster.ingest.wal.slot import LogUnusableError, slot_of
 from totes_dagster.ingest.wal.take import (
     LogStart,
+    Taken,
     discard_slot,
     kept_for,
     logged_changes,
@@ -82,18 +83,20 @@ def ingest_changes(
     """
     log = BatchLog(zone)
     earlier: tuple[Manifest, ...] = ()
-    if from_log and not recapture:
-        done, earlier = _ingest_log(source, zone, progress)
-        if done is not None:
-            return done
+    reads_log = from_log and not recapture
     for _ in range(ATTEMPTS):
-        log_start = _log_start(source, slot_of(zone)) if from_log else None
-        previous = newest_batch(log)
-        with open_snapshot(source) as snapshot:
-            ingested = ingest_snapshot(snapshot, zone, previous, Demand(recapture), log=log_start, progress=progress)
-        if ingested is not None:
-            if previous and previous.log and not from_log:
+        if reads_log:
+            ingested, taken = _ingest_log(source, zone, progress)
+            earlier += taken.batches
+            reads_log = not taken.unusable
+        if not reads_log:
+            start = _log_start(source, slot_of(zone)) if from_log else None
+            previous = log.newest()
+            with open_snapshot(source) as snapshot:
+                ingested = ingest_snapshot(snapshot, zone, previous, Demand(recapture), log=start, progress=progress)
+            if ingested and previous and previous.log and not from_log:
                 discard_slot(source, previous.log)
+        if ingested is not None:
             return replace(ingested, earlier=earlier)
         # What the other ingest committed must not be captured again: start from its batch, with a new snapshot.
     raise BatchConflictError(
@@ -102,26 +105,26 @@ def ingest_changes(
     )
 
 
-def _ingest_log(source: Database, zone: Zone, progress: Progress) -> tuple[Ingested | None, tuple[Manifest, ...]]:
+def _ingest_log(source: Database, zone: Zone, progress: Progress) -> tuple[Ingested | None, Taken]:
     """Take the source's log as far as it can be used.
 
     Returns:
-        The result, None if a census has to follow; and the manifests that were committed.
+        The result, None if another ingest committed first or a census has to follow; and what was committed before the
+        batch of the result.
     """
-    previous = newest_batch(BatchLog(zone))
     with open_snapshot(source) as snapshot:
         deviations = check_contract(snapshot) + kept_for(snapshot, slot_of(zone))
-        taken = take_log(snapshot, zone, previous, progress)
-        if taken.unusable:
-            is_known = previous is None or previous.log is None  # and was told when that batch was made
+        taken = take_log(snapshot, zone, progress)
+        newest = taken.batches[-1] if taken.batches else taken.previous
+        if taken.unusable or newest is None:
+            is_known = newest is None or newest.log is None  # and was told when that batch was made
             level = logging.INFO if is_known else logging.WARNING
             logger.log(level, "Changes are found by counting this time. %s", taken.unusable)
-        newest = taken.batches[-1] if taken.batches else previous
-        if taken.unusable or taken.is_beaten or newest is None:
-            return None, taken.batches
+            return None, taken
+        if taken.is_beaten:
+            return None, taken
         recorder = Recorder(zone, newest.batch + 1, progress)
         captured, deviations = _undeclared(recorder, snapshot, newest, Demand(), deviations)
-        batches = list(taken.batches)
         if captured:
             manifest = newest.model_copy(
                 update={
@@ -131,12 +134,11 @@ def _ingest_log(source: Database, zone: Zone, progress: Progress) -> tuple[Inges
                     "counted": newest.census_snapshot,
                 }
             )
-            if not BatchLog(zone).commit(manifest):
-                return None, taken.batches
-            batches.append(manifest)
-        if not batches:
+            return (Ingested(manifest, deviations) if BatchLog(zone).commit(manifest) else None), taken
+        if not taken.batches:
             logger.info("Nothing changed in totesys since batch %d.", newest.batch)
-        return Ingested(batches[-1] if batches else None, deviations, tuple(batches[:-1])), tuple(batches)
+            return Ingested(None, deviations), taken
+        return Ingested(taken.batches[-1], deviations), replace(taken, batches=taken.batches[:-1])
 
 
 def _log_start(source: Database, slot: str) -> LogStart | None:
@@ -177,19 +179,6 @@ def _undeclared(
     return captured, [
         not_captured(item.table, failed[item.table]) if item.table in failed else item for item in deviations
     ]
-
-
-def newest_batch(log: BatchLog) -> Manifest | None:
-    """The manifest that the next batch follows; None before the first batch.
-
-    It must be read before the source's snapshot is taken.
-
-    Raises:
-        ManifestMissingError: a manifest is missing, although later ones exist.
-    """
-    head = log.head()
-    log.check_head_is_last(head)
-    return log.manifest(head) if head else None
 
 
 def ingest_snapshot(
@@ -260,7 +249,7 @@ def changed_tables(source: Database, zone: Zone, *, undeclared_too: bool = False
         SourceSchemaError: the source's tables break the contract.
         SourceBehindError: the source is a standby that is behind the newest batch.
     """
-    previous = newest_batch(BatchLog(zone))
+    previous = BatchLog(zone).newest()
     with open_snapshot(source, undeclared=undeclared_too) as snapshot:
         check_contract(snapshot)
         changed = _declared_changes(snapshot, zone, previous, from_log=from_log)
@@ -274,7 +263,7 @@ def changed_tables(source: Database, zone: Zone, *, undeclared_too: bool = False
 def _declared_changes(snapshot: SourceSnapshot, zone: Zone, previous: Manifest | None, *, from_log: bool) -> list[str]:
     if from_log:
         try:
-            return sorted(logged_changes(snapshot, zone, previous))
+            return sorted(logged_changes(snapshot, zone))
         except LogUnusableError as error:
             logger.info("Changes are found by counting this time. %s", error)
     check_not_behind(previous, snapshot)

@@ -61,6 +61,18 @@ class Log(Generic[M]):
         self._head = _heads[url] = last_where(self.has, known=self._head)
         return self._head
 
+    def newest(self) -> M | None:
+        """The manifest that the next batch follows; None before the first.
+
+        For a census, it must be read before the source's snapshot is taken.
+
+        Raises:
+            ManifestMissingError: a manifest is missing, although later ones exist.
+        """
+        head = self.head()
+        self.check_head_is_last(head)
+        return self.manifest(head) if head else None
+
     def check_head_is_last(self, head: int) -> None:
         """Refuse a log that has a gap after its head: the next batch would take the place of a lost one.
 

@@ -2,14 +2,17 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
+from psycopg.errors import ObjectInUse
 
-from totes_dagster.errors import DatabaseError
+from totes_dagster.errors import DatabaseBusyError, DatabaseError, DatabaseUnavailableError
 from totes_dagster.ingest.catalogue import qualified
 from totes_dagster.ingest.wal.pgoutput import PROTOCOL_VERSION, Message, message_of
 from totes_dagster.lake.source_catalogue import Catalogue
@@ -21,7 +24,12 @@ PUBLICATION = "totes"
 _CREATE_TIMEOUT = "30s"
 """How long to wait for transactions that were already running, before which a new slot cannot begin."""
 
+_SLOT_PATIENCE = 10.0
+_SLOT_POLL_SECONDS = 0.02
+
 _ROWS_AT_ONCE = 1_000
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -97,11 +105,12 @@ def create_slot(connection: psycopg.Connection[Any], name: str) -> None:
         LogUnusableError: the server or the role does not allow it, or older transactions did not end in time.
     """
     connection.execute(sql.SQL("set local statement_timeout to {}").format(sql.Literal(_CREATE_TIMEOUT)))
+    create = sql.SQL("select from pg_create_logical_replication_slot({}, 'pgoutput')").format(sql.Literal(name))
     try:
-        connection.execute(
-            sql.SQL("select from pg_create_logical_replication_slot({}, 'pgoutput')").format(sql.Literal(name))
-        )
+        connection.execute(create)
     except DatabaseError as error:
+        if isinstance(error, DatabaseUnavailableError):
+            raise
         raise LogUnusableError(f"The replication slot {name} cannot be created: {error}") from error
 
 
@@ -111,13 +120,11 @@ def drop_slot(connection: psycopg.Connection[Any], name: str) -> None:
     Raises:
         LogUnusableError: another session is reading it, or the role may not.
     """
-    try:
+    with _usable_or_not(f"The replication slot {name} cannot be dropped"):
         connection.execute(sql.SQL("select pg_drop_replication_slot({})").format(sql.Literal(name)))
-    except DatabaseError as error:
-        raise LogUnusableError(f"The replication slot {name} cannot be dropped: {error}") from error
 
 
-def messages(connection: psycopg.Connection[Any], name: str, until: int) -> Iterator[Message]:
+def messages(connection: psycopg.Connection[Any], name: str, until: int) -> Generator[Message]:
     """Read the changes of the published tables, in the order of their commits, without giving them up.
 
     Args:
@@ -127,6 +134,8 @@ def messages(connection: psycopg.Connection[Any], name: str, until: int) -> Iter
 
     Raises:
         LogUnusableError: the log cannot be read.
+        DatabaseBusyError: another session keeps reading it.
+        DatabaseUnavailableError: the connection was lost.
     """
     # The server collects the whole result first, on disk where it is large.
     statement = sql.SQL(
@@ -140,16 +149,49 @@ def messages(connection: psycopg.Connection[Any], name: str, until: int) -> Iter
         sql.Literal(f'"{PUBLICATION}"'),
     )
     fetch = sql.SQL("fetch forward {} from changes").format(sql.Literal(_ROWS_AT_ONCE))
-    try:
+    with _usable_or_not("The log cannot be read"), connection.transaction():
         connection.execute(statement)
-        while rows := connection.execute(fetch, binary=True).fetchall():
+        rows = _with_slot(connection, lambda: connection.execute(fetch, binary=True).fetchall())
+        while rows:
             for (data,) in rows:
                 message = message_of(data)
                 if message is not None:
                     yield message
+            rows = connection.execute(fetch, binary=True).fetchall()
         connection.execute("close changes")
+
+
+@contextmanager
+def _usable_or_not(what: str) -> Iterator[None]:
+    """Turn errors that last into `LogUnusableError`."""
+    try:
+        yield
     except DatabaseError as error:
-        raise LogUnusableError(f"The log cannot be read: {error}") from error
+        if error.transient:
+            raise
+        raise LogUnusableError(f"{what}: {error}") from error
+
+
+def _with_slot(connection: psycopg.Connection[Any], use: Callable[[], T]) -> T:
+    """Use the slot, once no other session does.
+
+    Raises:
+        DatabaseBusyError: another one still does.
+    """
+    end = time.monotonic() + _SLOT_PATIENCE
+    while True:
+        try:
+            with connection.transaction():
+                return use()
+        except DatabaseError as error:
+            if error.facts["sqlstate"] != ObjectInUse.sqlstate:
+                raise
+            if time.monotonic() > end:
+                raise DatabaseBusyError(
+                    f"Another session has been reading the replication slot for {_SLOT_PATIENCE:g} s. Try again later.",
+                    sqlstate=ObjectInUse.sqlstate,
+                ) from error
+        time.sleep(_SLOT_POLL_SECONDS)  # the server cannot wait for a slot
 
 
 def _written(position: int) -> str:
@@ -162,12 +204,12 @@ def advance(connection: psycopg.Connection[Any], name: str, position: int) -> No
 
     The position in the newest manifest is what counts; a failure here only makes the source keep more of its log.
     """
+    statement = sql.SQL("select from pg_replication_slot_advance({}, {})").format(
+        sql.Literal(name), sql.Literal(_written(position))
+    )
     try:
-        connection.execute(
-            sql.SQL("select from pg_replication_slot_advance({}, {})").format(
-                sql.Literal(name), sql.Literal(_written(position))
-            )
-        )
+        with connection.transaction():
+            connection.execute(statement)
     except DatabaseError as error:
         logger.warning("The replication slot %s could not be advanced: %s", name, error)
 

@@ -2,7 +2,8 @@
 
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -60,12 +61,14 @@ class Taken:
     """What was taken from the log.
 
     Attributes:
-        batches: the manifests that were committed, oldest first.
+        previous: the newest batch before; None if there was none.
+        batches: the manifests that were committed after that, oldest first.
         unusable: why the log was of no use from there on; empty if it was taken to its end.
         is_beaten: whether another ingest committed first.
     """
 
-    batches: tuple[Manifest, ...]
+    previous: Manifest | None
+    batches: tuple[Manifest, ...] = ()
     unusable: str = ""
     is_beaten: bool = False
 
@@ -180,48 +183,55 @@ def shows_all(snapshot: SourceSnapshot, previous: Manifest | None) -> bool:
     return all(shown.shows(xid % 2**32) for xid in previous.log.unseen)
 
 
-def take_log(snapshot: SourceSnapshot, zone: Zone, previous: Manifest | None, progress: Progress = silent) -> Taken:
-    """Commit the transactions that were committed since the previous batch, as one batch or as several.
+def take_log(snapshot: SourceSnapshot, zone: Zone, progress: Progress = silent) -> Taken:
+    """Commit the transactions that were committed since the newest batch, as one batch or as several.
 
     Args:
         snapshot: the source. Its transactions up to now are taken, and some that it does not show yet.
         zone: the ingestion zone.
-        previous: the newest batch.
         progress: notified of rows as they are written.
 
     Raises:
-        DatabaseError: the source closes the connection.
+        DatabaseBusyError: another session keeps reading the log.
+        DatabaseUnavailableError: the connection was lost.
         LakeError: the lake cannot be reached, or refuses.
     """
+    log = BatchLog(zone)
+    previous, obstacle = _continued(snapshot, log)
+    if previous is None or obstacle:
+        return Taken(previous, unusable=obstacle)
     committed: list[Manifest] = []
     try:
-        taking = _Taking(snapshot, zone, _check(snapshot, slot_of(zone), previous), progress)
-        for manifest in taking.manifests():
-            if not BatchLog(zone).commit(manifest):
-                return Taken(tuple(committed), is_beaten=True)
-            logger.info(
-                "Committed batch %d from the log, up to %s: %d rows.",
-                manifest.batch,
-                manifest.snapshot.taken_at,
-                manifest.rows,
-            )
-            committed.append(manifest)
+        with closing(_Taking(snapshot, zone, previous, progress).manifests()) as manifests:
+            for manifest in manifests:
+                if not log.commit(manifest):
+                    return Taken(previous, tuple(committed), is_beaten=True)
+                logger.info(
+                    "Committed batch %d from the log, up to %s: %d rows.",
+                    manifest.batch,
+                    manifest.snapshot.taken_at,
+                    manifest.rows,
+                )
+                committed.append(manifest)
     except LogUnusableError as error:
-        return Taken(tuple(committed), str(error))
+        return Taken(previous, tuple(committed), str(error))
     _give_up_taken(snapshot, committed[-1] if committed else previous)
-    return Taken(tuple(committed))
+    return Taken(previous, tuple(committed))
 
 
-def logged_changes(snapshot: SourceSnapshot, zone: Zone, previous: Manifest | None) -> set[str]:
-    """The tables that transactions in the log have changed since the previous batch.
+def logged_changes(snapshot: SourceSnapshot, zone: Zone) -> set[str]:
+    """The tables that transactions in the log have changed since the newest batch.
 
     Raises:
         LogUnusableError: the log cannot be used.
     """
-    position = _position(_check(snapshot, slot_of(zone), previous))
-    read = messages(snapshot.connection, position.slot, _end_of_log(snapshot))
-    found = transactions(read, _logged_tables(snapshot), SeenBefore.parse(position.position, position.seen))
-    return {name for changes in found for name in changes.versions}
+    previous, obstacle = _continued(snapshot, BatchLog(zone))
+    if previous is None or obstacle:
+        raise LogUnusableError(obstacle)
+    position = _position(previous)
+    seen, tables = SeenBefore.parse(position.position, position.seen), _logged_tables(snapshot)
+    with closing(messages(snapshot.connection, position.slot, _end_of_log(snapshot))) as read:
+        return {name for changes in transactions(read, tables, seen) for name in changes.versions}
 
 
 def _give_up_taken(snapshot: SourceSnapshot, newest: Manifest | None) -> None:
@@ -232,34 +242,40 @@ def _give_up_taken(snapshot: SourceSnapshot, newest: Manifest | None) -> None:
         advance(snapshot.connection, slot.name, log.position)
 
 
-def _check(snapshot: SourceSnapshot, slot: str, previous: Manifest | None) -> Manifest:
-    """The previous batch, if the log tells all that has happened since.
+def _continued(snapshot: SourceSnapshot, log: BatchLog) -> tuple[Manifest | None, str]:
+    """The newest batch, and why the log does not tell all that has happened since, if it does not."""
+    slot = slot_of(log.zone)
+    try:
+        # Before the newest manifest is read: the slot is moved after a batch is committed, and never past it.
+        at = usable_slot(snapshot, slot)
+    except LogUnusableError as error:
+        return log.newest(), str(error)
+    newest = log.newest()
+    if newest is None:
+        return None, "This is the first batch."
+    return newest, next(_breaks_after(newest, at, snapshot), "")
 
-    Raises:
-        LogUnusableError: it does not.
-    """
-    if previous is None:
-        raise LogUnusableError("This is the first batch.")
-    position, before, now = previous.log, previous.snapshot, snapshot.taken
+
+def _breaks_after(newest: Manifest, slot: Slot, snapshot: SourceSnapshot) -> Iterator[str]:
+    """Why the log does not tell all that has happened since the newest batch."""
+    position, before, now = newest.log, newest.snapshot, snapshot.taken
     if position is None:
-        raise LogUnusableError(f"Batch {previous.batch} does not say where the log continues.")
+        yield f"Batch {newest.batch} does not say where the log continues."
+        return
     if not now.same_history(before) or now.server_started_at != before.server_started_at:
-        raise LogUnusableError(f"The source's server was restarted, promoted or replaced since batch {previous.batch}.")
-    if position.slot != slot:
-        raise LogUnusableError(f"Batch {previous.batch} was taken for an ingestion zone of another name.")
-    if usable_slot(snapshot, slot).position > position.position:
-        raise LogUnusableError(f"The replication slot {slot} is past batch {previous.batch}: something has moved it.")
+        yield f"The source's server was restarted, promoted or replaced since batch {newest.batch}."
+    if position.slot != slot.name:
+        yield f"Batch {newest.batch} was taken for an ingestion zone of another name."
+    if slot.position > position.position:
+        yield f"The replication slot {slot.name} is past batch {newest.batch}: something has moved it."
     if _definitions(snapshot) != position.definitions:
-        raise LogUnusableError(
-            f"The definition of a table or of the publication was changed since batch {previous.batch}."
-        )
+        yield f"The definition of a table or of the publication was changed since batch {newest.batch}."
     for name in SOURCE_TABLES:
-        entry = previous.tables.get(name)
+        entry = newest.tables.get(name)
         if name not in snapshot.catalogue.tables or not has_unique_keys(snapshot.catalogue, name):
-            raise LogUnusableError(f"{name} has no unique keys.")
+            yield f"{name} has no unique keys."
         if entry is None or not entry.census.keyed or entry.census.columns != snapshot.catalogue.tables[name].digest:
-            raise LogUnusableError(f"{name} is not as it was in batch {previous.batch}.")
-    return previous
+            yield f"{name} is not as it was in batch {newest.batch}."
 
 
 def usable_slot(snapshot: SourceSnapshot, name: str) -> Slot:
@@ -324,15 +340,18 @@ class _Taking:
         self._attempt = uuid.uuid4().hex[:12]
         self._shown = _shown_by(snapshot)
 
-    def manifests(self) -> Iterator[Manifest]:
+    def manifests(self) -> Generator[Manifest]:
         """The batches, each to be committed before the next is taken."""
         from totes_dagster.ingest.reader import open_reader  # noqa: PLC0415 - most refreshes find nothing to read
 
         position, end = _position(self._previous), _end_of_log(self._snapshot)
-        read = messages(self._snapshot.connection, position.slot, end)
-        found = transactions(read, _logged_tables(self._snapshot), SeenBefore.parse(position.position, position.seen))
-        with open_reader(self._snapshot) as reader, reader.transaction([]):
-            for changes in batches(changes for changes in found if changes.versions):
+        seen, tables = SeenBefore.parse(position.position, position.seen), _logged_tables(self._snapshot)
+        with (
+            closing(messages(self._snapshot.connection, position.slot, end)) as read,
+            open_reader(self._snapshot) as reader,
+            reader.transaction([]),
+        ):
+            for changes in batches(changes for changes in transactions(read, tables, seen) if changes.versions):
                 entries = self._entries(reader, changes)
                 self._previous = self._manifest(changes.position, changes.committed_at, changes.xids, entries)
                 yield self._previous

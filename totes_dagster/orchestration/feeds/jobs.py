@@ -24,7 +24,7 @@ from dagster import (
 from totes_dagster.config.settings import LANDING
 from totes_dagster.errors import TotesError
 from totes_dagster.feeds.declared import Feed
-from totes_dagster.feeds.take import new_files, newest_batch
+from totes_dagster.feeds.take import new_files
 from totes_dagster.lake.batch_log import FeedLog
 from totes_dagster.orchestration.feeds.assets import NOTHING_ASKED, SINCE, keys_of
 from totes_dagster.orchestration.io_managers.ingestion import IngestionIOManager
@@ -85,7 +85,7 @@ def sensor_of(feed: Feed, job: Any, *, fetched: bool) -> SensorDefinition:
                 return SkipReason(f"There is no landing zone: {LANDING} is not set.")
             if fetched and is_due(*_last_fetch(context.instance, feed), now):
                 return RunRequest(tags={CHANGED: "rates are due"})
-            previous = newest_batch(FeedLog(ingestion_zone.zone, feed.name))
+            previous = FeedLog(ingestion_zone.zone, feed.name).newest()
             new = [zone.name_of(feed.name, file) for file in new_files(feed, zone, ingestion_zone.zone, previous)]
         except TotesError as error:
             return RunRequest(asset_selection=_stages(feed), tags={CHANGED: type(error).__name__})  # it says why

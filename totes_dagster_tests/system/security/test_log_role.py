@@ -11,6 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from totes_dagster.config.platform import Platform
 from totes_dagster.doctor import examine
+from totes_dagster.ingest.run import changed_tables
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.pipeline import refresh
 from totes_dagster_tests import oracle
@@ -91,6 +92,7 @@ def test_a_right_that_is_taken_back_ends_the_reading_and_nothing_else(
     with psycopg.connect(server.url(), autocommit=True) as connection:
         connection.execute(sql.SQL("alter role {} noreplication").format(user))
     change(EDIT)
+    assert changed_tables(logged.source, logged.lake.ingestion, undeclared_too=True, from_log=True) == ["sales_order"]
     refresh(logged)
     assert not is_from_log(logged)
     assert oracle.differences(logged.source.url, analyst, "analytics") == []

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from totes_dagster.errors import SourceBehindError
+from totes_dagster.errors import BatchConflictError, SourceBehindError
 from totes_dagster.ingest.run import changed_tables
 from totes_dagster.ingest.wal import take, transactions
 from totes_dagster.ingest.wal.slot import slot_of
@@ -17,7 +18,7 @@ from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.zone import Zone
 from totes_dagster.local.server import EmbeddedPostgres
-from totes_dagster.pipeline import reconcile
+from totes_dagster.pipeline import ingest, reconcile
 from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.companies import databases
 from totes_dagster_tests.conftest import FAST_SETTINGS
@@ -234,15 +235,27 @@ def test_reconciling_finds_nothing_and_repairs_what_was_damaged(logged: World) -
     assert (versions(logged), is_from_log(logged)) == (before + 2, True)
 
 
-def test_two_refreshes_at_once_take_each_transaction_once(logged: World) -> None:
-    before = versions(logged)
-    for _ in range(6):
-        logged.change(EDIT)
-    with ThreadPoolExecutor(2) as pool:
-        for done in [pool.submit(logged.refresh), pool.submit(logged.refresh)]:
+def test_refreshes_at_once_take_each_transaction_once_and_none_of_them_counts(logged: World) -> None:
+    before, first = versions(logged), logged.head()
+    source, zone = logged.platform.source, logged.platform.lake.ingestion
+
+    def edit() -> None:
+        for _ in range(20):
+            logged.change(EDIT)
+
+    def refresh() -> None:
+        for _ in range(4):
+            with suppress(BatchConflictError):
+                ingest(source, zone, from_log=True)
+            changed_tables(source, zone, from_log=True)
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(edit), *(pool.submit(refresh) for _ in range(3))]:
             done.result()
     logged.refresh()
-    assert versions(logged) == before + 6
+    assert versions(logged) == before + 20
+    log = BatchLog(zone)
+    assert all(log.manifest(batch).counted for batch in range(first + 1, log.head() + 1))
     assert logged.wrongs() == []
     assert logged.has_arrived()
 
