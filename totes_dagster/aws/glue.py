@@ -71,6 +71,8 @@ _BATCHES = {
     "contract": "Version of the source's catalogue when the batch was taken.",
     "snapshot": "The source snapshot of the batch; taken_at is its time, in UTC, as text.",
     "tables": "For every source table, the location of its newest content, and the batch that brought it.",
+    "counted": "The snapshot in which the tables were counted, if that is another than the batch's own.",
+    "log": "Up to where the source's write-ahead log was taken; null unless changes are captured from there.",
 }
 
 
