@@ -1,7 +1,7 @@
 """What is measured on: a PostgreSQL server and a simulated company, in a temporary folder."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +54,7 @@ class Bench:
             connection.execute("vacuum analyze")
             connection.execute("checkpoint")
 
-    def change(self, company: str, *statements: str) -> None:
+    def change(self, company: str, *statements: sql.Composed) -> None:
         """Change a company, in one transaction."""
         with psycopg.connect(self.server.url(company)) as connection:
             for statement in statements:
@@ -82,7 +82,11 @@ class Bench:
 
 
 @contextmanager
-def new_bench() -> Iterator[Bench]:
-    """A server of its own, without the company, stopped at the end."""
-    with server_folder() as folder, EmbeddedPostgres(folder / "postgres") as server:
+def new_bench(settings: Mapping[str, str] | None = None) -> Iterator[Bench]:
+    """A server of its own, without the company, stopped at the end.
+
+    Args:
+        settings: settings of the server, besides those of the embedded stack.
+    """
+    with server_folder() as folder, EmbeddedPostgres(folder / "postgres", settings) as server:
         yield Bench(folder, server)

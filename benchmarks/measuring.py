@@ -41,6 +41,7 @@ def settings_of(platform: Platform) -> dict[str, str]:
     """The settings that name a platform."""
     return {
         "TOTESYS_URL": platform.source.url,
+        "TOTES_CAPTURE": "log" if platform.from_log else "census",
         "WAREHOUSE_URL": platform.warehouse.database.url,
         "TOTES_INGESTION_LAKE": platform.lake.ingestion.url,
         "TOTES_PROCESSED_LAKE": platform.lake.processed.url,

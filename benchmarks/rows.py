@@ -3,11 +3,15 @@
 import statistics
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from benchmarks.bench import Bench
+from psycopg import sql
+
+from benchmarks.bench import Bench, new_bench
 from benchmarks.limit import copy_by_psql
 from benchmarks.measuring import Measured, median, run, run_totes, run_work
+from totes_dagster.ingest.wal.slot import PUBLICATION
+from totes_dagster.schema.totesys import SOURCE_TABLES
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,27 @@ def refresh(bench: Bench, size: Size) -> Iterator[str]:
     )
 
 
+def log(_: Bench, size: Size) -> Iterator[str]:
+    """Refreshes in a warm process from the source's log, beside those by counting, on a server of their own."""
+    with new_bench({"wal_level": "logical"}) as bench:
+        company = bench.company(size.orders)
+        tables = sql.SQL(", ").join(map(sql.Identifier, SOURCE_TABLES))
+        bench.change(company, sql.SQL("create publication {} for table {}").format(sql.Identifier(PUBLICATION), tables))
+        took = []
+        for name, from_log in (("counted", False), ("logged", True)):
+            platform = replace(bench.platform(company, name), from_log=from_log)
+            run_totes(bench, platform, "refresh")
+            bench.settle(name)
+            took.append(run_work(bench, platform, "refreshes", str(4 * size.rounds)).result)
+        counted, logged = took
+        for name, seconds in logged.items():
+            median_logged, median_counted = statistics.median(seconds), statistics.median(counted[name])
+            yield (
+                f"{name}, {size.orders:,} orders: {median_logged:.3f} s from the log, "
+                f"{median_logged / median_counted:.2f} times counting ({median_counted:.3f} s)"
+            )
+
+
 def reconcile(bench: Bench, size: Size) -> Iterator[str]:
     """A reconciliation of equal tables, and a rebuild of the warehouse from one large batch."""
     platform = bench.platform(bench.company(size.orders), "compared")
@@ -101,6 +126,7 @@ def start(bench: Bench, size: Size) -> Iterator[str]:
 ROWS: dict[str, Callable[[Bench, Size], Iterator[str]]] = {
     "first-load": first_load,
     "refresh": refresh,
+    "log": log,
     "reconcile": reconcile,
     "history": history,
     "start": start,
