@@ -182,10 +182,17 @@ class LoadTransaction(ReferringTransaction):
     def add_commit_times(self, fact: Table, batch: int) -> None:
         """Note when the versions were committed that a batch from the log has brought.
 
+        Times of this batch or a later one, which are not loaded yet, go as their versions do.
+
         Args:
             fact: the fact, whose changes are listed, and whose versions are appended.
             batch: the batch.
         """
+        self.execute(
+            sql.SQL("delete from {} where fact = {} and batch >= {}").format(
+                self.name_of(commit_time), sql.Literal(fact.name), sql.Literal(batch)
+            )
+        )
         self.execute(
             sql.SQL(
                 """

@@ -363,11 +363,15 @@ class _Taking:
         previous, log = self._previous, _position(self._previous)
         taken = [full_xid(xid, self._shown.xmax) for xid in xids]
         unseen = [xid for xid in (*log.unseen, *taken) if not self._shown.shows(xid % 2**32)]
-        as_of = max(as_of, previous.snapshot.taken_at)
+        # A standby that is behind the transactions of the batch must not follow it.
+        shown = {
+            "taken_at": max(as_of, previous.snapshot.taken_at),
+            "wal_position": max(position, self._snapshot.taken.wal_position or 0),
+        }
         return Manifest(
             batch=previous.batch + 1,
             contract=register(self._zone, self._snapshot.catalogue),
-            snapshot=self._snapshot.taken.model_copy(update={"taken_at": as_of}),
+            snapshot=self._snapshot.taken.model_copy(update=shown),
             tables=dict(previous.tables) | entries,
             counted=previous.census_snapshot,
             log=log.model_copy(update={"position": position, "unseen": tuple(unseen)}),

@@ -209,3 +209,12 @@ def note(expected: dict[str, dict[int, list[Any]]], world: World) -> None:
             *last, is_deleted = versions[key][-1]
             if not is_deleted:
                 versions[key].append((*last, True))
+
+
+def test_times_of_batches_that_are_not_loaded_are_replaced(logged: World) -> None:
+    with psycopg.connect(logged.warehouse_url) as connection:
+        for batch in (2, 3):
+            connection.execute("insert into commit_time values ('fact_sales_order', %s, 1, 'yesterday')", [batch])
+    moment = commit(logged, SET.format(7, 1))
+    logged.refresh()
+    assert committed_at(logged, 1) == [moment]
