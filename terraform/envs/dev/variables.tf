@@ -25,6 +25,7 @@ variable "source_database" {
     secret_kms_key_arn = optional(string)
     cidr_block         = string
     port               = optional(number, 5432)
+    capture            = optional(string, "census")
     network = optional(object({
       vpc_id          = string
       cidr_block      = string

@@ -25,6 +25,7 @@ locals {
   platform_environment = merge(
     {
       TOTESYS_SECRET_ID       = var.source_secret_arn
+      TOTES_CAPTURE           = var.source_capture
       WAREHOUSE_SECRET_ID     = var.warehouse.secret_arn
       WAREHOUSE_SCHEMA        = var.warehouse_schema
       TOTES_INGESTION_LAKE    = "s3://${var.lake.bucket_names.ingestion}"

@@ -131,6 +131,17 @@ variable "source_secret_kms_key_arn" {
   default     = null
 }
 
+variable "source_capture" {
+  description = "How changes of totesys are found: `census` or `log`."
+  type        = string
+  default     = "census"
+
+  validation {
+    condition     = contains(["census", "log"], var.source_capture)
+    error_message = "Give census, or log."
+  }
+}
+
 variable "warehouse" {
   description = "The warehouse: the secret with the loader's login, its key unless it is this environment's, and the administrator's secret if the deployment is to make the role; likewise that of the dashboard's login."
   type = object({

@@ -155,6 +155,7 @@ module "dagster" {
   )
   source_secret_arn         = var.source_database.secret_arn
   source_secret_kms_key_arn = var.source_database.secret_kms_key_arn
+  source_capture            = var.source_database.capture
   warehouse = var.existing_warehouse != null ? {
     secret_arn         = var.existing_warehouse.secret_arn
     secret_kms_key_arn = var.existing_warehouse.secret_kms_key_arn

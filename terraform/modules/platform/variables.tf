@@ -28,13 +28,15 @@ variable "source_database" {
   description = <<-EOT
     The source, totesys: `secret_arn` is the secret with its login, JSON with host, port, username, password and database,
     which somebody else fills; `secret_kms_key_arn` its key, if it is not the account's default; `cidr_block` and `port`
-    where it is; `network` what network to peer with, if it is not reached otherwise.
+    where it is; `network` what network to peer with, if it is not reached otherwise; `capture` how changes are found,
+    `census` or `log`, which needs rights there.
   EOT
   type = object({
     secret_arn         = string
     secret_kms_key_arn = optional(string)
     cidr_block         = string
     port               = optional(number, 5432)
+    capture            = optional(string, "census")
     network = optional(object({
       vpc_id          = string
       cidr_block      = string
