@@ -124,7 +124,8 @@ def capture_of_table(
         return whole
     if (census.table_oid, census.columns) != (entry.census.table_oid, entry.census.columns):
         return whole
-    if census == entry.census and not repair:
+    # An equal census is no proof if the log has changed the table in between: what it added may be gone again.
+    if census == entry.census and not repair and not entry.logged:
         return None
     if progression.restarted or not (census.keyed and entry.census.keyed):
         return whole

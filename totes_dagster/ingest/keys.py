@@ -78,7 +78,8 @@ def plan_keys(state: KeyState, snapshot: SourceSnapshot, zone: Zone, *, repair: 
         return PlannedKeys()
     if state.capture.content is Capture.WHOLE or state.entry is None:
         return PlannedKeys(counted=key_ranges(snapshot.connection, snapshot.catalogue, state.table))
-    demanded = {range_of(key) for key in repair}
+    # Of keys that came and went since the keys were counted, counts say nothing.
+    demanded = {range_of(key) for key in repair} | set(state.entry.logged_ranges)
     more = state.census.rows - state.entry.census.rows
     added = key_ranges(snapshot.connection, snapshot.catalogue, state.table, highest=more)
     if all_keys_remain(state.entry.census, state.census, total_of(added).checksum):

@@ -4,7 +4,7 @@ A table is read in ranges of blocks (see `blocks.py`), and these by columns (see
 itself is in `exact_types.py`, the snapshot in `snapshot.py`.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, TypeVar
@@ -48,6 +48,7 @@ _PLANNING = "set local enable_tidscan = on; set local jit = off"
 """A table is read in many statements, each of which must find its blocks, and none of which is worth compiling."""
 
 _LOGGED_ROWS_AT_ONCE = 5_000
+_LOGGED_CHARACTERS_AT_ONCE = 2**24
 
 T = TypeVar("T")
 
@@ -149,9 +150,9 @@ class SnapshotReader:
             rows: values of all its columns, as text.
         """
         columns = [self._selected(column) for column in table.columns]
-        for some in _slices(rows, _LOGGED_ROWS_AT_ONCE):
+        for some in _of_bounded_size(map(_composite, rows)):
             read = sql.SQL("unnest({}::{}[]) as logged").format(
-                sql.Literal([_composite(row) for row in some]), sql.Identifier(table.namespace, name)
+                sql.Literal(some), sql.Identifier(table.namespace, name)
             )
             yield self._in_exact_types(name, table.columns, self._read(name, columns, read), {})
 
@@ -335,6 +336,20 @@ def open_reader(snapshot: SourceSnapshot) -> Iterator[SnapshotReader]:
         reader = SnapshotReader(connection, snapshot)
         reader.learn_encoding()
         yield reader
+
+
+def _of_bounded_size(rows: Iterable[str]) -> Iterator[list[str]]:
+    """Rows in lists that are not too long for a statement."""
+    some: list[str] = []
+    size = 0
+    for row in rows:
+        if some and (len(some) == _LOGGED_ROWS_AT_ONCE or size + len(row) > _LOGGED_CHARACTERS_AT_ONCE):
+            yield some
+            some, size = [], 0
+        some.append(row)
+        size += len(row)
+    if some:
+        yield some
 
 
 def _composite(row: Sequence[str | None]) -> str:

@@ -15,6 +15,8 @@ from totes_dagster.ingest.wal.slot import LogUnusableError, slot_of
 from totes_dagster.ingest.wal.take import (
     LogStart,
     Taken,
+    check_tables,
+    confirm_taken,
     discard_slot,
     kept_for,
     logged_changes,
@@ -84,18 +86,22 @@ def ingest_changes(
     log = BatchLog(zone)
     earlier: tuple[Manifest, ...] = ()
     reads_log = from_log and not recapture
-    for _ in range(ATTEMPTS):
+    attempts = 0
+    while attempts < ATTEMPTS:
+        attempts += 1
         if reads_log:
             ingested, taken = _ingest_log(source, zone, progress)
             earlier += taken.batches
             reads_log = not taken.unusable
+            if taken.batches:
+                attempts = 0
         if not reads_log:
-            start = _log_start(source, slot_of(zone)) if from_log else None
+            start = _log_start(source, zone) if from_log else None
             previous = log.newest()
             with open_snapshot(source) as snapshot:
                 ingested = ingest_snapshot(snapshot, zone, previous, Demand(recapture), log=start, progress=progress)
-            if ingested and previous and previous.log and not from_log:
-                discard_slot(source, previous.log)
+            if ingested and from_log:
+                _settle_slot(source, zone, (ingested.batch or previous) if start else None)
         if ingested is not None:
             return replace(ingested, earlier=earlier)
         # What the other ingest committed must not be captured again: start from its batch, with a new snapshot.
@@ -121,7 +127,7 @@ def _ingest_log(source: Database, zone: Zone, progress: Progress) -> tuple[Inges
             level = logging.INFO if is_known else logging.WARNING
             logger.log(level, "Changes are found by counting this time. %s", taken.unusable)
             return None, taken
-        if taken.is_beaten:
+        if taken.has_more:
             return None, taken
         recorder = Recorder(zone, newest.batch + 1, progress)
         captured, deviations = _undeclared(recorder, snapshot, newest, Demand(), deviations)
@@ -141,9 +147,21 @@ def _ingest_log(source: Database, zone: Zone, progress: Progress) -> tuple[Inges
         return Ingested(taken.batches[-1], deviations), replace(taken, batches=taken.batches[:-1])
 
 
-def _log_start(source: Database, slot: str) -> LogStart | None:
+def _settle_slot(source: Database, zone: Zone, newest: Manifest | None) -> None:
+    """After a census, let the source discard what is in batches, or drop a slot that cannot be used."""
+    if newest is None or newest.log is None:
+        discard_slot(source, slot_of(zone))
+        return
+    with source.transaction(read_only=True) as connection:
+        confirm_taken(connection, newest)
+
+
+def _log_start(source: Database, zone: Zone) -> LogStart | None:
     """From where on the source's log is to be read after a census; None if it cannot be."""
+    newest, slot = BatchLog(zone).newest(), slot_of(zone)
     try:
+        with open_snapshot(source, undeclared=False) as snapshot:
+            check_tables(snapshot, newest)  # before a slot is created, which may take long
         return LogStart(slot, prepare_slot(source, slot))
     except LogUnusableError as error:
         logger.warning("The source's log is not read. %s", error)
@@ -220,11 +238,15 @@ def ingest_snapshot(
         captured = recorder.declared(snapshot, planned, keys)
     more, deviations = _undeclared(recorder, snapshot, previous, demand, deviations)
     captured |= more
+    carried = dict(previous.tables) if previous else {}
+    if not all(entry.census.keyed for entry in (carried | captured).values()):
+        position = None  # the log would have rows without a key that the warehouse can store
+    if previous and previous.log and not log:
+        discard_slot(snapshot.source, previous.log.slot)
     if not captured and not (log and log.mark and position):
         logger.info("Nothing changed in totesys since batch %d.", previous.batch if previous else 0)
         return Ingested(None, deviations)
     contract, batch = register(zone, snapshot.catalogue), recorder.batch
-    carried = dict(previous.tables) if previous else {}
     manifest = Manifest(
         batch=batch, contract=contract, snapshot=snapshot.taken, tables=carried | captured, log=position
     )

@@ -145,7 +145,8 @@ class TableEntry(Record):
     they have not been counted: in a manifest of an older version, or because the keys are not unique.
 
     `logged` are parts with one row per change that the batch took from the write-ahead log, see `LOGGED_SCHEMA` in
-    `lake/ingested.py`; empty if it did not. The census and the counts of keys are then those of an earlier batch.
+    `lake/ingested.py`; empty if it did not. The census and the counts of keys are then those of an earlier batch, and
+    `logged_ranges` are the ranges in which the log has changed keys since then, by number.
     """
 
     batch: int
@@ -157,6 +158,7 @@ class TableEntry(Record):
     key_ranges: Part | None = None
     added_keys: tuple[AddedKeys, ...] = ()
     logged: tuple[Part, ...] = ()
+    logged_ranges: tuple[int, ...] = ()
 
     @property
     def rows(self) -> int:

@@ -53,7 +53,6 @@ from totes_dagster.orchestration.recorded import (
     versions_of,
 )
 from totes_dagster.orchestration.resources.databases import TotesysResource, WarehouseResource
-from totes_dagster.postgres.database import Database
 from totes_dagster.warehouse.status import last_changes
 
 _POLL_SECONDS = 0.1
@@ -116,7 +115,7 @@ def totesys_changes(
         if isinstance(changed, list):
             return _request(changed, tables=changed)
         context.update_cursor(changed)
-        return _confirm(context.instance, source, ingestion, warehouse)
+        return _confirm(context.instance, look, ingestion, warehouse)
     except TotesError as error:
         return _in_spite_of(error, again_at)
 
@@ -151,7 +150,7 @@ def _request(changed: Sequence[str], *, tables: Collection[str] = (), blind: boo
 
 
 def _confirm(
-    instance: DagsterInstance, source: Database, ingestion: Zone, warehouse: WarehouseResource
+    instance: DagsterInstance, look: Callable[..., list[str]], ingestion: Zone, warehouse: WarehouseResource
 ) -> RunRequest | SensorResult | SkipReason:
     """While nothing changes, confirm the warehouse's tables when they are due; request a refresh if they are behind.
 
@@ -163,7 +162,7 @@ def _confirm(
         confirmed = min(each.at for each in recorded.values())
         return SkipReason(f"Nothing changed in totesys. The warehouse was confirmed at {_moment(confirmed)}.")
     # Counted again, and undeclared tables too: this does not rest on the position alone.
-    if changed := changed_tables(source, ingestion, undeclared_too=True):
+    if changed := look(undeclared_too=True):
         return _request(changed)
     try:
         newest, changes = last_changes(warehouse.warehouse(), known_until(recorded))

@@ -149,9 +149,13 @@ def messages(connection: psycopg.Connection[Any], name: str, until: int) -> Gene
         sql.Literal(f'"{PUBLICATION}"'),
     )
     fetch = sql.SQL("fetch forward {} from changes").format(sql.Literal(_ROWS_AT_ONCE))
-    with _usable_or_not("The log cannot be read"), connection.transaction():
+
+    def begin() -> list[tuple[bytes]]:
         connection.execute(statement)
-        rows = _with_slot(connection, lambda: connection.execute(fetch, binary=True).fetchall())
+        return connection.execute(fetch, binary=True).fetchall()
+
+    with _usable_or_not("The log cannot be read"), connection.transaction():
+        rows = _with_slot(connection, begin)
         while rows:
             for (data,) in rows:
                 message = message_of(data)
@@ -216,6 +220,22 @@ def advance(connection: psycopg.Connection[Any], name: str, position: int) -> No
 
 def unpublished(connection: psycopg.Connection[Any], catalogue: Catalogue, tables: list[str]) -> str:
     """Why the publication does not tell every change of these tables; empty if it does."""
+    unfit = connection.execute(
+        sql.SQL(
+            """
+            select relname::text from pg_class as c
+            where c.oid = any ({}::regclass[])
+              and not (relkind = 'r' and relreplident in ('d', 'f')
+                       and exists (select from pg_index where indrelid = c.oid and indisprimary and indimmediate))
+            order by relname
+            """
+        ).format(sql.Literal([qualified(catalogue, name).as_string(None) for name in tables]))
+    ).fetchall()
+    if unfit:
+        names = ", ".join(name for (name,) in unfit)
+        return (
+            f"Changes of {names} cannot be told by a primary key: it needs one, and replica identity default or full."
+        )
     filters = sql.SQL("rowfilter is null" if connection.info.server_version >= _FILTERS_SINCE else "true")
     found = connection.execute(
         sql.SQL(
@@ -226,6 +246,15 @@ def unpublished(connection: psycopg.Connection[Any], catalogue: Catalogue, table
         return f"There is no publication {PUBLICATION} in the source."
     if found != [(True,)]:
         return f"The publication {PUBLICATION} does not publish inserts, updates, deletes and truncates."
+    if (
+        connection.info.server_version >= _FILTERS_SINCE
+        and connection.execute(
+            sql.SQL(
+                "select from pg_publication_namespace join pg_publication as p on p.oid = pnpubid where pubname = {}"
+            ).format(sql.Literal(PUBLICATION))
+        ).fetchall()
+    ):
+        return f"The publication {PUBLICATION} names whole schemas, and not the tables."
     whole = {
         (namespace, name)
         for namespace, name in connection.execute(

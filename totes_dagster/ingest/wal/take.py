@@ -3,14 +3,16 @@
 import logging
 import uuid
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pyarrow as pa
 from psycopg import sql
 
+from totes_dagster.errors import DatabaseError
 from totes_dagster.ingest.contract import Deviation, has_unique_keys, kept_log
 from totes_dagster.ingest.parts import write_part, write_parts
 from totes_dagster.ingest.snapshot import SourceSnapshot, tables_read
@@ -37,6 +39,7 @@ from totes_dagster.ingest.wal.transactions import (
 )
 from totes_dagster.lake import ingested
 from totes_dagster.lake.batch_log import BatchLog
+from totes_dagster.lake.key_ranges import range_of
 from totes_dagster.lake.manifest import LogPosition, Manifest, TableEntry
 from totes_dagster.lake.source_catalogue import register
 from totes_dagster.lake.zone import Zone
@@ -49,6 +52,12 @@ if TYPE_CHECKING:
 
 MOST_HELD = 2**28
 """After so many bytes of the log in which no published table changed, a batch without rows moves the position."""
+
+MOST_TRANSACTIONS = 2**30
+"""After so many transactions the tables are counted: ids of 32 bits are told apart within twice that distance."""
+
+MOST_BATCHES = 100
+"""How many batches are taken in one snapshot, which holds locks and keeps the source from removing dead rows."""
 
 MUCH_HELD = 2**30
 """If the source keeps more bytes of its log than that for the slot, somebody should know."""
@@ -64,13 +73,13 @@ class Taken:
         previous: the newest batch before; None if there was none.
         batches: the manifests that were committed after that, oldest first.
         unusable: why the log was of no use from there on; empty if it was taken to its end.
-        is_beaten: whether another ingest committed first.
+        has_more: whether to go on from the newest batch: another ingest committed first, or there are many batches.
     """
 
     previous: Manifest | None
     batches: tuple[Manifest, ...] = ()
     unusable: str = ""
-    is_beaten: bool = False
+    has_more: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,8 +126,14 @@ def prepare_slot(source: Database, name: str) -> Mark:
             raise LogUnusableError(slot.obstacle)
         ((position,),) = connection.execute("select (pg_current_wal_flush_lsn() - '0/0')::bigint").fetchall()
         # In a later snapshot: a transaction committed until then has got its id before.
-        ((next_xid,),) = connection.execute("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint").fetchall()
-        return Mark(position, next_xid)
+        ((xmax, running),) = connection.execute(
+            """
+            select pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
+                   array(select transactionid::text::bigint from pg_locks where locktype = 'transactionid' and granted)
+            """
+        ).fetchall()
+        # The highest id of the snapshot is that of the newest transaction that has ended, and not of one that runs.
+        return Mark(position, max([xmax, *(full_xid(xid, xmax) + 1 for xid in running)]))
 
 
 @dataclass(frozen=True)
@@ -135,20 +150,20 @@ class LogStart:
     mark: Mark | None = None
 
 
-def discard_slot(source: Database, log: LogPosition) -> None:
-    """Drop the slot of a position, which is not used any more: else the source would keep its log for it for ever.
+def discard_slot(source: Database, name: str) -> None:
+    """Drop the slot of this name, if there is one: else the source would keep its log for it for ever.
 
     Raises:
         DatabaseError: the source cannot be reached, or closes the connection.
     """
     with source.transaction(read_only=True) as connection:
-        if find_slot(connection, log.slot):
+        if find_slot(connection, name):
             try:
-                drop_slot(connection, log.slot)
+                drop_slot(connection, name)
             except LogUnusableError as error:
                 logger.warning("%s Ask the source's owner to drop it: the source keeps its log for it.", error)
             else:
-                logger.info("Dropped the replication slot %s.", log.slot)
+                logger.info("Dropped the replication slot %s.", name)
 
 
 def position_of(snapshot: SourceSnapshot, start: LogStart) -> LogPosition:
@@ -201,11 +216,13 @@ def take_log(snapshot: SourceSnapshot, zone: Zone, progress: Progress = silent) 
     if previous is None or obstacle:
         return Taken(previous, unusable=obstacle)
     committed: list[Manifest] = []
+    unusable, has_more = "", False
     try:
         with closing(_Taking(snapshot, zone, previous, progress).manifests()) as manifests:
             for manifest in manifests:
                 if not log.commit(manifest):
-                    return Taken(previous, tuple(committed), is_beaten=True)
+                    has_more = True
+                    break
                 logger.info(
                     "Committed batch %d from the log, up to %s: %d rows.",
                     manifest.batch,
@@ -213,10 +230,13 @@ def take_log(snapshot: SourceSnapshot, zone: Zone, progress: Progress = silent) 
                     manifest.rows,
                 )
                 committed.append(manifest)
+                if len(committed) == MOST_BATCHES:
+                    has_more = True
+                    break
     except LogUnusableError as error:
-        return Taken(previous, tuple(committed), str(error))
-    _give_up_taken(snapshot, committed[-1] if committed else previous)
-    return Taken(previous, tuple(committed))
+        unusable = str(error)
+    confirm_taken(snapshot.connection, committed[-1] if committed else previous)
+    return Taken(previous, tuple(committed), unusable, has_more)
 
 
 def logged_changes(snapshot: SourceSnapshot, zone: Zone) -> set[str]:
@@ -234,12 +254,17 @@ def logged_changes(snapshot: SourceSnapshot, zone: Zone) -> set[str]:
         return {name for changes in transactions(read, tables, seen) for name in changes.versions}
 
 
-def _give_up_taken(snapshot: SourceSnapshot, newest: Manifest | None) -> None:
-    """Let the source discard the part of its log that is in committed batches."""
+def confirm_taken(connection: psycopg.Connection[Any], newest: Manifest | None) -> None:
+    """Let the source discard the part of its log that is in committed batches.
+
+    Args:
+        connection: in a transaction.
+        newest: the newest batch.
+    """
     log = newest.log if newest else None
-    slot = find_slot(snapshot.connection, log.slot) if log else None
+    slot = find_slot(connection, log.slot) if log else None
     if log and slot and slot.position < log.position:
-        advance(snapshot.connection, slot.name, log.position)
+        advance(connection, slot.name, log.position)
 
 
 def _continued(snapshot: SourceSnapshot, log: BatchLog) -> tuple[Manifest | None, str]:
@@ -264,6 +289,8 @@ def _breaks_after(newest: Manifest, slot: Slot, snapshot: SourceSnapshot) -> Ite
         return
     if not now.same_history(before) or now.server_started_at != before.server_started_at:
         yield f"The source's server was restarted, promoted or replaced since batch {newest.batch}."
+    if now.xmax - SeenBefore.parse(0, position.seen).xmax >= MOST_TRANSACTIONS:
+        yield "So many transactions have passed since the tables were counted that their ids will be used again."
     if position.slot != slot.name:
         yield f"Batch {newest.batch} was taken for an ingestion zone of another name."
     if slot.position > position.position:
@@ -272,9 +299,9 @@ def _breaks_after(newest: Manifest, slot: Slot, snapshot: SourceSnapshot) -> Ite
         yield f"The definition of a table or of the publication was changed since batch {newest.batch}."
     for name in SOURCE_TABLES:
         entry = newest.tables.get(name)
-        if name not in snapshot.catalogue.tables or not has_unique_keys(snapshot.catalogue, name):
-            yield f"{name} has no unique keys."
-        if entry is None or not entry.census.keyed or entry.census.columns != snapshot.catalogue.tables[name].digest:
+        if name not in snapshot.catalogue.tables:
+            yield f"There is no table {name}."
+        elif entry is None or not entry.census.keyed or entry.census.columns != snapshot.catalogue.tables[name].digest:
             yield f"{name} is not as it was in batch {newest.batch}."
 
 
@@ -287,13 +314,35 @@ def usable_slot(snapshot: SourceSnapshot, name: str) -> Slot:
     slot = find_slot(snapshot.connection, name)
     if slot is None or slot.obstacle:
         raise LogUnusableError(slot.obstacle if slot else f"There is no replication slot {name}.")
-    if reason := unpublished(snapshot.connection, snapshot.catalogue, tables_read(snapshot.catalogue)):
-        raise LogUnusableError(reason)
+    check_tables(snapshot)
     return slot
 
 
+def check_tables(snapshot: SourceSnapshot, newest: Manifest | None = None) -> None:
+    """Check that the log tells every change of the declared tables.
+
+    Args:
+        snapshot: the source.
+        newest: the newest batch, whose censuses are to be checked as well.
+
+    Raises:
+        LogUnusableError: it does not.
+    """
+    for name, entry in (newest.tables if newest else {}).items():
+        if not entry.census.keyed:
+            raise LogUnusableError(f"{name} has keys that the warehouse cannot store.")
+    tables = tables_read(snapshot.catalogue)
+    for table in tables:
+        if not has_unique_keys(snapshot.catalogue, table):
+            raise LogUnusableError(f"{table} has no unique keys.")
+        if snapshot.catalogue.tables[table].column(ingested.UNFIT_VALUES):
+            raise LogUnusableError(f"{table} has a column {ingested.UNFIT_VALUES}.")
+    if reason := unpublished(snapshot.connection, snapshot.catalogue, tables):
+        raise LogUnusableError(reason)
+
+
 def _position(manifest: Manifest) -> LogPosition:
-    assert manifest.log is not None  # noqa: S101 - `_check` has made sure  # nosec B101
+    assert manifest.log is not None  # noqa: S101 - `_continued` has made sure  # nosec B101
     return manifest.log
 
 
@@ -342,16 +391,16 @@ class _Taking:
 
     def manifests(self) -> Generator[Manifest]:
         """The batches, each to be committed before the next is taken."""
-        from totes_dagster.ingest.reader import open_reader  # noqa: PLC0415 - most refreshes find nothing to read
+        from totes_dagster.ingest.reader import open_reader  # noqa: PLC0415 - brings what few commands need
 
         position, end = _position(self._previous), _end_of_log(self._snapshot)
         seen, tables = SeenBefore.parse(position.position, position.seen), _logged_tables(self._snapshot)
-        with (
-            closing(messages(self._snapshot.connection, position.slot, end)) as read,
-            open_reader(self._snapshot) as reader,
-            reader.transaction([]),
-        ):
+        with closing(messages(self._snapshot.connection, position.slot, end)) as read, ExitStack() as stack:
+            reader = None
             for changes in batches(changes for changes in transactions(read, tables, seen) if changes.versions):
+                if reader is None:
+                    reader = stack.enter_context(open_reader(self._snapshot))
+                    stack.enter_context(reader.transaction([]))
                 entries = self._entries(reader, changes)
                 self._previous = self._manifest(changes.position, changes.committed_at, changes.xids, entries)
                 yield self._previous
@@ -378,7 +427,12 @@ class _Taking:
         )
 
     def _entries(self, reader: "SnapshotReader", changes: Changes) -> dict[str, TableEntry]:
-        return {name: self._entry(reader, name, rows) for name, rows in changes.versions.items() if rows}
+        try:
+            return {name: self._entry(reader, name, rows) for name, rows in changes.versions.items() if rows}
+        except DatabaseError as error:
+            if error.transient:
+                raise
+            raise LogUnusableError(f"Rows of the log cannot be converted: {error}") from error
 
     def _entry(self, reader: "SnapshotReader", name: str, versions: dict[int, Version]) -> TableEntry:
         batch, table = self._previous.batch + 1, self._snapshot.catalogue.tables[name]
@@ -406,6 +460,7 @@ class _Taking:
             parts=parts,
             key_ranges=before.key_ranges,
             added_keys=before.added_keys,
+            logged_ranges=tuple(sorted({*before.logged_ranges, *map(range_of, versions)})),
             logged=(write_part(self._zone, ingested.logged_folder_of(name, batch), self._attempt, logged),),
         )
 
@@ -420,5 +475,7 @@ class _Taking:
         for part in before.parts:
             table = ingested.with_unfit_values(self._zone.read_part(part.path))
             kept = table.filter(pc.invert(pc.is_in(table.column(key), keys)))
+            if fresh and not kept.schema.equals(fresh[0].schema):
+                raise LogUnusableError(f"{name} was captured with other types before.")
             yield from kept.combine_chunks().to_batches()
         yield from fresh

@@ -10,6 +10,9 @@ from totes_dagster.ingest.wal.slot import LogUnusableError
 MOST_CHANGES = 200_000
 """How many changes are held in memory; a transaction with more is left to the census."""
 
+MOST_CHARACTERS = 2**28
+"""How much text is held in memory; a transaction with more is left to the census, too."""
+
 _XIDS = 2**32
 
 
@@ -174,7 +177,7 @@ class _Transaction:
         self.changes = Changes(begin.position, begin.committed_at, xids=[begin.xid])
         self._tables = tables
         self._columns = columns
-        self._count = 0
+        self._count = self._size = 0
 
     def take(self, message: Message) -> None:
         """Take the next message of the transaction."""
@@ -184,8 +187,11 @@ class _Transaction:
                 raise LogUnusableError(f"{', '.join(truncated)} was truncated.")
         elif isinstance(message, Change) and (table := self._tables.get(message.table)):
             self._count += 1
+            self._size += sum(len(value) for value in message.new or () if isinstance(value, str))
             if self._count > MOST_CHANGES:
                 raise LogUnusableError(f"A transaction has changed more than {MOST_CHANGES:,} rows.")
+            if self._size > MOST_CHARACTERS:
+                raise LogUnusableError(f"A transaction has written more than {MOST_CHARACTERS:,} characters.")
             if self._columns.get(message.table) != table.columns:
                 raise LogUnusableError(f"The log does not have the columns of {table.name}.")
             self._change(table, message)

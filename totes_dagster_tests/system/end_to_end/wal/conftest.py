@@ -22,6 +22,7 @@ LOGGING = {
     "synchronous_commit": "on",  # otherwise a commit is in the log a little later
     "wal_level": "logical",
     "max_replication_slots": "4",
+    "max_wal_senders": "2",
     "max_prepared_transactions": "4",
     "track_commit_timestamp": "on",
 }

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from totes_dagster.errors import BatchConflictError, SourceBehindError
+from totes_dagster.errors import BatchConflictError, DatabaseBusyError, SourceBehindError
 from totes_dagster.ingest.run import changed_tables
-from totes_dagster.ingest.wal import take, transactions
+from totes_dagster.ingest.wal import slot, take, transactions
 from totes_dagster.ingest.wal.slot import slot_of
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest
@@ -386,6 +386,7 @@ def test_a_server_without_a_logical_log_is_counted_and_nothing_fails(
 ) -> None:
     source = database("totesys")
     seed(source, orders=10)
+    publish(source)
     platform = platform_at(source, database("warehouse"), lake_in(tmp_path))
     world = World(replace(platform, from_log=True))
     world.refresh()
@@ -442,3 +443,116 @@ def test_a_log_in_which_nothing_of_ours_happens_is_given_up(logged: World, monke
         held = "select pg_current_wal_lsn() - confirmed_flush_lsn < 1000000 from pg_replication_slots"
         assert connection.execute(held).fetchall() == [(True,)]
     assert logged.wrongs() == []
+
+
+def test_what_the_log_brought_and_is_gone_again_is_missed_by_a_census(logged: World) -> None:
+    """A table has the keys again that were counted last; that it had others in between, only the log has told."""
+    logged.change(*NEW_DEAL, "insert into currency values (77, 'SEK', now(), now())")
+    logged.refresh()
+    assert is_from_log(logged)
+    for table in ("payment", "transaction", "sales_order"):
+        logged.change(f"delete from {table} where {table}_id = 1000")
+    logged.change("delete from currency where currency_id = 77", "delete from payment where payment_id = 5")
+    counting(logged).refresh()
+    assert logged.versions("fact_payment", 1000)[-1] == "deleted"
+    assert logged.versions("fact_sales_order", 1000)[-1] == "deleted"
+    assert logged.wrongs() == []
+    currency = newest(logged).tables["currency"]
+    assert sum(part.rows for part in currency.parts) == 3
+
+
+def test_the_log_is_discarded_although_each_refresh_ends_in_a_census(logged: World) -> None:
+    long = "(select string_agg(md5(n::text), '') from generate_series(1, 1000) as n)"
+    logged.change("alter table design alter file_name set storage external", f"update design set file_name = {long}")
+    logged.refresh()
+    positions = []
+    for turn in range(3):
+        logged.change(f"update design set design_name = '{turn}' where design_id = 1")
+        logged.refresh()
+        assert not is_from_log(logged)
+        with psycopg.connect(logged.source_url) as connection:
+            ((position,),) = connection.execute(
+                "select confirmed_flush_lsn - '0/0' from pg_replication_slots"
+            ).fetchall()
+            positions.append(position)
+    assert positions[0] < positions[1] < positions[2]
+
+
+def test_a_slot_that_cannot_be_used_is_dropped(logged: World) -> None:
+    logged.change("drop publication totes", EDIT)
+    logged.refresh()
+    assert (slots(logged), newest(logged).log) == ([], None)
+    assert logged.has_arrived()
+
+
+def test_a_reconciliation_that_counts_drops_the_slot_as_well(logged: World) -> None:
+    logged.change(EDIT)
+    reconcile(counting(logged).platform)
+    assert (slots(logged), newest(logged).log) == ([], None)
+
+
+def test_after_very_many_transactions_the_tables_are_counted(logged: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(take, "MOST_TRANSACTIONS", 100)
+    for transactions_before, is_logged in ((1, True), (100, False), (1, True)):
+        with psycopg.connect(logged.source_url, autocommit=True) as connection:
+            for _ in range(transactions_before):
+                connection.execute(EDIT)
+        logged.refresh()
+        assert is_from_log(logged) is is_logged
+        assert logged.wrongs() == []
+
+
+def test_a_slot_that_another_session_is_reading_is_waited_for(logged: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    logged.change(EDIT)
+    logged.change(EDIT)
+    before, (name,) = versions(logged), slots(logged)
+    reading = psycopg.connect(logged.source_url, autocommit=True, replication="database")
+    started = reading.pgconn.exec_(
+        f"START_REPLICATION SLOT {name} LOGICAL 0/0 (proto_version '1', publication_names 'totes')".encode()
+    )
+    assert started.status == psycopg.pq.ExecStatus.COPY_BOTH, started.error_message
+    monkeypatch.setattr("totes_dagster.ingest.wal.slot.time.sleep", lambda _: reading.close())
+    logged.refresh()
+    assert reading.closed
+    assert (versions(logged), is_from_log(logged)) == (before + 2, True)
+
+
+def test_a_slot_that_stays_busy_is_said(logged: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slot, "_SLOT_PATIENCE", 0.1)
+    monkeypatch.setenv("TOTES_RETRY_SECONDS", "0")
+    logged.change(EDIT)
+    (name,) = slots(logged)
+    with psycopg.connect(logged.source_url, autocommit=True, replication="database") as reading:
+        reading.pgconn.exec_(
+            f"START_REPLICATION SLOT {name} LOGICAL 0/0 (proto_version '1', publication_names 'totes')".encode()
+        )
+        with pytest.raises(DatabaseBusyError, match="Another session has been reading the replication slot"):
+            logged.refresh()
+        reading.close()
+
+
+def test_a_row_that_the_source_itself_would_not_take_again_is_counted(logged: World) -> None:
+    logged.change(
+        "create domain code as text",
+        "alter table currency alter currency_code type code",
+    )
+    logged.refresh()
+    before = versions(logged)
+    logged.change(EDIT)
+    logged.change("insert into currency values (78, 'NOK', now(), now())")
+    logged.change("alter domain code add check (value <> 'NOK') not valid")
+    logged.refresh()
+    assert not is_from_log(logged)
+    assert versions(logged) == before + 1
+    assert logged.wrongs() == []
+
+
+def test_many_versions_are_taken_in_many_snapshots(logged: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(take, "MOST_BATCHES", 2)
+    before, head = versions(logged), logged.head()
+    for _ in range(15):
+        logged.change(EDIT)
+    refreshed = logged.refresh()
+    assert (versions(logged), logged.head()) == (before + 15, head + 15)
+    assert len(refreshed.ingested.batches) == 15
+    assert logged.has_arrived()
