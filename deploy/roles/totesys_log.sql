@@ -6,7 +6,8 @@
 --
 --     psql "postgresql://owner@host/totesys" -f totesys_log.sql
 --
--- `-v role=... -v schema=...` gives other names.
+-- `-v role=... -v schema=...` gives other names. totesys_reader.sql refuses a role that may replicate: before running it
+-- again, take the right back (alter role ... noreplication), and run this one afterwards.
 --
 -- What the role may do then, and what happens without it:
 --
