@@ -77,7 +77,7 @@ def test_without_it_the_tables_are_counted_and_nothing_fails(
     change(EDIT)
     refresh(logged)
     assert not is_from_log(logged)
-    assert "permission denied to use replication slots" in caplog.text
+    assert "There is no publication totes in the source" in caplog.text
     assert oracle.differences(logged.source.url, analyst, "analytics") == []
     (said,) = found(logged)
     assert said.startswith("changes are found by counting, although TOTES_CAPTURE is log: There is no replication slot")
