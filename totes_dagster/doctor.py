@@ -22,8 +22,8 @@ from totes_dagster.feeds.take import new_files
 from totes_dagster.ingest.catalogue import qualified
 from totes_dagster.ingest.contract import deviations_of
 from totes_dagster.ingest.snapshot import SourceSnapshot, open_snapshot
+from totes_dagster.ingest.wal.continuity import usable_slot
 from totes_dagster.ingest.wal.slot import LogUnusableError, slot_of
-from totes_dagster.ingest.wal.take import usable_slot
 from totes_dagster.lake.batch_log import BatchLog, FeedLog
 from totes_dagster.lake.source_catalogue import Catalogue
 from totes_dagster.lake.zone import Lake, Zone

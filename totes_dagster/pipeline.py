@@ -17,7 +17,7 @@ from totes_dagster.ingest.capture import Demand
 from totes_dagster.ingest.run import ATTEMPTS, Ingested, ingest_changes, ingest_snapshot
 from totes_dagster.ingest.snapshot import SourceSnapshot, open_snapshot
 from totes_dagster.ingest.wal.slot import slot_of
-from totes_dagster.ingest.wal.take import LogStart
+from totes_dagster.ingest.wal.start import LogStart
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.zone import Lake, Zone

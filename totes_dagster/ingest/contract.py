@@ -33,6 +33,7 @@ class Deviation:
         expected: what the declaration says.
         found: what the catalogue says.
         breaks: whether it breaks the contract, so that nothing may be read. Other deviations are only reported.
+        endangers: whether it may harm the source, so that somebody must be alerted.
     """
 
     table: str
@@ -40,6 +41,7 @@ class Deviation:
     expected: str
     found: str
     breaks: bool
+    endangers: bool = False
 
     def __str__(self) -> str:
         what = self.table if self.column is None else f"{self.table}.{self.column}"
@@ -115,7 +117,7 @@ def kept_log(slot: str, held_bytes: int) -> Deviation:
     """The deviation of a source that keeps much of its log for the platform."""
     size = f"{held_bytes / 2**30:,.1f} GB"
     found = f"{size} of it kept for the replication slot {slot}; see docs/log.md"
-    return Deviation("write-ahead log", None, "little of it to be kept for the platform", found, breaks=False)
+    return Deviation("write-ahead log", None, "little of it to be kept", found, breaks=False, endangers=True)
 
 
 def is_table(table: SourceTable) -> bool:

@@ -11,22 +11,12 @@ from totes_dagster.ingest.plan import plan_declared, plan_undeclared, planned_ke
 from totes_dagster.ingest.recorder import Recorder
 from totes_dagster.ingest.snapshot import SourceSnapshot, open_snapshot, without_locks
 from totes_dagster.ingest.undeclared import count_undeclared
-from totes_dagster.ingest.wal.slot import LogUnusableError, slot_of
-from totes_dagster.ingest.wal.take import (
-    LogStart,
-    Taken,
-    check_tables,
-    confirm_taken,
-    discard_slot,
-    kept_for,
-    logged_changes,
-    position_of,
-    prepare_slot,
-    shows_all,
-    take_log,
-)
+from totes_dagster.ingest.wal.continuity import shows_all
+from totes_dagster.ingest.wal.slot import LogUnusableError, find_slot, slot_of
+from totes_dagster.ingest.wal.start import LogStart, discard_slot, kept_for, log_position, log_start, settle_slot
+from totes_dagster.ingest.wal.take import MOVE_AFTER_BYTES, Taken, logged_changes, take_before_census, take_log
 from totes_dagster.lake.batch_log import BatchLog
-from totes_dagster.lake.manifest import LogPosition, Manifest, TableEntry
+from totes_dagster.lake.manifest import Manifest, TableEntry
 from totes_dagster.lake.source_catalogue import register
 from totes_dagster.lake.zone import Zone
 from totes_dagster.postgres.database import Database
@@ -43,19 +33,18 @@ class Ingested:
     """The result of an ingest.
 
     Attributes:
-        batch: the manifest that it committed, the last if there are several; None if nothing had changed.
+        batches: the manifests that it committed, oldest first: none if nothing had changed, and several only if changes
+            were taken from the source's log.
         deviations: differences between the source and the declaration that do not break the contract.
-        earlier: the manifests that it committed before that one.
     """
 
-    batch: Manifest | None
+    batches: tuple[Manifest, ...]
     deviations: list[Deviation]
-    earlier: tuple[Manifest, ...] = ()
 
     @property
-    def batches(self) -> tuple[Manifest, ...]:
-        """All manifests that it committed, oldest first."""
-        return (*self.earlier, self.batch) if self.batch else self.earlier
+    def batch(self) -> Manifest | None:
+        """The newest of these manifests; None if there is none."""
+        return self.batches[-1] if self.batches else None
 
 
 def ingest_changes(
@@ -83,7 +72,6 @@ def ingest_changes(
         LakeError: the lake cannot be reached, or refuses.
         BatchConflictError: other ingests took the next batch number on every attempt.
     """
-    log = BatchLog(zone)
     earlier: tuple[Manifest, ...] = ()
     reads_log = from_log and not recapture
     attempts = 0
@@ -91,19 +79,19 @@ def ingest_changes(
         attempts += 1
         if reads_log:
             ingested, taken = _ingest_log(source, zone, progress)
-            earlier += taken.batches
             reads_log = not taken.unusable
-            if taken.batches:
-                attempts = 0
+            if ingested is None:
+                earlier += taken.batches
+                attempts = 0 if taken.batches else attempts
         if not reads_log:
-            start = _log_start(source, zone) if from_log else None
-            previous = log.newest()
+            start = log_start(source, zone) if from_log else None
+            previous = BatchLog(zone).newest()
             with open_snapshot(source) as snapshot:
                 ingested = ingest_snapshot(snapshot, zone, previous, Demand(recapture), log=start, progress=progress)
             if ingested and from_log:
-                _settle_slot(source, zone, (ingested.batch or previous) if start else None)
+                settle_slot(source, zone, (ingested.batch or previous) if start else None)
         if ingested is not None:
-            return replace(ingested, earlier=earlier)
+            return replace(ingested, batches=earlier + ingested.batches)
         # What the other ingest committed must not be captured again: start from its batch, with a new snapshot.
     raise BatchConflictError(
         f"Other ingests committed the next batch first, {ATTEMPTS} times in a row. Nothing is lost; run one ingest at "
@@ -115,65 +103,36 @@ def _ingest_log(source: Database, zone: Zone, progress: Progress) -> tuple[Inges
     """Take the source's log as far as it can be used.
 
     Returns:
-        The result, None if another ingest committed first or a census has to follow; and what was committed before the
-        batch of the result.
+        The result, None if there is more to take or a census has to follow; and what was taken of declared tables.
     """
     with open_snapshot(source) as snapshot:
         deviations = check_contract(snapshot) + kept_for(snapshot, slot_of(zone))
         taken = take_log(snapshot, zone, progress)
-        newest = taken.batches[-1] if taken.batches else taken.previous
+        newest = taken.newest
         if taken.unusable or newest is None:
             is_known = newest is None or newest.log is None  # and was told when that batch was made
             level = logging.INFO if is_known else logging.WARNING
-            logger.log(level, "Changes are found by counting this time. %s", taken.unusable)
+            logger.log(level, "A census is taken this time. %s", taken.unusable)
             return None, taken
         if taken.has_more:
             return None, taken
         recorder = Recorder(zone, newest.batch + 1, progress)
         captured, deviations = _undeclared(recorder, snapshot, newest, Demand(), deviations)
-        if captured:
-            manifest = newest.model_copy(
-                update={
-                    "batch": recorder.batch,
-                    "contract": register(zone, snapshot.catalogue),
-                    "tables": dict(newest.tables) | captured,
-                    "counted": newest.census_snapshot,
-                }
-            )
-            return (Ingested(manifest, deviations) if BatchLog(zone).commit(manifest) else None), taken
-        if not taken.batches:
-            logger.info("Nothing changed in totesys since batch %d.", newest.batch)
-            return Ingested(None, deviations), taken
-        return Ingested(taken.batches[-1], deviations), replace(taken, batches=taken.batches[:-1])
-
-
-def _settle_slot(source: Database, zone: Zone, newest: Manifest | None) -> None:
-    """After a census, let the source discard what is in batches, or drop a slot that cannot be used."""
-    if newest is None or newest.log is None:
-        discard_slot(source, slot_of(zone))
-        return
-    with source.transaction(read_only=True) as connection:
-        confirm_taken(connection, newest)
-
-
-def _log_start(source: Database, zone: Zone) -> LogStart | None:
-    """From where on the source's log is to be read after a census; None if it cannot be."""
-    newest, slot = BatchLog(zone).newest(), slot_of(zone)
-    try:
-        with open_snapshot(source, undeclared=False) as snapshot:
-            check_tables(snapshot, newest)  # before a slot is created, which may take long
-        return LogStart(slot, prepare_slot(source, slot))
-    except LogUnusableError as error:
-        logger.warning("The source's log is not read. %s", error)
-        return None
-
-
-def _log_position(snapshot: SourceSnapshot, start: LogStart) -> LogPosition | None:
-    try:
-        return position_of(snapshot, start)
-    except LogUnusableError as error:
-        logger.warning("The source's log is not read. %s", error)
-        return None
+        if not captured:
+            if not taken.batches:
+                logger.info("Nothing changed in totesys since batch %d.", newest.batch)
+            return Ingested(taken.batches, deviations), taken
+        manifest = newest.model_copy(
+            update={
+                "batch": recorder.batch,
+                "contract": register(zone, snapshot.catalogue),
+                "tables": dict(newest.tables) | captured,
+                "counted": newest.census_snapshot,
+            }
+        )
+        if not BatchLog(zone).commit(manifest):
+            return None, taken
+        return Ingested((*taken.batches, manifest), deviations), taken
 
 
 def _undeclared(
@@ -227,11 +186,15 @@ def ingest_snapshot(
     """
     demand = demand or Demand()
     deviations = check_contract(snapshot)
-    check_not_behind(previous, snapshot)
-    position = None
+    position, taken = None, Taken(previous)
     if log:
-        position = _log_position(snapshot, log)
+        taken = take_before_census(snapshot, zone, previous, progress)
+        if taken.has_more:
+            return None
+        previous = taken.newest
+        position = log_position(snapshot, log)
         deviations += kept_for(snapshot, log.slot)
+    check_not_behind(previous, snapshot)
     recorder = Recorder(zone, previous.batch + 1 if previous else 1, progress)
     planned = plan_declared(snapshot, previous, demand)
     with planned_keys(planned, snapshot, zone, previous, demand) as keys:
@@ -245,7 +208,7 @@ def ingest_snapshot(
         discard_slot(snapshot.source, previous.log.slot)
     if not captured and not (log and log.mark and position):
         logger.info("Nothing changed in totesys since batch %d.", previous.batch if previous else 0)
-        return Ingested(None, deviations)
+        return Ingested(taken.batches, deviations)
     contract, batch = register(zone, snapshot.catalogue), recorder.batch
     manifest = Manifest(
         batch=batch, contract=contract, snapshot=snapshot.taken, tables=carried | captured, log=position
@@ -255,7 +218,7 @@ def ingest_snapshot(
         return None
     rows = ", ".join(f"{entry.rows:,} rows of {name}" for name, entry in captured.items()) or "where the log continues"
     logger.info("Committed batch %d, the source as of %s: %s.", batch, manifest.snapshot.taken_at, rows)
-    return Ingested(manifest, deviations)
+    return Ingested((*taken.batches, manifest), deviations)
 
 
 def changed_tables(source: Database, zone: Zone, *, undeclared_too: bool = False, from_log: bool = False) -> list[str]:
@@ -282,12 +245,19 @@ def changed_tables(source: Database, zone: Zone, *, undeclared_too: bool = False
         return changed
 
 
+def log_is_behind(source: Database, zone: Zone) -> bool:
+    """Whether the source's log should be confirmed although no declared table changed: others write to it, too."""
+    with source.transaction(read_only=True) as connection:
+        slot = find_slot(connection, slot_of(zone))
+        return slot is not None and slot.behind_bytes > MOVE_AFTER_BYTES
+
+
 def _declared_changes(snapshot: SourceSnapshot, zone: Zone, previous: Manifest | None, *, from_log: bool) -> list[str]:
     if from_log:
         try:
             return sorted(logged_changes(snapshot, zone))
         except LogUnusableError as error:
-            logger.info("Changes are found by counting this time. %s", error)
+            logger.info("A census is taken this time. %s", error)
     check_not_behind(previous, snapshot)
     return [item.table for item in plan_declared(snapshot, previous, Demand())]
 

@@ -30,7 +30,7 @@ from totes_dagster.errors import (
     PortClosedError,
     TotesError,
 )
-from totes_dagster.ingest.run import changed_tables
+from totes_dagster.ingest.run import changed_tables, log_is_behind
 from totes_dagster.ingest.watch import watching
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.zone import Zone
@@ -53,6 +53,7 @@ from totes_dagster.orchestration.recorded import (
     versions_of,
 )
 from totes_dagster.orchestration.resources.databases import TotesysResource, WarehouseResource
+from totes_dagster.postgres.database import Database
 from totes_dagster.warehouse.status import last_changes
 
 _POLL_SECONDS = 0.1
@@ -115,7 +116,7 @@ def totesys_changes(
         if isinstance(changed, list):
             return _request(changed, tables=changed)
         context.update_cursor(changed)
-        return _confirm(context.instance, look, ingestion, warehouse)
+        return _confirm(context.instance, source, ingestion, warehouse, look)
     except TotesError as error:
         return _in_spite_of(error, again_at)
 
@@ -150,7 +151,11 @@ def _request(changed: Sequence[str], *, tables: Collection[str] = (), blind: boo
 
 
 def _confirm(
-    instance: DagsterInstance, look: Callable[..., list[str]], ingestion: Zone, warehouse: WarehouseResource
+    instance: DagsterInstance,
+    source: Database,
+    ingestion: Zone,
+    warehouse: WarehouseResource,
+    look: Callable[..., list[str]],
 ) -> RunRequest | SensorResult | SkipReason:
     """While nothing changes, confirm the warehouse's tables when they are due; request a refresh if they are behind.
 
@@ -164,6 +169,8 @@ def _confirm(
     # Counted again, and undeclared tables too: this does not rest on the position alone.
     if changed := look(undeclared_too=True):
         return _request(changed)
+    if log_is_behind(source, ingestion):
+        return _request(["nothing, but the source keeps its log until a refresh has read it"])
     try:
         newest, changes = last_changes(warehouse.warehouse(), known_until(recorded))
     except TotesError as error:

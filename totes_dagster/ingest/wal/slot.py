@@ -1,4 +1,4 @@
-"""The replication slot and the publication: what the source must have so that its log can be read."""
+"""The replication slot: finding, creating and dropping it, reading changes from it, and confirming them."""
 
 import hashlib
 import logging
@@ -13,16 +13,15 @@ from psycopg import sql
 from psycopg.errors import ObjectInUse
 
 from totes_dagster.errors import DatabaseBusyError, DatabaseError, DatabaseUnavailableError
-from totes_dagster.ingest.catalogue import qualified
 from totes_dagster.ingest.wal.pgoutput import PROTOCOL_VERSION, Message, message_of
-from totes_dagster.lake.source_catalogue import Catalogue
+from totes_dagster.ingest.wal.publication import PUBLICATION
 from totes_dagster.lake.zone import Zone
-
-PUBLICATION = "totes"
-"""Name of the publication of the declared tables, which the source's owner creates."""
 
 _CREATE_TIMEOUT = "30s"
 """How long to wait for transactions that were already running, before which a new slot cannot begin."""
+
+_INVALIDATION_SINCE = 170000
+"""The version that says why a slot was invalidated."""
 
 _SLOT_PATIENCE = 10.0
 _SLOT_POLL_SECONDS = 0.02
@@ -49,7 +48,8 @@ class Slot:
 
     Attributes:
         name: its name.
-        position: up to where its changes were given up.
+        position: up to where its changes were confirmed.
+        behind_bytes: how much of the log was written since.
         held_bytes: how much of the log it makes the source keep.
         obstacle: why it cannot be read; empty if it can.
         is_lost: whether the reason is that the source has discarded what it should have kept.
@@ -57,6 +57,7 @@ class Slot:
 
     name: str
     position: int
+    behind_bytes: int
     held_bytes: int
     obstacle: str
     is_lost: bool
@@ -72,15 +73,18 @@ def find_slot(connection: psycopg.Connection[Any], name: str) -> Slot | None:
         sql.SQL(
             """
             select coalesce((confirmed_flush_lsn - '0/0')::bigint, 0),
-                   coalesce((pg_current_wal_lsn() - restart_lsn)::bigint, 0),
+                   coalesce((written - confirmed_flush_lsn)::bigint, 0), coalesce((written - restart_lsn)::bigint, 0),
                    plugin is distinct from 'pgoutput' as is_other, database is distinct from current_database(), {}
-            from pg_replication_slots where slot_name = {}
+            from pg_replication_slots cross join (
+                select case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end
+                       as written) as log
+            where slot_name = {}
             """
         ).format(lost, sql.Literal(name))
     ).fetchall()
     if not rows:
         return None
-    ((position, held, is_other, is_elsewhere, is_lost),) = rows
+    ((position, behind, held, is_other, is_elsewhere, is_lost),) = rows
     obstacle = ""
     if is_other:
         obstacle = f"The replication slot {name} has another plugin than pgoutput."
@@ -88,10 +92,7 @@ def find_slot(connection: psycopg.Connection[Any], name: str) -> Slot | None:
         obstacle = f"The replication slot {name} belongs to another database of the server."
     elif is_lost:
         obstacle = f"The replication slot {name} has lost the log that it should have kept."
-    return Slot(name, position, held, obstacle, is_lost)
-
-
-_INVALIDATION_SINCE = 170000
+    return Slot(name, position, behind, held, obstacle, is_lost)
 
 
 def create_slot(connection: psycopg.Connection[Any], name: str) -> None:
@@ -125,7 +126,7 @@ def drop_slot(connection: psycopg.Connection[Any], name: str) -> None:
 
 
 def messages(connection: psycopg.Connection[Any], name: str, until: int) -> Generator[Message]:
-    """Read the changes of the published tables, in the order of their commits, without giving them up.
+    """Read the changes of the published tables, in the order of their commits, without confirming them.
 
     Args:
         connection: in a transaction.
@@ -174,6 +175,8 @@ def _usable_or_not(what: str) -> Iterator[None]:
         if error.transient:
             raise
         raise LogUnusableError(f"{what}: {error}") from error
+    except ValueError as error:  # a database without an encoding may hold any bytes
+        raise LogUnusableError(f"{what}: {type(error).__name__}.") from error
 
 
 def _with_slot(connection: psycopg.Connection[Any], use: Callable[[], T]) -> T:
@@ -204,7 +207,7 @@ def _written(position: int) -> str:
 
 
 def advance(connection: psycopg.Connection[Any], name: str, position: int) -> None:
-    """Give up the changes before a position, which are in committed batches, so that the source need not keep them.
+    """Confirm the changes before a position, which are in committed batches, so that the source need not keep them.
 
     The position in the newest manifest is what counts; a failure here only makes the source keep more of its log.
     """
@@ -216,81 +219,3 @@ def advance(connection: psycopg.Connection[Any], name: str, position: int) -> No
             connection.execute(statement)
     except DatabaseError as error:
         logger.warning("The replication slot %s could not be advanced: %s", name, error)
-
-
-def unpublished(connection: psycopg.Connection[Any], catalogue: Catalogue, tables: list[str]) -> str:
-    """Why the publication does not tell every change of these tables; empty if it does."""
-    unfit = connection.execute(
-        sql.SQL(
-            """
-            select relname::text from pg_class as c
-            where c.oid = any ({}::regclass[])
-              and not (relkind = 'r' and relreplident in ('d', 'f')
-                       and exists (select from pg_index where indrelid = c.oid and indisprimary and indimmediate))
-            order by relname
-            """
-        ).format(sql.Literal([qualified(catalogue, name).as_string(None) for name in tables]))
-    ).fetchall()
-    if unfit:
-        names = ", ".join(name for (name,) in unfit)
-        return (
-            f"Changes of {names} cannot be told by a primary key: it needs one, and replica identity default or full."
-        )
-    filters = sql.SQL("rowfilter is null" if connection.info.server_version >= _FILTERS_SINCE else "true")
-    found = connection.execute(
-        sql.SQL(
-            "select pubinsert and pubupdate and pubdelete and pubtruncate from pg_publication where pubname = {}"
-        ).format(sql.Literal(PUBLICATION))
-    ).fetchall()
-    if not found:
-        return f"There is no publication {PUBLICATION} in the source."
-    if found != [(True,)]:
-        return f"The publication {PUBLICATION} does not publish inserts, updates, deletes and truncates."
-    if (
-        connection.info.server_version >= _FILTERS_SINCE
-        and connection.execute(
-            sql.SQL(
-                "select from pg_publication_namespace join pg_publication as p on p.oid = pnpubid where pubname = {}"
-            ).format(sql.Literal(PUBLICATION))
-        ).fetchall()
-    ):
-        return f"The publication {PUBLICATION} names whole schemas, and not the tables."
-    whole = {
-        (namespace, name)
-        for namespace, name in connection.execute(
-            sql.SQL("select schemaname, tablename from pg_publication_tables where pubname = {} and {}").format(
-                sql.Literal(PUBLICATION), filters
-            )
-        )
-    }
-    missing = [name for name in tables if (catalogue.tables[name].namespace, name) not in whole]
-    if missing:
-        return f"The publication {PUBLICATION} lacks {', '.join(missing)}, or some of its rows."
-    return ""
-
-
-_FILTERS_SINCE = 150000
-
-
-def definitions_statement(catalogue: Catalogue, tables: list[str]) -> sql.Composed:
-    """SQL for a digest of what would change how the log reads, were it changed in between, and changed back.
-
-    Of each table: its OID, its files, which a rewrite replaces, its columns with their numbers and types, and its
-    replica identity; of the publication, the versions of its catalogue rows.
-    """
-    return sql.SQL(
-        """
-        select md5(concat_ws(';',
-            (select string_agg(concat_ws(',', c.oid, pg_relation_filenode(c.oid), c.relreplident,
-                    (select string_agg(concat_ws(':', attnum, attname, atttypid, atttypmod, attisdropped), ' '
-                                       order by attnum)
-                     from pg_attribute where attrelid = c.oid and attnum > 0)), ';' order by c.oid)
-             from pg_class as c where c.oid = any ({tables}::regclass[])),
-            (select concat_ws(',', oid, xmin) from pg_publication where pubname = {name}),
-            (select string_agg(concat_ws(',', r.oid, r.xmin), ';' order by r.oid)
-             from pg_publication_rel as r join pg_publication as p on p.oid = r.prpubid where p.pubname = {name})))
-        """
-    ).format(
-        tables=sql.Literal([qualified(catalogue, name).as_string(None) for name in tables]),
-        name=sql.Literal(PUBLICATION),
-    )

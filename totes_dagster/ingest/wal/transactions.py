@@ -119,13 +119,19 @@ def full_xid(xid: int, near: int) -> int:
     return near + distance
 
 
-def transactions(messages: Iterable[Message], tables: Mapping[int, LoggedTable], seen: SeenBefore) -> Iterator[Changes]:
+def transactions(
+    messages: Iterable[Message],
+    tables: Mapping[int, LoggedTable],
+    seen: SeenBefore,
+    shown: SeenBefore | None = None,
+) -> Iterator[Changes]:
     """The transactions that no earlier batch contains, each with the last version that it made of each row.
 
     Args:
         messages: the log.
         tables: the tables by OID; others are passed over.
         seen: what earlier batches contain.
+        shown: the first other transaction that is not among these ends it, if given.
 
     Raises:
         LogUnusableError: the log does not tell all of a transaction, or it is too large.
@@ -136,6 +142,8 @@ def transactions(messages: Iterable[Message], tables: Mapping[int, LoggedTable],
         if isinstance(message, Relation):
             columns[message.oid] = message.columns
         elif isinstance(message, Begin):
+            if shown and not seen.has(message) and not shown.shows(message.xid):
+                return
             gathered = None if seen.has(message) else _Transaction(message, tables, columns)
         elif isinstance(message, Commit):
             if gathered:

@@ -30,7 +30,7 @@ def contract_result(deviations: Sequence[Deviation]) -> AssetCheckResult:
         check_name=CONTRACT,
         asset_key=key_of_ingested(REPORTS),
         passed=not deviations,
-        severity=AssetCheckSeverity.WARN,
+        severity=AssetCheckSeverity.ERROR if any(each.endangers for each in deviations) else AssetCheckSeverity.WARN,
         description="; ".join(map(str, deviations)) or "The source is as declared.",
         metadata={"deviations": table_of(rows)} if rows else {},
     )

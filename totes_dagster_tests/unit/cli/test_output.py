@@ -14,7 +14,7 @@ from totes_dagster.warehouse.queries import NewestLoad
 
 
 def refreshed(*batches: LoadedBatch) -> Refreshed:
-    return Refreshed(Ingested(None, []), {}, list(batches))
+    return Refreshed(Ingested((), []), {}, list(batches))
 
 
 @pytest.mark.parametrize(
