@@ -7,7 +7,11 @@ from dagster import DagsterInstance, RunRequest, SensorResult, SkipReason
 
 from totes_dagster.definitions import build_defs
 from totes_dagster.ingest import run
+from totes_dagster.ingest.wal import start
 from totes_dagster.orchestration import sensors
+from totes_dagster.orchestration.alerts.incidents import Kind
+from totes_dagster.orchestration.alerts.observing import failing_checks
+from totes_dagster.orchestration.checks.source import contract_specs
 from totes_dagster_tests.integration.graph import metadata_of
 from totes_dagster_tests.resources import look, resources_of
 from totes_dagster_tests.system.end_to_end.wal.logged import EDIT, is_from_log, versions
@@ -56,3 +60,20 @@ def test_every_version_arrives_by_a_requested_run_which_says_where_it_is_from(
         assert "keeps its log" in request.tags["totes/changed"]
     assert reconcile.execute_in_process(instance=instance).success
     assert unseen_logged.has_arrived()
+
+
+def test_a_log_that_piles_up_raises_an_alert(
+    logged: World, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refresh = build_defs(resources_of(logged.platform)).resolve_job_def("refresh")
+    keys = [spec.key for spec in contract_specs]
+    assert refresh.execute_in_process(instance=instance).success
+    assert failing_checks(instance, keys) == {(Kind.CHECK, "as_declared"): None}
+    monkeypatch.setattr(start, "WARN_AFTER_BYTES", 2**16)
+    with logged.transaction() as connection:  # while it is open, the source keeps its log
+        connection.execute(EDIT)
+        logged.change("create table noise as select generate_series(1, 10000)", "drop table noise")
+        assert refresh.execute_in_process(instance=instance).success
+    incident = failing_checks(instance, keys)[Kind.CHECK, "as_declared"]
+    assert incident is not None
+    assert "kept for the replication slot totes_" in incident.why
