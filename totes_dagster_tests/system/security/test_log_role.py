@@ -107,3 +107,18 @@ def test_a_table_without_a_primary_key_is_not_published(
     assert done.returncode != 0
     assert "payment has no primary key, and is not published" in done.stderr
     change("update payment set payment_amount = payment_amount")
+
+
+def test_the_readers_script_takes_a_role_again_only_without_the_right(
+    logged: Platform, server: SecuredPostgres
+) -> None:
+    prepare(server, logged)
+    options = conninfo_to_dict(logged.source.url)
+    database, user = str(options["dbname"]), str(options["user"])
+    refused = server.run_script(database, SCRIPTS / "totesys_reader.sql", role=user)
+    assert refused.returncode != 0
+    assert f"the role {user} may also do what only a superuser or an administrator may" in refused.stderr
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute(sql.SQL("alter role {} noreplication").format(sql.Identifier(user)))
+    assert server.run_script(database, SCRIPTS / "totesys_reader.sql", role=user).returncode == 0
+    prepare(server, logged)
