@@ -225,15 +225,10 @@ class _Taking:
         taken, log = self.snapshot.taken, _position(previous)
         full = [full_xid(xid, self._shown.xmax) for xid in xids]
         unseen = [xid for xid in (*log.unseen, *full) if not self._shown.shows(xid % 2**32)]
-        # A standby that is behind the transactions of the batch must not follow it.
-        shown = {
-            "taken_at": max(as_of, previous.snapshot.taken_at),
-            "wal_position": max(position, taken.wal_position or 0),
-        }
         return Manifest(
             batch=previous.batch + 1,
             contract=register(self.zone, self.snapshot.catalogue),
-            snapshot=taken.model_copy(update=shown),
+            snapshot=taken.model_copy(update={"taken_at": max(as_of, previous.snapshot.taken_at)}),
             tables=dict(previous.tables) | entries,
             counted=previous.census_snapshot,
             log=log.model_copy(update={"position": position, "unseen": tuple(unseen)}),

@@ -134,3 +134,28 @@ def test_only_messages_of_the_protocol_are_read() -> None:
     assert message_of(b"C\0" + struct.pack(">QQQ", 1, 2, 3)) == Commit(2)
     with pytest.raises(ValueError, match="begins with b'S'"):
         message_of(b"S" + bytes(9))
+
+
+def tuple_of(*values: str | None) -> bytes:
+    """A row as `pgoutput` writes it; `...` stands for a value that did not change."""
+    written = [
+        b"n" if value is None else b"u" if value == "..." else b"t" + struct.pack(">I", len(value)) + value.encode()
+        for value in values
+    ]
+    return struct.pack(">H", len(values)) + b"".join(written)
+
+
+@pytest.mark.parametrize("kind", ["K", "O"])
+def test_an_unchanged_value_is_taken_from_a_whole_old_row_and_from_no_key(kind: str) -> None:
+    old = tuple_of("1", "red" if kind == "O" else None)
+    message = message_of(b"U" + struct.pack(">I", 7) + kind.encode() + old + b"N" + tuple_of("2", "..."))
+    assert isinstance(message, Change)
+    if kind == "O":
+        (found,) = read(message)
+        assert found.versions["bag"] == {1: Version(None, NOON), 2: Version(("2", "red"), NOON)}
+    else:
+        with pytest.raises(LogUnusableError, match="lacks long values of bag"):
+            read(message)
+    # What the same transaction has written before, the log has.
+    (found,) = read(Change(7, None, ("1", "blue")), message)
+    assert found.versions["bag"][2] == Version(("2", "red" if kind == "O" else "blue"), NOON)
