@@ -53,9 +53,7 @@ class DashboardProcess:
 
     def stop(self) -> None:
         """Stop it, and wait until it has ended."""
-        if self.processes.is_running():
-            self.processes.interrupt(all_at_once=True)
-            self.processes.wait()
+        self.processes.interrupt_all()
 
 
 def free_port(wanted: int) -> int:

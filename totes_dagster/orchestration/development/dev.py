@@ -251,10 +251,13 @@ class _Dagster:
             return
         in_order = self._is_ready and self.processes.status is None
         runs = _runs_in_progress(self.home / "dagster") if in_order else []
-        # While they are starting, the other processes would notice only after half a minute that the program has ended.
-        self.processes.interrupt(all_at_once=not in_order)
         with waiting_for(f"Waiting for Dagster to end: {', '.join([*runs, 'the webserver, daemon and code server'])}"):
-            self.processes.wait()
+            if in_order:
+                self.processes.interrupt()
+                self.processes.wait()
+            else:
+                # While they start, the others would notice only after half a minute that the program has ended.
+                self.processes.interrupt_all()
 
 
 def configure(dagster_home: Path) -> None:

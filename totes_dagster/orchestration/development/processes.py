@@ -2,15 +2,21 @@
 
 import ctypes
 import fcntl
+import math
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+
+_SECONDS_BETWEEN_INTERRUPTS = 1.0
+
+_POLL_SECONDS = 0.05
 
 
 def die_with_parent(number: signal.Signals) -> Callable[[], None]:
@@ -89,12 +95,23 @@ class ProcessGroup:
                 return True
         return False
 
-    def interrupt(self, *, all_at_once: bool) -> None:
-        """Interrupt the program, which then stops its children; or all processes, as Ctrl-C in a terminal does."""
-        if all_at_once:
-            self._signal_all(signal.SIGINT)
-        elif self._leader:
+    def interrupt(self) -> None:
+        """Interrupt the program, which then stops its children."""
+        if self._leader:
             self._leader.send_signal(signal.SIGINT)
+
+    def interrupt_all(self) -> None:
+        """Interrupt all processes, as Ctrl-C in a terminal does, until the last of them has ended.
+
+        Again and again, because a process that does not know yet that it is to end may start another one.
+        """
+        interrupted = -math.inf
+        while self.is_running():
+            if time.monotonic() - interrupted >= _SECONDS_BETWEEN_INTERRUPTS:
+                self._signal_all(signal.SIGINT)
+                interrupted = time.monotonic()
+            time.sleep(_POLL_SECONDS)
+        self.wait_for_program()
 
     def wait_for_program(self) -> int:
         """Wait until the program itself has ended, and return its exit status."""

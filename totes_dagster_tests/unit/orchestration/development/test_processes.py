@@ -71,9 +71,35 @@ def test_what_is_left_of_a_group_can_be_killed(group: ProcessGroup, pipes: tuple
 def test_an_interrupt_reaches_all_where_it_is_to(group: ProcessGroup, pipes: tuple[Path, Path]) -> None:
     group.wait_for_program()
     assert pipes[0].read_text()
-    group.interrupt(all_at_once=True)
-    group.wait()
+    group.interrupt_all()
+    assert not group.is_running()
     assert "KeyboardInterrupt" in group.log.read_text()
+
+
+RESTARTS = """
+import signal, subprocess, sys, time
+
+def restart(number, frame):
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    print("restarted", subprocess.Popen(["sleep", "600"]).pid, flush=True)
+    sys.exit(4)
+
+signal.signal(signal.SIGINT, restart)
+open(sys.argv[1], "w").write("ready")
+time.sleep(600)
+"""
+
+
+def test_a_process_that_is_started_again_after_the_interrupt_is_interrupted_too(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    os.mkfifo(ready)
+    group = ProcessGroup(tmp_path / "log")
+    group.start([sys.executable, "-c", RESTARTS, str(ready)], os.environ)
+    assert ready.read_text() == "ready"
+    group.interrupt_all()
+    assert not group.is_running()
+    said, number = group.log.read_text().split()
+    assert (said, has_ended(int(number)), group.status) == ("restarted", True, 4)
 
 
 def test_a_new_group_begins_its_log_anew(group: ProcessGroup, pipes: tuple[Path, Path]) -> None:
