@@ -18,10 +18,7 @@ from hypothesis import settings
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster_tests.companies import Companies, Company, Originals, databases
 from totes_dagster_tests.dagsters_storage import make_cheap
-from totes_dagster_tests.servers import server_folder
-
-FAST_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-"""For servers whose data need not survive a crash of the machine."""
+from totes_dagster_tests.servers import FAST_SETTINGS, server_folder
 
 Summaries = dict[str, list[str]]
 """What tests report at the end of the run: lines by heading."""

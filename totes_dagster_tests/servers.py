@@ -1,10 +1,13 @@
-"""Where the embedded servers of tests are kept, and when they are gone."""
+"""How the embedded servers of tests are set up, where they are kept, and when they are gone."""
 
 import fcntl
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+FAST_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+"""For servers whose data need not survive a crash of the machine."""
 
 
 @contextmanager

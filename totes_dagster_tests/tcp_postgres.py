@@ -9,8 +9,7 @@ import psycopg
 import pytest
 
 from totes_dagster.local.server import EmbeddedPostgres
-from totes_dagster_tests.conftest import FAST_SETTINGS
-from totes_dagster_tests.servers import server_folder
+from totes_dagster_tests.servers import FAST_SETTINGS, server_folder
 
 PASSWORD = "p@ss/w0rd?&#%"
 """Full of what has to be percent-encoded in a URI."""

@@ -24,8 +24,7 @@ from terraform.tests.emulator import Emulator
 from terraform.tests.metadata import told
 from terraform.tests.rates_bank import RATES
 from totes_dagster.simulator.seeding import seed
-from totes_dagster_tests.conftest import FAST_SETTINGS
-from totes_dagster_tests.servers import server_folder
+from totes_dagster_tests.servers import FAST_SETTINGS, server_folder
 from totes_dagster_tests.tcp_postgres import TcpPostgres
 
 PATIENCE = 180  # seconds

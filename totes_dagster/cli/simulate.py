@@ -10,6 +10,7 @@ from totes_dagster.config import settings
 from totes_dagster.config.platform import source_from_environment
 from totes_dagster.local.seeding import seed_with_progress
 from totes_dagster.local.stack import LocalStack, stack_home
+from totes_dagster.runtime.interruption import interruptible_result
 from totes_dagster.runtime.terminal import console, shown_progress
 from totes_dagster.simulator.seeding import seed as seed_source
 from totes_dagster.simulator.simulator import Event, Simulator, described
@@ -40,7 +41,7 @@ def change(rate: float, random_seed: int, *, harsh: bool) -> None:
                 changing = pool.submit(work)
                 console.print(described(rate, harsh=harsh), soft_wrap=True)
                 begin.set()
-                changing.result()
+                interruptible_result(changing)
             finally:
                 stop.set()
                 begin.set()

@@ -5,10 +5,12 @@ Which signals do, and what happens to the process then, belongs to the caller.
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import TypeVar
 
 T = TypeVar("T")
+
+_WAKE_SECONDS = 0.5
 
 
 def interruptibly(work: Callable[[], T]) -> T:
@@ -34,4 +36,18 @@ def interruptibly(work: Callable[[], T]) -> T:
             done.set_exception(error)
 
     threading.Thread(target=run, name="work", daemon=True).start()
-    return done.result()
+    return interruptible_result(done)
+
+
+def interruptible_result(future: Future[T]) -> T:
+    """The result of a future, as `future.result()`, except that no signal is missed while the main thread waits for it.
+
+    Python handles a signal when the main thread next runs Python code. One that comes just before the thread begins to
+    wait for a lock is not handled before the wait ends; so the wait ends now and then.
+
+    Raises:
+        BaseException: what the future raises, or what a signal's handler does.
+    """
+    while not wait([future], timeout=_WAKE_SECONDS).done:
+        pass
+    return future.result()

@@ -19,7 +19,6 @@ import pytest
 
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.warehouse.migrations import HEAD
-from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.integration.commands import (
     refusal_here,
     run_here,
@@ -29,6 +28,7 @@ from totes_dagster_tests.integration.commands import (
     wait_for,
     wait_until_gone,
 )
+from totes_dagster_tests.servers import FAST_SETTINGS
 from totes_dagster_tests.settings import ALL
 
 UNREACHABLE = {

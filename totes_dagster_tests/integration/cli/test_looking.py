@@ -12,8 +12,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from totes_dagster.local.server import EmbeddedPostgres
-from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.integration.commands import refusal_here, run_here, totes, totes_here, wait_until_gone
+from totes_dagster_tests.servers import FAST_SETTINGS
 
 NOTHING = "Nothing here yet. Run `totes demo` or `totes dev`."
 

@@ -12,9 +12,8 @@ import sqlalchemy
 
 from totes_dagster.local import server as postgres
 from totes_dagster.local.server import EmbeddedPostgres, EmbeddedServerError
-from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.integration.local.embedded import query, server_process
-from totes_dagster_tests.servers import wait_until_stopped
+from totes_dagster_tests.servers import FAST_SETTINGS, wait_until_stopped
 
 _ODD_PATHS = {
     "plain": "pg",

@@ -14,9 +14,8 @@ import psycopg
 import pytest
 
 from totes_dagster.local.server import EmbeddedPostgres
-from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.integration.local.embedded import query, server_process
-from totes_dagster_tests.servers import wait_until_stopped
+from totes_dagster_tests.servers import FAST_SETTINGS, wait_until_stopped
 
 _USER = """
 import sys

@@ -11,10 +11,9 @@ from totes_dagster.postgres.database import Database
 from totes_dagster.warehouse import migrations
 from totes_dagster.warehouse.bulk_load import SetAside, set_aside_where_it_pays
 from totes_dagster.warehouse.migrations import HEAD, migrate, revision_of
-from totes_dagster_tests.conftest import FAST_SETTINGS
 from totes_dagster_tests.integration.commands import wait_for
 from totes_dagster_tests.integration.warehouse.migrations.conftest import create_earlier
-from totes_dagster_tests.servers import server_folder
+from totes_dagster_tests.servers import FAST_SETTINGS, server_folder
 from totes_dagster_tests.unit.warehouses import NewWarehouse
 
 AT_WORK = """

@@ -8,8 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from totes_dagster_tests.conftest import FAST_SETTINGS
-from totes_dagster_tests.servers import server_folder
+from totes_dagster_tests.servers import FAST_SETTINGS, server_folder
 from totes_dagster_tests.tcp_postgres import TcpPostgres
 
 DEPLOY = Path(__file__).parents[3] / "deploy"

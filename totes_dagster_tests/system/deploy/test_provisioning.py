@@ -21,8 +21,7 @@ from totes_dagster.dashboard.site import PAGES
 from totes_dagster.local.programs import program
 from totes_dagster.orchestration import provisioning
 from totes_dagster.schema.registry import STAR_TABLES
-from totes_dagster_tests.conftest import FAST_SETTINGS
-from totes_dagster_tests.servers import server_folder
+from totes_dagster_tests.servers import FAST_SETTINGS, server_folder
 from totes_dagster_tests.tcp_postgres import TcpPostgres
 
 ROLES = Path(__file__).parents[3] / "deploy" / "roles"

@@ -11,8 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from totes_dagster.local.programs import program
 from totes_dagster.local.server import EmbeddedPostgres
-from totes_dagster_tests.conftest import FAST_SETTINGS
-from totes_dagster_tests.servers import wait_until_stopped
+from totes_dagster_tests.servers import FAST_SETTINGS, wait_until_stopped
 
 
 class Backups:

@@ -119,6 +119,7 @@ class KilledProcess:
             ingestion=platform.lake.ingestion.url,
             processed=platform.lake.processed.url,
             schema=platform.warehouse.schema,
+            from_log=platform.from_log,
         )
         outcome = RefreshProcess(settings, partial(_die_at, self.moment, self.passes)).run()
         assert outcome.end in {End.SUCCESS, End.DIED}, outcome

@@ -60,9 +60,10 @@ class Life(RuleBasedStateMachine):
         self.files: dict[Path, tuple[int, int, int]] = {}
         self.lost: dict[Path, bytes] = {}
 
-    @initialize(begun=st.booleans(), seed=NUMBERS)
-    def begin(self, begun: bool, seed: int) -> None:
+    @initialize(begun=st.booleans(), from_log=st.booleans(), seed=NUMBERS)
+    def begin(self, begun: bool, from_log: bool, seed: int) -> None:
         self.world = self.stage.world(begun=begun)
+        self.capture(from_log=from_log)
         self.chronicle = Chronicle(self.world.source_url)
         self.expected = ExpectedWarehouse()
         if begun:
@@ -76,6 +77,10 @@ class Life(RuleBasedStateMachine):
         return BatchLog(self.world.platform.lake.ingestion)
 
     # What the machine does
+
+    def capture(self, *, from_log: bool) -> None:
+        """Capture changes from the log from now on, or by counting."""
+        self.world = World(replace(self.world.platform, from_log=from_log))
 
     def live(self, changes: Changes, number: int = 0) -> None:
         """Let the company go on.
@@ -92,13 +97,15 @@ class Life(RuleBasedStateMachine):
                     self._let_happen(partial(self.simulator.perform, change))
                 case _:
                     self.editor.edit(*EDITS_OF_TABLES[change], number=number)
-        if changes:
             self.chronicle.note()
 
     def close_company(self) -> None:
         """Commit what waits to be, and leave the source alone."""
+        with suppress(NothingToActOnError):
+            while True:
+                self.simulator.perform(Action.TRANSACTION_COMMITTED)
+                self.chronicle.note()
         self.simulator.close()
-        self.chronicle.note()
 
     def open_company(self) -> None:
         """Go on with the source as it is."""

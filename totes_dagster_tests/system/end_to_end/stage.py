@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.schema.totesys import SOURCE_TABLES
 from totes_dagster.simulator.seeding import seed
+from totes_dagster_tests.logged_sources import drop_slots_of, publish
 from totes_dagster_tests.system.end_to_end.chronicle import SOUND
 from totes_dagster_tests.system.platforms import lake_in, platform_at
 from totes_dagster_tests.world import World
@@ -29,7 +30,7 @@ class Stage:
     """A server, a company to begin with, and all that was made of them.
 
     Attributes:
-        server: where all databases are.
+        server: where all databases are; its log can be read.
         folder: where all lakes are.
         databases: names of those that are there.
     """
@@ -49,6 +50,7 @@ class Stage:
             for table in SOURCE_TABLES:  # for the oracle
                 condition = SOUND.get(table, "true")
                 connection.execute(f"create view public.{table} as select * from company.{table} where {condition}")
+        publish(self._source_url("begun_source"))
         self._world("begun_source", "begun_warehouse", self.folder / "begun").refresh()
 
     def world(self, *, begun: bool) -> World:
@@ -73,13 +75,13 @@ class Stage:
 
     def replace(self, name: str, template: str) -> None:
         """Let a database be as another one, under its old name, as after a restore."""
-        self._administer("drop database {} with (force)", name)
+        self._drop(name)
         self._administer("create database {} template {}", name, template)
 
     def clear(self) -> None:
         """Remove all that was made for worlds."""
         while self.databases:
-            self._administer("drop database {} with (force)", self.databases.pop())
+            self._drop(self.databases.pop())
         for lake in self.folder.glob("lake_*"):
             shutil.rmtree(lake)
 
@@ -93,6 +95,10 @@ class Stage:
         self._administer(statement, name, *templates)
         self.databases.append(name)
         return name
+
+    def _drop(self, name: str) -> None:
+        drop_slots_of(self.server.url(name))
+        self._administer("drop database {} with (force)", name)
 
     def _source_url(self, name: str) -> str:
         return make_conninfo(self.server.url(name), options="-c search_path=company")

@@ -15,8 +15,7 @@ from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.postgres.database import Database
 from totes_dagster.schema.totesys import SOURCE_TABLES, Capture
 from totes_dagster.simulator.seeding import seed
-from totes_dagster_tests.conftest import FAST_SETTINGS
-from totes_dagster_tests.servers import server_folder, wait_until_stopped
+from totes_dagster_tests.servers import FAST_SETTINGS, server_folder, wait_until_stopped
 from totes_dagster_tests.world import UNTIL, World
 
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = {}"

@@ -15,6 +15,7 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from totes_dagster.config.platform import Platform
 from totes_dagster.ingest import parts as parts_stage
+from totes_dagster.ingest.wal import slot
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.pipeline import catch_up, ingest, reconcile, refresh
 from totes_dagster_tests import oracle
@@ -127,6 +128,11 @@ class EventfulLife(Life):
         if interruption.strike(self.world.platform):
             self.see_that_it_has_caught_up()
 
+    @rule(changes=CHANGES, from_log=st.booleans())
+    def changes_are_captured_the_other_way(self, changes: Changes, from_log: bool) -> None:
+        self.live(changes)
+        self.capture(from_log=from_log)
+
     # Disasters
 
     @rule(changes=CHANGES, number=NUMBERS, every=st.integers(1, 7), another=st.booleans())
@@ -193,9 +199,10 @@ def _restarted(platform: Platform) -> Platform:
 
 
 @pytest.fixture
-def stage(postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+def stage(logging_server: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     monkeypatch.setattr(parts_stage, "ROWS_PER_PART", 10)  # so that small tables have several parts, too
-    stage = Stage(postgres, tmp_path)
+    monkeypatch.setattr(slot, "_CREATE_TIMEOUT", "300ms")  # the company keeps transactions open for long
+    stage = Stage(logging_server, tmp_path)
     stage.prepare()
     yield stage
     stage.close()

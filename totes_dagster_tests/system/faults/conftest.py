@@ -1,20 +1,23 @@
 """A server whose databases are copied by the hundred, the two scenes on it, and the matrix of faults."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import forkserver
+from pathlib import Path
 
 import boto3
 import pytest
 
 from totes_dagster.local.server import EmbeddedPostgres
-from totes_dagster_tests.conftest import FAST_SETTINGS, Summaries
+from totes_dagster_tests.conftest import Summaries
+from totes_dagster_tests.logged_sources import LOGGING
 from totes_dagster_tests.servers import server_folder
+from totes_dagster_tests.system.faults.logged_scene import logged_changes
 from totes_dagster_tests.system.faults.matrix import Matrix
 from totes_dagster_tests.system.faults.proxied import ObjectStore
 from totes_dagster_tests.system.faults.scenes import Scene, files_of_feeds, first_load, rich_change
 
-_SETTINGS = {**FAST_SETTINGS, "synchronous_commit": "on"}
-"""What is committed must outlive a crash of the server, though not one of the machine."""
+_SETTINGS = {**LOGGING, "max_replication_slots": "16", "max_wal_senders": "16"}
+"""What is committed must outlive a crash of the server, though not one of the machine; and the log can be read."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -53,14 +56,30 @@ def store(object_store: str) -> ObjectStore:
     return ObjectStore(object_store, "totes-faults", environment)
 
 
+class Scenes(dict[str, Scene]):
+    """The scenes, by name, each set up when it is first asked for."""
+
+    def __init__(self, server: EmbeddedPostgres, folders: pytest.TempPathFactory) -> None:
+        super().__init__()
+        self._server, self._folders = server, folders
+
+    def __missing__(self, name: str) -> Scene:
+        self[name] = _SCENES[name](self._server, self._folders.mktemp(name.replace(" ", "_")))
+        return self[name]
+
+
+_SCENES: dict[str, Callable[[EmbeddedPostgres, Path], Scene]] = {
+    "a first load": first_load,
+    "a rich change": rich_change,
+    "files of feeds": files_of_feeds,
+    "logged changes": logged_changes,
+}
+
+
 @pytest.fixture(scope="session")
 def scenes(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scene]:
     """The scenes, by name."""
-    return {
-        "a first load": first_load(postgres, tmp_path_factory.mktemp("first_load")),
-        "a rich change": rich_change(postgres, tmp_path_factory.mktemp("rich_change")),
-        "files of feeds": files_of_feeds(postgres, tmp_path_factory.mktemp("files_of_feeds")),
-    }
+    return Scenes(postgres, tmp_path_factory)
 
 
 @pytest.fixture(params=["a first load", "a rich change"])

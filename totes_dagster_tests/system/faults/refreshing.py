@@ -9,7 +9,7 @@ import os
 import signal
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum
 from multiprocessing import get_context
@@ -65,6 +65,7 @@ class Settings:
 
     Attributes:
         landing: where files of feeds are, if the refresh is one of feeds.
+        from_log: whether changes are captured from the source's log.
         environment: variables that this process has besides.
     """
 
@@ -74,12 +75,13 @@ class Settings:
     processed: str
     schema: str = "public"
     landing: str = ""
+    from_log: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def platform(self) -> Platform:
         """The platform, in this process."""
         lake = Lake(Zone(self.ingestion), Zone(self.processed))
-        return platform_at(self.source, self.warehouse, lake, self.schema)
+        return replace(platform_at(self.source, self.warehouse, lake, self.schema), from_log=self.from_log)
 
     def refresh(self) -> None:
         """Refresh it, or its feeds."""

@@ -114,23 +114,32 @@ class Scene:
         Args:
             bucket: where its lake shall be; None for a folder.
         """
-        name = f"stage_{uuid.uuid4().hex[:12]}"
-        self._administer("create database {} template {} strategy file_copy", name, self.template)
-        try:
+        with self.database(self.template) as warehouse:
+            name = f"lake_{uuid.uuid4().hex[:12]}"
             with _bucket(self.lake, bucket, name) if bucket else _folder(self.lake, name) as url:
                 yield Settings(
                     self.source,
-                    make_conninfo(self.server, dbname=name),
+                    warehouse,
                     f"{url}/ingestion",
                     f"{url}/processed",
                     landing=f"{url}/landing" if self.of_feeds else "",
                 )
-        finally:
-            self._administer("drop database {} with (force)", name)
 
-    def _administer(self, statement: str, *names: str) -> None:
-        with psycopg.connect(self.server, autocommit=True) as connection:
-            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+    @contextmanager
+    def database(self, template: str) -> Iterator[str]:
+        """The URI of a new database that is like another one, and gone when the block ends."""
+        name = f"stage_{uuid.uuid4().hex[:12]}"
+        administer(self.server, "create database {} template {} strategy file_copy", name, template)
+        try:
+            yield make_conninfo(self.server, dbname=name)
+        finally:
+            administer(self.server, "drop database {} with (force)", name)
+
+
+def administer(server: str, statement: str, *names: str) -> None:
+    """Run a statement outside a transaction, with names in its places."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
 def first_load(server: EmbeddedPostgres, folder: Path) -> Scene:
@@ -138,7 +147,7 @@ def first_load(server: EmbeddedPostgres, folder: Path) -> Scene:
     for name in ("first_source", "first_template", "first_twin"):
         server.create_database(name)
     seed(server.url("first_source"), orders=20)
-    twin = _settings(server, "first_source", "first_twin", folder / "twin").platform()
+    twin = settings_on(server, "first_source", "first_twin", folder / "twin").platform()
     nothing = shown_by(twin)
     migrate(twin.warehouse)
     empty = shown_by(twin)
@@ -155,7 +164,7 @@ def rich_change(server: EmbeddedPostgres, folder: Path) -> Scene:
     for name in ("changed_source", "changed_template"):
         server.create_database(name)
     seed(server.url("changed_source"), orders=20, enforced=False)
-    before = _settings(server, "changed_source", "changed_template", folder / "lake")
+    before = settings_on(server, "changed_source", "changed_template", folder / "lake")
     refresh(before.platform())
     scene = Scene(server.url(), before.source, "changed_template", folder / "lake", 2, (shown_by(before.platform()),))
     World(before.platform()).change(*RICH_CHANGE)
@@ -176,7 +185,7 @@ def files_of_feeds(server: EmbeddedPostgres, folder: Path) -> Scene:
     for name in ("feeding_source", "feeding_template", "feeding_twin"):
         server.create_database(name)
     seed(server.url("feeding_source"), orders=5)
-    before = _settings(server, "feeding_source", "feeding_template", folder / "lake").platform()
+    before = settings_on(server, "feeding_source", "feeding_template", folder / "lake").platform()
     refresh(before)
     feeding = feeding_from(World(before), (folder / "lake" / "landing").as_uri())
     feeding.drop(SHIPMENT, "a.ndjson", shipments((1, 5), (2, 0)))
@@ -217,6 +226,9 @@ def shown_by(platform: Platform) -> State:
                 "select source_table, source_key, reason, batch from quarantine order by 1, 2"
             ).fetchall(),
         }
+        if ("commit_time",) in tables:
+            query = "select fact, key, batch from commit_time order by 1, 2, 3"
+            own["commit_time"] = connection.execute(query).fetchall()
         if ("feed_history",) in tables:
             own |= {name: connection.execute(query).fetchall() for name, query in _OF_FEEDS.items()}
     return {**own, **oracle.history(url, schema), **oracle.dimension_rows(url, schema)}
@@ -270,7 +282,8 @@ def _unreadable_of(feed: Feed, lake: Lake) -> Iterator[str]:
         yield f"Files of {feed.name} were taken twice: {sorted(taken)}"
 
 
-def _settings(server: EmbeddedPostgres, source: str, warehouse: str, lake: Path) -> Settings:
+def settings_on(server: EmbeddedPostgres, source: str, warehouse: str, lake: Path) -> Settings:
+    """A platform on two databases of a server, and a lake in a folder."""
     url = lake.as_uri()
     return Settings(server.url(source), server.url(warehouse), f"{url}/ingestion", f"{url}/processed")
 

@@ -13,6 +13,8 @@ SSL_REQUEST, GSS_REQUEST = 80877103, 80877104
 _CHANGING = (
     (re.compile(r"E?'\[\{.*\}\]'"), "'<files>'"),
     (re.compile(r"'[0-9A-F]{8}-[0-9A-F]{8}-\d+'"), "'<snapshot>'"),
+    (re.compile(r"'totes_[0-9a-f]{12}'"), "'<slot>'"),
+    (re.compile(r"'[0-9A-F]+/[0-9A-F]+'"), "'<position>'"),
     (re.compile(r"'\d+'::xid"), "'<xid>'::xid"),
     (re.compile(r"\b[0-9a-f]{12,}\b"), "<name>"),
     (re.compile(r"'\d{4}-\d\d-\d\dT[\d:.]+\+00:00'"), "'<moment>'"),

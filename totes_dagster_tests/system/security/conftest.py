@@ -8,8 +8,7 @@ from psycopg.conninfo import conninfo_to_dict
 from totes_dagster.config.platform import Platform
 from totes_dagster.lake.zone import Lake
 from totes_dagster.simulator.seeding import seed
-from totes_dagster_tests.conftest import FAST_SETTINGS
-from totes_dagster_tests.servers import server_folder
+from totes_dagster_tests.servers import FAST_SETTINGS, server_folder
 from totes_dagster_tests.system.end_to_end.conftest import lake
 from totes_dagster_tests.system.platforms import platform_at
 from totes_dagster_tests.system.security.secured_postgres import SecuredPostgres

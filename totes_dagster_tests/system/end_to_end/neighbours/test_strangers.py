@@ -20,8 +20,7 @@ from totes_dagster.lake.zone import Zone
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.pipeline import reconcile
 from totes_dagster.simulator.seeding import seed
-from totes_dagster_tests.conftest import FAST_SETTINGS
-from totes_dagster_tests.servers import server_folder
+from totes_dagster_tests.servers import FAST_SETTINGS, server_folder
 from totes_dagster_tests.world import World
 
 Counted = tuple[dict[str, Census], dict[str, str]]

@@ -12,11 +12,11 @@ from totes_dagster.config.platform import Platform
 from totes_dagster.pipeline import reconcile
 from totes_dagster.simulator.seeding import seed
 from totes_dagster.simulator.simulator import Simulator
+from totes_dagster_tests.logged_sources import LOGGING, publish
 from totes_dagster_tests.postgres_versions import programs_of
 from totes_dagster_tests.servers import server_folder
 from totes_dagster_tests.system.end_to_end.neighbours.any_postgres import Server
 from totes_dagster_tests.system.end_to_end.neighbours.partitioned import PARTITIONED
-from totes_dagster_tests.system.end_to_end.wal.conftest import LOGGING, publish
 from totes_dagster_tests.system.platforms import warehouse_at
 from totes_dagster_tests.world import NEW_DEAL, World
 

@@ -7,9 +7,9 @@ import psycopg
 
 from totes_dagster.local.programs import program
 from totes_dagster.simulator.seeding import seed
+from totes_dagster_tests.logged_sources import LOGGING, publish
 from totes_dagster_tests.servers import server_folder
 from totes_dagster_tests.system.end_to_end.neighbours.any_postgres import Server
-from totes_dagster_tests.system.end_to_end.wal.conftest import LOGGING, publish
 from totes_dagster_tests.system.end_to_end.wal.logged import EDIT, is_from_log, newest, versions
 from totes_dagster_tests.system.platforms import lake_in, platform_at
 from totes_dagster_tests.world import World
