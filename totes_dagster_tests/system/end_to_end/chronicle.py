@@ -108,11 +108,7 @@ class ExpectedWarehouse:
         """Take over further batches."""
         while self.batch < batch:
             manifest = log.manifest(self.batch + 1)
-            changes_facts_or_dimensions = any(manifest.brings(table) for table in SOURCE_TABLES)
-            if self.state is None or manifest.counted is None or changes_facts_or_dimensions:
-                self._load(chronicle.state_in(manifest))
-            else:  # from the log, only undeclared tables, or nothing
-                self._load(self.state)
+            self._load(chronicle.state_in(manifest), manifest)
 
     def copy(self) -> "ExpectedWarehouse":
         """Another one like it."""
@@ -142,10 +138,15 @@ class ExpectedWarehouse:
         if world.quarantined() != aside:
             yield f"The quarantine lists {world.quarantined()}, not {aside}."
 
-    def _load(self, state: SourceState) -> None:
+    def _load(self, state: SourceState, manifest: Manifest) -> None:
+        if not any(manifest.brings(table) for table in SOURCE_TABLES):
+            state = self.state or state  # one from the log has then no moment of its own
+        before, self.state = self.state, state
         self.batch += 1
-        self.state = state
         for fact, rows in state.rows.items():
+            if not manifest.brings(SOURCES[fact]):
+                assert before is None or rows == before.rows[fact]
+                continue
             versions = self.versions[fact]
             for key, row in rows.items():
                 known = versions.setdefault(key, [])
