@@ -319,6 +319,7 @@ def wait_until_marked(home: Path) -> None:
     wait_for(lambda: marked(home) == 1)
 
 
+@pytest.mark.slow
 def test_the_embedded_server_ends_with_the_command() -> None:
     with tempfile.TemporaryDirectory(prefix="totes-cli-") as folder:
         totes("simulate", "--orders", "5", TOTES_HOME=folder)

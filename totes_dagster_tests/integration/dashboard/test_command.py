@@ -17,6 +17,7 @@ from totes_dagster_tests.integration.commands import refusal_here, run_here, sta
 from totes_dagster_tests.integration.metrics.lived import Lived
 
 
+@pytest.mark.slow
 def test_an_export_is_all_pages_with_their_data_and_scripts(lived: Lived, tmp_path: Path) -> None:
     folder = tmp_path / "with a space" / "export"
     printed = totes_here("dashboard", "--export", str(folder), WAREHOUSE_READER_URL=lived.world.warehouse_url)
@@ -93,6 +94,7 @@ def test_a_path_that_is_none_is_a_wrong_usage(path: str) -> None:
     assert (result.exit_code, "is not a path like /dashboard." in result.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_it_serves_under_a_path_for_the_hosts_that_are_allowed(lived: Lived) -> None:
     with socket.create_server((HOST, 0)) as listener:
         port = listener.getsockname()[1]

@@ -77,7 +77,13 @@ def test_what_a_change_affects_is_what_is_computed_from_it() -> None:
     }
 
 
-@pytest.mark.parametrize("source", SOURCE_TABLES)
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param(table, marks=[] if table in {"design", "payment", "staff"} else [pytest.mark.slow])
+        for table in SOURCE_TABLES
+    ],
+)
 def test_a_change_of_any_table_reaches_the_warehouse(refreshed: Graph, source: str) -> None:
     refreshed.change(f"update {source} set created_at = created_at - interval '1 day'")
     request = request_of(refreshed)
@@ -98,6 +104,7 @@ def test_the_daemon_accepts_what_is_requested(refreshed: Graph) -> None:
     assert set(request.asset_check_keys or ()) <= set(selected.asset_graph.asset_check_keys)
 
 
+@pytest.mark.slow
 def test_what_changed_after_the_request_is_loaded_and_told_too(refreshed: Graph) -> None:
     refreshed.change(ORDER)
     request = request_of(refreshed)
@@ -177,6 +184,7 @@ def statements() -> Iterator[list[str]]:
         event.remove(Engine, "before_cursor_execute", note)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("dagsters_storage_as_it_is")
 def test_a_refresh_of_two_facts_costs_little_of_dagsters_storage(graph: Graph, tmp_path: Path) -> None:
     with DagsterInstance.from_config(str(instance_home(tmp_path))) as instance:

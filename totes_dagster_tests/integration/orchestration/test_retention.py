@@ -30,6 +30,8 @@ from totes_dagster_tests.companies import Companies
 from totes_dagster_tests.integration.graph import company_of_a_graph, graph_of
 from totes_dagster_tests.integration.orchestration.memory import BREAK, EARLIER, ELSEWHERE, TABLE, THEIRS, Memory
 
+pytestmark = pytest.mark.slow
+
 
 def said(result: ExecuteInProcessResult) -> dict[str, object]:
     """What a prune tells of itself."""

@@ -22,6 +22,8 @@ from totes_dagster_tests.integration.graph import Graph
 from totes_dagster_tests.settings import configure
 from totes_dagster_tests.watcher import Watcher
 
+pytestmark = pytest.mark.slow
+
 SHIPPED = Path(development.__file__).parent / "dagster.yaml"
 
 BREAK = "alter table analytics.dim_staff rename column first_name to forename"

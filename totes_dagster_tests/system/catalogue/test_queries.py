@@ -85,6 +85,7 @@ def test_current_event_table_is_the_source(past: Past) -> None:
         assert without_batch(rows, key_of(SOURCE_TABLES[name])) == of_source(past.states[past.world.head()][name])
 
 
+@pytest.mark.slow
 def test_a_table_as_of_a_batch_is_what_the_source_was_then(past: Past) -> None:
     seen = set()
     for batch, state in past.states.items():

@@ -34,6 +34,8 @@ from totes_dagster_tests.system.deploy.conftest import PASSWORD
 from totes_dagster_tests.system.end_to_end.dagster_at_work import kill_all, until
 from totes_dagster_tests.tcp_postgres import TcpPostgres
 
+pytestmark = pytest.mark.slow
+
 CODE_SERVER = Path(sysconfig.get_path("scripts"), "totes-code-server")
 
 REFRESH = {

@@ -54,6 +54,7 @@ def run(unpacked: Path, folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_demo_runs_and_its_hints_name_only_what_is_there(unpacked: Path, elsewhere: Path) -> None:
     told = run(unpacked, elsewhere, "totes_dagster.cli.commands", "demo", "--orders", "20")
     assert told.splitlines()[-3].endswith(" totes dev")

@@ -13,6 +13,8 @@ import pytest
 from totes_dagster.pipeline import ingest, load, rebuild
 from totes_dagster_tests.world import NEW_DEAL, World
 
+pytestmark = pytest.mark.slow
+
 SOME_ORDERS = "update sales_order set units_sold = units_sold + 1 where sales_order_id between {} and {}"
 
 

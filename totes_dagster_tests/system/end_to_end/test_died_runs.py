@@ -9,6 +9,8 @@ from totes_dagster.orchestration.development.dev import prepare_storage
 from totes_dagster.orchestration.jobs import PATIENCE
 from totes_dagster_tests.system.end_to_end.dagster_at_work import DAEMON, Dagster, kill_all, load_locked, until
 
+pytestmark = pytest.mark.slow
+
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = {}"
 
 IN_NO_TIME = {

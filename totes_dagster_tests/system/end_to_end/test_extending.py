@@ -156,6 +156,7 @@ def test_a_forgotten_step_stops_the_refresh_by_name(copy: Copy, step: str, seen:
     assert copy.world.ask_one("select commercial_contact from dim_counterparty where counterparty_id = 1") == "Ada"
 
 
+@pytest.mark.slow
 def test_a_forgotten_version_shows_when_the_warehouse_is_rebuilt(copy: Copy) -> None:
     take(copy, but="version")
     assert copy.totes("refresh").returncode == 0

@@ -18,6 +18,8 @@ from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.servers import FAST_SETTINGS, server_folder, wait_until_stopped
 from totes_dagster_tests.world import UNTIL, World
 
+pytestmark = pytest.mark.slow
+
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = {}"
 TRANSACTION_IDS = 2**32
 XIDS_PER_FILE = 2**20

@@ -67,6 +67,7 @@ def test_no_file_of_the_lake_is_ever_written_again_or_removed(company: World) ->
     live(company, lambda: files(company.platform))
 
 
+@pytest.mark.slow
 def test_no_object_of_the_lake_is_ever_written_again_or_removed(unseen_company: World, bucket: str) -> None:
     s3 = boto3.client("s3")
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})

@@ -10,6 +10,8 @@ from totes_dagster.lake.manifest import Manifest
 from totes_dagster.pipeline import ingest, refresh
 from totes_dagster_tests.world import World, start_totes
 
+pytestmark = pytest.mark.slow
+
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = {}"
 
 

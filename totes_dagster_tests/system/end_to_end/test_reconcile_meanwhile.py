@@ -19,6 +19,8 @@ from totes_dagster_tests.system.end_to_end.interruptions import after, cut_conne
 from totes_dagster_tests.system.end_to_end.reconciliation import Reconciliation, found_in
 from totes_dagster_tests.world import World
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 90.0  # seconds
 
 FORGED = "update fact_sales_order set units_sold = -1 where sales_order_id = {0}"

@@ -27,6 +27,8 @@ from totes_dagster_tests.system.end_to_end.life import folder_of
 from totes_dagster_tests.system.faults.scenes import shown_by
 from totes_dagster_tests.world import NEW_DEAL, World, of_the_older_source
 
+pytestmark = pytest.mark.slow
+
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = {}"
 NEW_STAFF = "insert into staff values (1000, 'Ada', 'Byron', 1, 'ada@totes.example', now(), now())"
 

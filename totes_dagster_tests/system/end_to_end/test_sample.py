@@ -91,6 +91,7 @@ def test_the_sample_reaches_the_warehouse_to_the_last_penny(platform: Platform) 
     ]
 
 
+@pytest.mark.slow
 def test_a_second_refresh_finds_nothing_to_do(platform: Platform, bucket: str) -> None:
     run_totes(platform, "refresh")
     s3 = boto3.resource("s3").Bucket(bucket)

@@ -1,9 +1,12 @@
 """Runs that start warm: each is a process of its own all the same, can be stopped, and survives what it comes from."""
 
 import psutil
+import pytest
 from dagster import DagsterRun, DagsterRunStatus
 
 from totes_dagster_tests.system.end_to_end.dagster_at_work import Dagster, load_locked, until
+
+pytestmark = pytest.mark.slow
 
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = {}"
 

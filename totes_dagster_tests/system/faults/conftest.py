@@ -82,7 +82,7 @@ def scenes(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory)
     return Scenes(postgres, tmp_path_factory)
 
 
-@pytest.fixture(params=["a first load", "a rich change"])
+@pytest.fixture(params=[pytest.param("a first load", marks=pytest.mark.slow), "a rich change"])
 def scene(request: pytest.FixtureRequest, scenes: dict[str, Scene]) -> Scene:
     """A scene: for most tests, either of those of totesys."""
     return scenes[request.param]

@@ -13,6 +13,8 @@ from totes_dagster_tests.system.faults.matrix import wrongs_after
 from totes_dagster_tests.system.faults.refreshing import End, RefreshProcess
 from totes_dagster_tests.system.faults.scenes import Scene
 
+pytestmark = pytest.mark.slow
+
 
 def limit_files(size: int, prepare: Callable[[], None] | None) -> None:
     """Let no file become larger, as if the disk had no more room."""

@@ -16,6 +16,8 @@ from totes_dagster_tests.system.faults.matrix import Case, Matrix
 from totes_dagster_tests.system.faults.points import Fault, last
 from totes_dagster_tests.system.faults.scenes import Scene
 
+pytestmark = pytest.mark.slow
+
 HISTORY = ("warehouse", 'insert into "public"."load_history"')
 MANIFEST = ("lake", "PUT ingestion/batches/")
 """Requests by the server, and how they begin."""

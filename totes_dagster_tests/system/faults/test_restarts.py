@@ -18,6 +18,8 @@ from totes_dagster_tests.system.faults.proxied import ObjectStore, Way, proxied
 from totes_dagster_tests.system.faults.refreshing import End, Outcome, RefreshProcess, Settings
 from totes_dagster_tests.system.faults.scenes import Scene
 
+pytestmark = pytest.mark.slow
+
 _PATIENCE = 30  # seconds
 
 

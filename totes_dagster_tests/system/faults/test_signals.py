@@ -11,6 +11,8 @@ from totes_dagster_tests.system.faults.refreshing import End, Outcome
 from totes_dagster_tests.system.faults.scenes import Scene
 from totes_dagster_tests.world import start_totes
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("server", "words", "number"),

@@ -23,6 +23,8 @@ from totes_dagster_tests.system.security.secured_postgres import SecuredPostgres
 from totes_dagster_tests.system.security.watched_runs import DAGSTER, TOTES, Ended, Watch
 from totes_dagster_tests.wires import listening
 
+pytestmark = pytest.mark.slow
+
 TOTESYS, WAREHOUSE, MANAGED, IN_PGPASSWORD = map(Planted, ("totesys", "warehouse", "managed", "pgpassword"))
 KEY, TOKEN, WRONG = map(Planted, ("awskey", "awstoken", "wrong"))
 SECRETS = (TOTESYS, WAREHOUSE, MANAGED, IN_PGPASSWORD, KEY, TOKEN, WRONG)

@@ -144,6 +144,7 @@ def test_text_arrives_in_the_bytes_that_the_server_has(connection: psycopg.Conne
     assert batch.column("v").to_pylist() == [b"\xe9", b"A"]
 
 
+@pytest.mark.slow
 def test_a_result_that_is_too_large_is_told_from_other_failures(connection: psycopg.Connection) -> None:
     columns = [Column("v", "text", sql.SQL("repeat('x', 300000000)"), nullable=False)]
     with pytest.raises(psycopg.Error) as failed, connection.transaction():

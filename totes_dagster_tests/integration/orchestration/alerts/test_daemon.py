@@ -17,6 +17,7 @@ from totes_dagster_tests.watcher import fail
 CLOSED = "postgresql://nobody@127.0.0.1:1/nothing"
 
 
+@pytest.mark.slow
 def test_the_daemon_evaluates_the_sensor_and_keeps_its_cursor(
     mailbox: Mailbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

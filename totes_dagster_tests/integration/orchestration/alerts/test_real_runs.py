@@ -18,6 +18,8 @@ from totes_dagster_tests.integration.mailbox import Mailbox
 from totes_dagster_tests.tcp_postgres import TcpPostgres
 from totes_dagster_tests.watcher import UI, Watcher
 
+pytestmark = pytest.mark.slow
+
 WRONG = "not-the-pässword"
 
 

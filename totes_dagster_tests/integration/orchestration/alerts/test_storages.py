@@ -13,6 +13,8 @@ from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster_tests.integration.mailbox import Mailbox
 from totes_dagster_tests.watcher import OTHERS, Watcher, fail, run
 
+pytestmark = pytest.mark.slow
+
 WEST, EAST = "Pacific/Pago_Pago", "Pacific/Kiritimati"
 
 

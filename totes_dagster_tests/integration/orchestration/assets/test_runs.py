@@ -102,6 +102,7 @@ def test_a_second_refresh_says_that_there_was_nothing_to_do(second: Refresh) -> 
         assert (said[f"warehouse/{name}"]["batches_loaded"], said[f"warehouse/{name}"]["staged"]) == (0, 0)
 
 
+@pytest.mark.slow
 def test_a_change_is_counted_where_it_went_and_nowhere_else(refreshed_graph: Graph) -> None:
     before = warehouse_rows(refreshed_graph)
     refreshed_graph.change(EDIT, "delete from payment where payment_id = 3")
@@ -151,6 +152,7 @@ def test_columns_with_personal_data_are_tagged(graph: Graph) -> None:
     assert not {name for name in tagged if name.startswith("warehouse/fact") or name.endswith("_id")}
 
 
+@pytest.mark.slow
 def test_a_table_can_be_captured_whole_again_alone(refreshed_graph: Graph) -> None:
     said = metadata_of(refreshed_graph.run(run_config={"ops": {"ingest": {"config": {"recapture": ["staff"]}}}}))
     content = {name: said[f"ingestion/{name}"]["content"] for name in totesys.SOURCE_TABLES}

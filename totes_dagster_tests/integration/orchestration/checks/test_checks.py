@@ -55,6 +55,7 @@ def test_when_all_is_well_every_check_of_a_refresh_passes(graph: Graph) -> None:
     assert metadata(checks["warehouse/dim_staff healthy"]) == {"quarantined": 0, "placeholders": 0}
 
 
+@pytest.mark.slow
 def test_a_new_column_and_a_new_table_are_warned_of_by_name(graph: Graph) -> None:
     graph.change("alter table staff add column nickname text", "create table voucher (code text)")
     checks = checks_of(graph.run())
@@ -65,6 +66,7 @@ def test_a_new_column_and_a_new_table_are_warned_of_by_name(graph: Graph) -> Non
     assert {row["table"] for row in rows_of(checks[name], "deviations")} == {"staff", "voucher"}
 
 
+@pytest.mark.slow
 def test_a_row_in_quarantine_is_warned_of_with_its_reason_until_it_is_corrected(graph: Graph) -> None:
     graph.change("update payment set payment_date = '2023-02-30' where payment_id = 3")
     name = "warehouse/fact_payment healthy"

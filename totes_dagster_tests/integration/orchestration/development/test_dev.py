@@ -90,6 +90,7 @@ def test_ctrl_c_stops_all_of_it_when_the_run_in_progress_is_done(home: Path, por
     dev.communicate()
 
 
+@pytest.mark.slow
 def test_killed_it_takes_everything_with_it(home: Path, port: str) -> None:
     dev = start("dev", "--orders", "20", "--port", port, TOTES_HOME=str(home), PYTHONUNBUFFERED="1")
     wait_for_line(dev, "Press Ctrl-C to stop.")
@@ -142,6 +143,7 @@ def configured(database: Callable[..., str], home: Path) -> tuple[dict[str, str]
     return settings, folder
 
 
+@pytest.mark.slow
 def test_it_works_on_what_the_env_file_names_and_a_second_signal_kills(
     configured: tuple[dict[str, str], Path], home: Path, port: str
 ) -> None:

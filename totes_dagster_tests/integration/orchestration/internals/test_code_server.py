@@ -14,6 +14,8 @@ from dagster import DagsterInstance, DagsterRunStatus
 from totes_dagster.config.env_file import ALREADY_READ
 from totes_dagster.orchestration.development.dev import configure, prepare_storage
 
+pytestmark = pytest.mark.slow
+
 DEFINITIONS = """
 import json, os, sys
 from dagster import Definitions, in_process_executor, job, op

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 PROGRAM = """
 import json, sys, threading
 import psutil
@@ -43,6 +45,7 @@ def test_it_has_imported_all_and_holds_nothing_that_a_fork_would_break(tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_definitions_that_cannot_be_loaded_are_left_to_the_run(tmp_path: Path) -> None:
     found, errors = preloaded(tmp_path, TOTESYS_URL="postgresql://localhost/totesys", COVERAGE_PROCESS_CONFIG="")
     assert found["threads"] == 1

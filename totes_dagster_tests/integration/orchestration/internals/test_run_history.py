@@ -17,6 +17,8 @@ from totes_dagster_tests.integration.orchestration.memory import (
     Memory,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_run_leaves_something_of_every_kind(memory: Memory) -> None:
     run = memory.run()

@@ -11,6 +11,8 @@ from sqlalchemy import Engine, event
 
 from totes_dagster_tests.integration.orchestration.memory import Memory
 
+pytestmark = pytest.mark.slow
+
 TAGS = {"totes/changed": "staff"}
 
 

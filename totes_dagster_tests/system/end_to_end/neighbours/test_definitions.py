@@ -11,6 +11,8 @@ from totes_dagster.schema.totesys import SOURCE_TABLES
 from totes_dagster_tests.system.end_to_end.neighbours.partitioned import NOTHING_REFERS, PARTITIONED
 from totes_dagster_tests.world import World
 
+pytestmark = pytest.mark.slow
+
 CHANGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "a partition that was filled long ago is attached": (
         (

@@ -14,6 +14,8 @@ from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.zone import Zone
 from totes_dagster_tests.world import World
 
+pytestmark = pytest.mark.slow
+
 BATCHES = 10_000
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id <= 10"
 READING = ("exists", "paths", "read", "read_part")

@@ -22,6 +22,8 @@ from totes_dagster_tests.system.end_to_end.neighbours.alternating import alterna
 from totes_dagster_tests.system.end_to_end.neighbours.any_postgres import Server
 from totes_dagster_tests.world import NEW_DEAL, World
 
+pytestmark = pytest.mark.slow
+
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = {}"
 
 

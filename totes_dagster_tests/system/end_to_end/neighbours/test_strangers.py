@@ -23,6 +23,8 @@ from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.servers import FAST_SETTINGS, server_folder
 from totes_dagster_tests.world import World
 
+pytestmark = pytest.mark.slow
+
 Counted = tuple[dict[str, Census], dict[str, str]]
 
 EDIT = "update sales_order set units_sold = units_sold + 1 where sales_order_id = 7"

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from totes_dagster.local.programs import program
 from totes_dagster.simulator.seeding import seed
@@ -13,6 +14,8 @@ from totes_dagster_tests.system.end_to_end.neighbours.any_postgres import Server
 from totes_dagster_tests.system.end_to_end.wal.logged import EDIT, is_from_log, newest, versions
 from totes_dagster_tests.system.platforms import lake_in, platform_at
 from totes_dagster_tests.world import World
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_promoted_standby_is_counted_once_and_misses_nothing(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ def instance(monkeypatch: pytest.MonkeyPatch) -> Any:
         yield instance
 
 
+@pytest.mark.slow
 def test_every_version_arrives_by_a_requested_run_which_says_where_it_is_from(
     unseen_logged: World, instance: DagsterInstance
 ) -> None:

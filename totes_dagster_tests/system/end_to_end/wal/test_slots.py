@@ -27,6 +27,8 @@ from totes_dagster_tests.system.end_to_end.wal.logged import (
 from totes_dagster_tests.system.platforms import lake_in, platform_at
 from totes_dagster_tests.world import World
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_slot_that_lost_its_log_is_replaced(tmp_path: Path) -> None:
     settings = {**LOGGING, "max_slot_wal_keep_size": "1MB", "min_wal_size": "32MB", "max_wal_size": "32MB"}
