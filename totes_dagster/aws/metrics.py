@@ -48,6 +48,7 @@ class Metric(StrEnum):
 
     ROWS = "Rows", "Count", STAGE
     SECONDS = "Seconds", "Seconds", STAGE
+    KEPT_LOG = "KeptLog", "Bytes"
     QUARANTINED_ROWS = "QuarantinedRows", "Count"
     FRESHNESS_LAG = "FreshnessLag", "Seconds"
     REFRESHES = "Refreshes", "Count"

@@ -80,6 +80,7 @@ def status_as_json(status: PlatformStatus) -> dict[str, Any]:
         "revision": status.revision,
         "rows": warehouse.rows if warehouse else {},
         "quarantined": {table: found.rows for table, found in (warehouse.quarantined if warehouse else {}).items()},
+        "kept_log_bytes": status.kept_log_bytes,
     }
 
 
@@ -236,6 +237,8 @@ def show_status(status: PlatformStatus) -> None:
     for fact, part in (warehouse.record_ids_used if warehouse else {}).items():
         if part > _RECORD_IDS_RUN_OUT:
             console.print(f"{fact}: {part:.0%} of its record ids are used up; raise its sequence's maximum.")
+    if status.kept_log_bytes is not None:
+        console.print(f"The source keeps {status.kept_log_bytes / 2**20:,.1f} MB of its log for the platform.")
     if shown and status.revision != HEAD:
         console.print(f"The warehouse is at revision {status.revision}; the next refresh migrates it to {HEAD}.")
     elif status.is_current:

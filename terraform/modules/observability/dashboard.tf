@@ -36,6 +36,10 @@ locals {
       metrics = [[var.name, "OpenIncidents", { stat = "Maximum", label = "incidents" }]]
     },
     {
+      title   = "Log that the source keeps for the platform, where that reads it (bytes)"
+      metrics = [[var.name, "KeptLog", { stat = "Maximum", label = "log" }]]
+    },
+    {
       title   = "Memory of services (%)"
       metrics = [for key, service in var.service_names : ["AWS/ECS", "MemoryUtilization", "ClusterName", var.cluster_name, "ServiceName", service, { stat = "Maximum", label = key }]]
     },

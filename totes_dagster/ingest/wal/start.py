@@ -140,6 +140,17 @@ def kept_for(snapshot: SourceSnapshot, slot: str) -> list[Deviation]:
     return [kept_log(slot, found.held_bytes)] if found and found.held_bytes > WARN_AFTER_BYTES else []
 
 
+def kept_log_bytes(source: Database, zone: Zone) -> int:
+    """How much of its log the source keeps for the platform with this ingestion zone; 0 if it has no slot.
+
+    Raises:
+        DatabaseError: the source cannot be reached, or closes the connection.
+    """
+    with source.transaction(read_only=True) as connection:
+        found = find_slot(connection, slot_of(zone))
+        return found.held_bytes if found else 0
+
+
 def settle_slot(source: Database, zone: Zone, newest: Manifest | None) -> None:
     """After a census, let the source discard what is in batches, or drop a slot that cannot be used."""
     if newest is None or newest.log is None:

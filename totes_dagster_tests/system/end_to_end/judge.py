@@ -47,7 +47,7 @@ class Expectation:
     def see(self, url: str) -> None:
         """The platform sees the source as it is now."""
         with psycopg.connect(url) as connection:
-            source = {table: _rows(connection, table) for table in TABLES}
+            source = {table: text_rows(connection, table) for table in TABLES}
         self.aside.clear()
         for dimension, star in DIMENSIONS.items():
             rows = self._looked_up(source, star) if star.looked_up_in else source[star.source]
@@ -79,7 +79,7 @@ class Expectation:
         key = f"{table}_id"
         copies = Counter(row[key] for row in rows)
         for row in rows:
-            made = None if copies[row[key]] > 1 or "cannot be looked up" in row else _made(columns, row)
+            made = None if copies[row[key]] > 1 or "cannot be looked up" in row else star_row(columns, row)
             if made is None or {name for name, value in made.items() if value is None} - nullable:
                 self.aside[table, _key(row[key])] += 1
             else:
@@ -108,20 +108,16 @@ def disagreements(expected: Expectation, url: str) -> list[str]:
     found: list[str] = []
     with psycopg.connect(url) as connection:
         for dimension, star in DIMENSIONS.items():
-            rows = _rows(connection, dimension, [column.name for column in star.columns])
+            rows = text_rows(connection, dimension, [column.name for column in star.columns])
             found += _compared(dimension, list(expected.members[dimension].values()), rows)
         for table, columns in FACTS.items():
-            rows = _rows(connection, f"fact_{table}", [*columns, "is_deleted"], order=2)
-            versions: dict[Text, list[Version]] = {}
-            for row in rows:
-                deleted = row.pop("is_deleted") == "true"
-                versions.setdefault(row[f"{table}_id"], []).append((row, deleted))
+            versions = versions_of(connection, table)
             for key in versions.keys() | expected.versions[table].keys():
                 is_there, must_be = versions.get(key), expected.versions[table].get(str(key))
                 if is_there != must_be:
                     found.append(f"{table} {key} has the versions {is_there}, not {must_be}.")
             current = [known[-1][0] for known in expected.versions[table].values() if not known[-1][1]]
-            found += _compared(f"current_{table}", current, _rows(connection, f"current_{table}", list(columns)))
+            found += _compared(f"current_{table}", current, text_rows(connection, f"current_{table}", list(columns)))
         found += _compared_quarantine(expected, connection)
         years, days = _value(connection, "select array[min(year), max(year)] from dim_date"), expected.years
         if days and years != list(days):
@@ -129,8 +125,17 @@ def disagreements(expected: Expectation, url: str) -> list[str]:
     return found
 
 
+def versions_of(connection: psycopg.Connection, table: str) -> dict[str, list[Version]]:
+    """The versions that the warehouse has in the fact of a source table, by key, oldest first."""
+    versions: dict[str, list[Version]] = {}
+    for row in text_rows(connection, f"fact_{table}", [*FACTS[table], "is_deleted"], order=2):
+        deleted = row.pop("is_deleted") == "true"
+        versions.setdefault(str(row[f"{table}_id"]), []).append((row, deleted))
+    return versions
+
+
 def _compared_quarantine(expected: Expectation, connection: psycopg.Connection) -> Iterator[str]:
-    listed = _rows(connection, "quarantine", ["source_table", "source_key", "reason", "batch", "part"])
+    listed = text_rows(connection, "quarantine", ["source_table", "source_key", "reason", "batch", "part"])
     aside = Counter((str(row["source_table"]), row["source_key"]) for row in listed)
     if aside != expected.aside:
         yield f"Listed without need: {aside - expected.aside}; not listed: {expected.aside - aside}."
@@ -138,7 +143,8 @@ def _compared_quarantine(expected: Expectation, connection: psycopg.Connection) 
         yield "A row is listed without a reason."
 
 
-def _rows(connection: psycopg.Connection, table: str, names: list[str] | None = None, order: int = 0) -> list[Row]:
+def text_rows(connection: psycopg.Connection, table: str, names: list[str] | None = None, order: int = 0) -> list[Row]:
+    """The rows of a table, all values as texts; in the order of the column of this number, if one is given."""
     if names is None:
         cursor = connection.execute(sql.SQL("select * from {} limit 0").format(sql.Identifier(table)))
         names = [column.name for column in cursor.description or ()]
@@ -155,7 +161,7 @@ def _value(connection: psycopg.Connection, query: str) -> Any:
     return connection.execute(query).fetchall()[0][0]
 
 
-def _made(columns: Columns, row: Row) -> Row | None:
+def star_row(columns: Columns, row: Row) -> Row | None:
     """A row of a star table; None where a value is none that it can hold."""
     try:
         return {name: None if (value := row[of]) is None else kind(value) for name, (of, kind) in columns.items()}

@@ -1,5 +1,6 @@
 """What the command line prints: a refresh in a single line, and the state of the stages."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -47,3 +48,12 @@ def test_a_warehouse_that_a_migration_is_pending_for_is_not_called_empty(capsys:
     assert "migrate from revision 0001" in printed
     assert f"The warehouse is at revision 0001; the next refresh migrates it to {HEAD}." in printed
     assert "empty" not in printed
+
+
+def test_how_much_of_its_log_the_source_keeps_is_said_where_it_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    moment = datetime(2026, 1, 2, tzinfo=UTC)
+    status = PlatformStatus([], 4, moment, {}, HEAD, NewestLoad(4, moment), None)
+    show_status(status)
+    assert "log" not in capsys.readouterr().out
+    show_status(replace(status, kept_log_bytes=3 * 2**20))
+    assert "The source keeps 3.0 MB of its log for the platform." in capsys.readouterr().out

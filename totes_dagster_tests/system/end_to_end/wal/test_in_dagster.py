@@ -1,5 +1,6 @@
 """The log in Dagster: what the sensor requests, and what the run does and says."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from totes_dagster.orchestration.alerts.incidents import Kind
 from totes_dagster.orchestration.alerts.observing import failing_checks
 from totes_dagster.orchestration.checks.source import contract_specs
 from totes_dagster_tests.integration.graph import metadata_of
+from totes_dagster_tests.printed import printed_to, values
 from totes_dagster_tests.resources import look, resources_of
 from totes_dagster_tests.system.end_to_end.wal.logged import EDIT, is_from_log, versions
 from totes_dagster_tests.world import World
@@ -25,7 +27,6 @@ def instance(monkeypatch: pytest.MonkeyPatch) -> Any:
         yield instance
 
 
-@pytest.mark.slow
 def test_every_version_arrives_by_a_requested_run_which_says_where_it_is_from(
     unseen_logged: World, instance: DagsterInstance
 ) -> None:
@@ -63,18 +64,23 @@ def test_every_version_arrives_by_a_requested_run_which_says_where_it_is_from(
     assert unseen_logged.has_arrived()
 
 
-def test_a_log_that_piles_up_raises_an_alert(
-    logged: World, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+def test_a_log_that_piles_up_raises_an_alert_and_is_measured(
+    logged: World, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     refresh = build_defs(resources_of(logged.platform)).resolve_job_def("refresh")
     keys = [spec.key for spec in contract_specs]
-    assert refresh.execute_in_process(instance=instance).success
+    with printed_to(tmp_path / "printed", asked=True) as printed:
+        assert refresh.execute_in_process(instance=instance).success
+        (little,) = values(printed.points(among_others=True), "KeptLog")
     assert failing_checks(instance, keys) == {(Kind.CHECK, "as_declared"): None}
     monkeypatch.setattr(start, "WARN_AFTER_BYTES", 2**16)
     with logged.transaction() as connection:  # while it is open, the source keeps its log
         connection.execute(EDIT)
         logged.change("create table noise as select generate_series(1, 10000)", "drop table noise")
-        assert refresh.execute_in_process(instance=instance).success
+        with printed_to(tmp_path / "printed", asked=True) as printed:
+            assert refresh.execute_in_process(instance=instance).success
+            *_, much = values(printed.points(among_others=True), "KeptLog")
+    assert much > little + 2**16
     incident = failing_checks(instance, keys)[Kind.CHECK, "as_declared"]
     assert incident is not None
     assert "kept for the replication slot totes_" in incident.why

@@ -13,6 +13,7 @@ from totes_dagster.ingest.wal.slot import slot_of
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.pipeline import reconcile
 from totes_dagster.simulator.seeding import seed
+from totes_dagster.status import platform_status
 from totes_dagster_tests.companies import databases
 from totes_dagster_tests.logged_sources import LOGGING, drop_slots, publish
 from totes_dagster_tests.servers import server_folder
@@ -87,6 +88,12 @@ def test_a_log_that_piles_up_is_warned_of(logged: World, monkeypatch: pytest.Mon
             (warning,) = [str(each) for each in deviations if each.table == "write-ahead log"]
             assert slot_of(logged.platform.lake.ingestion) in warning
             logged.change("delete from noise")
+        status = platform_status(logged.platform)
+        assert status.kept_log_bytes is not None
+        assert status.kept_log_bytes > 2**20
+        monkeypatch.setattr("totes_dagster.status.WARN_AFTER_BYTES", 2**20)
+        assert status.problems == ["the source keeps much of its log for the platform"]
+    assert platform_status(counting(logged).platform).kept_log_bytes is None
 
 
 def test_a_log_in_which_nothing_of_ours_happens_is_given_up(logged: World, monkeypatch: pytest.MonkeyPatch) -> None:

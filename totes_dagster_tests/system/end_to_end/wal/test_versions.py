@@ -17,6 +17,10 @@ from totes_dagster.reading.selection import Selection
 from totes_dagster.simulator.simulator import Action, NothingToActOnError, Simulator
 from totes_dagster.warehouse.migrations import migrate
 from totes_dagster_tests import oracle
+from totes_dagster_tests.system.end_to_end.judge import versions_of
+from totes_dagster_tests.system.end_to_end.rules import FACTS
+from totes_dagster_tests.system.end_to_end.wal.audit import record_changes, recorded
+from totes_dagster_tests.system.end_to_end.wal.logged import is_from_log
 from totes_dagster_tests.system.platforms import warehouse_at
 from totes_dagster_tests.world import NEW_ORDER, World
 
@@ -196,6 +200,29 @@ def test_any_life_of_a_company_is_remembered_step_by_step(
         assert shown.num_rows == sum(
             not versions[-1][-2] for versions in oracle.history(world.warehouse_url)[fact].values()
         )
+
+
+@pytest.mark.parametrize("life", [3, pytest.param(4, marks=pytest.mark.slow)])
+def test_the_history_has_what_the_source_itself_has_recorded(unseen_logged: World, life: int) -> None:
+    world = unseen_logged
+    record_changes(world.source_url)
+    world.refresh()
+    chance = Random(life)
+    with Simulator(world.source_url, seed=life, harsh=True) as simulator:
+        for _ in range(60):
+            with suppress(NothingToActOnError):
+                simulator.perform(chance.choice(list(Action))) if chance.random() < 0.4 else simulator.step()
+            if chance.random() < 0.1:
+                world.refresh()
+    world.change(SET.format(1, 1), "delete from payment where payment_id = 1")
+    world.change(SET.format(2, 1), SET.format(3, 1))
+    world.refresh()
+    assert is_from_log(world)
+    with psycopg.connect(world.warehouse_url) as connection:
+        for table in FACTS:
+            expected = recorded(world.source_url, table)
+            assert versions_of(connection, table) == expected
+            assert any(len(versions) > 2 for versions in expected.values()) or table == "purchase_order"
 
 
 def note(expected: dict[str, dict[int, list[Any]]], world: World) -> None:
