@@ -10,8 +10,7 @@ from psycopg import sql
 from benchmarks.bench import Bench, new_bench
 from benchmarks.limit import copy_by_psql
 from benchmarks.measuring import Measured, median, run, run_totes, run_work
-from totes_dagster.ingest.wal.publication import PUBLICATION
-from totes_dagster.schema.totesys import SOURCE_TABLES
+from totes_dagster.schema.totesys import PUBLICATION, SOURCE_TABLES
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,7 @@
 """Sources whose log can be read: what their server and their owner set up, and how to be rid of their slots."""
 
 import psycopg
-from psycopg import sql
 
-from totes_dagster.schema.totesys import SOURCE_TABLES
 from totes_dagster_tests.servers import FAST_SETTINGS
 
 LOGGING = {
@@ -15,13 +13,6 @@ LOGGING = {
     "max_prepared_transactions": "4",
     "track_commit_timestamp": "on",
 }
-
-
-def publish(url: str) -> None:
-    """Publish the declared tables, as their owner would."""
-    names = sql.SQL(", ").join(map(sql.Identifier, SOURCE_TABLES))
-    with psycopg.connect(url) as connection:
-        connection.execute(sql.SQL("create publication totes for table {}").format(names))
 
 
 def drop_slots(url: str) -> None:

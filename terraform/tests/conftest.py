@@ -40,6 +40,10 @@ class Deployed:
     applying: set[str]
 
 
+_APPLIED = {"deployed", "applied"}
+"""Fixtures for which an environment or a module is applied to the emulator, in minutes."""
+
+
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     if shutil.which("terraform") is None:
@@ -74,8 +78,12 @@ def ask(aws: Emulator, sdk: boto3.Session) -> Any:
     return lambda service: sdk.client(service, endpoint_url=aws.endpoint)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Modules first: the environment is applied meanwhile, which takes minutes of nothing but waiting."""
+    """Mark what needs an environment as slow. Modules first: the environment is applied meanwhile, in minutes."""
+    for item in items:
+        if _APPLIED.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: "deployed" in getattr(item, "fixturenames", ()))
 
 

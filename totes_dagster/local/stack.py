@@ -14,13 +14,18 @@ import psycopg
 from totes_dagster.config import settings
 from totes_dagster.errors import NothingHereError
 from totes_dagster.local.server import EmbeddedPostgres
-from totes_dagster.simulator.seeding import seed
+from totes_dagster.simulator.seeding import publish, seed
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_ORDERS = 5_000
 
 _DATABASES = ("totesys", "warehouse")
+
+_SETTINGS = {
+    "wal_level": "logical",  # so that changes can be captured from the log
+    "max_slot_wal_keep_size": "1GB",
+}
 
 
 class LocalStack:
@@ -32,7 +37,7 @@ class LocalStack:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.server = EmbeddedPostgres(home / "postgres")
+        self.server = EmbeddedPostgres(home / "postgres", _SETTINGS)
 
     def start(self) -> "LocalStack":
         """Make sure that the server runs and has both databases; keep it until the end of this process.
@@ -83,7 +88,7 @@ class LocalStack:
         random_seed: int = 0,
         progress: Callable[[str, int], None] | None = None,
     ) -> dict[str, int]:
-        """Create the simulated company, unless it exists.
+        """Create the simulated company, unless it exists, and let its changes be captured from the log.
 
         Args:
             orders: number of sales orders.
@@ -96,9 +101,11 @@ class LocalStack:
         with psycopg.connect(self.server.url("postgres"), autocommit=True) as connection:
             # Several processes of one `dagster dev` may get here at the same time.
             connection.execute("select pg_advisory_lock(hashtextextended('totes_dagster.seed', 0))")
-            if self.is_seeded():
-                return {}
-            return seed(self.database_url("totesys"), orders=orders, seed=random_seed, progress=progress)
+            rows = {}
+            if not self.is_seeded():
+                rows = seed(self.database_url("totesys"), orders=orders, seed=random_seed, progress=progress)
+            publish(self.database_url("totesys"))
+            return rows
 
     def is_seeded(self) -> bool:
         """Whether the simulated company exists."""

@@ -297,6 +297,9 @@ payment = _table(
     _column("counterparty_ac_number", Integer(), "The counterparty's account number.", personal=True),
 )
 
+PUBLICATION = "totes"
+"""Name of the publication of the declared tables, where their owner lets changes be captured from the log."""
+
 SOURCE_TABLES: dict[str, Table] = {name: table for name, table in metadata.tables.items() if "capture" in table.info}
 """The tables by name, in the order in which they are declared: every reference points backwards."""
 

@@ -68,6 +68,19 @@ def seed(
     return dict(rows)
 
 
+def publish(url: str) -> None:
+    """Publish the tables, as their owner does who lets changes be captured from the log, unless that was done.
+
+    Args:
+        url: libpq URI of a seeded database.
+    """
+    tables = sql.SQL(", ").join(map(sql.Identifier, totesys.SOURCE_TABLES))
+    with psycopg.connect(url) as connection:
+        if not connection.execute("select from pg_publication where pubname = %s", [totesys.PUBLICATION]).rowcount:
+            create = sql.SQL("create publication {} for table {}")
+            connection.execute(create.format(sql.Identifier(totesys.PUBLICATION), tables))
+
+
 def create_schema(url: str, *, enforced: bool = True) -> None:
     """Create the totesys schema, without rows, in an empty database.
 

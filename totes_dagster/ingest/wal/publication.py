@@ -7,9 +7,7 @@ from psycopg import sql
 
 from totes_dagster.ingest.catalogue import qualified
 from totes_dagster.lake.source_catalogue import Catalogue
-
-PUBLICATION = "totes"
-"""Name of the publication of the declared tables, which the source's owner creates."""
+from totes_dagster.schema.totesys import PUBLICATION
 
 _FILTERS_SINCE = 150000
 """The version that lets a publication filter rows, and name whole schemas."""

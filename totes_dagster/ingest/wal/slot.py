@@ -14,8 +14,8 @@ from psycopg.errors import ObjectInUse
 
 from totes_dagster.errors import DatabaseBusyError, DatabaseError, DatabaseUnavailableError
 from totes_dagster.ingest.wal.pgoutput import PROTOCOL_VERSION, Message, message_of
-from totes_dagster.ingest.wal.publication import PUBLICATION
 from totes_dagster.lake.zone import Zone
+from totes_dagster.schema.totesys import PUBLICATION
 
 _CREATE_TIMEOUT = "30s"
 """How long to wait for transactions that were already running, before which a new slot cannot begin."""

@@ -14,8 +14,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.schema.totesys import SOURCE_TABLES
-from totes_dagster.simulator.seeding import seed
-from totes_dagster_tests.logged_sources import drop_slots_of, publish
+from totes_dagster.simulator.seeding import publish, seed
+from totes_dagster_tests.logged_sources import drop_slots_of
 from totes_dagster_tests.system.end_to_end.chronicle import SOUND
 from totes_dagster_tests.system.platforms import lake_in, platform_at
 from totes_dagster_tests.world import World

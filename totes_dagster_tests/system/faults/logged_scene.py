@@ -7,8 +7,8 @@ from pathlib import Path
 
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.pipeline import refresh
-from totes_dagster.simulator.seeding import seed
-from totes_dagster_tests.logged_sources import drop_slots_of, publish
+from totes_dagster.simulator.seeding import publish, seed
+from totes_dagster_tests.logged_sources import drop_slots_of
 from totes_dagster_tests.system.faults.refreshing import Settings
 from totes_dagster_tests.system.faults.scenes import RICH_CHANGE, Scene, settings_on, shown_by
 from totes_dagster_tests.world import World

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, expect
 from totes_dagster_tests.companies import Companies, Company
 from totes_dagster_tests.integration.commands import start_python, wait_for_line
 
-pytestmark = pytest.mark.ui
+pytestmark = [pytest.mark.ui, pytest.mark.slow]
 
 NOTEBOOKS = Path(__file__).parents[3] / "notebooks"
 LAST = {"company": "What did changes of exchange rates gain or lose?", "history": "Exercise"}

@@ -92,6 +92,7 @@ def test_every_check_of_a_warehouse_table_has_passed(ui: DagsterUI) -> None:
         expect(ui.check(check, "Succeeded")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_an_asset_of_somebody_else_reads_a_table_of_the_platform(ui: DagsterUI, dev: Development) -> None:
     ui.open_asset("largest_payment")
     ui.says("The largest amount that was ever paid.")
@@ -117,6 +118,7 @@ def test_the_sensor_and_the_schedules_are_on(ui: DagsterUI) -> None:
     expect(ui.running()).to_have_count(len(AUTOMATION))
 
 
+@pytest.mark.slow
 def test_a_broken_contract_is_said_clearly_and_mending_it_is_enough(ui: DagsterUI, dev: Development) -> None:
     before = versions(dev)
     dev.change(BREAK, *NEW_ORDER)

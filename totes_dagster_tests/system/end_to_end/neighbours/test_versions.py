@@ -10,9 +10,9 @@ import pytest
 
 from totes_dagster.config.platform import Platform
 from totes_dagster.pipeline import reconcile
-from totes_dagster.simulator.seeding import seed
+from totes_dagster.simulator.seeding import publish, seed
 from totes_dagster.simulator.simulator import Simulator
-from totes_dagster_tests.logged_sources import LOGGING, publish
+from totes_dagster_tests.logged_sources import LOGGING
 from totes_dagster_tests.postgres_versions import programs_of
 from totes_dagster_tests.servers import server_folder
 from totes_dagster_tests.system.end_to_end.neighbours.any_postgres import Server

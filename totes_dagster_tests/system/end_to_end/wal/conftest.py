@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from totes_dagster.local.server import EmbeddedPostgres
-from totes_dagster.simulator.seeding import seed
+from totes_dagster.simulator.seeding import publish, seed
 from totes_dagster_tests.companies import databases
-from totes_dagster_tests.logged_sources import drop_slots, publish
+from totes_dagster_tests.logged_sources import drop_slots
 from totes_dagster_tests.system.platforms import lake_in, platform_at
 from totes_dagster_tests.world import World
 

@@ -12,8 +12,8 @@ from psycopg import sql
 from totes_dagster.errors import SourceBehindError
 from totes_dagster.ingest.wal import continuity, transactions
 from totes_dagster.local.server import EmbeddedPostgres
-from totes_dagster.simulator.seeding import seed
-from totes_dagster_tests.logged_sources import LOGGING, drop_slots, publish
+from totes_dagster.simulator.seeding import publish, seed
+from totes_dagster_tests.logged_sources import LOGGING, drop_slots
 from totes_dagster_tests.servers import FAST_SETTINGS, server_folder, wait_until_stopped
 from totes_dagster_tests.system.end_to_end.wal.logged import (
     DELETE,

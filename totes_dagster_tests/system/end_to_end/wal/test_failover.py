@@ -7,8 +7,8 @@ import psycopg
 import pytest
 
 from totes_dagster.local.programs import program
-from totes_dagster.simulator.seeding import seed
-from totes_dagster_tests.logged_sources import LOGGING, publish
+from totes_dagster.simulator.seeding import publish, seed
+from totes_dagster_tests.logged_sources import LOGGING
 from totes_dagster_tests.servers import server_folder
 from totes_dagster_tests.system.end_to_end.neighbours.any_postgres import Server
 from totes_dagster_tests.system.end_to_end.wal.logged import EDIT, is_from_log, newest, versions

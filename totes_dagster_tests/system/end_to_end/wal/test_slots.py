@@ -12,10 +12,10 @@ from totes_dagster.ingest.wal import slot, start, take
 from totes_dagster.ingest.wal.slot import slot_of
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.pipeline import reconcile
-from totes_dagster.simulator.seeding import seed
+from totes_dagster.simulator.seeding import publish, seed
 from totes_dagster.status import platform_status
 from totes_dagster_tests.companies import databases
-from totes_dagster_tests.logged_sources import LOGGING, drop_slots, publish
+from totes_dagster_tests.logged_sources import LOGGING, drop_slots
 from totes_dagster_tests.servers import server_folder
 from totes_dagster_tests.system.end_to_end.wal.logged import (
     EDIT,
