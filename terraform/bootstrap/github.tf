@@ -11,12 +11,20 @@ resource "aws_iam_openid_connect_provider" "github" {
 locals {
   oidc_provider_arn = var.existing_oidc_provider_arn == null ? aws_iam_openid_connect_provider.github[0].arn : var.existing_oidc_provider_arn
 
+  # As GitHub writes it into subjects: owner/name or owner@id/name@id. A repository's tokens have one form, and a name that
+  # somebody else takes over later has other ids.
+  repository = var.github_repository_ids == null ? var.github_repository : format(
+    "%s@%d/%s@%d",
+    split("/", var.github_repository)[0], var.github_repository_ids.owner,
+    split("/", var.github_repository)[1], var.github_repository_ids.repository,
+  )
+
   subjects = merge(
     {
-      plan = "repo:${var.github_repository}:pull_request"
-      push = "repo:${var.github_repository}:ref:refs/heads/main"
+      plan = "repo:${local.repository}:pull_request"
+      push = "repo:${local.repository}:ref:refs/heads/main"
     },
-    { for environment in var.environments : "deploy-${environment}" => "repo:${var.github_repository}:environment:${environment}" },
+    { for environment in var.environments : "deploy-${environment}" => "repo:${local.repository}:environment:${environment}" },
   )
 
   trust = { for role, subject in local.subjects : role => jsonencode({

@@ -20,11 +20,12 @@ module "rights" {
   source   = "./rights"
   for_each = local.names
 
-  environment    = each.key
-  name           = each.value
-  partition      = local.partition
-  region         = var.region
-  account_id     = local.account_id
-  boundary_arn   = aws_iam_policy.boundary[each.key].arn
-  source_network = try(var.source_databases[each.key].network, null)
+  environment         = each.key
+  name                = each.value
+  partition           = local.partition
+  region              = var.region
+  account_id          = local.account_id
+  boundary_arn        = aws_iam_policy.boundary[each.key].arn
+  source_network      = try(var.source_databases[each.key].network, null)
+  transit_gateway_arn = lookup(var.transit_gateways, each.key, null)
 }

@@ -9,6 +9,22 @@ variable "github_repository" {
   }
 }
 
+variable "github_repository_ids" {
+  description = "GitHub's numbers of the repository and of its owner, if its tokens have them: since July 2026 those of repositories that were created, renamed or transferred, and of all that opted in. Null if they have the names alone."
+  type = object({
+    owner      = number
+    repository = number
+  })
+  default = null
+
+  validation {
+    condition = var.github_repository_ids == null ? true : alltrue([
+      for id in values(var.github_repository_ids) : id >= 1 && floor(id) == id
+    ])
+    error_message = "github_repository_ids must be whole numbers, as `gh api repos/OWNER/NAME` says them."
+  }
+}
+
 variable "environments" {
   description = "The environments. Each has its own deploying role and boundary, and names that begin with totes-<environment>."
   type        = list(string)
@@ -80,6 +96,12 @@ variable "source_databases" {
     }))
   }))
   default = {}
+}
+
+variable "transit_gateways" {
+  description = "By environment, the ARN of the transit gateway that its network may be attached to, as its variable transit_gateway names it."
+  type        = map(string)
+  default     = {}
 }
 
 variable "existing_databases" {

@@ -73,12 +73,6 @@ locals {
       Resource = [local.ecs.cluster, local.ecs.services, local.ecs.recipes]
     },
     {
-      Sid      = "RetireTaskDefinitions"
-      Effect   = "Allow"
-      Action   = ["ecs:DeregisterTaskDefinition"]
-      Resource = ["*"] # AWS knows no resources for this
-    },
-    {
       Sid    = "MakeNamespaces"
       Effect = "Allow"
       Action = [

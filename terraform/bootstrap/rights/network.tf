@@ -18,6 +18,8 @@ locals {
         "ec2:DescribeSecurityGroupRules",
         "ec2:DescribeSecurityGroups",
         "ec2:DescribeSubnets",
+        "ec2:DescribeTransitGatewayVpcAttachments",
+        "ec2:DescribeTransitGateways",
         "ec2:DescribeVpcEndpoints",
         "ec2:DescribeVpcPeeringConnections",
         "ec2:DescribeVpcs",
@@ -107,6 +109,41 @@ locals {
       Action   = ["ec2:AcceptVpcPeeringConnection", "ec2:CreateVpcPeeringConnection"]
       Resource = ["${local.arn.ec2}:vpc/${var.source_network.vpc_id}"]
     },
+    ], var.transit_gateway_arn == null ? [] : [
+    {
+      Sid      = "AttachToTransitGateway" # AWS asks for the gateway, the network and its subnets, and what is made
+      Effect   = "Allow"
+      Action   = ["ec2:CreateTransitGatewayVpcAttachment"]
+      Resource = [var.transit_gateway_arn]
+    },
+    {
+      Sid       = "AttachOurNetwork"
+      Effect    = "Allow"
+      Action    = ["ec2:CreateTransitGatewayVpcAttachment"]
+      Resource  = [for type in ["subnet", "vpc"] : "${local.arn.ec2}:${type}/*"]
+      Condition = local.is_ours
+    },
+    {
+      Sid       = "MakeAttachment"
+      Effect    = "Allow"
+      Action    = ["ec2:CreateTransitGatewayVpcAttachment"]
+      Resource  = ["${local.arn.ec2}:transit-gateway-attachment/*"]
+      Condition = local.made_here
+    },
+    {
+      Sid       = "ChangeOurAttachment"
+      Effect    = "Allow"
+      Action    = ["ec2:DeleteTransitGatewayVpcAttachment", "ec2:ModifyTransitGatewayVpcAttachment"]
+      Resource  = ["${local.arn.ec2}:transit-gateway-attachment/*"]
+      Condition = local.is_ours
+    },
+    {
+      # The provider asks how the gateway treats the attachment, where both are of one account.
+      Sid      = "ReadTransitGatewayRoutes"
+      Effect   = "Allow"
+      Action   = ["ec2:GetTransitGatewayRouteTableAssociations", "ec2:GetTransitGatewayRouteTablePropagations"]
+      Resource = ["${local.arn.ec2}:transit-gateway-route-table/*"]
+    },
     ], length(try(var.source_network.route_table_ids, [])) == 0 ? [] : [
     {
       Sid      = "RouteFromSource"
@@ -128,7 +165,7 @@ locals {
   ]
 
   network_types = [for type in [
-    "internet-gateway", "route-table", "security-group", "security-group-rule", "subnet", "vpc", "vpc-endpoint",
-    "vpc-flow-log", "vpc-peering-connection",
+    "internet-gateway", "route-table", "security-group", "security-group-rule", "subnet", "transit-gateway-attachment",
+    "vpc", "vpc-endpoint", "vpc-flow-log", "vpc-peering-connection",
   ] : "${local.arn.ec2}:${type}/*"]
 }

@@ -36,3 +36,9 @@ variable "source_network" {
   })
   default = null
 }
+
+variable "transit_gateway_arn" {
+  description = "ARN of the transit gateway that the environment's network may be attached to; null for none."
+  type        = string
+  default     = null
+}

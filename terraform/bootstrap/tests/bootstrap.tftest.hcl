@@ -250,6 +250,34 @@ run "a_repository_that_is_a_pattern_is_refused" {
   expect_failures = [var.github_repository]
 }
 
+run "a_repository_whose_tokens_have_ids_is_trusted_by_them" {
+  command = plan
+
+  variables {
+    github_repository_ids = { owner = 123456, repository = 789012345678 }
+  }
+
+  assert {
+    condition = { for role, resource in aws_iam_role.this : role => jsondecode(resource.assume_role_policy).Statement[0].Condition.StringEquals["token.actions.githubusercontent.com:sub"] } == {
+      plan          = "repo:example@123456/totes_dagster@789012345678:pull_request"
+      push          = "repo:example@123456/totes_dagster@789012345678:ref:refs/heads/main"
+      "deploy-dev"  = "repo:example@123456/totes_dagster@789012345678:environment:dev"
+      "deploy-prod" = "repo:example@123456/totes_dagster@789012345678:environment:prod"
+    }
+    error_message = "A role does not trust tokens whose subject has the ids of the repository and its owner."
+  }
+}
+
+run "ids_that_are_none_are_refused" {
+  command = plan
+
+  variables {
+    github_repository_ids = { owner = 0, repository = 1.5 }
+  }
+
+  expect_failures = [var.github_repository_ids]
+}
+
 run "a_state_that_an_environment_could_change_is_refused" {
   command = plan
 

@@ -22,6 +22,7 @@ module "platform" {
   ssl_mode                 = var.ssl_mode
   alert_emails             = var.alert_emails
   analyst_cidr_blocks      = var.analyst_cidr_blocks
+  transit_gateway          = var.transit_gateway
   landing_senders          = var.landing_senders
   landing_expire_days      = var.landing_expire_days
   exchange_rates           = var.exchange_rates

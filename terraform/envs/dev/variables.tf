@@ -77,6 +77,15 @@ variable "analyst_cidr_blocks" {
   default     = []
 }
 
+variable "transit_gateway" {
+  description = "The company's transit gateway, if the network is to be attached to it: its id, and the addresses that are reached by it, such as those of analysts. Null for none."
+  type = object({
+    id          = string
+    cidr_blocks = list(string)
+  })
+  default = null
+}
+
 variable "landing_senders" {
   description = "By feed (shipment, sales_target, exchange_rate): ARNs of the roles that may put files into its folder of the landing bucket, also of other accounts."
   type        = map(list(string))

@@ -18,6 +18,16 @@ output "provision_task_definition" {
   value       = module.platform.provision_task_definition
 }
 
+output "vpc_id" {
+  description = "Id of the network, for attachments and peerings of others."
+  value       = module.platform.vpc_id
+}
+
+output "private_route_table_id" {
+  description = "Id of the route table of the private subnets, for routes of others."
+  value       = module.platform.private_route_table_id
+}
+
 output "private_subnet_ids" {
   description = "Ids of the private subnets, for tasks that are started by hand."
   value       = module.platform.private_subnet_ids

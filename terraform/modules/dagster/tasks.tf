@@ -12,6 +12,7 @@ resource "aws_ecs_task_definition" "task" {
   memory                   = local.sizes[each.key].memory
   execution_role_arn       = aws_iam_role.execution.arn
   task_role_arn            = aws_iam_role.task[each.key].arn
+  skip_destroy             = true # see below
   container_definitions = jsonencode([merge(local.definitions[each.key], {
     environment = concat(local.definitions[each.key].environment, local.launching[each.key])
   })])
@@ -36,6 +37,10 @@ resource "aws_ecs_task_definition" "run" {
   execution_role_arn       = aws_iam_role.execution.arn
   task_role_arn            = aws_iam_role.task["run"].arn
   container_definitions    = jsonencode([local.definitions.run])
+
+  # A revision that was deregistered can start no task. Daemon and webserver launch runs by the revision that they were
+  # deployed with, also while they are replaced, and after a rollback.
+  skip_destroy = true
 
   runtime_platform {
     operating_system_family = "LINUX"

@@ -76,6 +76,7 @@ resource "aws_ecs_task_definition" "this" {
   execution_role_arn       = aws_iam_role.execution.arn
   task_role_arn            = aws_iam_role.task.arn
   container_definitions    = jsonencode([local.container])
+  skip_destroy             = true # a service that is rolled back needs its revision
 
   runtime_platform {
     operating_system_family = "LINUX"

@@ -3,6 +3,11 @@ output "vpc_id" {
   value       = aws_vpc.this.id
 }
 
+output "private_route_table_id" {
+  description = "Id of the route table of the private subnets, for routes of others."
+  value       = aws_route_table.private.id
+}
+
 output "private_subnet_ids" {
   description = "Ids of the private subnets, one in each zone."
   value       = [for zone in local.zones : aws_subnet.private[zone].id]

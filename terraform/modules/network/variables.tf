@@ -57,6 +57,20 @@ variable "source_network" {
   }
 }
 
+variable "transit_gateway" {
+  description = "The company's transit gateway, if the network is to be attached to it: its id, and the addresses that are reached by it, such as those of analysts. Null for none."
+  type = object({
+    id          = string
+    cidr_blocks = list(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.transit_gateway == null ? true : alltrue([for block in var.transit_gateway.cidr_blocks : can(cidrhost(block, 0)) && block != "0.0.0.0/0"])
+    error_message = "transit_gateway.cidr_blocks must be IPv4 CIDR blocks, and not all addresses: the network has no way to the internet."
+  }
+}
+
 variable "kms_key_arn" {
   description = "ARN of the key that encrypts the flow log."
   type        = string

@@ -47,6 +47,7 @@ module "network" {
   endpoint_zones           = var.network.endpoint_zones
   public                   = var.load_balancer != null
   source_network           = var.source_database.network
+  transit_gateway          = var.transit_gateway
   kms_key_arn              = module.key.arn
   permissions_boundary_arn = var.permissions_boundary_arn
   log_retention_days       = var.log_retention_days
@@ -112,7 +113,7 @@ module "catalogue" {
   kms_key_arn      = module.lake.kms_key_arn
   scan_limit_bytes = var.scan_limit_bytes
 
-  projected_batches = 1000000 # one each minute for almost two years; the ready query `parts_not_seen` tells of the end
+  projected_batches = var.projected_batches
 }
 
 module "warehouse" {

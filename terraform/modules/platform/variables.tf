@@ -130,6 +130,15 @@ variable "analyst_cidr_blocks" {
   default     = []
 }
 
+variable "transit_gateway" {
+  description = "The company's transit gateway, if the network is to be attached to it: its id, and the addresses that are reached by it, such as those of analysts. Null for none."
+  type = object({
+    id          = string
+    cidr_blocks = list(string)
+  })
+  default = null
+}
+
 variable "network" {
   description = "The network: its addresses, in how many zones it is, and in how many of them the endpoints of AWS's services are."
   type = object({
@@ -166,6 +175,12 @@ variable "exchange_rates" {
     reserved_concurrency = optional(number, 1)
   })
   default = {}
+}
+
+variable "projected_batches" {
+  description = "Highest batch that Athena looks for: see the module `catalogue`."
+  type        = number
+  default     = 100000
 }
 
 variable "scan_limit_bytes" {

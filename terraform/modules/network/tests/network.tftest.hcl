@@ -103,6 +103,35 @@ run "the_source_is_peered_with_both_ways" {
   }
 }
 
+run "a_transit_gateway_leads_to_analysts" {
+  variables {
+    transit_gateway = { id = "tgw-1", cidr_blocks = ["10.2.0.0/16", "10.3.0.0/16"] }
+  }
+
+  assert {
+    condition     = aws_ec2_transit_gateway_vpc_attachment.this[0].transit_gateway_id == "tgw-1" && length(aws_ec2_transit_gateway_vpc_attachment.this[0].subnet_ids) == 2
+    error_message = "The network is not attached in each of its zones."
+  }
+
+  assert {
+    condition = { for block, route in aws_route.to_transit : block => [route.route_table_id, route.transit_gateway_id] } == {
+      "10.2.0.0/16" = [aws_route_table.private.id, "tgw-1"]
+      "10.3.0.0/16" = [aws_route_table.private.id, "tgw-1"]
+    }
+    error_message = "The private subnets have no way to what the gateway leads to."
+  }
+}
+
+run "a_transit_gateway_is_no_way_to_the_internet" {
+  command = plan
+
+  variables {
+    transit_gateway = { id = "tgw-1", cidr_blocks = ["0.0.0.0/0"] }
+  }
+
+  expect_failures = [var.transit_gateway]
+}
+
 run "one_zone_is_refused" {
   command = plan
 
