@@ -50,6 +50,7 @@ def contents(folder: Path) -> set[Path]:
     return set(folder.rglob("*"))
 
 
+@pytest.mark.slow
 def test_dg_accepts_its_configuration_and_the_definitions_and_leaves_nothing_behind(project: Path) -> None:
     before = contents(project)
     assert "All TOML configuration files are valid." in dg(project, "check", "toml")

@@ -32,6 +32,13 @@ locals {
       Action   = ["ec2:DescribeVpcAttribute", "ec2:GetSecurityGroupsForVpc"] # the latter for load balancers
       Resource = ["${local.arn.ec2}:vpc/*"]
     },
+    {
+      # The provider asks how a gateway treats the attachment, where both are of one account.
+      Sid      = "ReadTransitGatewayRoutes"
+      Effect   = "Allow"
+      Action   = ["ec2:GetTransitGatewayRouteTableAssociations", "ec2:GetTransitGatewayRouteTablePropagations"]
+      Resource = ["${local.arn.ec2}:transit-gateway-route-table/*"]
+    },
   ]
 
   write_network = concat([
@@ -109,12 +116,22 @@ locals {
       Action   = ["ec2:AcceptVpcPeeringConnection", "ec2:CreateVpcPeeringConnection"]
       Resource = ["${local.arn.ec2}:vpc/${var.source_network.vpc_id}"]
     },
-    ], var.transit_gateway_arn == null ? [] : [
+    ], [for statement in local.attach_network : statement if var.transit_gateway_arn != null
+    ], length(try(var.source_network.route_table_ids, [])) == 0 ? [] : [
+    {
+      Sid      = "RouteFromSource"
+      Effect   = "Allow"
+      Action   = ["ec2:CreateRoute", "ec2:DeleteRoute", "ec2:ReplaceRoute"]
+      Resource = [for id in var.source_network.route_table_ids : "${local.arn.ec2}:route-table/${id}"]
+    },
+  ])
+
+  attach_network = [
     {
       Sid      = "AttachToTransitGateway" # AWS asks for the gateway, the network and its subnets, and what is made
       Effect   = "Allow"
       Action   = ["ec2:CreateTransitGatewayVpcAttachment"]
-      Resource = [var.transit_gateway_arn]
+      Resource = compact([var.transit_gateway_arn])
     },
     {
       Sid       = "AttachOurNetwork"
@@ -137,21 +154,7 @@ locals {
       Resource  = ["${local.arn.ec2}:transit-gateway-attachment/*"]
       Condition = local.is_ours
     },
-    {
-      # The provider asks how the gateway treats the attachment, where both are of one account.
-      Sid      = "ReadTransitGatewayRoutes"
-      Effect   = "Allow"
-      Action   = ["ec2:GetTransitGatewayRouteTableAssociations", "ec2:GetTransitGatewayRouteTablePropagations"]
-      Resource = ["${local.arn.ec2}:transit-gateway-route-table/*"]
-    },
-    ], length(try(var.source_network.route_table_ids, [])) == 0 ? [] : [
-    {
-      Sid      = "RouteFromSource"
-      Effect   = "Allow"
-      Action   = ["ec2:CreateRoute", "ec2:DeleteRoute", "ec2:ReplaceRoute"]
-      Resource = [for id in var.source_network.route_table_ids : "${local.arn.ec2}:route-table/${id}"]
-    },
-  ])
+  ]
 
   make_in_network = [
     "ec2:AuthorizeSecurityGroupEgress",

@@ -41,6 +41,7 @@ def test_describing_the_lake_makes_nothing(here: Path) -> None:
     assert list(here.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_validating_the_definitions_makes_nothing(tmp_path: Path) -> None:
     others = {name: value for name, value in os.environ.items() if not name.startswith(("TOTES", "WAREHOUSE"))}
     command = (sys.executable, "-m", "dagster", "definitions", "validate", "-m", "totes_dagster.definitions")
@@ -49,6 +50,7 @@ def test_validating_the_definitions_makes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_server_without_a_company_is_nothing_and_is_left_as_it_is() -> None:
     with tempfile.TemporaryDirectory(prefix="totes-cli-") as folder:
         with EmbeddedPostgres(Path(folder) / "postgres", FAST_SETTINGS) as server:

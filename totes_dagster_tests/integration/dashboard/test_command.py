@@ -33,6 +33,7 @@ def test_an_export_is_all_pages_with_their_data_and_scripts(lived: Lived, tmp_pa
         assert {address for address in addresses if address != "data:,"} <= found
 
 
+@pytest.mark.slow
 def test_all_pages_of_an_export_are_of_one_batch(lived: Lived, tmp_path: Path) -> None:
     totes_here("dashboard", "--export", str(tmp_path), WAREHOUSE_READER_URL=lived.world.warehouse_url)
     said = {re.search(r"batch [\d,]+", (tmp_path / f"{page}.html").read_text()) for page in PAGES}

@@ -17,6 +17,8 @@ from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster_tests.integration.local.embedded import query, server_process
 from totes_dagster_tests.servers import FAST_SETTINGS, wait_until_stopped
 
+pytestmark = pytest.mark.slow
+
 _USER = """
 import sys
 from pathlib import Path

@@ -29,6 +29,8 @@ from totes_dagster_tests.integration.notebooks.plain_sql import PlainSql
 from totes_dagster_tests.system.platforms import lake_in, platform_at
 from totes_dagster_tests.world import UNTIL
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOKS = Path(__file__).parents[3] / "notebooks"
 
 READER = """

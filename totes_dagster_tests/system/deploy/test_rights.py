@@ -48,6 +48,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "account_id": account,
         "boundary_arn": f"arn:aws:iam::{account}:policy/totes/totes-boundary-dev",
         "source_network": {"vpc_id": "vpc-0123456789abcdef0", "route_table_ids": ["rtb-0123456789abcdef0"]},
+        "transit_gateway_arn": f"arn:aws:ec2:eu-west-2:{account}:transit-gateway/tgw-0123456789abcdef0",
     }
     (folder / "terraform.tfvars.json").write_text(json.dumps(variables))
     for command in (["init", "-input=false"], ["apply", "-input=false", "-auto-approve"]):

@@ -127,6 +127,7 @@ def take(copy: Copy, *, but: str = "") -> None:
             step(copy)
 
 
+@pytest.mark.slow
 def test_a_column_is_filled_by_a_reconciliation(copy: Copy) -> None:
     copy.world.change("update counterparty set commercial_contact = 'Ada' where counterparty_id = 1")
     copy.world.refresh()
@@ -138,6 +139,7 @@ def test_a_column_is_filled_by_a_reconciliation(copy: Copy) -> None:
     assert copy.world.ask_one("select commercial_contact from dim_counterparty where counterparty_id = 1") == "Ada"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "seen"),
     [

@@ -167,6 +167,7 @@ def test_readers_see_the_old_state_without_waiting_while_a_load_is_open(company:
     assert company.wrongs(strict=True) == []
 
 
+@pytest.mark.slow
 def test_a_large_load_that_waits_for_one_reader_does_not_lock_out_the_others(company: World) -> None:
     with psycopg.connect(company.warehouse_url) as slow, impatient_reader(company) as reader:
         slow.execute("select count(*) from fact_sales_order")
@@ -183,6 +184,7 @@ def test_a_large_load_that_waits_for_one_reader_does_not_lock_out_the_others(com
     assert company.wrongs(strict=True) == []
 
 
+@pytest.mark.slow
 def test_a_load_of_many_rows_leaves_every_foreign_key_in_place(platform: Platform) -> None:
     seed(platform.source.url, orders=11_000, enforced=False)
     world = World(platform)

@@ -63,6 +63,7 @@ def live(world: World, seen: Callable[[], Objects]) -> None:
     assert world.head() > 6
 
 
+@pytest.mark.slow
 def test_no_file_of_the_lake_is_ever_written_again_or_removed(company: World) -> None:
     live(company, lambda: files(company.platform))
 

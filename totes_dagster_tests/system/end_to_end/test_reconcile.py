@@ -156,6 +156,7 @@ def test_everything_at_once_is_repaired_by_one_batch(it: Reconciliation) -> None
     it.see_that_nothing_is_left()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("many", [False, True], ids=["few", "many"])
 def test_facts_that_somebody_emptied_are_filled_again(
     it: Reconciliation, many: bool, monkeypatch: pytest.MonkeyPatch
@@ -278,6 +279,7 @@ def test_the_command_says_what_it_found_and_what_became_of_it(it: Reconciliation
     assert it.world.wrongs() == []
 
 
+@pytest.mark.slow
 def test_the_command_fails_where_something_cannot_be_repaired(it: Reconciliation) -> None:
     it.damage(
         "create function forge() returns trigger language plpgsql as 'begin new.units_sold = 8; return new; end'",

@@ -89,7 +89,7 @@ def contents(url: str) -> dict[str, object]:
     return {**oracle.history(url), **oracle.dimension_rows(url)}
 
 
-@pytest.mark.parametrize("life", LIVES)
+@pytest.mark.parametrize("life", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_any_life_of_a_company_is_shown_as_it_is_and_remembered_as_it_was(
     platform: Platform, database: Callable[..., str], tmp_path_factory: pytest.TempPathFactory, life: int
 ) -> None:

@@ -31,6 +31,7 @@ def test_a_refresh_that_is_killed_at_any_object_is_completed_by_the_next(
 # The rest is the same for a first load, and takes longer there.
 
 
+@pytest.mark.slow
 @only_a_rich_change
 def test_the_commit_of_a_batch_survives_what_the_store_answers(
     matrix: Matrix, scene: Scene, points: list[Point]

@@ -93,6 +93,7 @@ def test_a_reconciliation_of_equals_changes_nothing(refreshed_graph: Graph) -> N
     assert refreshed_graph.ask("select count(*) from analytics.load_history") == [(1,)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["before", "between"])
 def test_a_reconciliation_warns_of_what_differed_and_repairs_it(refreshed_graph: Graph, damage: str) -> None:
     refreshed_graph.ask("update analytics.fact_sales_order set units_sold = -1 where sales_order_id = 7 returning 1")

@@ -26,6 +26,8 @@ from totes_dagster_tests.system.end_to_end.wal.logged import (
 from totes_dagster_tests.system.platforms import lake_in, platform_at
 from totes_dagster_tests.world import World
 
+pytestmark = pytest.mark.slow
+
 ODDITIES: dict[str, tuple[str, ...]] = {
     "truncated": ("truncate payment",),
     "truncated with others": ("truncate payment, transaction",),

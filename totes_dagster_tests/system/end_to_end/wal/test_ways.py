@@ -24,6 +24,7 @@ from totes_dagster_tests.system.end_to_end.wal.logged import (
 from totes_dagster_tests.world import NEW_DEAL, World
 
 
+@pytest.mark.slow
 def test_the_way_may_change_at_any_time(logged: World) -> None:
     before = versions(logged)
     for turn, world in enumerate([logged, counting(logged), logged, logged, counting(logged), logged], 1):
@@ -95,6 +96,7 @@ def test_reconciling_finds_nothing_and_repairs_what_was_damaged(logged: World) -
     assert (versions(logged), is_from_log(logged)) == (before + 2, True)
 
 
+@pytest.mark.slow
 def test_refreshes_at_once_take_each_transaction_once_and_none_of_them_counts(logged: World) -> None:
     before, first = versions(logged), logged.head()
     source, zone = logged.platform.source, logged.platform.lake.ingestion
@@ -120,6 +122,7 @@ def test_refreshes_at_once_take_each_transaction_once_and_none_of_them_counts(lo
     assert logged.has_arrived()
 
 
+@pytest.mark.slow
 def test_a_refresh_that_dies_at_any_object_is_completed_by_the_next(
     logged: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
