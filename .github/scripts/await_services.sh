@@ -12,7 +12,21 @@ outputs=$1 image=$2
 cluster=$(jq --exit-status --raw-output '.cluster.value' "$outputs")
 mapfile -t services < <(jq --exit-status --raw-output '.service_names.value[]' "$outputs")
 
-aws ecs wait services-stable --cluster "$cluster" --services "${services[@]}"
+described() { aws ecs describe-services --cluster "$cluster" --services "${services[@]}" --output json; }
+
+# As `aws ecs wait services-stable` has it, which gives up after ten minutes: a service that rolls back, and whose load
+# balancer lets go of its old tasks first, takes longer, and its verdict would be lost.
+unstable='.services[] | select((.deployments | length) != 1 or .runningCount != .desiredCount)'
+deadline=$((SECONDS + ${SERVICES_TIMEOUT:-2400}))
+until state=$(described) && [ -z "$(jq "$unstable" <<< "$state")" ]; do
+    if [ "$SECONDS" -ge "$deadline" ]; then
+        echo "The services take too long. These are not stable yet; their newest events come first:" >&2
+        jq --raw-output "$unstable"' | "\(.serviceName): \(.runningCount) of \(.desiredCount) tasks run", (.events[:5][] | "  \(.message)")' \
+            <<< "$state" >&2
+        exit 1
+    fi
+    sleep "${TASK_POLL_SECONDS:-5}"
+done
 
 wrong=0
 while IFS=$'\t' read -r service definition; do
@@ -24,6 +38,5 @@ while IFS=$'\t' read -r service definition; do
         echo "$service went back to $runs: its new tasks did not become healthy. See its log group for the reason." >&2
         wrong=1
     fi
-done < <(aws ecs describe-services --cluster "$cluster" --services "${services[@]}" --output json |
-    jq --raw-output '.services[] | [.serviceName, .taskDefinition] | @tsv')
+done < <(jq --raw-output '.services[] | [.serviceName, .taskDefinition] | @tsv' <<< "$state")
 exit "$wrong"

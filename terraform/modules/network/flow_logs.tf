@@ -28,6 +28,12 @@ data "aws_iam_policy_document" "flow" {
     actions   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
     resources = ["${aws_cloudwatch_log_group.flow.arn}:*"]
   }
+
+  # AWS documents these as needed too, although the group is there.
+  statement {
+    actions   = ["logs:CreateLogGroup", "logs:DescribeLogGroups"]
+    resources = [aws_cloudwatch_log_group.flow.arn, "${aws_cloudwatch_log_group.flow.arn}:*"]
+  }
 }
 
 resource "aws_iam_role" "flow" {

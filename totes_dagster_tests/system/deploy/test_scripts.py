@@ -132,13 +132,32 @@ def test_logs_that_cannot_be_read_do_not_hide_the_exit_code(aws: Aws) -> None:
     assert "nothing could be read" in done.stdout
 
 
+def services(*, deployments: int = 1, running: int = 1) -> dict[str, Any]:
+    return {
+        "services": [
+            {
+                "serviceName": name,
+                "taskDefinition": f"{name}:3",
+                "deployments": [{}] * deployments,
+                "runningCount": running,
+                "desiredCount": 1,
+                "events": [{"message": f"(service {name}) failed container health checks"}],
+            }
+            for name in ("totes-dev-daemon", "totes-dev-webserver")
+        ]
+    }
+
+
+def test_services_that_never_become_stable_are_told_with_what_happened_last(aws: Aws) -> None:
+    aws.answer("describe-services", services(deployments=2, running=0))
+    done = aws.run("await_services.sh", IMAGE, SERVICES_TIMEOUT="0")
+    assert done.returncode == 1
+    assert "totes-dev-daemon: 0 of 1 tasks run\n  (service totes-dev-daemon) failed container health" in done.stderr
+
+
 @pytest.mark.parametrize(("runs", "code"), [(IMAGE, 0), (IMAGE.replace("a" * 64, "b" * 64), 1)])
 def test_a_service_that_went_back_to_its_old_image_is_a_failure(aws: Aws, runs: str, code: int) -> None:
-    services = [
-        {"serviceName": name, "taskDefinition": f"{name}:3"} for name in ("totes-dev-daemon", "totes-dev-webserver")
-    ]
-    aws.answer("wait", {})
-    aws.answer("describe-services", {"services": services})
+    aws.answer("describe-services", services(deployments=2), services(running=0), services())
     new, other = ({"taskDefinition": {"containerDefinitions": [{"image": image}]}} for image in (IMAGE, runs))
     aws.answer("describe-task-definition", new, other)
     done = aws.run("await_services.sh", IMAGE)
