@@ -111,6 +111,7 @@ def test_ctrl_c_ends_the_wait_for_a_start(home: Path, port: str) -> None:
     dev.communicate()
 
 
+@pytest.mark.slow
 def test_what_dagster_cannot_load_ends_it_with_the_reason(home: Path, port: str, tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("raise RuntimeError('This is broken.')\n")
     options = ("--orders", "20", "--port", port, "--module", "broken")

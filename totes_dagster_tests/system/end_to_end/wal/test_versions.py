@@ -155,7 +155,7 @@ def test_values_of_every_kind_are_those_that_a_census_reads(logged: World) -> No
     assert sum(table.changed + table.new for batch in loaded for table in batch.tables.values()) == 0
 
 
-@pytest.mark.parametrize("life", [1, 2])
+@pytest.mark.parametrize("life", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_any_life_of_a_company_is_remembered_step_by_step(
     unseen_logged: World, logging_database: Callable[..., str], life: int
 ) -> None:
