@@ -13,6 +13,9 @@ class TotesError(Exception):
 
     transient: ClassVar[bool] = False
 
+    exit_status: ClassVar[int] = 1
+    """With what a command ends of it."""
+
     def __init__(self, message: str, **facts: object) -> None:
         """Create the error.
 
@@ -391,3 +394,9 @@ class AlertAccessDeniedError(AlertError):
 
 class ProvisioningError(TotesError):
     """A server of a deployment cannot be set up."""
+
+
+class DagsterAtWorkError(ProvisioningError):
+    """Dagster's storage has to be migrated, and Dagster is using it."""
+
+    exit_status = 75  # EX_TEMPFAIL of sysexits.h

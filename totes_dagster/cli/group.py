@@ -57,7 +57,7 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except TotesError as error:
             click.secho(f"{type(error).__name__}: {error}", fg="red", err=True)
-            sys.exit(1)
+            sys.exit(error.exit_status)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

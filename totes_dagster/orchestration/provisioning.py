@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from totes_dagster.aws.secrets import administrator_from_secret, url_from_secret
 from totes_dagster.config import settings
 from totes_dagster.config.platform import warehouse_from_environment
-from totes_dagster.errors import ProvisioningError, one_line
+from totes_dagster.errors import DagsterAtWorkError, ProvisioningError, one_line
 from totes_dagster.postgres.database import Database
 from totes_dagster.warehouse.migrations import HEAD, migrate
 
@@ -27,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = 120
 """Seconds for a script, which may have to wait for sessions that use the tables it hands over."""
+
+_SILENCE = 90
+"""Seconds; Dagster's daemons report every 30."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ def provision(roles: Path, environment: Mapping[str, str] = os.environ) -> Itera
 
     Raises:
         ProvisioningError: a script is missing or failed.
+        DagsterAtWorkError: Dagster's storage has to be migrated, and its daemon is running. All else is done.
         DatabaseError, SecretError: a server or a secret cannot be used.
     """
     for server in servers(environment):
@@ -108,8 +113,25 @@ def provision(roles: Path, environment: Mapping[str, str] = os.environ) -> Itera
     for server in readers(environment):
         yield from _set_up(server, roles)
     with DagsterInstance.get() as instance:
+        if _has_to_be_migrated(instance) and _is_at_work(instance):
+            raise DagsterAtWorkError(
+                "Dagster's storage has to be migrated, and its daemon is running. Stop Dagster, and try again."
+            )
         instance.upgrade(logger.info)
     yield "Dagster's storage is up to date."
+
+
+def _has_to_be_migrated(instance: DagsterInstance) -> bool:
+    """Whether the tables of Dagster's storage are those of an earlier version of Dagster."""
+    storages = (instance.run_storage, instance.event_log_storage, instance.schedule_storage)
+    revisions = [storage.alembic_version() for storage in storages if storage]
+    return any(revision and revision[0] != revision[1] for revision in revisions)
+
+
+def _is_at_work(instance: DagsterInstance) -> bool:
+    """Whether a daemon has reported within the time in which it would have done so three times."""
+    beats = [status.last_heartbeat for status in instance.get_daemon_statuses().values()]
+    return any(beat and time.time() - beat.timestamp < _SILENCE for beat in beats)
 
 
 def _set_up(server: Server, roles: Path) -> Iterator[str]:

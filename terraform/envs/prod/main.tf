@@ -15,6 +15,7 @@ module "platform" {
   name = "totes-prod"
 
   image                    = var.image
+  provisioning_image       = var.provisioning_image
   image_repository_arn     = var.image_repository_arn
   permissions_boundary_arn = var.permissions_boundary_arn
   source_database          = var.source_database

@@ -111,6 +111,7 @@ locals {
       environment = merge(local.environment, local.platform_environment)
     }
     provision = {
+      image   = coalesce(var.provisioning_image, var.image)
       command = ["totes", "provision", "--roles", "/opt/totes/roles"]
       environment = merge(local.environment, local.platform_environment, {
         for name, arn in local.provisioning : name => arn if arn != null

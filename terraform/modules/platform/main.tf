@@ -139,6 +139,7 @@ module "dagster" {
   name                        = var.name
   suffix                      = local.account
   image                       = var.image
+  provisioning_image          = var.provisioning_image
   image_repository_arn        = var.image_repository_arn
   cpu_architecture            = var.cpu_architecture
   runs                        = var.runs

@@ -13,6 +13,12 @@ variable "image" {
   type        = string
 }
 
+variable "provisioning_image" {
+  description = "The image of the task that sets up and migrates the databases, if another than `image`: a deployment migrates them with the new one before services and runs get it. Null for the same."
+  type        = string
+  default     = null
+}
+
 variable "image_repository_arn" {
   description = "ARN of the ECR repository that the image is pulled from."
   type        = string

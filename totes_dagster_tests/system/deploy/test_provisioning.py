@@ -1,16 +1,20 @@
 """What `totes provision` makes of a new deployment, on a real server whose administrator is no superuser."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
+import dagster
 import psycopg
 import pytest
 import yaml
+from alembic.script import ScriptDirectory
 from click.testing import CliRunner
 from dagster import DagsterInstance
+from dagster._daemon.types import DaemonHeartbeat
 from psycopg import sql
 
 from totes_dagster.cli.commands import main
@@ -133,6 +137,30 @@ def test_a_new_deployment_is_set_up_and_may_be_again(deployment: Deployment) -> 
         assert connection.execute("show server_encoding").fetchone() == ("UTF8",)
     with DagsterInstance.get() as instance:
         assert instance.get_runs_count() == 0
+
+
+def test_dagsters_storage_is_migrated_only_while_no_daemon_uses_it(deployment: Deployment) -> None:
+    assert deployment.provision()[0] == 0
+    beat = DaemonHeartbeat(time.time(), "SENSOR", "1", [])
+    with DagsterInstance.get() as instance:
+        head = instance.run_storage.alembic_version()
+        instance.add_daemon_heartbeat(beat)
+    assert head is not None
+    assert isinstance(head[1], str)
+    assert deployment.provision()[0] == 0  # there is nothing to migrate
+    migrations = ScriptDirectory(str(Path(dagster.__file__).parent / "_core" / "storage" / "alembic"))
+    earlier = migrations.get_revision(head[1]).down_revision
+    with deployment.connect("dagster", STORAGE, "dagster") as connection:
+        connection.execute("update alembic_version set version_num = %s", [earlier])
+        code, said = deployment.provision()
+        assert code == 75
+        assert "DagsterAtWorkError: Dagster's storage has to be migrated, and its daemon is running." in said
+        assert connection.execute("select version_num from alembic_version").fetchall() == [(earlier,)]
+        with DagsterInstance.get() as instance:
+            instance.add_daemon_heartbeat(beat._replace(timestamp=time.time() - 100))
+        code, said = deployment.provision()
+        assert code == 0, said
+        assert connection.execute("select version_num from alembic_version").fetchall() == [(head[1],)]
 
 
 def test_neither_role_may_do_more_than_its_work(deployment: Deployment) -> None:

@@ -184,3 +184,92 @@ def state(image: str) -> dict[str, Any]:
 def test_a_plan_is_made_for_the_image_that_is_deployed(given: str, image: str) -> None:
     command = [str(SCRIPTS / "deployed_image.sh"), "there/totes"]
     assert subprocess.run(command, input=given, capture_output=True, text=True, check=True).stdout.strip() == image
+
+
+class Deployment(Aws):
+    """An environment that runs an old image; its folder is the current one, and Terraform is a stand-in, too."""
+
+    OLD = IMAGE.replace("a" * 64, "b" * 64)
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        (folder / "state.json").write_text(json.dumps(state(self.OLD)))
+        outputs = {
+            **OUTPUTS,
+            "provision_task_definition": "provision:4",
+            "log_group_names": {"provision": "/provision"},
+        }
+        (folder / "given.json").write_text(json.dumps({name: {"value": value} for name, value in outputs.items()}))
+        program = folder / "terraform"
+        program.write_text(
+            "#!/usr/bin/env bash\n"
+            f'echo "terraform $* image=$TF_VAR_image provisioning=$TF_VAR_provisioning_image" >> {self.answers}/calls\n'
+            f'case "$1" in state) cat {folder}/state.json;; output) cat {folder}/given.json;; esac\n'
+        )
+        program.chmod(0o755)
+        self.answer("run-task", {"tasks": [{"taskArn": TASK}], "failures": []})
+        self.answer("get-log-events", {"events": []})
+
+    def ends_with(self, *codes: int) -> None:
+        """How the task of provisioning ends, each time."""
+        of_provision = [
+            {"tasks": [{"lastStatus": "STOPPED", "containers": [{"name": "provision", "exitCode": code}]}]}
+            for code in codes
+        ]
+        # Each is asked for twice: whether the task has stopped, and how.
+        self.answer("describe-tasks", *of_provision)
+
+    def migrate(self) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PATH": f"{self.folder}:{os.environ['PATH']}", "TASK_POLL_SECONDS": "0"}
+        return subprocess.run(
+            [str(SCRIPTS / "migrate.sh"), IMAGE],
+            cwd=self.folder,
+            env={**environment, "DAEMON_SILENCE_SECONDS": "0"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+
+    def applied(self) -> list[str]:
+        return [call for call in self.calls() if call.startswith("terraform apply")]
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Deployment:
+    return Deployment(tmp_path)
+
+
+def test_databases_are_migrated_by_the_new_image_while_all_else_has_the_old_one(deployment: Deployment) -> None:
+    deployment.ends_with(0)
+    done = deployment.migrate()
+    assert done.returncode == 0, done.stderr
+    (apply,) = deployment.applied()
+    assert apply.endswith(f"-lock-timeout=10m image={deployment.OLD} provisioning={IMAGE}")
+
+
+def test_services_are_stopped_for_migrations_of_dagsters_storage(deployment: Deployment) -> None:
+    deployment.ends_with(75, 0)
+    deployment.answer("describe-services", services(deployments=2), services())
+    image = {"taskDefinition": {"containerDefinitions": [{"image": deployment.OLD}]}}
+    deployment.answer("describe-task-definition", image)
+    done = deployment.migrate()
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, second = deployment.applied()
+    assert "-var paused=true" not in first
+    assert f"-var paused=true image={deployment.OLD}" in second
+    calls = deployment.calls()
+    assert sum("run-task" in call for call in calls) == 2
+    assert calls.index(second) < max(index for index, call in enumerate(calls) if "describe-services" in call)
+
+
+@pytest.mark.parametrize("codes", [(1,), (75, 1)])
+def test_a_migration_that_fails_fails_the_deployment_before_services_get_the_new_image(
+    deployment: Deployment, codes: tuple[int, ...]
+) -> None:
+    deployment.ends_with(*codes)
+    deployment.answer("describe-services", services())
+    image = {"taskDefinition": {"containerDefinitions": [{"image": deployment.OLD}]}}
+    deployment.answer("describe-task-definition", image)
+    assert deployment.migrate().returncode == 1
+    assert all(f"image={deployment.OLD}" in apply for apply in deployment.applied())

@@ -77,6 +77,18 @@ def test_another_platform_on_the_same_source_is_not_disturbed(
     assert slots(logged) == [slot_of(logged.platform.lake.ingestion)]
 
 
+def test_a_publication_that_lacks_some_rows_from_the_beginning_is_not_relied_on(unseen_logged: World) -> None:
+    with psycopg.connect(unseen_logged.source_url) as connection:
+        connection.execute("alter publication totes drop table sales_order")
+        connection.execute("alter publication totes add table sales_order where (sales_order_id > 1)")
+    unseen_logged.refresh()
+    assert slots(unseen_logged) == []
+    before = versions(unseen_logged)
+    unseen_logged.change(EDIT)
+    unseen_logged.refresh()
+    assert (is_from_log(unseen_logged), versions(unseen_logged)) == (False, before + 1)
+
+
 def test_a_log_that_piles_up_is_warned_of(logged: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert logged.refresh().ingested.deviations == []
     monkeypatch.setattr(start, "WARN_AFTER_BYTES", 2**20)
