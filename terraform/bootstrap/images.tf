@@ -25,8 +25,16 @@ resource "aws_ecr_lifecycle_policy" "this" {
         action       = { type = "expire" }
       },
       {
-        # By number and not by age, so that what runs stays, however long nobody deploys.
+        # What a rule's tags select, no later rule expires: production's image stays, however much is merged without
+        # being deployed there.
         rulePriority = 2
+        description  = "The last 50 images that production has run."
+        selection    = { tagStatus = "tagged", tagPatternList = ["deployed-*"], countType = "imageCountMoreThan", countNumber = 50 }
+        action       = { type = "expire" }
+      },
+      {
+        # By number and not by age, so that what runs stays, however long nobody deploys.
+        rulePriority = 3
         description  = "The last 100 images can be deployed again."
         selection    = { tagStatus = "tagged", tagPatternList = ["*"], countType = "imageCountMoreThan", countNumber = 100 }
         action       = { type = "expire" }

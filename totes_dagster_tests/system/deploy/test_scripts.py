@@ -57,14 +57,16 @@ class Aws:
     def calls(self) -> list[str]:
         return (self.answers / "calls").read_text().splitlines()
 
-    def run(self, script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, script: str, *arguments: str, first: str = "", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         environment = {
             **os.environ,
             "PATH": f"{self.folder}:{os.environ['PATH']}",
             "TASK_POLL_SECONDS": "0",
             **environment,
         }
-        command = [str(SCRIPTS / script), str(self.folder / "outputs.json"), *arguments]
+        command = [str(SCRIPTS / script), first or str(self.folder / "outputs.json"), *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)
 
 
@@ -184,6 +186,25 @@ def state(image: str) -> dict[str, Any]:
 def test_a_plan_is_made_for_the_image_that_is_deployed(given: str, image: str) -> None:
     command = [str(SCRIPTS / "deployed_image.sh"), "there/totes"]
     assert subprocess.run(command, input=given, capture_output=True, text=True, check=True).stdout.strip() == image
+
+
+def test_an_image_gets_one_more_tag_and_stays_what_it_is(aws: Aws) -> None:
+    manifest = '{"schemaVersion": 2,\\n  "manifests": []}'
+    kind = "application/vnd.oci.image.index.v1+json"
+    aws.answer("batch-get-image", {"images": [{"imageManifest": manifest, "imageManifestMediaType": kind}]})
+    aws.answer("put-image", {})
+    done = aws.run("tag_image.sh", "deployed-prod-1", first=IMAGE)
+    assert done.returncode == 0, done.stderr
+    put = "\n".join(aws.calls())
+    assert f"--image-tag deployed-prod-1 --image-digest sha256:{'a' * 64}" in put
+    assert put.endswith(f"--image-manifest-media-type {kind} --image-manifest {manifest}")
+
+
+def test_an_image_that_is_gone_cannot_be_tagged(aws: Aws) -> None:
+    aws.answer("batch-get-image", {"images": [], "failures": [{"failureCode": "ImageNotFound"}]})
+    done = aws.run("tag_image.sh", "deployed-prod-1", first=IMAGE)
+    assert done.returncode == 1
+    assert "ImageNotFound" in done.stderr
 
 
 class Deployment(Aws):
