@@ -89,6 +89,20 @@ def test_a_publication_that_lacks_some_rows_from_the_beginning_is_not_relied_on(
     assert (is_from_log(unseen_logged), versions(unseen_logged)) == (False, before + 1)
 
 
+def test_a_slot_that_turns_out_to_be_of_no_use_is_dropped(logged: World) -> None:
+    logged.change(
+        "alter table payment alter payment_id type bigint",
+        "update payment set payment_id = 3000000000 where payment_id = 1",
+    )
+    assert len(slots(logged)) == 1
+    logged.refresh()
+    assert not is_from_log(logged)
+    assert slots(logged) == []
+    logged.change(EDIT)
+    logged.refresh()
+    assert slots(logged) == []
+
+
 def test_a_log_that_piles_up_is_warned_of(logged: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert logged.refresh().ingested.deviations == []
     monkeypatch.setattr(start, "WARN_AFTER_BYTES", 2**20)
