@@ -29,12 +29,6 @@ locals {
       Action   = ["s3:GetObject"]
       Resource = values(local.state_objects)
     },
-    {
-      Sid      = "LockState"
-      Effect   = "Allow"
-      Action   = local.lock_actions
-      Resource = [for object in values(local.state_objects) : "${object}.tflock"]
-    },
   ]
 
   write_state = { for environment, object in local.state_objects : environment => [

@@ -24,6 +24,7 @@ module "platform" {
   alert_emails             = var.alert_emails
   analyst_cidr_blocks      = var.analyst_cidr_blocks
   transit_gateway          = var.transit_gateway
+  object_lock_days         = var.object_lock_days
   landing_senders          = var.landing_senders
   landing_expire_days      = var.landing_expire_days
   exchange_rates           = var.exchange_rates

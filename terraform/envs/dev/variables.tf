@@ -92,6 +92,12 @@ variable "transit_gateway" {
   default = null
 }
 
+variable "object_lock_days" {
+  description = "Days for which nobody can remove an object from the ingestion zone, but with a special right; null for none. Only for buckets that are made with it."
+  type        = number
+  default     = null
+}
+
 variable "landing_senders" {
   description = "By feed (shipment, sales_target, exchange_rate): ARNs of the roles that may put files into its folder of the landing bucket, also of other accounts."
   type        = map(list(string))

@@ -28,6 +28,26 @@ resource "aws_vpc_security_group_ingress_rule" "endpoints" {
   to_port           = 443
 }
 
+# Credentials of other accounts do not work from here.
+data "aws_iam_policy_document" "own_credentials" {
+  statement {
+    sid       = "PrincipalsOfThisAccount"
+    actions   = ["*"]
+    resources = ["*"]
+
+    principals {
+      type        = "AWS"
+      identifiers = ["*"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:PrincipalAccount"
+      values   = [data.aws_caller_identity.current.account_id]
+    }
+  }
+}
+
 resource "aws_vpc_endpoint" "interface" {
   for_each = local.interface_endpoints
 
@@ -37,6 +57,8 @@ resource "aws_vpc_endpoint" "interface" {
   private_dns_enabled = true
   security_group_ids  = [aws_security_group.endpoints.id]
   subnet_ids          = [for zone in slice(local.zones, 0, var.endpoint_zones) : aws_subnet.private[zone].id]
+  # Not of port forwarding, whose messages need no credentials but those of its session.
+  policy = each.key == "ssmmessages" ? null : data.aws_iam_policy_document.own_credentials.json
 
   tags = { Name = "${var.name}-${each.key}" }
 }

@@ -68,7 +68,8 @@ def definitions_statement(catalogue: Catalogue, tables: list[str]) -> sql.Compos
     """SQL for a digest of what would change how the log reads, were it changed in between, and changed back.
 
     Of each table: its OID, its files, which a rewrite replaces, its columns with their numbers and types, and its
-    replica identity; of the publication, the versions of its catalogue rows.
+    replica identity; of the publication, the version of its catalogue row, and its tables, which are listed anew whenever
+    they change.
     """
     return sql.SQL(
         """
@@ -79,7 +80,7 @@ def definitions_statement(catalogue: Catalogue, tables: list[str]) -> sql.Compos
                      from pg_attribute where attrelid = c.oid and attnum > 0)), ';' order by c.oid)
              from pg_class as c where c.oid = any ({tables}::regclass[])),
             (select concat_ws(',', oid, xmin) from pg_publication where pubname = {name}),
-            (select string_agg(concat_ws(',', r.oid, r.xmin), ';' order by r.oid)
+            (select string_agg(r.oid::text, ';' order by r.oid)
              from pg_publication_rel as r join pg_publication as p on p.oid = r.prpubid where p.pubname = {name})))
         """
     ).format(

@@ -175,7 +175,7 @@ def _usable_or_not(what: str) -> Iterator[None]:
         if error.transient:
             raise
         raise LogUnusableError(f"{what}: {error}") from error
-    except ValueError as error:  # a database without an encoding may hold any bytes
+    except ValueError as error:  # bytes that are no message of this protocol
         raise LogUnusableError(f"{what}: {type(error).__name__}.") from error
 
 

@@ -56,6 +56,11 @@ run "services_of_aws_are_reached_by_endpoints" {
   }
 
   assert {
+    condition     = [for condition in data.aws_iam_policy_document.own_credentials.statement[0].condition : condition.variable] == ["aws:PrincipalAccount"] && toset([for name, endpoint in aws_vpc_endpoint.interface : name if endpoint.policy == data.aws_iam_policy_document.own_credentials.json]) == toset(["ec2", "ecr.api", "ecr.dkr", "ecs", "logs", "secretsmanager", "sns"])
+    error_message = "Credentials of other accounts work by an endpoint."
+  }
+
+  assert {
     condition     = aws_vpc_endpoint.s3.vpc_endpoint_type == "Gateway"
     error_message = "S3's costs nothing."
   }
