@@ -105,7 +105,8 @@ def test_what_applying_asks_for_is_what_its_role_may(deployed: Deployed) -> None
 
 def test_what_planning_asks_for_is_what_its_role_may(deployed: Deployed, aws: Emulator) -> None:
     start = aws.mark()
-    deployed.root.run("plan", "-refresh=false", "-lock=false")  # as the workflow does it: refreshing would read the secrets
+    # As the workflow does it: refreshing would read the secrets.
+    deployed.root.run("plan", "-refresh=false", "-lock=false")
     asked = aws.actions(start)
     assert asked > EVERYONE
     assert asked - EVERYONE - STATE <= set(deployed.bootstrap["plan_actions"])

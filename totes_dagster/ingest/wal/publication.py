@@ -68,7 +68,7 @@ def definitions_statement(catalogue: Catalogue, tables: list[str]) -> sql.Compos
     """SQL for a digest of what would change how the log reads, were it changed in between, and changed back.
 
     Of each table: its OID, its files, which a rewrite replaces, its columns with their numbers and types, and its
-    replica identity; of the publication, the version of its catalogue row, and its tables, which are listed anew whenever
+    replica identity; of the publication, the version of its catalogue row, and its tables, which are listed anew when
     they change.
     """
     return sql.SQL(
