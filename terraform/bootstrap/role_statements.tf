@@ -31,7 +31,25 @@ locals {
     },
   ]
 
-  write_state = { for environment, object in local.state_objects : environment => [
+  # What is merged is deployed. A mistake, or somebody who gets as far as the pipeline, does not get at what holds data.
+  never_destroy = [
+    {
+      Sid    = "NeverDestroyData"
+      Effect = "Deny"
+      Action = [
+        "kms:DisableKey",
+        "kms:ScheduleKeyDeletion",
+        "rds:DeleteDBInstance",
+        "rds:DeleteDBInstanceAutomatedBackup",
+        "rds:DeleteDBSnapshot",
+        "s3:DeleteBucket",
+        "s3:DeleteObjectVersion",
+      ]
+      Resource = ["*"]
+    },
+  ]
+
+  write_state = { for environment, object in local.state_objects : environment => concat([
     local.find_state,
     local.state_key,
     {
@@ -46,7 +64,7 @@ locals {
       Action   = local.lock_actions
       Resource = ["${object}.tflock"]
     },
-  ] }
+  ], [for statement in local.never_destroy : statement if contains(var.protected_environments, environment)]) }
 
   push = [
     {

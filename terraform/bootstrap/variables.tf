@@ -42,6 +42,12 @@ variable "environments" {
   }
 }
 
+variable "protected_environments" {
+  description = "Environments whose deploying role cannot delete databases, their backups, keys or buckets, whatever Terraform says. An administrator can."
+  type        = list(string)
+  default     = ["prod"]
+}
+
 variable "region" {
   description = "Region of the state, the images, and the environments."
   type        = string

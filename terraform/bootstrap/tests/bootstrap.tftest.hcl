@@ -132,6 +132,26 @@ run "a_plan_changes_nothing_and_reads_no_secret" {
   }
 }
 
+run "a_deployment_of_production_cannot_destroy_data" {
+  command = plan
+
+  assert {
+    condition = { for environment, statements in local.write_state : environment => flatten([for statement in statements : statement.Action if statement.Effect == "Deny"]) } == {
+      dev = []
+      prod = [
+        "kms:DisableKey", "kms:ScheduleKeyDeletion", "rds:DeleteDBInstance", "rds:DeleteDBInstanceAutomatedBackup",
+        "rds:DeleteDBSnapshot", "s3:DeleteBucket", "s3:DeleteObjectVersion",
+      ]
+    }
+    error_message = "The deploying role of production can delete what holds data."
+  }
+
+  assert {
+    condition     = contains(local.attached["deploy-prod"], "prod-state")
+    error_message = "What is denied is not attached."
+  }
+}
+
 run "one_environment_has_no_rights_on_another" {
   command = plan
 
