@@ -45,7 +45,7 @@ notebook: install ## Open the company's numbers as a notebook; NAME=history teac
 test-unit: install ## Run the quick tests, module by module, in less than a minute
 	$(PYTEST) --quiet --hypothesis-profile=quick totes_dagster_tests/unit
 
-test: install postgres ## Run the tests, but for slow ones and those in a browser, in about five minutes
+test: install postgres ## Run the tests, but for slow ones and those in a browser, in less than ten minutes
 	POSTGRES_VERSIONS="$(POSTGRES_VERSIONS)" $(PYTEST)
 
 test-all: ## Run all tests, slow ones, those of Terraform and those in a browser, too
@@ -63,7 +63,7 @@ coverage: ALL = --all
 coverage: install postgres ## Run the same tests, and slow ones, and report what they do not cover
 	POSTGRES_VERSIONS="$(POSTGRES_VERSIONS)" $(PYTEST) --cov --cov-report=term:skip-covered
 
-test-terraform: install .venv/checkov/checkov ## Test Terraform: each module, and the dev environment on an emulated AWS
+test-terraform: install .venv/checkov/checkov ## Test Terraform: each module, and with ALL=--all the dev environment on an emulated AWS
 	@command -v terraform > /dev/null || { echo "SKIPPED: Terraform is not on this machine."; exit 0; }; \
 	$(BIN)/python -m pytest $(ALL) -m "" terraform/tests
 
