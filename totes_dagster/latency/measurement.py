@@ -250,6 +250,6 @@ def report(changes: Sequence[Change], json_file: TextIO | None = None) -> None:
     if without_run:
         console.print(
             f"The Dagster run of {without_run} of {len(changes)} changes is not known on this machine: another process "
-            "refreshed, or DAGSTER_HOME does not name the instance. The time before their snapshot is not split.",
+            "refreshed, or DAGSTER_HOME does not name the instance. The time before they were loaded is not split.",
             soft_wrap=True,
         )

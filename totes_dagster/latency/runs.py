@@ -34,7 +34,7 @@ def with_run(changes: Sequence[Change], home: Path) -> list[Change]:
     if not changes:
         return []
     runs = moving_runs(home, changes[0].committed_at - _LONGEST_RUN)
-    found = [run_of(change.snapshot_at, runs) if change.snapshot_at else None for change in changes]
+    found = [run_of(change.loaded_at, runs) if change.loaded_at else None for change in changes]
     launched = launch_times(home, {run.run_id for run in found if run})
     return [
         replace(change, run=replace(run, launched_at=launched[run.run_id])) if run and not change.run else change

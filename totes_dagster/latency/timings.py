@@ -26,11 +26,12 @@ class Change:
     Attributes:
         number: number of the change in its measurement, from 1.
         committed_at: when the source acknowledged its commit.
-        snapshot_at: when the source snapshot of its batch was taken; None if the batch is not known.
+        snapshot_at: as of when its batch shows the source: when a snapshot was taken or, if the batch is from the log,
+            when the change was committed; None if the batch is not known.
         loaded_at: when its batch was about to be committed in the warehouse; None if the batch is not known.
         seen_at: when a query of the warehouse returned it.
         batch: the batch that brought it; None if not known.
-        run: the Dagster run that took the snapshot; None if not known.
+        run: the Dagster run that loaded its batch; None if not known.
     """
 
     number: int
@@ -90,24 +91,25 @@ def offset_of(readings: Iterable[Reading]) -> timedelta:
     return best.server_time - (best.asked_at + (best.answered_at - best.asked_at) / 2)
 
 
-def run_of(snapshot_at: datetime, runs: Iterable[Run]) -> Run | None:
-    """The run that took a snapshot: of those running at that moment, the one that started last.
+def run_of(loaded_at: datetime, runs: Iterable[Run]) -> Run | None:
+    """The run that loaded a batch: of those running at that moment, the one that started last.
 
     A run that was killed without recording its end appears to run for ever; runs that started after it win.
     """
     running = [
-        run for run in runs if run.started_at <= snapshot_at and (run.ended_at is None or snapshot_at <= run.ended_at)
+        run for run in runs if run.started_at <= loaded_at and (run.ended_at is None or loaded_at <= run.ended_at)
     ]
     return max(running, key=lambda run: run.started_at, default=None)
 
 
 def moments_of(change: Change) -> dict[str, datetime]:
     """The known moments of a change, in the order of `MOMENTS`."""
-    run = change.run
+    run, snapshot_at = change.run, change.snapshot_at
+    is_from_log = snapshot_at is not None and snapshot_at <= change.committed_at
     moments = (
         change.committed_at,
         *((run.requested_at, run.launched_at, run.started_at) if run else (None, None, None)),
-        change.snapshot_at,
+        None if is_from_log else snapshot_at,
         change.loaded_at,
         change.seen_at,
     )

@@ -139,7 +139,19 @@ def test_nothing_measured_is_nothing_to_tell() -> None:
     assert summaries_of([]) == []
 
 
-def test_a_snapshot_is_of_the_run_that_was_at_work_then() -> None:
+def test_a_change_from_the_log_has_no_snapshot_but_a_run() -> None:
+    run = run_of(at(18), [a_run(11, 12, 13, 18.5, "then")])
+    steps = steps_of(change(run, snapshot_at=9.99))
+    assert steps == {
+        ("commit", "requested"): 1,
+        ("requested", "launched"): 1,
+        ("launched", "started"): 1,
+        ("started", "loaded"): 5,
+        ("loaded", "seen"): 1,
+    }
+
+
+def test_a_load_is_of_the_run_that_was_at_work_then() -> None:
     runs = [a_run(0, 1, 2, 5, "before"), a_run(6, 7, 8, 12, "then"), a_run(13, 14, 15, None, "after")]
     found = run_of(at(10), runs)
     assert found is not None
