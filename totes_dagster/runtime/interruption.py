@@ -3,9 +3,9 @@
 Which signals do, and what happens to the process then, belongs to the caller.
 """
 
+import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, wait
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -27,27 +27,44 @@ def interruptibly(work: Callable[[], T]) -> T:
     Raises:
         BaseException: what the work raises, or what the signal's handler does.
     """
-    done: Future[T] = Future()
+    results: list[T] = []
+    errors: list[BaseException] = []
 
     def run() -> None:
         try:
-            done.set_result(work())
+            results.append(work())
         except BaseException as error:
-            done.set_exception(error)
+            errors.append(error)
 
-    threading.Thread(target=run, name="work", daemon=True).start()
-    return interruptible_result(done)
+    wait_for(start(run, "work"))
+    if errors:
+        raise errors[0]
+    return results[0]
 
 
-def interruptible_result(future: Future[T]) -> T:
-    """The result of a future, as `future.result()`, except that no signal is missed while the main thread waits for it.
+def start(work: Callable[[], object], name: str) -> threading.Thread:
+    """Start a daemon thread. A signal is handled before or after that, for in between it could leave a lock behind."""
+    signals = {signal.SIGINT, signal.SIGTERM}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+
+    def run() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)  # which programs that it starts would inherit
+        work()
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    try:
+        thread.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return thread
+
+
+def wait_for(thread: threading.Thread) -> None:
+    """Wait for the end of a thread, without missing a signal.
 
     Python handles a signal when the main thread next runs Python code. One that comes just before the thread begins to
-    wait for a lock is not handled before the wait ends; so the wait ends now and then.
-
-    Raises:
-        BaseException: what the future raises, or what a signal's handler does.
+    wait is not handled before the wait ends; so the wait ends now and then. It shares no lock with the other thread, as
+    waiting for a future does, which an exception of the signal's handler could leave locked.
     """
-    while not wait([future], timeout=_WAKE_SECONDS).done:
-        pass
-    return future.result()
+    while thread.is_alive():
+        thread.join(_WAKE_SECONDS)
