@@ -9,7 +9,7 @@ from totes_dagster.config import settings
 from totes_dagster.config.platform import source_from_environment
 from totes_dagster.local.seeding import seed_with_progress
 from totes_dagster.local.stack import LocalStack, stack_home
-from totes_dagster.runtime.interruption import start, wait_for
+from totes_dagster.runtime.interruption import interruptibly
 from totes_dagster.runtime.terminal import console, shown_progress
 from totes_dagster.simulator.seeding import seed as seed_source
 from totes_dagster.simulator.simulator import Event, Simulator, described
@@ -28,27 +28,11 @@ def seed(orders: int, random_seed: int) -> None:
 def change(rate: float, random_seed: int, *, harsh: bool) -> None:
     """Change the source until Ctrl-C, this many times per second on average, and print each change."""
     stop = threading.Event()
-    failures: list[BaseException] = []
-    with Simulator(_url(), seed=random_seed, harsh=harsh) as simulator:
-
-        def work() -> None:
-            try:
-                simulator.run(rate, stop, _show)
-            except BaseException as error:
-                failures.append(error)
-
-        with suppress(KeyboardInterrupt):
-            console.print(described(rate, harsh=harsh), soft_wrap=True)
-            # In a thread, so that Ctrl-C stops it between two changes, not during one.
-            changing = start(work, "simulator")
-            try:
-                wait_for(changing)
-            finally:
-                stop.set()
-                changing.join()
-        if failures:
-            raise failures[0]
-        console.print("Stopped.")
+    with Simulator(_url(), seed=random_seed, harsh=harsh) as simulator, suppress(KeyboardInterrupt):
+        console.print(described(rate, harsh=harsh), soft_wrap=True)
+        # Ctrl-C stops it between two changes, not during one.
+        interruptibly(lambda: simulator.run(rate, stop, _show), stop=stop.set)
+    console.print("Stopped.")
 
 
 def _show(event: Event) -> None:

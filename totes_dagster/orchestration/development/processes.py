@@ -115,14 +115,16 @@ class ProcessGroup:
 
     def wait_for_program(self) -> int:
         """Wait until the program itself has ended, and return its exit status."""
-        return self._leader.wait() if self._leader else 0
+        # Asked again and again: a signal that comes just before one long wait would be handled only after it.
+        while self._leader and self._leader.poll() is None:
+            time.sleep(_POLL_SECONDS)
+        return self._leader.returncode if self._leader else 0
 
     def wait(self) -> None:
         """Wait until the last process has ended, including those of an earlier group with the same log."""
         self.wait_for_program()
-        if self.log.exists():
-            with self.log.open("rb") as log:
-                fcntl.flock(log, fcntl.LOCK_EX)
+        while self.is_log_in_use():
+            time.sleep(_POLL_SECONDS)
 
     def kill(self) -> bool:
         """Kill all processes that have not ended, and wait until they have; return whether there were any."""
