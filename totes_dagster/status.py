@@ -91,5 +91,10 @@ def platform_status(platform: Platform) -> PlatformStatus:
         revision=revision,
         newest=newest,
         warehouse=warehouse,
-        kept_log_bytes=kept_log_bytes(platform.source, lake.ingestion) if platform.from_log else None,
+        kept_log_bytes=_kept_log_bytes(platform) if platform.from_log else None,
     )
+
+
+def _kept_log_bytes(platform: Platform) -> int:
+    with platform.source.transaction(read_only=True) as connection:
+        return kept_log_bytes(connection, platform.lake.ingestion)

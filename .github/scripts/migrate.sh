@@ -34,5 +34,9 @@ if [ "$code" = 75 ]; then
     sleep "${DAEMON_SILENCE_SECONDS:-100}" # until the last daemon's report is old
     code=0
     provision || code=$?
+    if [ "$code" != 0 ]; then
+        echo "Starting the services again, as they were." >&2
+        apply
+    fi
 fi
 exit "$code"

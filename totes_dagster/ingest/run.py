@@ -13,7 +13,15 @@ from totes_dagster.ingest.snapshot import SourceSnapshot, open_snapshot, without
 from totes_dagster.ingest.undeclared import count_undeclared
 from totes_dagster.ingest.wal.continuity import shows_all
 from totes_dagster.ingest.wal.slot import LogUnusableError, find_slot, slot_of
-from totes_dagster.ingest.wal.start import LogStart, discard_slot, kept_for, log_position, log_start, settle_slot
+from totes_dagster.ingest.wal.start import (
+    LogStart,
+    discard_slot,
+    kept_log_bytes,
+    log_position,
+    log_start,
+    much_kept,
+    settle_slot,
+)
 from totes_dagster.ingest.wal.take import MOVE_AFTER_BYTES, Taken, logged_changes, take_before_census, take_log
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest, TableEntry
@@ -36,10 +44,12 @@ class Ingested:
         batches: the manifests that it committed, oldest first: none if nothing had changed, and several only if changes
             were taken from the source's log.
         deviations: differences between the source and the declaration that do not break the contract.
+        kept_log_bytes: how much of its log the source kept for the platform before; None if that does not read the log.
     """
 
     batches: tuple[Manifest, ...]
     deviations: list[Deviation]
+    kept_log_bytes: int | None = None
 
     @property
     def batch(self) -> Manifest | None:
@@ -106,7 +116,8 @@ def _ingest_log(source: Database, zone: Zone, progress: Progress) -> tuple[Inges
         The result, None if there is more to take or a census has to follow; and what was taken of declared tables.
     """
     with open_snapshot(source) as snapshot:
-        deviations = check_contract(snapshot) + kept_for(snapshot, slot_of(zone))
+        kept = kept_log_bytes(snapshot.connection, zone)
+        deviations = check_contract(snapshot) + much_kept(zone, kept)
         taken = take_log(snapshot, zone, progress)
         newest = taken.newest
         if taken.unusable or newest is None:
@@ -121,7 +132,7 @@ def _ingest_log(source: Database, zone: Zone, progress: Progress) -> tuple[Inges
         if not captured:
             if not taken.batches:
                 logger.info("Nothing changed in totesys since batch %d.", newest.batch)
-            return Ingested(taken.batches, deviations), taken
+            return Ingested(taken.batches, deviations, kept), taken
         manifest = newest.model_copy(
             update={
                 "batch": recorder.batch,
@@ -132,7 +143,7 @@ def _ingest_log(source: Database, zone: Zone, progress: Progress) -> tuple[Inges
         )
         if not BatchLog(zone).commit(manifest):
             return None, taken
-        return Ingested((*taken.batches, manifest), deviations), taken
+        return Ingested((*taken.batches, manifest), deviations, kept), taken
 
 
 def _undeclared(
@@ -186,14 +197,15 @@ def ingest_snapshot(
     """
     demand = demand or Demand()
     deviations = check_contract(snapshot)
-    position, taken = None, Taken(previous)
+    position, taken, kept = None, Taken(previous), None
     if log:
+        kept = kept_log_bytes(snapshot.connection, zone)
+        deviations += much_kept(zone, kept)
         taken = take_before_census(snapshot, zone, previous, progress)
         if taken.has_more:
             return None
         previous = taken.newest
         position = log_position(snapshot, log)
-        deviations += kept_for(snapshot, log.slot)
     check_not_behind(previous, snapshot)
     recorder = Recorder(zone, previous.batch + 1 if previous else 1, progress)
     planned = plan_declared(snapshot, previous, demand)
@@ -208,7 +220,7 @@ def ingest_snapshot(
         discard_slot(snapshot.source, previous.log.slot)
     if not captured and not (log and log.mark and position):
         logger.info("Nothing changed in totesys since batch %d.", previous.batch if previous else 0)
-        return Ingested(taken.batches, deviations)
+        return Ingested(taken.batches, deviations, kept)
     contract, batch = register(zone, snapshot.catalogue), recorder.batch
     manifest = Manifest(
         batch=batch, contract=contract, snapshot=snapshot.taken, tables=carried | captured, log=position
@@ -218,7 +230,7 @@ def ingest_snapshot(
         return None
     rows = ", ".join(f"{entry.rows:,} rows of {name}" for name, entry in captured.items()) or "where the log continues"
     logger.info("Committed batch %d, the source as of %s: %s.", batch, manifest.snapshot.taken_at, rows)
-    return Ingested((*taken.batches, manifest), deviations)
+    return Ingested((*taken.batches, manifest), deviations, kept)
 
 
 def changed_tables(source: Database, zone: Zone, *, undeclared_too: bool = False, from_log: bool = False) -> list[str]:

@@ -57,7 +57,7 @@ resource "aws_vpc_endpoint" "interface" {
   private_dns_enabled = true
   security_group_ids  = [aws_security_group.endpoints.id]
   subnet_ids          = [for zone in slice(local.zones, 0, var.endpoint_zones) : aws_subnet.private[zone].id]
-  # Not of port forwarding, whose messages need no credentials but those of its session.
+  # Not port forwarding's: AWS does not document that its endpoint takes a policy.
   policy = each.key == "ssmmessages" ? null : data.aws_iam_policy_document.own_credentials.json
 
   tags = { Name = "${var.name}-${each.key}" }

@@ -134,21 +134,15 @@ def discard_slot(source: Database, name: str) -> None:
                 logger.info("Dropped the replication slot %s.", name)
 
 
-def kept_for(snapshot: SourceSnapshot, slot: str) -> list[Deviation]:
-    """That the source keeps much of its log for this slot, if it does."""
-    found = find_slot(snapshot.connection, slot)
-    return [kept_log(slot, found.held_bytes)] if found and found.held_bytes > WARN_AFTER_BYTES else []
+def kept_log_bytes(connection: psycopg.Connection[Any], zone: Zone) -> int:
+    """How much of its log the source keeps for the platform with this ingestion zone; 0 if it has no slot."""
+    found = find_slot(connection, slot_of(zone))
+    return found.held_bytes if found else 0
 
 
-def kept_log_bytes(source: Database, zone: Zone) -> int:
-    """How much of its log the source keeps for the platform with this ingestion zone; 0 if it has no slot.
-
-    Raises:
-        DatabaseError: the source cannot be reached, or closes the connection.
-    """
-    with source.transaction(read_only=True) as connection:
-        found = find_slot(connection, slot_of(zone))
-        return found.held_bytes if found else 0
+def much_kept(zone: Zone, kept_bytes: int) -> list[Deviation]:
+    """That the source keeps much of its log for the platform with this ingestion zone, if so much is much."""
+    return [kept_log(slot_of(zone), kept_bytes)] if kept_bytes > WARN_AFTER_BYTES else []
 
 
 def settle_slot(source: Database, zone: Zone, newest: Manifest | None) -> None:

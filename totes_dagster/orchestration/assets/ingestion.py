@@ -22,7 +22,6 @@ from totes_dagster import pipeline
 from totes_dagster.aws.metrics import Metric, Stage, emit, emit_stage
 from totes_dagster.errors import SettingsError
 from totes_dagster.ingest.run import Ingested
-from totes_dagster.ingest.wal.start import kept_log_bytes
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest, TableEntry
 from totes_dagster.lake.zone import Zone
@@ -120,8 +119,8 @@ def ingest(
     ingested, manifest = run_step(ingest_next)
     seconds = round(perf_counter() - started, 3)
     emit_stage(Stage.INGEST, rows=sum(batch.rows for batch in ingested.batches), seconds=seconds)
-    if totesys.from_log:
-        emit({Metric.KEPT_LOG: run_step(lambda: kept_log_bytes(totesys.database(), zone))})
+    if ingested.kept_log_bytes is not None:
+        emit({Metric.KEPT_LOG: ingested.kept_log_bytes})
     for name, table in SOURCE_TABLES.items():
         entry = manifest.tables[name]
         brought = [batch.tables[name] for batch in ingested.batches if batch.brings(name)]

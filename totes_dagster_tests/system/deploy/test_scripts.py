@@ -293,4 +293,6 @@ def test_a_migration_that_fails_fails_the_deployment_before_services_get_the_new
     image = {"taskDefinition": {"containerDefinitions": [{"image": deployment.OLD}]}}
     deployment.answer("describe-task-definition", image)
     assert deployment.migrate().returncode == 1
-    assert all(f"image={deployment.OLD}" in apply for apply in deployment.applied())
+    applied = deployment.applied()
+    assert all(f"image={deployment.OLD}" in apply for apply in applied)
+    assert "paused" not in applied[-1]  # whoever was stopped for it runs again
