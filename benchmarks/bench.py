@@ -54,12 +54,6 @@ class Bench:
             connection.execute("vacuum analyze")
             connection.execute("checkpoint")
 
-    def change(self, company: str, *statements: sql.Composed) -> None:
-        """Change a company, in one transaction."""
-        with psycopg.connect(self.server.url(company)) as connection:
-            for statement in statements:
-                connection.execute(statement)
-
     def drop(self, name: str) -> None:
         """Remove a database, and the lake of its name."""
         with psycopg.connect(self.server.url(), autocommit=True) as connection:
@@ -86,7 +80,7 @@ def new_bench(settings: Mapping[str, str] | None = None) -> Iterator[Bench]:
     """A server of its own, without the company, stopped at the end.
 
     Args:
-        settings: settings of the server, besides those of the embedded stack.
+        settings: settings of the server, besides those of every embedded one.
     """
     with server_folder() as folder, EmbeddedPostgres(folder / "postgres", settings) as server:
         yield Bench(folder, server)

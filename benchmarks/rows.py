@@ -5,12 +5,10 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from psycopg import sql
-
 from benchmarks.bench import Bench, new_bench
 from benchmarks.limit import copy_by_psql
 from benchmarks.measuring import Measured, median, run, run_totes, run_work
-from totes_dagster.schema.totesys import PUBLICATION, SOURCE_TABLES
+from totes_dagster.simulator.seeding import publish
 
 
 @dataclass(frozen=True)
@@ -67,8 +65,7 @@ def log(_: Bench, size: Size) -> Iterator[str]:
     """Refreshes in a warm process from the source's log, beside those by counting, on a server of their own."""
     with new_bench({"wal_level": "logical"}) as bench:
         company = bench.company(size.orders)
-        tables = sql.SQL(", ").join(map(sql.Identifier, SOURCE_TABLES))
-        bench.change(company, sql.SQL("create publication {} for table {}").format(sql.Identifier(PUBLICATION), tables))
+        publish(bench.server.url(company))
         took = []
         for name, from_log in (("counted", False), ("logged", True)):
             platform = replace(bench.platform(company, name), from_log=from_log)
