@@ -104,6 +104,8 @@ def applying(
         future = background.submit(apply, folder, {**settings, **aws.environment}, aws, ask)
         yield future
         root = future.result().root
+        # The emulator forgets an attachment at once that is deleted, and the provider waits to be told that it was.
+        root.run("state", "rm", "module.platform.module.network.aws_ec2_transit_gateway_vpc_attachment.this")
         root.destroy()
         assert json.loads(root.state())["resources"] == []
 
@@ -126,6 +128,7 @@ def apply(folder: Path, environment: dict[str, str], aws: Emulator, ask: Any) ->
         "secret_arn": ask("secretsmanager").create_secret(Name="totesys", SecretString=json.dumps({}))["ARN"],
         "cidr_block": "10.1.0.0/24",
     }
+    gateway = ask("ec2").create_transit_gateway()["TransitGateway"]
     account = Root(folder / "bootstrap", environment)
     account.connect(
         {
@@ -133,6 +136,7 @@ def apply(folder: Path, environment: dict[str, str], aws: Emulator, ask: Any) ->
             "region": REGION,
             "state_bucket_name": STATE_BUCKET,
             "source_databases": {"dev": source},
+            "transit_gateways": {"dev": gateway["TransitGatewayArn"]},
             "state_versions_kept": None,  # which the emulator does not keep in mind
         }
     )
@@ -149,6 +153,7 @@ def apply(folder: Path, environment: dict[str, str], aws: Emulator, ask: Any) ->
             "source_database": source,
             "alert_emails": ["oncall@example.com"],
             "analyst_cidr_blocks": ["10.2.0.0/24"],
+            "transit_gateway": {"id": gateway["TransitGatewayId"], "cidr_blocks": ["10.2.0.0/24"]},
             "landing_senders": {"shipment": [f"arn:aws:iam::{ACCOUNT}:role/carrier"]},
         },
         backend=BACKEND,

@@ -11,6 +11,8 @@ GAPS: dict[str, set[str]] = {
     "aws_vpc_security_group_ingress_rule": {"description"},
     # It does not know Performance Insights.
     "aws_db_instance": {"performance_insights_enabled", "performance_insights_kms_key_id"},
+    # It keeps the tags of an attachment apart.
+    "aws_ec2_transit_gateway_vpc_attachment": {"tags", "tags_all"},
     # It does not know where a function logs.
     "aws_lambda_function": {"logging_config"},
     # It keeps parameters, but cannot be asked for those only that were set.

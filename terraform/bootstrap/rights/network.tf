@@ -148,13 +148,26 @@ locals {
       Condition = local.made_here
     },
     {
-      Sid       = "ChangeOurAttachment"
-      Effect    = "Allow"
-      Action    = ["ec2:DeleteTransitGatewayVpcAttachment", "ec2:ModifyTransitGatewayVpcAttachment"]
+      Sid    = "ChangeOurAttachment"
+      Effect = "Allow"
+      Action = concat(local.route_attachment, [
+        "ec2:DeleteTransitGatewayVpcAttachment",
+        "ec2:ModifyTransitGatewayVpcAttachment",
+      ])
       Resource  = ["${local.arn.ec2}:transit-gateway-attachment/*"]
       Condition = local.is_ours
     },
+    {
+      # The gateway's tables have the tags of whoever keeps it; what is attached to them is narrowed above.
+      Sid      = "RouteOurAttachment"
+      Effect   = "Allow"
+      Action   = local.route_attachment
+      Resource = ["${local.arn.ec2}:transit-gateway-route-table/*"]
+    },
   ]
+
+  # What the provider asks of the gateway's default table, where that has not taken the attachment by itself yet.
+  route_attachment = ["ec2:AssociateTransitGatewayRouteTable", "ec2:EnableTransitGatewayRouteTablePropagation"]
 
   make_in_network = [
     "ec2:AuthorizeSecurityGroupEgress",

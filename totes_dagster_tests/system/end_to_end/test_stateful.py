@@ -211,8 +211,8 @@ def test_whatever_happens_the_warehouse_tells_the_truth(stage: Stage, pytestconf
     run_state_machine_as_test(
         partial(EventfulLife, stage),  # type: ignore[arg-type]  # it is only called
         settings=settings(
-            # Whoever changes these should count what is drawn: with these, each rule, most damages and each stage of an
-            # edit; with many others of as many steps, nobody races, or no object or row is lost.
+            # Whoever changes these should count what is drawn: with twelve, each rule, most damages and each stage of
+            # an edit; with many others of as many steps, nobody races, or no object or row is lost.
             max_examples=12 if pytestconfig.getoption("--all") else 4,
             stateful_step_count=10,
             derandomize=True,

@@ -323,3 +323,23 @@ run "a_size_that_fargate_does_not_have_is_refused" {
 
   expect_failures = [var.sizes]
 }
+
+run "databases_can_be_migrated_by_another_image" {
+  variables {
+    provisioning_image = "123456789012.dkr.ecr.eu-west-2.amazonaws.com/totes_dagster@sha256:1111111111111111111111111111111111111111111111111111111111111111"
+  }
+
+  assert {
+    condition = { for task, definition in merge(aws_ecs_task_definition.task, { run = aws_ecs_task_definition.run }) : task => jsondecode(definition.container_definitions)[0].image } == {
+      for task in ["webserver", "daemon", "code-server", "run", "provision"] : task => task == "provision" ? var.provisioning_image : var.image
+    }
+    error_message = "Another task than that of provisioning has the image of provisioning."
+  }
+}
+
+run "revisions_stay_for_what_was_started_with_them" {
+  assert {
+    condition     = alltrue([for definition in concat(values(aws_ecs_task_definition.task), [aws_ecs_task_definition.run]) : definition.skip_destroy])
+    error_message = "A revision is deregistered, and what is rolled back to it cannot start."
+  }
+}
