@@ -154,14 +154,15 @@ def _answer(connection: psycopg.Connection[Any], schema: str, asked: Question) -
 
 
 def _unit(asked: Question) -> str:
-    """The unit of the metric; the one currency that rows are restricted to, where it is that of each row."""
-    if asked.metric.unit is Unit.OWN_CURRENCY:
+    """The unit of the metric; where it is the currency of each row, and they are restricted to one, that one."""
+    unit = str(asked.metric.unit)
+    if asked.metric.unit.is_own_currency:
         currencies: set[Value] = {
             value for dimension, values in asked.where if dimension.name == "currency" for value in values
         }
         if len(currencies) == 1:
-            return str(currencies.pop())
-    return str(asked.metric.unit)
+            return unit.replace(Unit.OWN_CURRENCY, str(currencies.pop()))
+    return unit
 
 
 _TYPES = {

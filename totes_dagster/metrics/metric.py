@@ -16,6 +16,7 @@ class Unit(StrEnum):
     OWN_CURRENCY = "own currency"
     """The currency of each row's order or payment."""
     GBP_A_BAG = "GBP a bag"
+    OWN_CURRENCY_A_BAG = "own currency a bag"
     BAGS = "bags"
     ITEMS = "items"
     ORDERS = "orders"
@@ -24,6 +25,11 @@ class Unit(StrEnum):
     CUSTOMERS = "customers"
     DAYS = "days"
     SHARE = "share, 0 to 1"
+
+    @property
+    def is_own_currency(self) -> bool:
+        """Whether numbers are in the currency of each row, so that rows of several currencies cannot be added up."""
+        return self in {Unit.OWN_CURRENCY, Unit.OWN_CURRENCY_A_BAG}
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ _GAIN = SQL("settlement.exchange_gain_gbp")
 
 _OPEN_OF_CUSTOMERS = SQL("settlement.transaction_type = 'SALE' and not settlement.paid")
 _OPEN_OF_SUPPLIERS = SQL("settlement.transaction_type = 'PURCHASE' and not settlement.paid")
+_OPEN_OF_EITHER = SQL("settlement.transaction_type in ('SALE', 'PURCHASE') and not settlement.paid")
 _PAID_BY_CUSTOMERS = SQL("settlement.transaction_type = 'SALE' and settlement.paid")
 _PAID_TO_SUPPLIERS = SQL("settlement.transaction_type = 'PURCHASE' and settlement.paid")
 _DUE_FROM_CUSTOMERS = SQL(
@@ -95,8 +96,18 @@ _OPEN = (
         _DUE_PAYMENTS,
         total(SQL("settlement.sign * settlement.closing_gbp")),
         (*_OF_ANY, "ageing", "transaction_type"),
-        condition=SQL("settlement.transaction_type in ('SALE', 'PURCHASE') and not settlement.paid"),
+        condition=_OPEN_OF_EITHER,
         unconverted=missing(_CLOSING),
+    ),
+    Metric(
+        "cash_expected_in_own_currency",
+        "What open payments will bring in, less what they will take out, in the currency of the payment, for one "
+        "currency at a time.",
+        Unit.OWN_CURRENCY,
+        _DUE_PAYMENTS,
+        total(SQL("settlement.sign * settlement.payment_amount")),
+        (*_OF_ANY, "ageing", "transaction_type"),
+        condition=_OPEN_OF_EITHER,
     ),
     Metric(
         "open_payments",

@@ -12,7 +12,7 @@ from totes_dagster.errors import (
 )
 from totes_dagster.metrics.dimensions import COUNTRIES, DIMENSIONS, Dimension
 from totes_dagster.metrics.members import Value, member_of
-from totes_dagster.metrics.metric import Metric, Unit
+from totes_dagster.metrics.metric import Metric
 from totes_dagster.metrics.registry import METRICS
 
 Where = Mapping[str, Value | Collection[Value]]
@@ -62,7 +62,7 @@ def question(
     if since and until and since > until:
         raise DimensionValueError(f"The first day, {since}, is after the last day, {until}. Exchange them.")
     one_at_a_time = [*split, *(dimension for dimension, values in members if len(set(values)) == 1)]
-    if asked.unit is Unit.OWN_CURRENCY and DIMENSIONS["currency"] not in one_at_a_time:
+    if asked.unit.is_own_currency and DIMENSIONS["currency"] not in one_at_a_time:
         converted = asked.name.removesuffix("_in_own_currency")
         raise CurrenciesMixedError(
             f"{asked.name} has amounts in several currencies, which cannot be added up. Split it by currency, restrict "

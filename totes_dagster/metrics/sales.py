@@ -66,6 +66,16 @@ SALES = (
         additive=False,
     ),
     Metric(
+        "average_price_a_bag_in_own_currency",
+        "What sales orders are worth in their own currency divided by the number of bags in them, for one currency at "
+        "a time.",
+        Unit.OWN_CURRENCY_A_BAG,
+        _ORDERS,
+        SQL("round(sum(sale.amount) / nullif(sum(sale.units_sold), 0), 4)"),
+        _SPLITS,
+        additive=False,
+    ),
+    Metric(
         "customers",
         "Number of customers that placed a sales order.",
         Unit.CUSTOMERS,
@@ -105,7 +115,11 @@ SALES = (
         "Net sales of the departments and months that have a target, divided by these targets.",
         Unit.SHARE,
         _TARGETS,
-        SQL("round(sum(sales_target.sales_gbp) / nullif(sum(sales_target.target_gbp), 0), 4)"),
+        # The view has 0 for sales of which none has a rate.
+        SQL(
+            "case when sum(sales_target.orders) = 0 or sum(sales_target.unconverted) < sum(sales_target.orders) "
+            "then round(sum(sales_target.sales_gbp) / nullif(sum(sales_target.target_gbp), 0), 4) end"
+        ),
         _TARGET_SPLITS,
         unconverted=SQL("coalesce(sum(sales_target.unconverted), 0)::bigint"),
         additive=False,

@@ -191,7 +191,7 @@ def _delivered(order: Row, facts: Facts) -> dict[str, Any]:
 def _sold(sales: Rows, month: date, department: str) -> dict[str, Any]:
     rows = [row for row in sales if row["day"].replace(day=1) == month and row["department"] == department]
     amounts = [row["gbp"] for row in rows]
-    return {"sold": sum(filter(None, amounts), Decimal(0)), "lost": amounts.count(None)}
+    return {"sold": sum(filter(None, amounts), Decimal(0)), "lost": amounts.count(None), "orders": len(amounts)}
 
 
 # Numbers over rows
@@ -231,8 +231,15 @@ def _price(rows: Rows) -> Any:
     return rounded(Fraction(total("gbp")(rows)) / sum(row["units"] for row in rows), 4) if rows else None
 
 
+def _own_price(rows: Rows) -> Any:
+    return rounded(Fraction(total("amount")(rows)) / sum(row["units"] for row in rows), 4) if rows else None
+
+
 def _attained(rows: Rows) -> Any:
-    return rounded(Fraction(total("sold")(rows)) / Fraction(total("target")(rows)), 4) if rows else None
+    orders, without = (sum(row[name] for row in rows) for name in ("orders", "lost"))
+    if not rows or orders == without > 0:
+        return None
+    return rounded(Fraction(total("sold")(rows)) / Fraction(total("target")(rows)), 4)
 
 
 @dataclass(frozen=True)
@@ -285,6 +292,7 @@ NUMBERS = {
     "orders": Number(_all("sales"), len),
     "units_sold": Number(_all("sales"), total("units")),
     "average_price_a_bag": Number(_all("sales"), _price, lost("gbp")),
+    "average_price_a_bag_in_own_currency": Number(_all("sales"), _own_price),
     "customers": Number(_all("sales"), lambda rows: len({row["customer_id"] for row in rows})),
     "promised_lead_time": Number(_lead, percentile(5, "lead")),
     "promised_lead_time_p90": Number(_lead, percentile(9, "lead")),
@@ -303,6 +311,7 @@ NUMBERS = {
     "open_payables": Number(_of("PURCHASE", "open"), total("gbp", sign=-1), lost("gbp")),
     "open_payables_in_own_currency": Number(_of("PURCHASE", "open"), total("amount", sign=-1)),
     "cash_expected": Number(_known("open"), total("gbp", sign=1), lost("gbp")),
+    "cash_expected_in_own_currency": Number(_known("open"), total("amount", sign=1)),
     "open_payments": Number(_all("open"), len),
     "cash_received": Number(_of("SALE", "made"), total("gbp", sign=1), lost("gbp")),
     "cash_received_in_own_currency": Number(_of("SALE", "made"), total("amount", sign=1)),

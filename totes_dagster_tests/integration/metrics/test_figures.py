@@ -15,7 +15,6 @@ from psycopg.rows import dict_row
 
 from totes_dagster.errors import DimensionRefusedError
 from totes_dagster.metrics.asking import Answer, ask
-from totes_dagster.metrics.metric import Unit
 from totes_dagster.metrics.registry import METRICS
 from totes_dagster_tests.integration.metrics.expected import KEYS, NUMBERS, Row, member, rounded, slices
 from totes_dagster_tests.integration.metrics.lived import Lived
@@ -25,7 +24,7 @@ CASES = [(metric.name, split) for metric in METRICS.values() for split in metric
 
 def one_currency(metric: str) -> dict[str, str]:
     """What a metric must be restricted to, to be asked for as a whole."""
-    return {"currency": "USD"} if METRICS[metric].unit is Unit.OWN_CURRENCY else {}
+    return {"currency": "USD"} if METRICS[metric].unit.is_own_currency else {}
 
 
 def rows_of(lived: Lived, metric: str, where: Mapping[str, object]) -> list[Row]:
@@ -231,6 +230,8 @@ def test_the_unit_of_own_currency_is_the_one_that_is_asked_for(connection: psyco
     asked = {"metric": "net_sales_in_own_currency", "by": ["currency"]}
     assert ask(connection, "public", **asked).unit == "own currency"  # type: ignore[arg-type]
     assert ask(connection, "public", **asked, where={"currency": "USD"}).unit == "USD"  # type: ignore[arg-type]
+    price = ask(connection, "public", "average_price_a_bag_in_own_currency", where={"currency": "USD"})
+    assert price.unit == "USD a bag"
 
 
 def test_keys_and_names_select_the_same_rows(connection: psycopg.Connection) -> None:

@@ -10,7 +10,7 @@ from totes_dagster.metrics.registry import METRICS
 from totes_dagster.schema.views import VIEWS
 
 ALL = pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
-RATIOS = {Unit.GBP_A_BAG, Unit.DAYS, Unit.SHARE, Unit.CUSTOMERS}
+RATIOS = {Unit.GBP_A_BAG, Unit.OWN_CURRENCY_A_BAG, Unit.DAYS, Unit.SHARE, Unit.CUSTOMERS}
 """What of two groups cannot be added up."""
 
 
@@ -60,9 +60,10 @@ def test_what_depends_on_rates_counts_what_has_none(metric: Metric) -> None:
 
 @ALL
 def test_amounts_in_own_currency_have_a_counterpart_in_pounds(metric: Metric) -> None:
-    if metric.unit is Unit.OWN_CURRENCY:
+    assert metric.unit.is_own_currency == metric.name.endswith("_in_own_currency")
+    if metric.unit.is_own_currency:
         counterpart = METRICS[metric.name.removesuffix("_in_own_currency")]
-        assert counterpart.unit is Unit.GBP
+        assert counterpart.unit == metric.unit.replace(Unit.OWN_CURRENCY, Unit.GBP)
         assert counterpart.splits == metric.splits
         assert "currency" in metric.splits
 

@@ -61,6 +61,11 @@ REFUSED: Mapping[str, tuple[dict[str, Any], type[MetricError], str]] = {
         "spend_in_own_currency has amounts in several currencies, which cannot be added up. Split it by currency, "
         "restrict it to one currency, or ask for spend, which is in pounds sterling.",
     ),
+    "an average over currencies": (
+        {"metric": "average_price_a_bag_in_own_currency"},
+        CurrenciesMixedError,
+        "restrict it to one currency, or ask for average_price_a_bag, which is in pounds sterling.",
+    ),
     "a sum over two currencies": (
         {"metric": "spend_in_own_currency", "where": {"currency": ["USD", "EUR"]}},
         CurrenciesMixedError,
