@@ -1,19 +1,21 @@
-"""A look at everything that the platform needs: settings, databases, lake, versions and rights. It only reads.
+"""A look at everything that the platform needs: settings, databases, lake, alerts, versions and rights. It only reads.
 
 How it is printed belongs to `cli/output.py`.
 """
 
 import os
 import platform as machine
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.resources import files
 
 import psycopg
 
 from totes_dagster.config import settings
-from totes_dagster.config.platform import Platform, Warehouse, platform_from_environment
+from totes_dagster.config.platform import Platform, Warehouse, platform_from_environment, warehouse_for_queries
 from totes_dagster.errors import NothingHereError, TotesError
 from totes_dagster.feeds.declared import FEEDS
 from totes_dagster.feeds.landing import LandingZone
@@ -27,7 +29,9 @@ from totes_dagster.ingest.wal.slot import LogUnusableError, slot_of
 from totes_dagster.lake.batch_log import BatchLog, FeedLog
 from totes_dagster.lake.source_catalogue import Catalogue
 from totes_dagster.lake.zone import Lake, Zone
+from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster.schema.totesys import SOURCE_TABLES
+from totes_dagster.schema.views import VIEWS
 from totes_dagster.warehouse.load import is_in_lake
 from totes_dagster.warehouse.migrations import HEAD, revision_of
 from totes_dagster.warehouse.queries import newest_load
@@ -65,6 +69,32 @@ def examine(environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
         environment: the settings.
     """
     yield Finding("platform", Health.GOOD, f"totes {version('totes-dagster')} on Python {machine.python_version()}")
+    yield from _configured(environment)
+    if environment.get(settings.WAREHOUSE_READER_URL) or environment.get(settings.WAREHOUSE_READER_SECRET_ID):
+        yield from _part("reader", lambda: _reader(warehouse_for_queries(environment)))
+    yield _dashboard()
+    yield from _part("alerts", lambda: _alerts(environment))
+
+
+def missing_for_dashboard() -> list[str]:
+    """The packages of the extra `dashboard` that are not installed."""
+    needed = [line for line in requires("totes-dagster") or () if re.search(r"extra == .dashboard.", line)]
+    names = [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in needed]
+    # The container image has the script that this one makes instead.
+    made = files("totes_dagster").joinpath("dashboard", "static", "vega.js").is_file()
+    return [name for name in names if not _is_installed(name) and not (made and name == "vl-convert-python")]
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _configured(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """The platform, part by part."""
     try:
         platform = platform_from_environment(environment)
     except NothingHereError as nothing:
@@ -201,6 +231,56 @@ def _warehouse(warehouse: Warehouse, lake: Lake) -> Iterator[Finding]:
     else:
         loaded = f"batch {newest.batch} is loaded" if newest.batch else "no batch is loaded"
         yield Finding("warehouse", Health.GOOD, f"schema {warehouse.schema} at revision {revision}, {loaded}")
+
+
+def _reader(warehouse: Warehouse) -> Iterator[Finding]:
+    """The role of those who only query: whether it may read what metrics and the dashboard read, and nothing more."""
+    with warehouse.database.transaction(read_only=True) as connection:
+        yield Finding("reader", Health.GOOD, f"PostgreSQL {_version(connection.info.server_version)}")
+        rows = connection.execute(_READER_RIGHTS, [[*VIEWS, *STAR_TABLES], warehouse.schema]).fetchall()
+    may_read = {name: readable for name, readable, _ in rows}
+    absent = [name for name in VIEWS if name not in may_read]
+    if absent:
+        text = f"the schema {warehouse.schema} has no {', '.join(absent)} yet; a refresh creates what is missing"
+        yield Finding("reader", Health.NOTE, text)
+    unreadable = [name for name in VIEWS if not may_read.get(name, True)]
+    if unreadable:
+        text = f"the user may not read {', '.join(unreadable)}; run the script of its role in deploy/roles again"
+        yield Finding("reader", Health.BAD, text)
+    elif not absent:
+        yield Finding("reader", Health.GOOD, f"the user may read all views of the schema {warehouse.schema}")
+    if any(may_change for _, _, may_change in rows):
+        yield Finding("reader", Health.NOTE, "the user may change the warehouse, although it only queries it")
+
+
+_READER_RIGHTS = """
+    select relname,
+           has_schema_privilege(relnamespace, 'usage') and has_table_privilege(oid, 'select'),
+           has_table_privilege(oid, 'insert, update, delete, truncate')
+    from pg_class
+    where relname = any(%s) and relnamespace = (select oid from pg_namespace where nspname = %s)
+"""
+
+
+def _dashboard() -> Finding:
+    if missing := missing_for_dashboard():
+        text = f"not installed: {', '.join(missing)}; to have it, pip install 'totes-dagster[dashboard]'"
+        return Finding("dashboard", Health.NOTE, text)
+    return Finding("dashboard", Health.GOOD, "its packages are installed")
+
+
+def _alerts(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Where alerts go, and where their links lead."""
+    topic, address = environment.get(settings.ALERT_TOPIC), environment.get(settings.UI_URL)
+    if topic:
+        region = settings.topic_region(topic)
+        yield Finding("alerts", Health.GOOD, f"published to {topic} in {region}; that was not tried")
+    else:
+        yield Finding("alerts", Health.GOOD, f"written to the sensor's log; {settings.ALERT_TOPIC} sends them by SNS")
+    if address:
+        yield Finding("alerts", Health.GOOD, f"their links lead to {settings.ui_address(address)}")
+    elif topic:
+        yield Finding("alerts", Health.NOTE, f"their links lead to this machine; set {settings.UI_URL}")
 
 
 _RIGHTS = """

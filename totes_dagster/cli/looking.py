@@ -126,14 +126,19 @@ def metric(  # noqa: PLR0913 - click's
 
 
 @click.command(cls=Command, short_help="Check settings, connections, versions and rights.")
-def doctor() -> None:
-    """Look at all that the platform needs: settings, databases, lake, versions and rights. It only reads.
+@json_option
+def doctor(*, as_json: bool) -> None:
+    """Look at all that the platform needs: settings, databases, lake, alerts, versions and rights. It only reads.
 
     The exit status is 1 if there is a problem.
     """
-    from totes_dagster.cli.output import show_findings
-    from totes_dagster.doctor import examine
+    from totes_dagster.cli.output import findings_as_json, print_json, show_findings
+    from totes_dagster.doctor import Health, examine
 
+    if as_json:
+        findings = list(examine())
+        print_json(findings_as_json(findings))
+        sys.exit(int(any(finding.health is Health.BAD for finding in findings)))
     sys.exit(int(show_findings(examine())))
 
 

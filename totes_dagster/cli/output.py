@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -98,6 +98,16 @@ def show_findings(findings: Iterable[Finding]) -> bool:
         line = Text.assemble((f"{finding.health:<8}", style), (f"{finding.what:<10}", "bold"), finding.text)
         console.print(line, soft_wrap=True)
     return has_problem
+
+
+def findings_as_json(findings: Sequence[Finding]) -> dict[str, Any]:
+    """What was looked at, and whether there is no problem."""
+    return {
+        "is_healthy": all(finding.health is not Health.BAD for finding in findings),
+        "findings": [
+            {"what": finding.what, "health": finding.health.value, "text": finding.text} for finding in findings
+        ],
+    }
 
 
 def summary(refreshed: Refreshed) -> str:

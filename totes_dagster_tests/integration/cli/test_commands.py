@@ -175,6 +175,8 @@ def test_the_doctor_finds_an_embedded_stack_in_good_health(home: Path) -> None:
         "processed",
         *["warehouse"] * 2,
         *["landing"] * 3,
+        "dashboard",
+        "alerts",
     ]
 
 
