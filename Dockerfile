@@ -14,9 +14,9 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
 RUN python -m venv --without-pip /opt/venv
-COPY requirements/dashboard.txt requirements/
+COPY requirements/cluster.txt requirements/
 # Without vl-convert, whose 84 MB every task would pull: the dashboard only needs the script that it makes, see below.
-RUN sed '/^vl-convert-python==/,/[^\\]$/d' requirements/dashboard.txt > requirements/image.txt \
+RUN sed '/^vl-convert-python==/,/[^\\]$/d' requirements/cluster.txt > requirements/image.txt \
     && pip --python /opt/venv/bin/python install --no-compile --no-deps --require-hashes -r requirements/image.txt
 # Remove what production does not need: the embedded PostgreSQL server, the tests of dependencies, and headers. Compiled
 # files are not checked against their sources, so that they stay valid whatever modification times copying sets.
@@ -31,7 +31,7 @@ FROM dependencies AS project
 WORKDIR /build
 COPY requirements/dev.txt requirements/
 RUN sed -n '/^setuptools==/,/[^\\]$/p' requirements/dev.txt > requirements/build.txt \
-    && sed -n '/^vl-convert-python==/,/[^\\]$/p' requirements/dashboard.txt >> requirements/build.txt \
+    && sed -n '/^vl-convert-python==/,/[^\\]$/p' requirements/cluster.txt >> requirements/build.txt \
     && pip install --no-deps --require-hashes -r requirements/build.txt
 COPY pyproject.toml ./
 COPY totes_dagster totes_dagster

@@ -15,7 +15,7 @@ ALL ?=
 PYTEST = $(BIN)/python -m pytest $(ALL) --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev dashboard refresh notebook test test-all test-unit postgres test-versions coverage test-terraform test-image image test-ui benchmark snapshot lint format validate audit lock lambda screenshots reference clean
+.PHONY: help install demo dev dashboard cluster refresh notebook test test-all test-unit postgres test-versions coverage test-terraform test-image image test-ui benchmark snapshot lint format validate audit lock lambda screenshots reference clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -23,7 +23,8 @@ help: ## List these commands
 install: .venv/dev ## Create .venv with all that is needed to develop; the other commands do it when needed
 
 # Users get what the platform runs on, `runtime`; `dev` is that, and what developers need besides.
-.venv/runtime .venv/dashboard .venv/dev: .venv/%: requirements/%.txt pyproject.toml
+# Each has all that the one before has.
+.venv/runtime .venv/dashboard .venv/cluster .venv/dev: .venv/%: requirements/%.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
 	@$(PYTHON) requirements/install.py $*
 
@@ -35,6 +36,9 @@ dev: .venv/dashboard ## Run Dagster's UI and the dashboard on the embedded stack
 
 dashboard: .venv/dashboard ## Show the warehouse as charts, in a browser
 	@$(BIN)/totes dashboard $(if $(PORT),--port $(PORT))
+
+cluster: .venv/cluster ## Start workers on this machine that share the work on large batches; WORKERS says how many
+	@$(BIN)/totes cluster $(if $(WORKERS),--workers $(WORKERS))
 
 refresh: .venv/runtime ## Bring the warehouse up to date, once
 	@$(BIN)/totes refresh
@@ -111,7 +115,8 @@ audit: install ## Look for insecure code, and for known vulnerabilities of the d
 lock: install ## Lock the newest dependencies that pyproject.toml allows
 	$(UV_COMPILE) --upgrade --output-file requirements/runtime.txt
 	$(UV_COMPILE) --upgrade --extra dashboard --constraint requirements/runtime.txt --output-file requirements/dashboard.txt
-	$(UV_COMPILE) --upgrade --extra dashboard --extra dev --constraint requirements/dashboard.txt --output-file requirements/dev.txt
+	$(UV_COMPILE) --upgrade --extra dashboard --extra cluster --constraint requirements/dashboard.txt --output-file requirements/cluster.txt
+	$(UV_COMPILE) --upgrade --extra dashboard --extra cluster --extra dev --constraint requirements/cluster.txt --output-file requirements/dev.txt
 	$(subst pyproject.toml,requirements/checkov.in,$(UV_COMPILE)) --upgrade --output-file requirements/checkov.txt
 
 lambda: ## Pack the function that fetches exchange rates, after a change of it

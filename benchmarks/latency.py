@@ -19,8 +19,8 @@ from totes_dagster.config.platform import Platform
 from totes_dagster.latency.measurement import measure
 from totes_dagster.latency.runs import with_run
 from totes_dagster.latency.timings import summaries_of
-from totes_dagster.orchestration.development.processes import die_with_parent
 from totes_dagster.orchestration.development.webserver import why_not_loaded
+from totes_dagster.runtime.processes import die_with_parent
 from totes_dagster.simulator.pauses import exponential_pauses
 from totes_dagster.simulator.vocabulary import generator
 

@@ -19,7 +19,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[1]
 VENV = PROJECT / ".venv"
 
-WITH_THE_PROJECT = ("runtime", "dashboard", "dev")
+WITH_THE_PROJECT = ("runtime", "dashboard", "cluster", "dev")
 """The lock files with which the project itself is installed, in editable form. Each has all that the one before has."""
 
 UV_SETTINGS = {

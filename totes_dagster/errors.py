@@ -5,7 +5,7 @@ fail at once: see `runtime/retry.py`.
 """
 
 import re
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class TotesError(Exception):
@@ -25,6 +25,17 @@ class TotesError(Exception):
         """
         super().__init__(message)
         self.facts = facts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How the error is sent to another process, whatever its class needs to be created."""
+        return _received, (type(self), self.args, self.__dict__)
+
+
+def _received(kind: type[TotesError], arguments: tuple[object, ...], attributes: dict[str, object]) -> TotesError:
+    error = kind.__new__(kind)
+    error.args = arguments
+    error.__dict__.update(attributes)
+    return error
 
 
 def one_line(text: object) -> str:
@@ -283,6 +294,21 @@ class BatchConflictError(TotesError):
 
 class ForeignLakeError(TotesError):
     """The warehouse was loaded from another lake than the one configured."""
+
+
+# The cluster.
+
+
+class ClusterError(TotesError):
+    """Workers cannot do some work. The process that asked for it does it instead."""
+
+
+class ClusterCredentialsError(SettingsError):
+    """The credentials of a cluster are missing, or cannot be read."""
+
+
+class ClusterStartError(ClusterError):
+    """The programs of a cluster cannot be started, or have ended."""
 
 
 # Feeds.

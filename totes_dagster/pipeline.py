@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
+from totes_dagster.cluster.spreading import Cluster
 from totes_dagster.config.platform import Platform, Warehouse
 from totes_dagster.errors import BatchConflictError, ManifestMissingError
 from totes_dagster.feed_pipeline import rebuild_feeds
@@ -20,6 +21,7 @@ from totes_dagster.ingest.wal.slot import slot_of
 from totes_dagster.ingest.wal.start import LogStart
 from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.lake.manifest import Manifest
+from totes_dagster.lake.processed import StarPart
 from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.postgres.database import Database
 from totes_dagster.postgres.transactions import REPEATABLE_READ
@@ -35,6 +37,7 @@ from totes_dagster.warehouse.loaded import LoadedBatch
 from totes_dagster.warehouse.migrations import migrate as migrate_once
 from totes_dagster.warehouse.queries import newest_load
 from totes_dagster.warehouse.rebuild import complete_rebuilt, reload_all
+from totes_dagster.warehouse.shared_staging import Sharing
 
 T = TypeVar("T")
 
@@ -89,9 +92,10 @@ def refresh(platform: Platform, *, recapture: Collection[str] = (), progress: Pr
         platform.lake.ingestion,
         recapture=recapture,
         from_log=platform.from_log,
+        cluster=platform.cluster,
         progress=progress,
     )
-    return Refreshed(ingested, *catch_up(platform.warehouse, platform.lake, progress))
+    return Refreshed(ingested, *catch_up(platform.warehouse, platform.lake, progress, platform.cluster))
 
 
 def ingest(
@@ -100,6 +104,7 @@ def ingest(
     *,
     recapture: Collection[str] = (),
     from_log: bool = False,
+    cluster: Cluster | None = None,
     progress: Progress = silent,
 ) -> Ingested:
     """Commit everything that changed in the source since the newest batch as the next batch.
@@ -109,6 +114,7 @@ def ingest(
         ingestion: the ingestion zone.
         recapture: source tables to capture whole, changed or not.
         from_log: whether to take changes from the source's write-ahead log, where that is possible.
+        cluster: whose workers read large tables that are taken whole.
         progress: called as rows are written.
 
     Raises:
@@ -116,12 +122,14 @@ def ingest(
     """
     return retried(
         "Ingest",
-        lambda: ingest_changes(source, ingestion, recapture=recapture, from_log=from_log, progress=progress),
+        lambda: ingest_changes(
+            source, ingestion, recapture=recapture, from_log=from_log, cluster=cluster, progress=progress
+        ),
     )
 
 
 def catch_up(
-    warehouse: Warehouse, lake: Lake, progress: Progress = silent
+    warehouse: Warehouse, lake: Lake, progress: Progress = silent, cluster: Cluster | None = None
 ) -> tuple[dict[str, Written], list[LoadedBatch]]:
     """Remodel and load every committed batch that is not loaded yet.
 
@@ -130,27 +138,34 @@ def catch_up(
     Returns:
         What was written to the processed zone, by star table, and the loaded batches, oldest first.
     """
-    loaded = load(warehouse, lake, progress)
+    loaded = load(warehouse, lake, progress, cluster)
     # What is left was lost, of batches that are loaded already.
-    written = remodel_all(lake, progress)
+    written = remodel_all(lake, progress, cluster)
     for batch in reversed(loaded):
         for star, earlier in batch.remodelled.items():
             written[star] = earlier + written[star]
     return written, loaded
 
 
-def remodel_all(lake: Lake, progress: Progress = silent) -> dict[str, Written]:
+def remodel_all(lake: Lake, progress: Progress = silent, cluster: Cluster | None = None) -> dict[str, Written]:
     """Write the parts that the processed zone lacks, of all star tables; return what was written, by star table."""
     log = BatchLog(lake.ingestion)  # one for all tables, which find their manifests read
     # The calendar last: it needs the days in the facts, and reads them where they are remodelled already.
     stars = sorted(STAR_TABLES, key=lambda star: star == CALENDAR.name)
-    written = {star: remodel(star, lake, progress, log=log) for star in stars}
+    written = {star: remodel(star, lake, progress, log=log, cluster=cluster) for star in stars}
     return {star: written[star] for star in STAR_TABLES}
 
 
-def remodel(star: str, lake: Lake, progress: Progress = silent, *, log: BatchLog | None = None) -> Written:
+def remodel(
+    star: str,
+    lake: Lake,
+    progress: Progress = silent,
+    *,
+    log: BatchLog | None = None,
+    cluster: Cluster | None = None,
+) -> Written:
     """Write the parts of one star table that the processed zone lacks."""
-    return write_parts(MissingParts(star, lake, progress, log), lake.processed)
+    return MissingParts(star, lake, progress, log, cluster).write()
 
 
 @dataclass(frozen=True)
@@ -165,10 +180,30 @@ class MissingParts:
     lake: Lake
     progress: Progress = silent
     log: BatchLog | None = None
+    cluster: Cluster | None = None
 
     def __iter__(self) -> Iterator[RemodelledPart]:
+        return self._computed(self._missing())
+
+    def write(self) -> Written:
+        """Write the parts; many of them by the cluster's workers."""
+        missing = self._missing()
+        if self.cluster and missing:
+            from totes_dagster.remodel.spreading import write_by_workers  # noqa: PLC0415 - brings pandas
+
+            progress = partial(self.progress, "remodel", self.star)
+            cluster = self.cluster
+            written = retried("Remodel", lambda: write_by_workers(missing, self.lake, cluster, progress))
+            if written is not None:
+                return written
+        return _write(self._computed(missing), self.lake.processed)
+
+    def _missing(self) -> list[StarPart]:
         log = self.log or BatchLog(self.lake.ingestion)
-        for part in retried("Remodel", lambda: missing_parts(self.star, log, self.lake.processed)):
+        return retried("Remodel", lambda: missing_parts(self.star, log, self.lake.processed))
+
+    def _computed(self, parts: list[StarPart]) -> Iterator[RemodelledPart]:
+        for part in parts:
             computed = retried("Remodel", partial(remodel_part, part, self.lake))
             yield computed
             self.progress("remodel", self.star, computed.contents.rows.num_rows)
@@ -179,6 +214,10 @@ def write_parts(parts: Iterable[RemodelledPart], processed: Zone) -> Written:
 
     While one is written, the next is computed.
     """
+    return parts.write() if isinstance(parts, MissingParts) else _write(parts, processed)
+
+
+def _write(parts: Iterable[RemodelledPart], processed: Zone) -> Written:
     written = Written()
     for computed in ahead(parts):
         written += retried("Remodel", partial(write_part, computed, processed))
@@ -194,8 +233,16 @@ def migrate(warehouse: Warehouse) -> str | None:
     return retried("Migrate", lambda: migrate_once(warehouse))
 
 
-def load(warehouse: Warehouse, lake: Lake, progress: Progress = silent) -> list[LoadedBatch]:
+def load(
+    warehouse: Warehouse, lake: Lake, progress: Progress = silent, cluster: Cluster | None = None
+) -> list[LoadedBatch]:
     """Migrate the warehouse, and load every batch that it has not loaded yet.
+
+    Args:
+        warehouse: the warehouse.
+        lake: both zones.
+        progress: called as rows move.
+        cluster: whose workers copy the rows of large batches.
 
     Raises:
         TotesError: see `load_batches`.
@@ -204,7 +251,7 @@ def load(warehouse: Warehouse, lake: Lake, progress: Progress = silent) -> list[
     loaded: list[LoadedBatch] = []
 
     def load_rest() -> None:
-        for batch in load_batches(warehouse, lake, progress):
+        for batch in load_batches(warehouse, lake, progress, cluster):
             loaded.append(batch)  # noqa: PERF402 - batches before one that fails stay loaded
 
     retried("Load", load_rest)
@@ -236,7 +283,8 @@ def rebuild(platform: Platform, *, from_another_lake: bool = False, progress: Pr
     migrate(warehouse)
 
     def reload() -> list[LoadedBatch]:
-        return reload_all(warehouse, lake, head, from_another_lake=from_another_lake, progress=progress)
+        sharing = Sharing(warehouse, lake, platform.cluster, progress)
+        return reload_all(sharing, head, from_another_lake=from_another_lake)
 
     loaded = retried("Rebuild", reload)
     retried("Rebuild", lambda: complete_rebuilt(warehouse, loaded))
@@ -280,7 +328,7 @@ class _Reconciliation:
         """Reconcile in one snapshot; None if another refresh interfered."""
         # Read before the snapshot: a batch committed after it must not be followed by this older state.
         previous = BatchLog(self.platform.lake.ingestion).newest()
-        with open_snapshot(self.platform.source, undeclared=False) as snapshot:
+        with open_snapshot(self.platform.source, undeclared=False, cluster=self.platform.cluster) as snapshot:
             ingested = self._ingest(snapshot, previous)
             if ingested is None:
                 return None
@@ -322,7 +370,7 @@ class _Reconciliation:
         from totes_dagster.reconcile.compare import compare  # noqa: PLC0415 - brings pandas, which refreshes rarely need
 
         warehouse = self.platform.warehouse
-        self.loaded += catch_up(warehouse, self.platform.lake, self.progress)[1]
+        self.loaded += catch_up(warehouse, self.platform.lake, self.progress, self.platform.cluster)[1]
         with warehouse.database.transaction(isolation=REPEATABLE_READ, read_only=True) as connection:
             if newest_load(connection, warehouse.schema).batch != (batch.batch if batch else 0):
                 return None

@@ -17,7 +17,7 @@ import pytest
 
 from totes_dagster.local.programs import server_account
 from totes_dagster.local.server import EmbeddedPostgres
-from totes_dagster.orchestration.development.processes import die_with_parent
+from totes_dagster.runtime.processes import die_with_parent
 
 POOL_SIZE = 4
 """Sessions of each database: those that a batch needs at once, and one."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from totes_dagster.local.programs import program
-from totes_dagster.orchestration.development.processes import die_with_parent
+from totes_dagster.runtime.processes import die_with_parent
 
 PROJECT = Path(__file__).parents[2]
 

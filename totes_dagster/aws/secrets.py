@@ -4,7 +4,7 @@ Which secret is read, and when, belongs to `config/` and `orchestration/`.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -58,8 +58,29 @@ def administrator_from_secret(secret_id: str) -> tuple[str, str]:
     return options["user"], options["password"]
 
 
+def values_from_secret(secret_id: str, names: Iterable[str]) -> dict[str, str]:
+    """The values of a secret by their names, each of which it must have.
+
+    Raises:
+        SecretError: the secret cannot be read, or lacks a key. The message never shows its content.
+        CredentialsMissingError: there are no AWS credentials to read it with.
+    """
+    secret = _secret(secret_id)
+    return {name: _value(secret, (name,), secret_id) for name in names}
+
+
 def _options_from_secret(secret_id: str, names: Iterable[str]) -> dict[str, str]:
     """The values of a secret, by libpq's names for them."""
+    secret = _secret(secret_id)
+    options = {name: _value(secret, _SPELLINGS[name], secret_id) for name in names}
+    # libpq would take a NUL for the end, and connect to what the part before it names.
+    if any("\0" in value or not can_be_encoded(value) for value in options.values()):
+        raise SecretFormatError(f"The secret {secret_id} contains a character that no connection string can hold.")
+    return options
+
+
+def _secret(secret_id: str) -> dict[str, Any]:
+    """A secret that is a JSON object."""
     text = _secret_string(secret_id)
     secret: Any = None
     # json's errors quote the secret.
@@ -67,11 +88,7 @@ def _options_from_secret(secret_id: str, names: Iterable[str]) -> dict[str, str]
         secret = json.loads(text)
     if not isinstance(secret, dict):
         raise SecretFormatError(f"The secret {secret_id} is not a JSON object. Store it as a key/value secret.")
-    options = {name: _value(secret, name, secret_id) for name in names}
-    # libpq would take a NUL for the end, and connect to what the part before it names.
-    if any("\0" in value or not can_be_encoded(value) for value in options.values()):
-        raise SecretFormatError(f"The secret {secret_id} contains a character that no connection string can hold.")
-    return options
+    return secret
 
 
 def can_be_encoded(text: str) -> bool:
@@ -119,8 +136,8 @@ def _refusal(secret_id: str, code: str, reason: str) -> SecretError:
     return SecretError(failure)
 
 
-def _value(secret: dict[str, Any], name: str, secret_id: str) -> str:
-    for spelling in _SPELLINGS[name]:
+def _value(secret: dict[str, Any], spellings: Collection[str], secret_id: str) -> str:
+    for spelling in spellings:
         if secret.get(spelling) not in (None, ""):
             return str(secret[spelling])
-    raise SecretIncompleteError(f"The secret {secret_id} has no {' or '.join(_SPELLINGS[name])}. Add it to the object.")
+    raise SecretIncompleteError(f"The secret {secret_id} has no {' or '.join(spellings)}. Add it to the object.")

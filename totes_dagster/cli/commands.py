@@ -11,7 +11,7 @@ from typing import TextIO
 
 import click
 
-from totes_dagster.cli import dashboard, feeds, looking
+from totes_dagster.cli import cluster, dashboard, feeds, looking
 from totes_dagster.cli.group import Commands, confirm, interruptible, json_option
 from totes_dagster.config.env_file import read_env_file
 
@@ -260,6 +260,7 @@ def provision(*, roles: Path) -> None:
 
 
 for command in (
+    cluster.cluster,
     looking.status,
     looking.doctor,
     looking.sql,

@@ -7,10 +7,20 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from totes_dagster.aws.secrets import url_from_secret
+from totes_dagster.cluster.credentials import (
+    Credentials,
+    credentials_in,
+    credentials_of_secret,
+    new_credentials,
+    write_credentials,
+)
+from totes_dagster.cluster.spreading import Cluster
 from totes_dagster.config import settings
+from totes_dagster.errors import ClusterError, SettingsError
 from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.postgres.database import Database
 
@@ -37,6 +47,7 @@ class Platform:
         landing: where the files of feeds are dropped; None if there are no feeds.
         embedded: whether all of them are the embedded stack's.
         from_log: whether changes are taken from the source's write-ahead log, where that is possible.
+        cluster: whose workers take a share of large batches; None if this process does everything.
     """
 
     source: Database
@@ -45,6 +56,79 @@ class Platform:
     landing: Zone | None = None
     embedded: bool = False
     from_log: bool = False
+    cluster: Cluster | None = None
+
+
+def cluster_credentials(
+    environment: Mapping[str, str] = os.environ, *, create: bool = False
+) -> tuple[Credentials, Path]:
+    """The credentials of a cluster that the environment names, and the folder that has them or would.
+
+    Args:
+        environment: the settings.
+        create: whether to make new ones, in the embedded stack's folder, if the settings name none.
+
+    Raises:
+        SettingsError: the settings name none, or these cannot be read.
+    """
+    from totes_dagster.local.stack import stack_home  # noqa: PLC0415 - imports a lot
+
+    configured = _read(environment)
+    own = stack_home() / "cluster"
+    if configured.workers_secret_id:
+        return credentials_of_secret(configured.workers_secret_id), own
+    if configured.workers_credentials:
+        return credentials_in(Path(configured.workers_credentials)), Path(configured.workers_credentials)
+    if not create:
+        raise SettingsError(
+            f"Set {settings.WORKERS_CREDENTIALS} or {settings.WORKERS_SECRET_ID}: the processes of a cluster "
+            "must prove that they belong to it."
+        )
+    if not own.exists():
+        write_credentials(new_credentials(), own)
+    return credentials_in(own), own
+
+
+def cluster_at(address: str, credentials: str = "", secret_id: str = "") -> Cluster | None:
+    """The cluster of these settings; None without an address.
+
+    Args:
+        address: `tls://host:port` of its scheduler.
+        credentials: folder with its certificate and key.
+        secret_id: name or ARN of a secret with them, instead.
+
+    Raises:
+        SettingsError: the address is not one, or the credentials are not named or cannot be read.
+    """
+    if not address:
+        return None
+    settings.workers_address(address)
+    if secret_id:
+        return Cluster(address, credentials_of_secret(secret_id))
+    if not credentials:
+        raise SettingsError(
+            f"{settings.WORKERS} is set, but neither {settings.WORKERS_CREDENTIALS} nor {settings.WORKERS_SECRET_ID}, "
+            "without which the workers trust nobody."
+        )
+    return Cluster(address, credentials_in(Path(credentials)))
+
+
+def platform_of_worker(ingestion: str, processed: str = "") -> Platform:
+    """The platform that this machine's environment configures, for work that another process asks for.
+
+    Args:
+        ingestion: the URL of that process's ingestion zone.
+        processed: the URL of its processed zone, if that matters.
+
+    Raises:
+        ClusterError: the environment names another lake.
+        SettingsError, NothingHereError: see `platform_from_environment`.
+    """
+    platform = platform_from_environment()
+    for zone, url in ((platform.lake.ingestion, ingestion), (platform.lake.processed, processed)):
+        if url and zone.url != url:
+            raise ClusterError(f"Its settings name the lake {zone.url}, not {url}.")
+    return platform
 
 
 def source_database(url: str | None = None, secret_id: str | None = None, *, create: bool = True) -> Database:
@@ -103,6 +187,7 @@ def platform_from_environment(environment: Mapping[str, str] = os.environ, *, cr
             warehouse_from_environment(environment),
             landing=lake_zone("landing", configured.landing) if configured.landing else None,
             from_log=settings.takes_log(configured.capture),
+            cluster=_cluster(configured),
         )
     stack = _embedded_stack(create=create)
     return Platform(
@@ -112,6 +197,7 @@ def platform_from_environment(environment: Mapping[str, str] = os.environ, *, cr
         landing=Zone(configured.landing or stack.lake_url("landing")),
         embedded=True,
         from_log=settings.takes_log(configured.capture),
+        cluster=_cluster(configured),
     )
 
 
@@ -153,6 +239,10 @@ def warehouse_for_queries(environment: Mapping[str, str] = os.environ) -> Wareho
 
 def _read(environment: Mapping[str, str]) -> settings.PlatformSettings[str]:
     return settings.PlatformSettings.read(lambda variable: environment.get(variable) or "")
+
+
+def _cluster(configured: settings.PlatformSettings[str]) -> Cluster | None:
+    return cluster_at(configured.workers, configured.workers_credentials, configured.workers_secret_id)
 
 
 def _schema(configured: settings.PlatformSettings[str]) -> str:

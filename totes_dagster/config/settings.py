@@ -28,6 +28,9 @@ PROCESSED_LAKE = "TOTES_PROCESSED_LAKE"
 LANDING = "TOTES_LANDING"
 RATES_URL = "TOTES_RATES_URL"
 CAPTURE = "TOTES_CAPTURE"
+WORKERS = "TOTES_WORKERS"
+WORKERS_CREDENTIALS = "TOTES_WORKERS_CREDENTIALS"
+WORKERS_SECRET_ID = "TOTES_WORKERS_SECRET_ID"  # noqa: S105  # nosec B105
 HOME = "TOTES_HOME"
 RETRY_SECONDS = "TOTES_RETRY_SECONDS"
 ALERT_TOPIC = "TOTES_ALERT_TOPIC"
@@ -62,6 +65,9 @@ class PlatformSettings(Generic[T]):
     processed_lake: T
     landing: T
     capture: T
+    workers: T
+    workers_credentials: T
+    workers_secret_id: T
 
     @classmethod
     def read(cls, look_up: Callable[[str], T]) -> "PlatformSettings[T]":
@@ -76,6 +82,9 @@ class PlatformSettings(Generic[T]):
             processed_lake=look_up(PROCESSED_LAKE),
             landing=look_up(LANDING),
             capture=look_up(CAPTURE),
+            workers=look_up(WORKERS),
+            workers_credentials=look_up(WORKERS_CREDENTIALS),
+            workers_secret_id=look_up(WORKERS_SECRET_ID),
         )
 
 
@@ -128,6 +137,22 @@ def takes_log(capture: str) -> bool:
     if capture not in {"", "census", "log"}:
         raise SettingsError(f"{CAPTURE} is {one_line(repr(capture))} Give census, which is the default, or log.")
     return capture == "log"
+
+
+def workers_address(address: str) -> str:
+    """The address of a cluster's scheduler.
+
+    Raises:
+        SettingsError: it is not one, or not encrypted.
+    """
+    with suppress(ValueError):
+        parts = urlsplit(address)
+        if parts.scheme == "tls" and parts.hostname and parts.port and parts.netloc.count("@") == 0 and not parts.path:
+            return address
+    raise SettingsError(
+        f"{WORKERS} is {one_line(repr(address))} Give the address of a cluster's scheduler, like "
+        "tls://scheduler.example.com:8786."
+    )
 
 
 def topic_region(topic: str) -> str:

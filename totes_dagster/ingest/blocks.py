@@ -63,20 +63,37 @@ class Extent:
     size: int
     long_values: int
 
-    def ranges(self) -> Iterator[Positions]:
-        """Divide the table into ranges that cover it, of about `_BYTES_AT_ONCE` each."""
+    def shares(self, rows: int, rows_per_share: int) -> list[Positions]:
+        """Divide the table into ranges of whole blocks that have at most so many rows each, if all are equally full.
+
+        Args:
+            rows: how many rows the table has.
+            rows_per_share: how many of them a range should have at most.
+        """
+        blocks = self.longest // self.block_size
+        if not blocks:
+            return []
+        per_share = max(blocks // max(-(-rows // rows_per_share), 1), 1)
+        return [
+            Positions(first << _ITEM_BITS, min(first + per_share, blocks) << _ITEM_BITS)
+            for first in range(0, blocks, per_share)
+        ]
+
+    def ranges(self, share: Positions | None = None) -> Iterator[Positions]:
+        """Divide the table, or a share of it, into ranges that cover it, of about `_BYTES_AT_ONCE` each."""
         blocks = self.longest // self.block_size
         if not blocks:
             return
+        first_block, end = (share.first >> _ITEM_BITS, share.end >> _ITEM_BITS) if share else (0, blocks)
         bytes_for_a_block = (self.size + self.long_values) // blocks
         if bytes_for_a_block <= _BYTES_AT_ONCE:
             at_once = _BYTES_AT_ONCE // bytes_for_a_block
-            for first in range(0, blocks, at_once):
-                yield Positions(first << _ITEM_BITS, min(first + at_once, blocks) << _ITEM_BITS)
+            for first in range(first_block, end, at_once):
+                yield Positions(first << _ITEM_BITS, min(first + at_once, end) << _ITEM_BITS)
             return
         # A block has fewer items than it could, and they are not equally long.
         at_once = max(self.items * _BYTES_AT_ONCE // (2 * bytes_for_a_block), 1)
-        for block in range(blocks):
+        for block in range(first_block, end):
             starts = [(block << _ITEM_BITS) + item for item in range(0, self.items + 1, at_once)]
             for first, end in pairwise([*starts, block + 1 << _ITEM_BITS]):
                 yield Positions(first, end)

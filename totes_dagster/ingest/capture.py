@@ -35,6 +35,11 @@ class TableCapture:
     keys: tuple[int, ...] = ()
     unique_keys: bool = True
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all rows are taken, of whatever a batch says of the content."""
+        return self.horizon is None and not self.keys
+
 
 @dataclass(frozen=True)
 class Demand:

@@ -15,7 +15,9 @@ BYTES_PER_PART = 2**26
 30 MB for an event table."""
 
 
-def write_parts(zone: Zone, folder: str, attempt: str, chunks: Iterator[pa.RecordBatch]) -> tuple[Part, ...]:
+def write_parts(
+    zone: Zone, folder: str, attempt: str, chunks: Iterator[pa.RecordBatch], share: int = 0
+) -> tuple[Part, ...]:
     """Write a stream of rows as parts of bounded size, holding one part in memory at a time.
 
     Args:
@@ -23,11 +25,15 @@ def write_parts(zone: Zone, folder: str, attempt: str, chunks: Iterator[pa.Recor
         folder: where the parts go.
         attempt: a unique name, so that no two attempts write the same path.
         chunks: the rows.
+        share: the number of the share of a table that they are, which is mostly one part.
 
     Raises:
         LakeError: the lake cannot be reached, or refuses.
     """
-    return tuple(write_part(zone, folder, attempt, rows, number) for number, rows in enumerate(_tables(chunks)))
+    return tuple(
+        write_part(zone, folder, f"{attempt}-{number}" if number else attempt, rows, share)
+        for number, rows in enumerate(_tables(chunks))
+    )
 
 
 def write_keys(zone: Zone, folder: str, attempt: str, chunks: Iterator[pa.RecordBatch]) -> tuple[Part, ...]:

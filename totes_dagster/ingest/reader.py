@@ -15,11 +15,11 @@ from psycopg import sql
 from psycopg.errors import InvalidParameterValue, ObjectNotInPrerequisiteState, UndefinedObject
 
 from totes_dagster.errors import DatabaseBusyError, DatabaseError, DatabaseUnavailableError, SeveralServersError
-from totes_dagster.ingest.blocks import extent_of, is_between
+from totes_dagster.ingest.blocks import Positions, extent_of, is_between
 from totes_dagster.ingest.capture import TableCapture
 from totes_dagster.ingest.catalogue import as_text, is_as_in_snapshot, qualified
 from totes_dagster.ingest.exact_types import Misfits, decoded, fit, unfit_values_column
-from totes_dagster.ingest.snapshot import IDENTITY, SourceSnapshot, identity_of
+from totes_dagster.ingest.snapshot import IDENTITY, ExportedSnapshot, identity_of
 from totes_dagster.lake.ingested import UNFIT_VALUES
 from totes_dagster.lake.key_ranges import RANGE_BITS
 from totes_dagster.lake.source_catalogue import SourceColumn, SourceTable
@@ -78,7 +78,7 @@ class _Keys:
 class SnapshotReader:
     """A connection that reads in a snapshot of the source, in one transaction after another."""
 
-    def __init__(self, connection: NamedConnection, snapshot: SourceSnapshot) -> None:
+    def __init__(self, connection: NamedConnection, snapshot: ExportedSnapshot) -> None:
         self._connection = connection
         self._snapshot = snapshot
         self._encoding = ""
@@ -125,16 +125,35 @@ class SnapshotReader:
                 raise DatabaseBusyError(f"The table {table} was changed since the snapshot was taken.")
             yield
 
-    def rows(self, name: str, table: SourceTable, capture: TableCapture) -> Iterator[pa.RecordBatch]:
+    def shares(self, name: str, table: SourceTable, rows: int, rows_per_share: int) -> list[Positions]:
+        """Ranges of blocks into which a table can be divided, of at most so many rows each if all are equally full.
+
+        Args:
+            name: the table.
+            table: the table in the catalogue.
+            rows: how many rows it has.
+            rows_per_share: how many of them a share should have at most.
+        """
+        return extent_of(self._connection, sql.Identifier(table.namespace, name)).shares(rows, rows_per_share)
+
+    def rows(
+        self, name: str, table: SourceTable, capture: TableCapture, share: Positions | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """Read what a batch takes from a table, in exact types: declared columns as declared, others as they arrive.
 
         The last column, `UNFIT_VALUES`, lists the values that do not fit their types (see `exact_types.py`).
+
+        Args:
+            name: the table.
+            table: the table in the catalogue.
+            capture: what the batch takes.
+            share: the range of blocks to read; None for all.
         """
         captured = [column for column in table.columns if column.name != UNFIT_VALUES]
         columns = [self._selected(column) for column in captured]
         # What the source does not guarantee: nothing else distinguishes rows with the same key.
         repeated = {} if name not in SOURCE_TABLES or capture.unique_keys else self._repeated_keys(name, table)
-        for chunk in self._captured(name, table, capture, columns):
+        for chunk in self._captured(name, table, capture, columns, share):
             yield self._in_exact_types(name, captured, chunk, repeated)
 
     def logged_rows(
@@ -222,7 +241,12 @@ class SnapshotReader:
             )
 
     def _captured(
-        self, name: str, table: SourceTable, capture: TableCapture, columns: Sequence[Column]
+        self,
+        name: str,
+        table: SourceTable,
+        capture: TableCapture,
+        columns: Sequence[Column],
+        share: Positions | None,
     ) -> Iterator[pa.RecordBatch]:
         """The columns of the rows that a batch takes, as they arrive."""
         source = sql.Identifier(table.namespace, name)
@@ -231,7 +255,7 @@ class SnapshotReader:
         recent = sql.SQL("true") if capture.horizon is None else is_recent
         if capture.horizon is not None or not capture.keys:
             extent, version = extent_of(self._connection, source), self._connection.info.server_version
-            for positions in extent.ranges():
+            for positions in extent.ranges(share):
                 yield from self._pieces(
                     name,
                     columns,
@@ -325,7 +349,7 @@ class SnapshotReader:
 
 
 @contextmanager
-def open_reader(snapshot: SourceSnapshot) -> Iterator[SnapshotReader]:
+def open_reader(snapshot: ExportedSnapshot) -> Iterator[SnapshotReader]:
     """Open another connection to the server that holds a snapshot, to read in the snapshot.
 
     Raises:

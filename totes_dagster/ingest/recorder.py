@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from totes_dagster.errors import DatabaseError, DatabaseUnavailableError
+from totes_dagster.ingest.blocks import Positions
 from totes_dagster.ingest.capture import Demand
+from totes_dagster.ingest.extraction import Shares
 from totes_dagster.ingest.keys import PlannedKeys
 from totes_dagster.ingest.parts import write_keys, write_part, write_parts
 from totes_dagster.ingest.plan import PlannedTable, plan_undeclared
@@ -17,7 +19,7 @@ from totes_dagster.ingest.snapshot import SourceSnapshot
 from totes_dagster.ingest.undeclared import count_undeclared, reason_from
 from totes_dagster.lake import ingested
 from totes_dagster.lake.key_ranges import to_table
-from totes_dagster.lake.manifest import Manifest, TableEntry
+from totes_dagster.lake.manifest import Manifest, Part, TableEntry
 from totes_dagster.lake.zone import Zone
 from totes_dagster.runtime.progress import Progress
 
@@ -95,8 +97,7 @@ class Recorder:
         plan_keys: Callable[[], PlannedKeys] = PlannedKeys,
     ) -> TableEntry:
         name, table = item.table, snapshot.catalogue.tables[item.table]
-        rows = self._with_progress(reader.rows(name, table, item.capture), name)
-        parts = write_parts(self._zone, ingested.folder_of(name, self.batch), self._attempt, rows)
+        parts = self._parts(item, reader, snapshot)
         keys = plan_keys()
         live, counted = None, keys.key_ranges
         if keys.live:
@@ -114,6 +115,31 @@ class Recorder:
             live_ranges=keys.live_ranges,
             key_ranges=counted,
             added_keys=keys.added_keys,
+        )
+
+    def _parts(self, item: PlannedTable, reader: "SnapshotReader", snapshot: SourceSnapshot) -> tuple[Part, ...]:
+        """Read what a batch takes from a table, and write it: a table that is taken whole, share by share."""
+        name, table, capture = item.table, snapshot.catalogue.tables[item.table], item.capture
+        folder = ingested.folder_of(name, self.batch)
+        ranges: Sequence[Positions | None] = [None]
+        # Which keys are repeated is asked of the table as a whole.
+        if capture.is_whole and capture.unique_keys:
+            shares = Shares.of(name, self.batch, lambda rows: reader.shares(name, table, item.census.rows, rows))
+            ranges = shares.ranges
+            if snapshot.cluster and shares.are_many():
+                return shares.read_by_workers(
+                    snapshot.cluster, snapshot, self._zone, lambda rows: self._progress("ingest", name, rows)
+                )
+        return tuple(
+            part
+            for number, share in enumerate(ranges)
+            for part in write_parts(
+                self._zone,
+                folder,
+                self._attempt,
+                self._with_progress(reader.rows(name, table, capture, share), name),
+                number,
+            )
         )
 
     def _with_progress(self, chunks: Iterator[pa.RecordBatch], table: str) -> Iterator[pa.RecordBatch]:

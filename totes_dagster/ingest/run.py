@@ -4,6 +4,7 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
+from totes_dagster.cluster.spreading import Cluster
 from totes_dagster.errors import BatchConflictError, SourceBehindError
 from totes_dagster.ingest.capture import Demand
 from totes_dagster.ingest.contract import Deviation, deviations_of, not_captured, refuse_broken, undeclared
@@ -63,6 +64,7 @@ def ingest_changes(
     *,
     recapture: Collection[str] = (),
     from_log: bool = False,
+    cluster: Cluster | None = None,
     progress: Progress = silent,
 ) -> Ingested:
     """Commit everything that changed in the source since the newest batch as the next batch.
@@ -73,6 +75,7 @@ def ingest_changes(
         recapture: source tables to take whole, changed or not.
         from_log: whether to take changes from the source's write-ahead log, where that is possible. There are as many
             batches then as are needed for every version of a row.
+        cluster: whose workers read large tables that are taken whole.
         progress: notified of rows as they are written.
 
     Raises:
@@ -96,7 +99,7 @@ def ingest_changes(
         if not reads_log:
             start = log_start(source, zone) if from_log else None
             previous = BatchLog(zone).newest()
-            with open_snapshot(source) as snapshot:
+            with open_snapshot(source, cluster=cluster) as snapshot:
                 ingested = ingest_snapshot(snapshot, zone, previous, Demand(recapture), log=start, progress=progress)
             if ingested and from_log:
                 settle_slot(source, zone, (ingested.batch or previous) if start else None)

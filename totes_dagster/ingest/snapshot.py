@@ -14,6 +14,7 @@ from psycopg import sql
 from psycopg.errors import CharacterNotInRepertoire, LockNotAvailable, UntranslatableCharacter
 from psycopg.rows import dict_row
 
+from totes_dagster.cluster.spreading import Cluster
 from totes_dagster.errors import DatabaseBusyError, DatabaseError, TableMissingError
 from totes_dagster.ingest.catalogue import catalogue_of, qualified, search_path_of
 from totes_dagster.ingest.census import census_statement, censuses
@@ -64,26 +65,39 @@ _PAGE_HEADER = 40
 
 
 @dataclass(frozen=True)
-class SourceSnapshot:
-    """An exported snapshot of the source, and the connection that holds it.
+class ExportedSnapshot:
+    """A snapshot of the source in which other connections can read as well, for as long as somebody holds it.
 
     Attributes:
-        connection: in the transaction that exported the snapshot.
-        source: the source at the server that the connection has reached, for other connections to the same server.
+        source: the source at the server that has the snapshot.
         taken: when it was taken, and what identifies it.
         exported: its name on that server.
         catalogue: the catalogue as the snapshot shows it. The definitions of the declared tables are locked.
     """
 
-    connection: psycopg.Connection[Any]
     source: Database
     taken: Snapshot
     exported: str
     catalogue: Catalogue
 
 
+@dataclass(frozen=True)
+class SourceSnapshot(ExportedSnapshot):
+    """An exported snapshot of the source, and the connection that holds it.
+
+    Attributes:
+        connection: in the transaction that exported the snapshot.
+        cluster: whose workers may read in it, too; None if no others do.
+    """
+
+    connection: psycopg.Connection[Any]
+    cluster: Cluster | None = None
+
+
 @contextmanager
-def open_snapshot(source: Database, *, undeclared: bool = True) -> Iterator[SourceSnapshot]:
+def open_snapshot(
+    source: Database, *, undeclared: bool = True, cluster: Cluster | None = None
+) -> Iterator[SourceSnapshot]:
     """Take and export one read-only snapshot of the source, held for as long as the block runs.
 
     The definitions of the declared tables are locked first. Statements that rewrite a table are not MVCC-safe: the
@@ -94,6 +108,7 @@ def open_snapshot(source: Database, *, undeclared: bool = True) -> Iterator[Sour
     Args:
         source: totesys.
         undeclared: whether the catalogue includes the undeclared tables.
+        cluster: whose workers may read in the snapshot, too.
 
     Raises:
         DatabaseBusyError: other sessions keep changing the tables' definitions.
@@ -113,7 +128,8 @@ def open_snapshot(source: Database, *, undeclared: bool = True) -> Iterator[Sour
                 if {name: catalogue.tables.get(name) for name in expected.tables} != dict(expected.tables):
                     continue
                 snapshot, exported = _export(connection, replayed)
-                yield SourceSnapshot(connection, source.at_server_of(connection), snapshot, exported, catalogue)
+                there = source.at_server_of(connection)
+                yield SourceSnapshot(there, snapshot, exported, catalogue, connection, cluster)
                 return
         raise DatabaseBusyError(
             f"The definitions of totesys' tables are being changed{_lock_holders(connection, expected)}. Refresh later."

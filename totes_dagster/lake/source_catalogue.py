@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
 
+from totes_dagster.errors import PartMissingError
 from totes_dagster.lake.zone import Zone
 
 
@@ -82,6 +83,18 @@ class Catalogue(BaseModel):
 def contract_path(digest: str) -> str:
     """Path of a catalogue in the ingestion zone."""
     return f"contracts/{digest}.json"
+
+
+def read_catalogue(lake: Zone, digest: str) -> Catalogue:
+    """The catalogue of this digest.
+
+    Raises:
+        PartMissingError: the ingestion zone does not have it.
+    """
+    data = lake.read(contract_path(digest))
+    if data is None:
+        raise PartMissingError(f"{contract_path(digest)} is missing from {lake.url}.")
+    return Catalogue.model_validate_json(data.to_pybytes())
 
 
 def register(lake: Zone, catalogue: Catalogue) -> str:

@@ -82,6 +82,7 @@ class Zone:
         self._bucket = opened if isinstance(opened, s3.Bucket) else None
         self._store: ObjectStore = opened.store if isinstance(opened, s3.Bucket) else opened
         self.url = url
+        self.is_folder = self._bucket is None
         self._known_to_exist = False
 
     def check_exists(self) -> None:

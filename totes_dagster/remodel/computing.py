@@ -1,18 +1,21 @@
 """Computing the parts of the processed zone. Importing this brings pandas, which takes a while, so it comes late."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 import pandas as pd
 import pyarrow as pa
 
 from totes_dagster.errors import PartMissingError
+from totes_dagster.lake.manifest import Part
 from totes_dagster.lake.processed import StarPart, part_path, star_schema
 from totes_dagster.lake.zone import Lake
-from totes_dagster.remodel.frames import to_frame, to_table
+from totes_dagster.remodel.frames import to_table
 from totes_dagster.remodel.reading import read_ingested
 from totes_dagster.remodel.rows import Remodelled, remodel_rows
 from totes_dagster.remodel.tables import calendar
+from totes_dagster.remodel.tables.calendar import Span
 from totes_dagster.schema.registry import CALENDAR, FACTS, STAR_TABLES, inputs_of
 
 
@@ -23,7 +26,7 @@ def contents_of(part: StarPart, lake: Lake) -> Remodelled:
         PartError: a part of the ingestion zone is missing or damaged, or has another schema.
     """
     if STAR_TABLES[part.star] is CALENDAR:
-        return Remodelled(_calendar_of(part, lake), pa.table({}))
+        return calendar_contents(span_of(piece, lake) for piece in pieces_of(part))
     inputs = {name: read_ingested(lake.ingestion, name, parts) for name, parts in part.inputs.items()}
     return remodel_rows(part.star, inputs)
 
@@ -34,26 +37,48 @@ def calendar_from(days: Sequence[date]) -> pa.Table:
     return to_table(frame, star_schema(CALENDAR.name))
 
 
-def _calendar_of(part: StarPart, lake: Lake) -> pa.Table:
-    """The calendar for the days in a batch's facts; quarantined rows do not count."""
-    days = [
-        calendar.named_days(to_frame(_days_of(fact, part, number, lake)))
+@dataclass(frozen=True)
+class FactPiece:
+    """One part of a fact in a batch, as an input of the batch's calendar.
+
+    Attributes:
+        fact: the fact.
+        path: the part's path in the processed zone, once it is remodelled.
+        source: the source table that it is computed from.
+        part: that table's part.
+    """
+
+    fact: str
+    path: str
+    source: str
+    part: Part
+
+
+def pieces_of(calendar_part: StarPart) -> list[FactPiece]:
+    """The parts of facts whose days a part of the calendar has."""
+    return [
+        FactPiece(fact, part_path(fact, fact, calendar_part.batch, number), source, part)
         for fact in FACTS
         for source in inputs_of(fact)
-        for number in range(len(part.inputs.get(source, ())))
+        for number, part in enumerate(calendar_part.inputs.get(source, ()))
     ]
-    return to_table(calendar.dim_date(pd.concat(days, ignore_index=True)), star_schema(part.star))
 
 
-def _days_of(fact: str, part: StarPart, number: int, lake: Lake) -> pa.Table:
-    """The columns with days of one part of a fact in a batch: read where it is remodelled already, or else computed."""
-    path, columns = (
-        part_path(fact, fact, part.batch, number),
-        [f.name for f in star_schema(fact) if f.type == pa.date32()],
-    )
+def span_of(piece: FactPiece, lake: Lake) -> Span:
+    """The earliest and the latest day in one part of a fact: read where it is remodelled already, or else computed.
+
+    Quarantined rows do not count.
+    """
+    columns = [field.name for field in star_schema(piece.fact) if field.type == pa.date32()]
     try:
-        return lake.processed.read_part(path, columns)
+        rows = lake.processed.read_part(piece.path, columns)
     except PartMissingError:
-        (source,) = inputs_of(fact)
-        piece = part.inputs[source][number]
-        return remodel_rows(fact, {source: read_ingested(lake.ingestion, source, (piece,))}).rows.select(columns)
+        inputs = {piece.source: read_ingested(lake.ingestion, piece.source, (piece.part,))}
+        rows = remodel_rows(piece.fact, inputs).rows.select(columns)
+    return calendar.span_of(rows)
+
+
+def calendar_contents(spans: Iterable[Span]) -> Remodelled:
+    """The contents of a part of the calendar: all days of the years that its facts name."""
+    span = calendar.whole_span(spans)
+    return Remodelled(calendar_from(span or ()), pa.table({}))

@@ -4,6 +4,7 @@ Which parts a batch becomes follows from its manifest alone (see `lake/processed
 looking for them, a rerun fills only the gaps, and two concurrent remodels write the same objects.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from totes_dagster.lake.zone import Lake, Zone
 
 if TYPE_CHECKING:
     from totes_dagster.remodel.rows import Remodelled
+    from totes_dagster.remodel.tables.calendar import Span
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,13 @@ def remodel_part(part: StarPart, lake: Lake) -> RemodelledPart:
     from totes_dagster.remodel.computing import contents_of  # noqa: PLC0415 - most refreshes find nothing to compute
 
     return RemodelledPart(part, contents_of(part, lake))
+
+
+def calendar_part(part: StarPart, spans: Iterable["Span"]) -> RemodelledPart:
+    """A part of the calendar, for facts whose days are known: the earliest and the latest of each of their parts."""
+    from totes_dagster.remodel.computing import calendar_contents  # noqa: PLC0415 - most refreshes bring no new days
+
+    return RemodelledPart(part, calendar_contents(spans))
 
 
 def write_part(remodelled: RemodelledPart, processed: Zone) -> Written:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from time import perf_counter
@@ -25,8 +25,9 @@ from totes_dagster.warehouse.batch_rows import Account, keys_leaving_quarantine,
 from totes_dagster.warehouse.foreign_keys import add_foreign_keys_if_valid, has_foreign_keys
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 from totes_dagster.warehouse.loaded import LoadedBatch, LoadedTable
-from totes_dagster.warehouse.parts import PartRows, Parts
+from totes_dagster.warehouse.parts import PartRows, Parts, read_quarantine
 from totes_dagster.warehouse.rates import keep_rates
+from totes_dagster.warehouse.shared_staging import SharedStaging, Sharing
 
 
 def load_in_order(
@@ -36,6 +37,7 @@ def load_in_order(
     progress: Progress = silent,
     *,
     alone: bool = False,
+    sharing: Sharing | None = None,
 ) -> Iterator[LoadedBatch]:
     """Load batches, each while the next part is read or computed.
 
@@ -47,28 +49,45 @@ def load_in_order(
         lake: both zones.
         progress: called with the number of rows as they are computed, and as they are staged.
         alone: whether there is one batch, after which foreign keys can be added.
+        sharing: shares the staging of large batches with workers; None if nobody does.
 
     Raises:
         RowsUnaccountedError, RowsRepeatedError, PartError, psycopg.Error: see `load.load_batches`.
     """
     parts = Parts(lake, progress)
 
-    def coming() -> Iterator[tuple[Manifest, str] | PartRows]:
+    def coming() -> Iterator[_Coming | PartRows]:
         for manifest, digest in batches:
-            yield manifest, digest
+            shared = sharing.stage(manifest) if sharing else None
+            yield _Coming(manifest, digest, shared)
             for star in _ORDER:
-                yield from map(parts.take, star_parts(star.name, manifest))
+                if shared is None or not shared.has(star):
+                    spans = shared.spans if shared and star is CALENDAR else None
+                    for part in star_parts(star.name, manifest):
+                        yield parts.take(part, spans)
 
+    if sharing:
+        sharing.prepare(transaction)
     with closing(ahead(coming())) as taken:
-        for committed in taken:
-            manifest, digest = cast("tuple[Manifest, str]", committed)
+        for coming_next in taken:
+            batch = cast("_Coming", coming_next)
             contents = cast("Iterator[PartRows]", taken)
-            loaded = _BatchLoad(transaction, manifest, lake, progress, contents, alone=alone).run(digest)
-            yield replace(loaded, remodelled=parts.written.pop(loaded.batch, {}))
+            loaded = _BatchLoad(transaction, batch, lake, progress, contents, alone=alone).run()
+            written = parts.written.pop(loaded.batch, {}) | (batch.shared.written if batch.shared else {})
+            yield replace(loaded, remodelled=written)
 
 
 _ORDER = [*(table for table in DIMENSIONS.values() if table is not CALENDAR), *FACTS.values(), CALENDAR]
 """The star tables in the order in which their parts are taken. The calendar has the days in those of the facts."""
+
+
+@dataclass(frozen=True)
+class _Coming:
+    """The batch whose parts come next, but for those that workers have staged."""
+
+    manifest: Manifest
+    digest: str
+    shared: SharedStaging | None
 
 
 class _BatchLoad:
@@ -77,7 +96,7 @@ class _BatchLoad:
     def __init__(
         self,
         transaction: LoadTransaction,
-        manifest: Manifest,
+        batch: _Coming,
         lake: Lake,
         progress: Progress,
         contents: Iterator[PartRows],
@@ -85,7 +104,7 @@ class _BatchLoad:
         alone: bool,
     ) -> None:
         self._transaction = transaction
-        self._manifest = manifest
+        self._manifest, self._digest, self._shared = batch.manifest, batch.digest, batch.shared
         self._lake = lake
         self._progress = progress
         self._contents = contents
@@ -93,7 +112,7 @@ class _BatchLoad:
         self._done: dict[str, LoadedTable] = {name: LoadedTable() for name in STAR_TABLES}
         self._seconds = dict.fromkeys(STAR_TABLES, 0.0)
 
-    def run(self, digest: str) -> LoadedBatch:
+    def run(self) -> LoadedBatch:
         """Load all star tables, and add the batch to `load_history`."""
         # An adopted fact may have had no foreign keys.
         days = self._transaction.named_days() if self._manifest.batch == 1 else []
@@ -116,7 +135,9 @@ class _BatchLoad:
         if any(self._done[star.name].has_changes for star in (CALENDAR, DIMENSIONS["dim_currency"])):
             keep_rates(self._transaction)
         counts = {star: done.counts() for star, done in self._done.items() if done != LoadedTable()}
-        self._transaction.add_to_history(self._manifest, digest, json.dumps(counts))
+        if self._shared:
+            self._shared.drop(self._transaction)
+        self._transaction.add_to_history(self._manifest, self._digest, json.dumps(counts))
         return LoadedBatch(
             self._manifest.batch, self._done, filled=tuple(fact.name for fact in empty), seconds=self._seconds
         )
@@ -217,6 +238,9 @@ class _BatchLoad:
         """Copy the batch's parts straight into an empty star table; return the rows in quarantine."""
         batch = self._manifest.batch if is_fact(star) else None
         quarantined = []
+        if self._shared and self._shared.has(star):
+            quarantined = self._take_shared(self._shared, star, account)
+            self._shared.append(self._transaction, star, batch=batch)
         for rows, quarantined_rows in self._rows(star, account):
             numbered = self._transaction.with_record_ids(star, rows) if is_fact(star) else rows
             account.staged += self._transaction.copy(star, numbered, batch=batch)
@@ -228,6 +252,8 @@ class _BatchLoad:
 
     def _stage(self, star: Table, account: Account) -> list[pa.Table]:
         """Copy the batch's parts into the star table's staging table; return the rows in quarantine."""
+        if self._shared and self._shared.has(star):
+            return self._take_shared(self._shared, star, account)
         self._transaction.create_staging(star)
         quarantined = []
         for rows, quarantined_rows in self._rows(star, account):
@@ -237,8 +263,22 @@ class _BatchLoad:
         self._transaction.analyze_staging(star, account.staged)
         return quarantined
 
+    def _take_shared(self, shared: SharedStaging, star: Table, account: Account) -> list[pa.Table]:
+        """Take what workers have staged; return the rows in quarantine."""
+        account.staged, keys = shared.open(self._transaction, star)
+        account.repeated = account.staged - keys
+        quarantined = []
+        for part, staged in shared.parts_of(star):
+            account.ingested += part.ingested_rows
+            account.quarantined += staged.quarantined
+            if staged.quarantined:
+                quarantined.append(read_quarantine(part, self._lake.processed))
+        return quarantined
+
     def _rows(self, star: Table, account: Account) -> Iterator[tuple[pa.Table, pa.Table]]:
         """The batch's parts of a star table, whose turn it is: their rows, and those in quarantine."""
+        if self._shared and self._shared.has(star):
+            return
         for part in star_parts(star.name, self._manifest):
             contents = next(self._contents)
             account.add_part(part, contents)

@@ -27,7 +27,8 @@ from totes_dagster.warehouse.parts import PartRows
 class Account:
     """Counts the rows of one star table in a batch: each row ingested must be staged, or be in quarantine.
 
-    Also remembers their keys, which take four bytes each: a batch brings one version of a row.
+    A batch brings one version of a row, so the keys must differ. Those of parts are remembered, which takes four bytes
+    each; of rows that workers have staged, the warehouse has counted how many are `repeated`.
     """
 
     star: str
@@ -35,6 +36,7 @@ class Account:
     ingested: int = 0
     staged: int = 0
     quarantined: int = 0
+    repeated: int = 0
     keys: list[pa.Array] = field(default_factory=list, repr=False)
 
     def add_part(self, part: StarPart, contents: PartRows) -> None:
@@ -62,12 +64,11 @@ class Account:
                 f"{self.star} from {processed.url}, so that the next load remodels them, or restore them from the "
                 "bucket's versions."
             )
-        rows = sum(map(len, self.keys))
-        keys = rows - _repetitions(self.keys)
-        if rows != keys:
+        repeated = self.repeated + _repetitions(self.keys)
+        if repeated:
             raise RowsRepeatedError(
                 f"Batch {self.batch} has several rows of {self.star} with the same "
-                f"{natural_key_of(STAR_TABLES[self.star])}: {rows:,} rows, but {keys:,} keys. "
+                f"{natural_key_of(STAR_TABLES[self.star])}: {self.staged:,} rows, but {self.staged - repeated:,} keys. "
                 f"The batch was not loaded. Correct the function {self.star} in totes_dagster/remodel/tables/, and "
                 "raise the table's version, so that the next refresh remodels it."
             )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from sqlalchemy import Table
 
+from totes_dagster.cluster.spreading import Cluster
 from totes_dagster.config.platform import Warehouse
 from totes_dagster.errors import ForeignLakeError, TotesError
 from totes_dagster.lake.batch_log import BatchLog
@@ -21,6 +22,7 @@ from totes_dagster.warehouse.bulk_load import SetAside, complete, restore_constr
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 from totes_dagster.warehouse.loaded import LoadedBatch, LoadedTable
 from totes_dagster.warehouse.queries import NewestLoad
+from totes_dagster.warehouse.shared_staging import Sharing
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +33,9 @@ FEW_ROWS = 10_000
 """The most rows that batches which share a transaction have together."""
 
 
-def load_batches(warehouse: Warehouse, lake: Lake, progress: Progress = silent) -> Iterator[LoadedBatch]:
+def load_batches(
+    warehouse: Warehouse, lake: Lake, progress: Progress = silent, cluster: Cluster | None = None
+) -> Iterator[LoadedBatch]:
     """Load every batch that the warehouse has not loaded yet; yield what was done for each, after its commit.
 
     Args:
@@ -39,6 +43,7 @@ def load_batches(warehouse: Warehouse, lake: Lake, progress: Progress = silent) 
         lake: manifests and live keys are read from its ingestion zone, star-schema parts from its processed zone. Parts
             that are missing there are computed and written.
         progress: called with the number of rows as they are computed, and as they are staged.
+        cluster: whose workers stage large batches; None if this process does.
 
     Raises:
         PartError: a part of a batch is damaged, or missing and cannot be computed.
@@ -49,7 +54,7 @@ def load_batches(warehouse: Warehouse, lake: Lake, progress: Progress = silent) 
             ones are.
     """
     with warehouse.database.connect() as connection:
-        load = _Load(warehouse, connection, lake, progress)
+        load = _Load(connection, Sharing(warehouse, lake, cluster, progress))
         while loaded := load.next():
             for batch in loaded:
                 logger.info("Loaded batch %d: %s.", batch.batch, _summary(batch))
@@ -65,12 +70,11 @@ def _summary(loaded: LoadedBatch) -> str:
 class _Load:
     """Loads what waits, one transaction after the other."""
 
-    def __init__(self, warehouse: Warehouse, connection: NamedConnection, lake: Lake, progress: Progress) -> None:
-        self._warehouse = warehouse
+    def __init__(self, connection: NamedConnection, sharing: Sharing) -> None:
         self._connection = connection
-        self._lake = lake
-        self._progress = progress
-        self._log = BatchLog(lake.ingestion)
+        self._sharing = sharing
+        self._warehouse, self._lake = sharing.warehouse, sharing.lake
+        self._log = BatchLog(sharing.lake.ingestion)
         self._most = SHARING
         # Whether the facts may lack something that was set aside, perhaps by an earlier load.
         self._may_lack = True
@@ -126,7 +130,8 @@ class _Load:
 
     def _load(self, transaction: LoadTransaction, batches: list[int]) -> list[LoadedBatch]:
         committed = ((self._log.manifest(batch), self._log.digest(batch)) for batch in batches)
-        loaded = list(load_in_order(transaction, committed, self._lake, self._progress, alone=len(batches) == 1))
+        alone, sharing = len(batches) == 1, self._sharing
+        loaded = list(load_in_order(transaction, committed, self._lake, sharing.progress, alone=alone, sharing=sharing))
         filled = filled_by(loaded)
         if self._may_lack:
             restore_constraints(transaction, filled=filled)

@@ -2,6 +2,7 @@
 
 import logging
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -9,7 +10,8 @@ import pyarrow as pa
 from totes_dagster.errors import PartMissingError, PartSchemaError
 from totes_dagster.lake.processed import REASON, RowCounts, StarPart, star_schema
 from totes_dagster.lake.zone import Lake, Zone
-from totes_dagster.remodel.run import Written, remodel_part, write_part
+from totes_dagster.remodel.run import Written, calendar_part, remodel_part, write_part
+from totes_dagster.remodel.tables.calendar import Span
 from totes_dagster.runtime.progress import Progress, silent
 from totes_dagster.schema.arrow import arrow_schema, described
 from totes_dagster.schema.bookkeeping import quarantine
@@ -43,7 +45,12 @@ def read_part(part: StarPart, processed: Zone) -> PartRows:
     rows = _checked(part, processed.read_part(part.path))
     if not RowCounts.of(rows).quarantined:
         return PartRows(rows, arrow_schema(quarantine.columns).empty_table())
-    return PartRows(rows, _quarantine_rows(part, processed.read_part(part.quarantine)))
+    return PartRows(rows, read_quarantine(part, processed))
+
+
+def read_quarantine(part: StarPart, processed: Zone) -> pa.Table:
+    """The source rows in quarantine that belong to a part which has some, as rows of the warehouse's `quarantine`."""
+    return _quarantine_rows(part, processed.read_part(part.quarantine))
 
 
 class Parts:
@@ -58,8 +65,12 @@ class Parts:
         self._lake = lake
         self._progress = progress
 
-    def take(self, part: StarPart) -> PartRows:
+    def take(self, part: StarPart, spans: Sequence[Span] | None = None) -> PartRows:
         """Read a part; where it is missing, compute and write it.
+
+        Args:
+            part: the part.
+            spans: for a part of the calendar, the days in the parts of facts, if they are known.
 
         Raises:
             PartSchemaError: the part does not have the columns of its table.
@@ -69,7 +80,7 @@ class Parts:
             return read_part(part, self._lake.processed)
         except PartMissingError:
             logger.debug("Batch %d of %s is not remodelled yet; remodelling it now.", part.batch, part.star)
-        remodelled = remodel_part(part, self._lake)
+        remodelled = remodel_part(part, self._lake) if spans is None else calendar_part(part, spans)
         rows = _checked(part, remodelled.contents.rows)
         batch = self.written[part.batch]
         batch[part.star] = batch.get(part.star, Written()) + write_part(remodelled, self._lake.processed)

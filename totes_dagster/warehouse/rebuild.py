@@ -10,32 +10,27 @@ from collections import Counter
 from totes_dagster.config.platform import Warehouse
 from totes_dagster.errors import ForeignLakeError
 from totes_dagster.lake.batch_log import BatchLog
-from totes_dagster.lake.zone import Lake
-from totes_dagster.runtime.progress import Progress, silent
 from totes_dagster.warehouse.batch_load import load_in_order
 from totes_dagster.warehouse.bulk_load import SetAside, complete, restore_constraints, set_aside_where_it_pays
 from totes_dagster.warehouse.load import filled_by, is_in_lake, rows_of_facts
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 from totes_dagster.warehouse.loaded import LoadedBatch
+from totes_dagster.warehouse.shared_staging import Sharing
 
 logger = logging.getLogger(__name__)
 
 
-def reload_all(
-    warehouse: Warehouse, lake: Lake, head: int, *, from_another_lake: bool = False, progress: Progress = silent
-) -> list[LoadedBatch]:
+def reload_all(sharing: Sharing, head: int, *, from_another_lake: bool = False) -> list[LoadedBatch]:
     """Replace everything that loads have brought with what the lake's batches bring now.
 
     Facts get their whole history again, with new record ids. Rows that were adopted with the warehouse (batch 0) stay,
     and so do members of dimensions that the lake does not have; all other members get the lake's values.
 
     Args:
-        warehouse: the warehouse, already migrated.
-        lake: the lake, with every batch remodelled.
+        sharing: the warehouse, already migrated; the lake; and perhaps workers, which stage large batches.
         head: number of the newest batch.
         from_another_lake: whether the warehouse may have been loaded from another lake. What only that lake has is
             lost.
-        progress: called with the number of rows as they are loaded.
 
     Returns:
         What was done, batch by batch.
@@ -45,6 +40,7 @@ def reload_all(
         RowsUnaccountedError, RowsRepeatedError, PartError, DatabaseError: see `load_batches`. The warehouse is
             unchanged.
     """
+    warehouse, lake, progress = sharing.warehouse, sharing.lake, sharing.progress
     log = BatchLog(lake.ingestion)
     batches = range(1, head + 1)
     incoming: Counter[str] = Counter()
@@ -62,7 +58,7 @@ def reload_all(
             transaction.clear()
             committed = ((log.manifest(batch), log.digest(batch)) for batch in batches)
             loaded: list[LoadedBatch] = []
-            for done in load_in_order(transaction, committed, lake, progress, alone=head == 1):
+            for done in load_in_order(transaction, committed, lake, progress, alone=head == 1, sharing=sharing):
                 loaded.append(done)
                 if done.filled and done.batch < head:
                     complete(transaction, filled=filled_by([done]))  # later batches look for the newest versions

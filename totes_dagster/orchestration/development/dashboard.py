@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from totes_dagster.config import env_file, settings
-from totes_dagster.orchestration.development.processes import ProcessGroup
 from totes_dagster.orchestration.development.webserver import HOST
+from totes_dagster.runtime.processes import ProcessGroup
 from totes_dagster.runtime.terminal import console, print_labelled, waiting_for
 
 _PACKAGES = ("altair", "starlette", "uvicorn", "vl_convert")

@@ -22,8 +22,8 @@ from totes_dagster.errors import TotesError
 from totes_dagster.local.seeding import seed_with_progress
 from totes_dagster.local.stack import LocalStack, stack_home
 from totes_dagster.orchestration.development.dashboard import DashboardProcess
-from totes_dagster.orchestration.development.processes import ProcessGroup
 from totes_dagster.orchestration.development.webserver import HOST, why_not_loaded
+from totes_dagster.runtime.processes import ProcessGroup
 from totes_dagster.runtime.terminal import console, print_labelled, waiting_for
 from totes_dagster.simulator.files import FileDrops, dropping
 from totes_dagster.simulator.rates_server import RatesServer

@@ -24,8 +24,8 @@ from dagster._grpc.types import ExecuteRunArgs
 
 from totes_dagster.config.settings import METRICS_NAMESPACE
 from totes_dagster.definitions import defs
-from totes_dagster.orchestration.development.processes import die_with_parent
 from totes_dagster.orchestration.jobs import JOB_TAG
+from totes_dagster.runtime.processes import die_with_parent
 from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.embedded_format import Point

@@ -16,7 +16,7 @@ import psycopg
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunRequest, SkipReason
 
 from totes_dagster.definitions import build_defs
-from totes_dagster.orchestration.development.processes import die_with_parent
+from totes_dagster.runtime.processes import die_with_parent
 from totes_dagster_tests.resources import look, resources_of
 from totes_dagster_tests.world import World
 

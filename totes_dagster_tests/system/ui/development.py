@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 
 from totes_dagster.local.server import EmbeddedPostgres
-from totes_dagster.orchestration.development.processes import die_with_parent
+from totes_dagster.runtime.processes import die_with_parent
 from totes_dagster_tests.servers import wait_until_stopped
 
 _READY = "Press Ctrl-C to stop."

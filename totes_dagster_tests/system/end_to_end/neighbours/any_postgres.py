@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from totes_dagster.local.programs import make_private, run, server_account
-from totes_dagster.orchestration.development.processes import die_with_parent
+from totes_dagster.runtime.processes import die_with_parent
 from totes_dagster_tests.servers import FAST_SETTINGS
 
 _PORT = 5432  # of a socket, a part of its name

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from totes_dagster.orchestration.development.processes import ProcessGroup
+from totes_dagster.runtime.processes import ProcessGroup
 
 ORPHAN = """
 import os, sys

@@ -1,0 +1,69 @@
+"""The programs of a cluster, which are Dask's: their command lines and their environment."""
+
+import os
+import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
+
+from totes_dagster.cluster.code import resource
+from totes_dagster.cluster.credentials import Credentials
+from totes_dagster.errors import ClusterStartError
+
+PORT = 8786
+"""Where a scheduler listens, unless it is told otherwise."""
+
+_SETTINGS = {
+    # A worker that is not heard from for as long is lost, and what it was doing is given to another.
+    "SCHEDULER__WORKER_TTL": "60s",
+    "COMM__TIMEOUTS__TCP": "30s",
+    # Work that no worker has taken for as long is done by the process that asked for it.
+    "SCHEDULER__NO_WORKERS_TIMEOUT": "60s",
+    # Work with which more workers than that were lost is given to no other.
+    "SCHEDULER__ALLOWED_FAILURES": "3",
+    "WORKER__PROFILE__ENABLED": "False",
+}
+
+
+def check_installed() -> None:
+    """Check that Dask is installed.
+
+    Raises:
+        ClusterStartError: it is not.
+    """
+    if find_spec("distributed") is None:
+        raise ClusterStartError(
+            "A cluster needs packages that are not installed. In a clone, `make cluster` installs them; elsewhere, pip "
+            "install 'totes-dagster[cluster]'."
+        )
+
+
+def environment_of(credentials: Credentials, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment of a scheduler or a worker: the platform's settings, and Dask's.
+
+    What the environment says of Dask has precedence, but for the credentials.
+    """
+    settings = {f"DASK_DISTRIBUTED__{name}": value for name, value in _SETTINGS.items()}
+    return {**settings, **environment, **credentials.environment()}
+
+
+def scheduler_command(*, host: str, port: int) -> list[str]:
+    """The command line of a scheduler."""
+    where = ["--host", host, "--port", str(port)] if host else ["--port", str(port)]
+    return [*_dask("scheduler"), *where, "--protocol", "tls", "--no-dashboard"]
+
+
+def worker_command(address: str, *, workers: int) -> list[str]:
+    """The command line of a process that starts workers, and starts another for each that ends.
+
+    Each does one piece of work at a time.
+
+    Args:
+        address: the scheduler's.
+        workers: how many of them.
+    """
+    each = ["--nthreads", "1", "--nworkers", str(workers), "--resources", f"{resource()}=1"]
+    return [*_dask("worker"), address, *each, "--protocol", "tls", "--no-dashboard"]
+
+
+def _dask(program: str) -> list[str]:
+    return [sys.executable, "-m", f"distributed.cli.dask_{program}"]

@@ -1,0 +1,184 @@
+"""Spreading pieces of work over a cluster's workers; what they do not do is done here."""
+
+import logging
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from totes_dagster.cluster.code import code_digest, resource
+from totes_dagster.cluster.credentials import Credentials
+from totes_dagster.cluster.work import STARTED, Answer, perform
+from totes_dagster.errors import ClusterError, one_line
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+logger = logging.getLogger(__name__)
+
+W = TypeVar("W")
+R = TypeVar("R")
+
+_CONNECT_SECONDS = 10
+_THREADS_HERE = 2
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How some pieces of work were spread.
+
+    Attributes:
+        what: what they are, in the plural.
+        pieces: how many pieces there were.
+        hosts: the machines whose workers did some.
+        repeated: how many times a worker began a piece that another had begun, and was lost with.
+        here: how many pieces this process did itself.
+    """
+
+    what: str
+    pieces: int
+    hosts: tuple[str, ...]
+    repeated: int
+    here: int
+
+    def __str__(self) -> str:
+        machines = f"{len(self.hosts)} machine{'' if len(self.hosts) == 1 else 's'}"
+        said = f"{self.pieces - self.here} of {self.pieces} {self.what} were done by workers on {machines}"
+        said += f", {self.repeated} of them again after a worker was lost" if self.repeated else ""
+        return f"{said}, {self.here} by this process" if self.here else said
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A scheduler with workers, which may be unreachable.
+
+    Attributes:
+        address: `tls://host:port` of the scheduler.
+        credentials: what its processes and this one prove to one another.
+    """
+
+    address: str
+    credentials: Credentials
+
+    def workers(self) -> int:
+        """How many workers it has that run this code.
+
+        Raises:
+            ClusterError: it cannot be reached.
+        """
+        with self._client() as client:
+            return len(_workers(client))
+
+    def each(
+        self, what: str, works: Sequence[W], *, task: Callable[[W], R], here: Callable[[W], R]
+    ) -> Iterator[tuple[W, R]]:
+        """Do pieces of work on workers, or here; yield each, with its result, as soon as it is done.
+
+        A piece whose worker is lost is done by another. Pieces that no worker can do, and those that are left when the
+        cluster is lost, are done here. So a task must be one that can be done twice.
+
+        Args:
+            what: what the pieces are, in the plural, for the log.
+            works: names only; see `perform`.
+            task: what a worker does: a function of a module, which finds everything else on its own machine.
+            here: the same, in this process.
+
+        Raises:
+            TotesError: a task raised it. Pieces that were not begun are cancelled.
+        """
+        left = dict(enumerate(works))
+        hosts: set[str] = set()
+        repeated = 0
+        try:
+            with self._connected() as client:
+                name = f"{what} {uuid.uuid4().hex[:12]}"
+                for number, answer in _answers(client, name, left, task):
+                    if answer.error and not answer.error.transient:
+                        raise answer.error
+                    if answer.error or answer.refused:
+                        logger.warning(
+                            "A worker on %s did not do one of %s: %s",
+                            answer.host,
+                            what,
+                            answer.refused or f"{type(answer.error).__name__}: {answer.error}",
+                        )
+                        continue
+                    hosts.add(answer.host)
+                    yield left.pop(number), answer.result
+                repeated = _begun(client, name) - len(works)
+        except ClusterError as error:
+            logger.warning("%s This process does what is left: %d of %d %s.", error, len(left), len(works), what)
+        remaining = list(left.values())
+        with ThreadPoolExecutor(_THREADS_HERE) as pool:
+            yield from zip(remaining, pool.map(here, remaining), strict=True)
+        logger.info("%s.", Spread(what, len(works), tuple(sorted(hosts)), max(repeated, 0), len(remaining)))
+
+    @contextmanager
+    def _connected(self) -> Iterator["Client"]:
+        """A connection to the scheduler, which has workers with this code.
+
+        Raises:
+            ClusterError: it cannot be reached, or has no such workers.
+        """
+        with self._client() as client:
+            if not _workers(client):
+                raise ClusterError(f"The cluster {self.address} has no worker with this version of the platform.")
+            yield client
+
+    @contextmanager
+    def _client(self) -> Iterator["Client"]:
+        try:
+            from distributed import Client  # noqa: PLC0415 - slow to import
+        except ImportError as error:
+            raise ClusterError(
+                "TOTES_WORKERS is set, but the packages of a cluster are not installed: pip install "
+                "'totes-dagster[cluster]'."
+            ) from error
+        try:
+            client = Client(  # type: ignore[no-untyped-call]
+                self.address, security=self.credentials.security(), timeout=_CONNECT_SECONDS, set_as_default=False
+            )
+        except (OSError, TimeoutError, ValueError) as error:
+            raise ClusterError(f"The cluster {self.address} cannot be reached: {one_line(error)}") from error
+        try:
+            yield client
+        finally:
+            client.close(timeout=_CONNECT_SECONDS)  # type: ignore[no-untyped-call]
+
+
+def _answers(
+    client: "Client", name: str, works: dict[int, Any], task: Callable[[Any], Any]
+) -> Iterator[tuple[int, Answer]]:
+    """The answers of workers, as they come.
+
+    Raises:
+        ClusterError: the scheduler is lost, or a piece of work with too many workers.
+    """
+    from distributed.scheduler import KilledWorker, NoWorkerError  # noqa: PLC0415 - slow to import
+
+    executor = client.get_executor(pure=False, resources={resource(): 1})  # type: ignore[no-untyped-call]
+    try:
+        futures = {
+            executor.submit(perform, code_digest(), task, work, f"{name} {number}"): number
+            for number, work in works.items()
+        }
+        for future in as_completed(futures):
+            yield futures.pop(future), future.result()
+    except (CancelledError, KilledWorker, NoWorkerError, OSError, TimeoutError) as error:
+        reason = one_line(error) if str(error) else f"{type(error).__name__}."
+        raise ClusterError(f"The cluster is lost: {reason}") from error
+    finally:
+        executor.shutdown(wait=False)
+
+
+def _workers(client: "Client") -> list[str]:
+    """The workers that run this code."""
+    found = client.scheduler_info(n_workers=-1)["workers"]
+    return [address for address, worker in found.items() if resource() in worker["resources"]]
+
+
+def _begun(client: "Client", name: str) -> int:
+    """How many times workers have begun one of these pieces of work."""
+    return sum(1 for _, event in client.get_events(STARTED) if str(event).startswith(name))
