@@ -3,7 +3,13 @@
 What it shows is the pipeline's own work; nothing is computed here.
 """
 
+import json
+import os
+import shlex
+import shutil
+import sys
 import time
+from importlib.metadata import distribution
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +22,7 @@ from totes_dagster import feed_pipeline, pipeline
 from totes_dagster.cli.output import summary
 from totes_dagster.config.platform import Platform, platform_from_environment
 from totes_dagster.config.settings import is_configured
+from totes_dagster.doctor import missing_for_dashboard
 from totes_dagster.errors import SettingsError
 from totes_dagster.feeds.declared import FEEDS
 from totes_dagster.feeds.landing import LandingZone
@@ -87,18 +94,7 @@ def show(orders: int) -> None:
     _take_feeds(stack, platform)
 
     _heading("Where to look next")
-    psql = stack.server.psql_command("warehouse")
-    in_clone = (_PROJECT / "Makefile").exists()
-    dev = "make dev" if in_clone else "totes dev"
-    hints = {
-        "Dagster's UI, with a changing source": dev,
-        f"The warehouse, while `{dev}` runs": psql,
-        "The lake: Parquet, and a manifest per batch": str(stack.home / "lake"),
-    }
-    if in_clone:
-        hints["How it works, and where to change what"] = "docs/architecture.md"
-    for what, where in hints.items():
-        console.print(f"{what:<46}{where}", soft_wrap=True)
+    _show_hints(stack)
 
 
 def _refresh_in_stages(platform: Platform) -> None:
@@ -171,3 +167,50 @@ def _show_history(platform: Platform, order: int) -> None:
 def _heading(text: str) -> None:
     console.print()
     console.print(Rule(Text(text, "bold"), align="left"))
+
+
+def _show_hints(stack: LocalStack) -> None:
+    in_clone = (_PROJECT / "Makefile").exists() and _PROJECT.samefile(Path.cwd())
+    totes = totes_command()
+    runner = "make" if in_clone else "totes"
+    dev, dashboard = (f"{'make' if in_clone else totes} {what}" for what in ("dev", "dashboard"))
+    if not in_clone and not totes.startswith("uvx") and missing_for_dashboard():
+        dashboard = f"pip install 'totes-dagster[dashboard]' && {dashboard}"
+    hints = {
+        "Dagster's UI, with a changing source": dev,
+        "The dashboard": dashboard,
+        "A metric": f"{totes} metric net_sales --by month",
+        "The warehouse, by query or in psql": f"{totes} sql",
+        f"psql as the owner, while `{runner} dev` runs": stack.server.psql_command("warehouse"),
+        "The lake: Parquet, and a manifest per batch": str(stack.home / "lake"),
+    }
+    if in_clone:
+        hints["How it works, and where to change what"] = "docs/architecture.md"
+    for what, where in hints.items():
+        console.print(f"{what:<46}{where}", soft_wrap=True)
+
+
+def totes_command() -> str:
+    """The command that runs `totes` again, as a shell takes it: the one that ran this process.
+
+    uvx puts a program on the PATH of what it runs only, so there it is uvx again, with the packages of the dashboard.
+    """
+    if os.environ.get("UV") and any((parent / "CACHEDIR.TAG").exists() for parent in Path(sys.prefix).parents):
+        return f"uvx --from {shlex.quote(_requirement())} totes"
+    program = Path(sys.argv[0])
+    found = shutil.which("totes")
+    if program.name != "totes" or (found and Path(found).samefile(program)):
+        return "totes"
+    here = Path.cwd()
+    return shlex.quote(str(program.relative_to(here) if program.is_relative_to(here) else program))
+
+
+def _requirement() -> str:
+    """The requirement that installs this version of the package, with the dashboard, from where it came from."""
+    package = distribution("totes-dagster")
+    origin = json.loads(package.read_text("direct_url.json") or "{}")
+    if not origin:
+        return f"totes-dagster[dashboard]=={package.version}"
+    control = origin.get("vcs_info")
+    url = f"{control['vcs']}+{origin['url']}@{control['commit_id']}" if control else origin["url"]
+    return f"totes-dagster[dashboard] @ {url}"

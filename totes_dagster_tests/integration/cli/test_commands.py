@@ -31,6 +31,8 @@ from totes_dagster_tests.integration.commands import (
 from totes_dagster_tests.servers import FAST_SETTINGS
 from totes_dagster_tests.settings import ALL
 
+PROJECT = Path(__file__).parents[3]
+
 UNREACHABLE = {
     **ALL,
     "TOTESYS_URL": "postgresql://reader:s3cret@127.0.0.1:9/totesys",
@@ -204,7 +206,7 @@ def test_a_new_warehouse_is_migrated_once(home: Path) -> None:
 def test_the_demo_tells_the_whole_story_and_can_be_told_again() -> None:
     with tempfile.TemporaryDirectory(prefix="totes-demo-") as folder:
         told = totes("demo", "--orders", "40", TOTES_HOME=folder)
-        again = totes("demo", "--orders", "40", TOTES_HOME=folder)
+        again = totes("demo", "--orders", "40", cwd=PROJECT, TOTES_HOME=folder)
         wait_until_gone(Path(folder))
     assert "A company with 40 sales orders" in told
     assert "sales order 41: " in told
@@ -214,6 +216,9 @@ def test_the_demo_tells_the_whole_story_and_can_be_told_again() -> None:
     assert told.count("fact_sales_order, sales_order_id 41") == 2
     assert "already exists" in again
     assert "Loaded batch 7: 2 deleted." in again
+    next_ = again.partition("Where to look next ")[2]
+    for command in ("make dev", "make dashboard", "totes metric net_sales --by month", "totes sql"):
+        assert f"  {command}\n" in next_
 
 
 def test_the_simulator_lives_until_ctrl_c(home: Path) -> None:
