@@ -78,6 +78,11 @@ class Filters:
         return f"?{urlencode(self.given())}" if self.given() else ""
 
 
+def in_words(names: Iterable[str]) -> str:
+    """Filters as a sentence names them."""
+    return " and ".join(dict.fromkeys("period" if name in {"since", "until"} else name for name in names))
+
+
 def _day(name: str, value: str) -> date:
     if _DAY.fullmatch(value):
         try:

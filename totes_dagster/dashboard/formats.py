@@ -11,7 +11,7 @@ _SYMBOLS = {"GBP": "£", "EUR": "€", "USD": "$"}
 MINUS = "\N{MINUS SIGN}"
 _SCALES: tuple[tuple[int, str], ...] = ((10**9, "bn"), (10**6, "M"), (10**3, "k"))
 
-NUMERIC = {Kind.NUMBER, Kind.DECIMAL, Kind.MONEY, Kind.RATE, Kind.PERCENT, Kind.IDENTIFIER, Kind.SECONDS}
+NUMERIC = {Kind.NUMBER, Kind.DAYS, Kind.DECIMAL, Kind.MONEY, Kind.RATE, Kind.PERCENT, Kind.IDENTIFIER, Kind.SECONDS}
 """The kinds that are aligned to the right."""
 
 
@@ -77,6 +77,7 @@ def duration(seconds: float) -> str:
 _WRITTEN: dict[Kind, Callable[[Any], str]] = {
     Kind.TEXT: str,
     Kind.NUMBER: lambda value: f"{value:,.0f}",
+    Kind.DAYS: lambda value: f"{value:,.1f}",
     Kind.DECIMAL: lambda value: f"{value:,.2f}",
     Kind.MONEY: lambda value: f"{value:,.2f}",
     Kind.RATE: str,

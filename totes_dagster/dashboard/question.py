@@ -11,6 +11,8 @@ import altair as alt
 from psycopg import sql
 
 from totes_dagster.dashboard.filters import Filters
+from totes_dagster.metrics.metric import Metric
+from totes_dagster.metrics.registry import METRICS
 
 _AMOUNT, _AMOUNT_GBP = sql.SQL("amount"), sql.SQL("amount_gbp")
 _WITH = "with "
@@ -28,7 +30,9 @@ class Kind(StrEnum):
 
     TEXT = "text"
     NUMBER = "number"
-    """A whole number of things, or of days."""
+    """A whole number of things."""
+    DAYS = "days"
+    """A number of days, to a tenth."""
     DECIMAL = "decimal"
     """A number with two decimal places, such as an amount in its own currency."""
     MONEY = "money"
@@ -54,13 +58,20 @@ class Column:
         name: its name in the result.
         label: its heading.
         kind: what its values are.
-        metric: name of the declared metric that its value is; None if it is none.
+        metric: name of the declared metric that its value is; None if it is none. The question's statement takes its
+            SQL from the declaration. A column of percentages has a hundred times the metric, which is a share.
+        about: what it is, in a sentence, where that is more than its label says and there is no metric.
     """
 
     name: str
     label: str
     kind: Kind = Kind.TEXT
     metric: str | None = None
+    about: str = ""
+
+    def meaning(self, unit: str) -> str:
+        """What it is, in a sentence, on a page whose amounts are in a currency; empty if its label says it."""
+        return shown_metric(self.metric, unit).meaning if self.metric else self.about
 
 
 @dataclass(frozen=True)
@@ -70,13 +81,19 @@ class Question:
     Attributes:
         name: its name in addresses.
         title: the question.
-        statement: a query that returns `columns`, in which `{where}` stands for the page's filters and `{money}` for
-            the amount of a row in the page's currency. It may use the page's `base`.
+        statement: a query that returns `columns`, in which `{where}` stands for the filters and `{money}` for the
+            amount of a row in the page's currency. It may use the page's `base`. The name of a metric in braces stands
+            for its SQL, `{orders}` for that of the number of orders, `{orders.rows}` for which rows it counts, and
+            `{net_sales.unconverted}` for the number of rows that have no amount. It refers to these rows by the name of
+            the metric's view, so the base is to be given that name: `from orders as sale`.
         columns: its result's columns, in their order.
         draw: draws its result; None if only the table is shown.
         note: how the answer is to be understood, in a sentence or two.
         empty: what is said if there are no rows.
         always_gbp: whether its amounts are in pounds also if the page is filtered by currency.
+        conditions: the condition of each filter that it has, if these are not the page's; see `Page`.
+        without_rate: which rows are in no amount of it because a rate is missing, as a heading for their number. They
+            are counted in its column `unconverted`.
     """
 
     name: str
@@ -87,10 +104,34 @@ class Question:
     note: str = ""
     empty: str = "No rows match."
     always_gbp: bool = False
+    conditions: Mapping[str, sql.SQL] | None = None
+    without_rate: str = ""
 
     def unit(self, filters: Filters) -> str:
         """The currency that its amounts are in."""
         return "GBP" if self.always_gbp else filters.unit
+
+
+def shown_metric(name: str, unit: str) -> Metric:
+    """The metric that a page shows under a name: where its amounts are not in pounds, that in its own currency.
+
+    Args:
+        name: the metric's name in pounds.
+        unit: the currency of the page's amounts.
+    """
+    own = METRICS.get(f"{name}_in_own_currency")
+    return own if own is not None and unit != "GBP" else METRICS[name]
+
+
+def _metrics(unit: str) -> dict[str, sql.Composable]:
+    """What the names of metrics stand for in statements."""
+    meant: dict[str, sql.Composable] = {}
+    for name in METRICS:
+        metric = shown_metric(name, unit)
+        meant[name] = metric.value
+        meant[f"{name}.rows"] = metric.condition or sql.SQL("true")
+        meant[f"{name}.unconverted"] = metric.unconverted or sql.SQL("0")
+    return meant
 
 
 @dataclass(frozen=True)
@@ -153,23 +194,26 @@ class Page:
     def shown_statement(self, question: Question, filters: Filters) -> str:
         """The query of one question, as it can be run alone. Its result is that of `statement`."""
         body = dedent(self._body(question, filters).as_string()).strip()
-        if self.base is None or not re.search(rf"\b{self.base.name}\b", body):
+        if self.base is None or not re.search(rf"\b(from|join) {self.base.name}\b", body):
             return body
         rows = indent(dedent(self._rows(self.base, filters).as_string()).strip(), "    ")
         beginning = f"with {self.base.name} as (\n{rows})"
         return f"{beginning},\n{body.removeprefix(_WITH)}" if body.startswith(_WITH) else f"{beginning}\n{body}"
 
     def _body(self, question: Question, filters: Filters) -> sql.Composed:
-        money = self.own_money if question.unit(filters) == filters.currency else self.gbp_money
-        return question.statement.format(where=self._where(filters), money=money)
+        unit = question.unit(filters)
+        money = self.own_money if unit == filters.currency else self.gbp_money
+        where = _where(self.conditions if question.conditions is None else question.conditions, filters)
+        return question.statement.format(where=where, money=money, **_metrics(unit))
 
     def _rows(self, base: Base, filters: Filters) -> sql.Composed:
-        return base.statement.format(where=self._where(filters))
+        return base.statement.format(where=_where(self.conditions, filters))
 
-    def _where(self, filters: Filters) -> sql.Composable:
-        conditions = [
-            condition.format(value=sql.Literal(value))
-            for name, condition in self.conditions.items()
-            if (value := getattr(filters, name)) is not None
-        ]
-        return sql.SQL(" and ").join(conditions) if conditions else sql.SQL("true")
+
+def _where(conditions: Mapping[str, sql.SQL], filters: Filters) -> sql.Composable:
+    met = [
+        condition.format(value=sql.Literal(value))
+        for name, condition in conditions.items()
+        if (value := getattr(filters, name)) is not None
+    ]
+    return sql.SQL(" and ").join(met) if met else sql.SQL("true")

@@ -56,6 +56,21 @@ class Table:
 
 
 @dataclass(frozen=True)
+class SetAside:
+    """What the warehouse was brought and did not take.
+
+    Attributes:
+        rows: rows of the source that are in quarantine.
+        rows_of_feeds: rows of feeds that are in quarantine.
+        files: files of feeds that were refused.
+    """
+
+    rows: int = 0
+    rows_of_feeds: int = 0
+    files: int = 0
+
+
+@dataclass(frozen=True)
 class PageData:
     """All that a page shows.
 
@@ -65,7 +80,7 @@ class PageData:
         state: what the warehouse held.
         tables: the answers by the names of the questions, the headline's among them.
         choices: the values that its filters may have.
-        quarantined: rows of the source that are in quarantine.
+        set_aside: what is missing from all pages.
         read_at: when it was read.
         seconds: how long the transaction took.
     """
@@ -75,7 +90,7 @@ class PageData:
     state: State
     tables: Mapping[str, Table]
     choices: Mapping[str, Sequence[str]]
-    quarantined: int
+    set_aside: SetAside
     read_at: datetime
     seconds: float
 
@@ -88,6 +103,13 @@ _STATE = sql.SQL(
                   order by feed, batch desc) as newest)
     from (select 1) as always
     left join (select * from load_history order by batch desc limit 1) as h on true
+    """
+)
+
+_SET_ASIDE = sql.SQL(
+    """
+    select (select count(*) from quarantine) as rows, (select count(*) from feed_quarantine) as rows_of_feeds,
+           (select count(*) from feed_file where refused is not null) as files
     """
 )
 
@@ -155,13 +177,14 @@ def read_pages(warehouse: Warehouse, wanted: Iterable[tuple[Page, Filters]]) -> 
         _prepare(connection, warehouse.schema)
         state = _state(connection)
         choices = _choices(connection)
-        ((quarantined,),) = connection.execute("select count(*) from quarantine").fetchall()
+        ((rows, rows_of_feeds, files),) = connection.execute(_SET_ASIDE).fetchall()
+        set_aside = SetAside(rows, rows_of_feeds, files)
         pages = []
         for page, filters in wanted:
             started = time.perf_counter()
             tables = _tables(connection, page, filters)
             seconds = time.perf_counter() - started
-            pages.append(PageData(page, filters, state, tables, choices, quarantined, datetime.now(UTC), seconds))
+            pages.append(PageData(page, filters, state, tables, choices, set_aside, datetime.now(UTC), seconds))
         return pages
 
 

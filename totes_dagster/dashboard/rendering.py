@@ -10,12 +10,11 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Protocol
 
-from totes_dagster.dashboard.filters import Filters
+from totes_dagster.dashboard.filters import Filters, in_words
 from totes_dagster.dashboard.formats import NUMERIC, figure, moment, written
 from totes_dagster.dashboard.markup import Html, element, joined
-from totes_dagster.dashboard.question import Column, Kind, Question
+from totes_dagster.dashboard.question import Column, Kind, Question, shown_metric
 from totes_dagster.dashboard.reading import PageData, State, Table
-from totes_dagster.metrics.registry import METRICS
 
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 _ROWS_SHOWN = 500
@@ -68,7 +67,11 @@ class Rendered:
 def rendered(data: PageData, addresses: Addresses) -> Rendered:
     """A page's data with its HTML."""
     page, filters = data.page, data.filters
-    parts = [_figures(page.headline, data.tables[page.headline.name], filters)]
+    headline = page.headline
+    parts = [_figures(headline, data.tables[headline.name], filters)]
+    meanings = _meanings(headline, headline.unit(filters))
+    if meanings:
+        parts.append(element("div", _details("What these figures mean", meanings), class_="meanings"))
     parts += [_section(question, data, addresses) for question in page.questions]
     return Rendered(data, joined(parts))
 
@@ -112,16 +115,28 @@ def _figures(question: Question, table: Table, filters: Filters) -> Html:
     for column in question.columns:
         if column.name == "unconverted":
             continue
-        meaning = METRICS[column.metric].meaning if column.metric else None
         value = element("dd", figure(row[column.name], column.kind, unit))
-        shown.append(element("div", element("dt", column.label, title=meaning), value))
+        shown.append(element("div", element("dt", column.label), value))
     return element("dl", shown, class_="figures", aria_label=f"{question.title} in figures")
+
+
+def _meanings(question: Question, unit: str) -> Html | None:
+    """What the columns of a question are, by their labels, and how to ask for them elsewhere; None if that is clear."""
+    said = []
+    for column in question.columns:
+        meaning = column.meaning(unit)
+        if not meaning:
+            continue
+        name = shown_metric(column.metric, unit).name if column.metric else None
+        command = ["In the terminal: ", element("code", f"totes metric {name}")] if name else []
+        said.append(element("div", element("dt", column.label), element("dd", f"{meaning} ", command)))
+    return element("dl", said) if said else None
 
 
 def _section(question: Question, data: PageData, addresses: Addresses) -> Html:
     table, unit = data.tables[question.name], question.unit(data.filters)
     heading = element("h2", question.title, id=f"{question.name}-title")
-    note = element("p", question.note, class_="note") if question.note else None
+    note = [element("p", question.note, class_="note") if question.note else None, *_caveats(question, data, table)]
     statement = _details("SQL", element("pre", element("code", table.statement), tabindex="0"))
     if not table.rows:
         content: list[Html | None] = [
@@ -140,13 +155,28 @@ def _section(question: Question, data: PageData, addresses: Addresses) -> Html:
             download=f"totes-{data.page.name}-{question.name}.csv",
             class_="download",
         )
+        meanings = _meanings(question, unit)
+        about = _details("Meanings", meanings) if meanings else None
+        table_shown = _details(label, shown, is_open=question.draw is None)
         content = [
             _chart(question, table, unit),
-            element("div", _details(label, shown, is_open=question.draw is None), statement, download, class_="more"),
+            element("div", table_shown, statement, about, download, class_="more"),
         ]
     return element(
         "section", heading, note, content, class_="question", id=question.name, aria_labelledby=f"{question.name}-title"
     )
+
+
+def _caveats(question: Question, data: PageData, table: Table) -> list[Html]:
+    """What a reader of this answer has to know, beyond what holds for the whole page."""
+    said = []
+    if question.conditions is not None:
+        ignored = [name for name in data.filters.given() if name in data.page.conditions.keys() - question.conditions]
+        if ignored:
+            said.append(element("p", f"This answer is not filtered by {in_words(ignored)}.", class_="notice note"))
+    if question.without_rate and (lost := sum(row["unconverted"] or 0 for row in table.rows)):
+        said.append(element("p", f"{question.without_rate}: {lost:,}.", class_="notice look"))
+    return said
 
 
 def _chart(question: Question, table: Table, unit: str) -> Html | None:

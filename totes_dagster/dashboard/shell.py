@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from totes_dagster.dashboard.filters import NAMES
+from totes_dagster.dashboard.filters import NAMES, in_words
 from totes_dagster.dashboard.formats import duration
 from totes_dagster.dashboard.markup import Html, element, joined
-from totes_dagster.dashboard.reading import PageData, State
+from totes_dagster.dashboard.reading import PageData, SetAside, State
 from totes_dagster.dashboard.rendering import Addresses, Rendered, moment_element
 from totes_dagster.dashboard.site import PAGES
 from totes_dagster.errors import TotesError
@@ -22,7 +22,7 @@ _POLICY_OF_FILES = (
 )
 """An exported page runs only the scripts beside it. Some browsers do not take files for the page's own origin."""
 
-_PERIOD = {"since": "period", "until": "period"}
+_DAYS = {"since", "until"}
 
 
 def version_of(state: State) -> str:
@@ -117,7 +117,7 @@ def _form(data: PageData, addresses: Addresses) -> Html:
     for name in NAMES:
         if name not in page.conditions:
             continue
-        control = _day_input(name, given) if name in _PERIOD else _choice(name, given, data.choices.get(name, ()))
+        control = _day_input(name, given) if name in _DAYS else _choice(name, given, data.choices.get(name, ()))
         fields.append(element("label", element("span", page.labels.get(name, _LABELS[name])), control))
     kept = [
         element("input", type="hidden", name=name, value=value)
@@ -166,15 +166,13 @@ def _notices(
             "or run totes status."
         )
         said.append(("look", joined([text])))
-    if data.quarantined:
-        rows = "1 row of the source is" if data.quarantined == 1 else f"{data.quarantined:,} rows of the source are"
+    missing = _missing(data.set_aside)
+    if missing:
         is_here = page.name == "health"
         link = element(
             "a", "below" if is_here else "Health", href="#quarantine" if is_here else addresses.page("health")
         )
-        said.append(
-            ("look", joined([f"{rows} in quarantine, and missing here or shown in an older version: see ", link, "."]))
-        )
+        said.append(("look", joined([missing, " See ", link, "."])))
     (headline,) = data.tables[page.headline.name].rows
     unconverted = headline.get("unconverted")
     if unconverted:
@@ -191,8 +189,27 @@ def _notices(
     said += [("look", joined([text])) for text in unknown]
     ignored = [name for name in filters.given() if name not in page.conditions]
     if ignored:
-        names = " and ".join(dict.fromkeys(_PERIOD.get(name, name) for name in ignored))
-        said.append(("note", joined([f"This page is not filtered by {names}."])))
+        said.append(("note", joined([f"This page is not filtered by {in_words(ignored)}."])))
     if shown.is_empty and state.snapshot_at is not None:
         said.append(("look", joined(["Nothing matches these filters. Remove one, or choose a longer period."])))
     return [element("p", text, class_=f"notice {kind}") for kind, text in said]
+
+
+def _missing(set_aside: SetAside) -> str:
+    """What is missing from all pages, in a sentence or two; empty if nothing is."""
+    said = []
+    if set_aside.rows:
+        rows = _counted(set_aside.rows, "row of the source is", "rows of the source are")
+        said.append(f"{rows} in quarantine, and missing here or shown in an older version.")
+    of_feeds = []
+    if set_aside.rows_of_feeds:
+        of_feeds.append(f"{_counted(set_aside.rows_of_feeds, 'row of a feed is', 'rows of feeds are')} in quarantine")
+    if set_aside.files:
+        of_feeds.append(f"{_counted(set_aside.files, 'file of a feed was', 'files of feeds were')} refused")
+    if of_feeds:
+        said.append(f"{' and '.join(of_feeds)}: rates, deliveries or targets may be missing, or older.")
+    return " ".join(said)
+
+
+def _counted(number: int, one: str, several: str) -> str:
+    return f"1 {one}" if number == 1 else f"{number:,} {several}"

@@ -100,7 +100,7 @@ CHECKS = Question(
         select 6, 'Unknown transactions', count(*), 'Payments name transactions that the source does not have.'
         from dim_transaction where transaction_type = 'Unknown'
         union all
-        select 7, 'Orders without an exchange rate', count(*), 'They are in no amount in pounds.'
+        select 7, 'Orders without an exchange rate', {unconverted}, 'They are in no amount in pounds.'
         from unconverted where kind in ('sales order', 'purchase order')) as checks
     order by place
     """),
@@ -115,13 +115,16 @@ CHECKS = Question(
 
 QUARANTINE = Question(
     "quarantine",
-    "Which rows are in quarantine, and why?",
+    "Which rows are in quarantine, which files were refused, and why?",
     SQL("""
     (select source_table as comes_from, source_key::text as key, reason, batch
      from quarantine order by batch desc, source_table, source_key limit 200)
     union all
     (select 'feed ' || feed || ', ' || path, 'line ' || line, reason, batch
      from feed_quarantine order by batch desc, feed, path, line limit 200)
+    union all
+    (select 'feed ' || feed || ', ' || path, 'the whole file', refused, batch
+     from feed_file where refused is not null order by batch desc, feed, path limit 200)
     """),
     (
         Column("comes_from", "Table or file"),
@@ -129,8 +132,9 @@ QUARANTINE = Question(
         Column("reason", "Reason"),
         Column("batch", "Batch", Kind.IDENTIFIER),
     ),
-    note="At most 200 of the source and 200 of feeds. A row leaves when it is corrected or deleted.",
-    empty="No row is in quarantine.",
+    note="At most 200 rows of the source, 200 of feeds, and 200 files. A row or a file leaves when it is corrected or "
+    "deleted.",
+    empty="No row is in quarantine, and no file is refused.",
 )
 
 FEEDS = Question(

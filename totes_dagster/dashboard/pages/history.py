@@ -8,22 +8,26 @@ from totes_dagster.dashboard.question import Base, Column, Kind, Page, Question
 VERSIONS = Base(
     "versions",
     SQL("""
-    select *, lag(sales_record_id) over version is not null as is_later, lag(units_sold) over version as units_before,
-           lag(unit_price) over version as price_before, lag(is_deleted) over version as was_deleted,
-           lag(agreed_delivery_date) over version as delivery_before,
-           lag(agreed_delivery_location_id) over version as location_before,
-           lag(sales_staff_id) over version as staff_before
+    select *
     from (
-        select f.sales_order_id, f.batch, f.sales_record_id, f.is_deleted, f.created_date, f.sales_staff_id,
-               f.counterparty_id, c.currency_code, f.units_sold, f.unit_price, f.agreed_delivery_date,
-               f.agreed_delivery_location_id, f.units_sold * f.unit_price as amount,
-               case when c.currency_code = 'GBP' then f.units_sold * f.unit_price
-                    else round(f.units_sold * f.unit_price * r.gbp_per_eur / r.per_eur, 2) end as amount_gbp
-        from fact_sales_order as f
-        join dim_currency as c on c.currency_id = f.currency_id
-        left join rate_on_day as r on r.date_id = f.created_date and r.currency_id = f.currency_id
-        where {where}) as valued
-    window version as (partition by sales_order_id order by batch, sales_record_id)
+        select *, lag(sales_record_id) over version is not null as is_later,
+               coalesce(lag(matches) over version, false) as matched_before,
+               lag(units_sold) over version as units_before, lag(unit_price) over version as price_before,
+               lag(is_deleted) over version as was_deleted, lag(agreed_delivery_date) over version as delivery_before,
+               lag(agreed_delivery_location_id) over version as location_before,
+               lag(sales_staff_id) over version as staff_before
+        from (
+            select f.sales_order_id, f.batch, f.sales_record_id, f.is_deleted, f.created_date, f.sales_staff_id,
+                   f.counterparty_id, c.currency_code, f.units_sold, f.unit_price, f.agreed_delivery_date,
+                   f.agreed_delivery_location_id, f.units_sold * f.unit_price as amount,
+                   case when c.currency_code = 'GBP' then f.units_sold * f.unit_price
+                        else round(f.units_sold * f.unit_price * r.gbp_per_eur / r.per_eur, 2) end as amount_gbp,
+                   ({where}) is true as matches
+            from fact_sales_order as f
+            join dim_currency as c on c.currency_id = f.currency_id
+            left join rate_on_day as r on r.date_id = f.created_date and r.currency_id = f.currency_id) as valued
+        window version as (partition by sales_order_id order by batch, sales_record_id)) as compared
+    where matches or matched_before
     """),
 )
 
@@ -36,14 +40,19 @@ HEADLINE = Question(
            count(*) filter (where is_deleted) as deletions,
            count(*) filter (where was_deleted and not is_deleted) as came_back,
            count(*) filter (where {money} is null) as unconverted
-    from versions
+    from versions where matches
     """),
     (
-        Column("versions", "Versions", Kind.NUMBER),
-        Column("orders", "Sales orders", Kind.NUMBER),
-        Column("corrections", "Corrections", Kind.NUMBER),
-        Column("deletions", "Deletions", Kind.NUMBER),
-        Column("came_back", "Came back", Kind.NUMBER),
+        Column("versions", "Versions", Kind.NUMBER, about="Number of versions of sales orders, deletions included."),
+        Column("orders", "Sales orders", Kind.NUMBER, about="Number of sales orders that have any of these versions."),
+        Column(
+            "corrections",
+            "Corrections",
+            Kind.NUMBER,
+            about="Number of versions that followed another one of their order and are no deletion.",
+        ),
+        Column("deletions", "Deletions", Kind.NUMBER, about="Number of versions with which an order was deleted."),
+        Column("came_back", "Came back", Kind.NUMBER, about="Number of versions with which a deleted order came back."),
         Column("unconverted", "Without a rate", Kind.NUMBER),
     ),
 )
@@ -61,7 +70,7 @@ CORRECTIONS = Question(
            count(*) filter (where is_deleted and not was_deleted) as deleted,
            count(*) filter (where was_deleted and not is_deleted) as came_back
     from versions join load_history using (batch)
-    where is_later
+    where is_later and matches
     group by 1 order by 1
     """),
     (
@@ -87,7 +96,8 @@ CORRECTIONS = Question(
         },
         "Corrections",
     ),
-    note="By the day of the batch that brought the correction. A version may correct several things at once.",
+    note="By the day of the batch that brought the correction. A version may correct several things at once. What is "
+    "filtered are the corrected versions.",
     empty="No sales order was changed after the first batch that had it.",
 )
 
@@ -99,17 +109,24 @@ AS_KNOWN = Question(
         select *, {money} as money, lag({money}) over (partition by sales_order_id order by batch, sales_record_id)
                    as money_before
         from versions),
+    counted as (
+        select *, matches and not is_deleted as is_known, matched_before and not was_deleted as was_known from valued),
     changes as (
-        select batch,
-               sum((not is_deleted)::int - coalesce((not was_deleted)::int, 0)) as orders,
-               sum(case when is_deleted then 0 else units_sold end
-                   - case when coalesce(was_deleted, true) then 0 else units_before end) as units,
-               sum(case when is_deleted then 0 else coalesce(money, 0) end
-                   - case when coalesce(was_deleted, true) then 0 else coalesce(money_before, 0) end) as money
-        from valued group by 1),
+        select batch, sum(is_known::int - was_known::int) as orders,
+               sum(case when is_known then units_sold else 0 end - case when was_known then units_before else 0 end)
+                   as units,
+               sum(coalesce(money, 0)) filter (where is_known) as added,
+               sum(coalesce(money_before, 0)) filter (where was_known) as removed,
+               sum((is_known and money is null)::int - (was_known and money_before is null)::int) as unconverted,
+               bool_or(is_known or was_known) as has_orders,
+               bool_or((is_known and money is not null) or (was_known and money_before is not null)) as has_money
+        from counted group by 1),
     known as (
         select batch, snapshot_at, sum(orders) over sofar as orders, sum(units) over sofar as units,
-               sum(money) over sofar as net_sales, money as change
+               case when sum(orders) over sofar = 0 or sum(unconverted) over sofar < sum(orders) over sofar
+                    then sum(coalesce(added, 0) - coalesce(removed, 0)) over sofar end as net_sales,
+               case when has_money or not has_orders then coalesce(added, 0) - coalesce(removed, 0) end as change,
+               sum(unconverted) over sofar as unconverted
         from changes left join load_history using (batch)
         window sofar as (order by batch))
     select * from (select * from known order by batch desc limit 300) as newest order by batch
@@ -121,10 +138,11 @@ AS_KNOWN = Question(
         Column("units", "Bags", Kind.NUMBER),
         Column("net_sales", "Net sales as known then", Kind.MONEY),
         Column("change", "Change", Kind.MONEY),
+        Column("unconverted", "Orders without a rate", Kind.NUMBER),
     ),
     lines("snapshot_at", {"net_sales": "as known then"}, "Net sales", step=True),
     note="Choose a past month as the period to see how its figures were still corrected. At most the newest 300 "
-    "batches that changed them; at the rates that are known now.",
+    "batches that changed them; at the rates that are known now. Orders without a rate are counted, and in no amount.",
 )
 
 DELETIONS = Question(
@@ -134,7 +152,7 @@ DELETIONS = Question(
     select v.sales_order_id, v.created_date, snapshot_at, v.batch, counterparty_legal_name, v.units_sold, v.amount,
            v.currency_code
     from versions as v join dim_counterparty using (counterparty_id) left join load_history using (batch)
-    where v.is_deleted and not coalesce(v.was_deleted, false)
+    where v.matches and v.is_deleted and not coalesce(v.was_deleted, false)
     order by v.batch desc, v.sales_order_id
     limit 500
     """),

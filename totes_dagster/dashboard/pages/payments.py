@@ -1,5 +1,7 @@
 """The page of payments: what is due, who pays late, and what exchange rates gained or lost."""
 
+from decimal import Decimal
+
 from psycopg.sql import SQL
 
 from totes_dagster.dashboard.bar_charts import grouped, ranked
@@ -21,19 +23,24 @@ HEADLINE = Question(
     "headline",
     "Payments",
     SQL("""
-    select sum(sign * {money}) filter (where not paid and transaction_type = 'SALE') as to_receive,
-           sum(-sign * {money}) filter (where not paid and transaction_type = 'PURCHASE') as to_pay,
+    select (select {open_receivables} from payments as settlement where {open_receivables.rows}) as to_receive,
+           (select {open_payables} from payments as settlement where {open_payables.rows}) as to_pay,
            sum({money}) filter (where not paid and days_late > 0) as overdue,
-           count(*) filter (where not paid) as open_payments, count(*) as payments,
-           count(*) filter (where not paid and {money} is null) as unconverted
+           (select {open_payments} from payments as settlement where {open_payments.rows}) as open_payments,
+           count(*) as payments, count(*) filter (where not paid and {money} is null) as unconverted
     from payments
     """),
     (
         Column("to_receive", "Customers owe us", Kind.MONEY, "open_receivables"),
         Column("to_pay", "We owe suppliers", Kind.MONEY, "open_payables"),
-        Column("overdue", "Overdue, both ways", Kind.MONEY),
+        Column(
+            "overdue",
+            "Overdue, both ways",
+            Kind.MONEY,
+            about="Open payments whose due date is over, of customers, to suppliers, and refunds: all added up.",
+        ),
         Column("open_payments", "Open payments", Kind.NUMBER, "open_payments"),
-        Column("payments", "All payments", Kind.NUMBER),
+        Column("payments", "All payments", Kind.NUMBER, about="Number of payments, made and open."),
         Column("unconverted", "Without a rate", Kind.NUMBER),
     ),
 )
@@ -42,19 +49,28 @@ AGEING = Question(
     "ageing",
     "How old is what is not paid yet?",
     SQL("""
-    select ageing, sum(sign * {money}) filter (where transaction_type = 'SALE') as sales,
-           sum(-sign * {money}) filter (where transaction_type = 'PURCHASE') as purchases,
-           count(*) filter (where transaction_type = 'SALE') as payments_for_sales,
-           count(*) filter (where transaction_type = 'PURCHASE') as payments_for_purchases
-    from payments where not paid
-    group by 1 order by min(days_late)
+    with receivable as (
+        select ageing, min(days_late) as days, {open_receivables} as amount, count(*) as payments,
+               {open_receivables.unconverted} as unconverted
+        from payments as settlement where {open_receivables.rows} group by 1),
+    payable as (
+        select ageing, min(days_late) as days, {open_payables} as amount, count(*) as payments,
+               {open_payables.unconverted} as unconverted
+        from payments as settlement where {open_payables.rows} group by 1)
+    select ageing, receivable.amount as sales, payable.amount as purchases,
+           coalesce(receivable.payments, 0) as payments_for_sales,
+           coalesce(payable.payments, 0) as payments_for_purchases,
+           coalesce(receivable.unconverted, 0) + coalesce(payable.unconverted, 0) as unconverted
+    from receivable full join payable using (ageing)
+    order by least(receivable.days, payable.days)
     """),
     (
         Column("ageing", "Overdue by"),
-        Column("sales", "For sales", Kind.MONEY),
-        Column("purchases", "For purchases", Kind.MONEY),
+        Column("sales", "For sales", Kind.MONEY, "open_receivables"),
+        Column("purchases", "For purchases", Kind.MONEY, "open_payables"),
         Column("payments_for_sales", "Payments for sales", Kind.NUMBER),
         Column("payments_for_purchases", "Payments for purchases", Kind.NUMBER),
+        Column("unconverted", "Without a rate", Kind.NUMBER),
     ),
     grouped(
         "ageing",
@@ -62,13 +78,13 @@ AGEING = Question(
         "Not paid",
     ),
     note="Counted from the day on which a payment is due to the day of the newest batch, and converted at its rates. "
-    "Refunds that are still to be made are subtracted.",
+    "Refunds that are still to be made are subtracted. Payments whose transaction is unknown are for neither.",
     empty="Everything is paid.",
 )
 
 
-def _days(number: int) -> str:
-    return f"{number:+,} days" if number else "on the day"
+def _days(number: Decimal | float) -> str:
+    return f"{float(number):+,.10g} days" if number else "on the day"
 
 
 LATE = Question(
@@ -76,10 +92,9 @@ LATE = Question(
     "Which customers pay late, and how late?",
     SQL("""
     with due as (
-        select counterparty_id, count(*) as payments, percentile_disc(0.5) within group (order by days_late) as days_50,
-               percentile_disc(0.9) within group (order by days_late) as days_90,
-               round(100 * avg((days_late > 0)::int), 1) as late_share
-        from payments where transaction_type = 'SALE' and payment_date <= as_of
+        select counterparty_id, count(*) as payments, round(100 * {share_paid_late}, 2) as late_share,
+               {days_late} as days_50, {days_late_p90} as days_90
+        from payments as settlement where {share_paid_late.rows}
         group by 1)
     select counterparty_id, counterparty_legal_name, payments, late_share, days_50, days_90
     from due join dim_counterparty using (counterparty_id)
@@ -89,9 +104,9 @@ LATE = Question(
         Column("counterparty_id", "Customer", Kind.IDENTIFIER),
         Column("counterparty_legal_name", "Name"),
         Column("payments", "Payments due", Kind.NUMBER),
-        Column("late_share", "Late", Kind.PERCENT),
-        Column("days_50", "Median, days late", Kind.NUMBER),
-        Column("days_90", "Nine tenths at most, days late", Kind.NUMBER),
+        Column("late_share", "Late", Kind.PERCENT, "share_paid_late"),
+        Column("days_50", "Median, days late", Kind.DAYS, "days_late"),
+        Column("days_90", "Nine tenths at most, days late", Kind.DAYS, "days_late_p90"),
     ),
     ranked(
         "counterparty_legal_name",
@@ -100,7 +115,8 @@ LATE = Question(
         label=lambda row, _: f"{row['late_share']:.0f} % · median {_days(row['days_50'])}",
         money=False,
     ),
-    note="Payments that were due by the newest batch. One that is not made yet counts with its days so far.",
+    note="Payments that were due by the newest batch, without refunds. One that is not made yet counts with its days "
+    "so far.",
     empty="No payment for a sale is due yet.",
 )
 
@@ -131,16 +147,17 @@ TO_COME = Question(
     "How much money comes in and goes out in the next 30 days?",
     SQL("""
     select payment_date as day, case when sign > 0 then 'in' else 'out' end as direction, count(*) as payments,
-           sum(sign * {money}) as net
-    from payments
-    where not paid and payment_date between as_of and as_of + 30 and sign is not null
+           {cash_expected} as net, {cash_expected.unconverted} as unconverted
+    from payments as settlement
+    where {cash_expected.rows} and payment_date between as_of and as_of + 30
     group by 1, 2 order by 1, 2
     """),
     (
         Column("day", "Due on", Kind.DAY),
         Column("direction", "Direction"),
         Column("payments", "Payments", Kind.NUMBER),
-        Column("net", "Amount", Kind.MONEY),
+        Column("net", "Amount", Kind.MONEY, "cash_expected"),
+        Column("unconverted", "Without a rate", Kind.NUMBER),
     ),
     signed("day", "net", "In and out", group="direction"),
     note="Payments that are due from the day of the newest batch on. Those that are overdue are not among them.",
@@ -190,22 +207,26 @@ EXCHANGE = Question(
     SQL("""
     select date_trunc('month', paid_on)::date as month,
            case transaction_type when 'SALE' then 'sales' else 'purchases' end as payments_for,
-           count(*) as payments, sum(exchange_gain_gbp) as gain
-    from payments
-    where paid and currency_code <> 'GBP' and exchange_gain_gbp is not null and paid_on is not null
-    group by 1, 2 order by 1, 2
+           count(*) filter (where currency_code <> 'GBP') as payments, {exchange_gain} as gain,
+           {exchange_gain.unconverted} as unconverted
+    from payments as settlement
+    where {exchange_gain.rows}
+    group by 1, 2 having count(*) filter (where currency_code <> 'GBP') > 0 order by 1, 2
     """),
     (
         Column("month", "Paid in", Kind.MONTH),
         Column("payments_for", "Payments for"),
-        Column("payments", "Payments", Kind.NUMBER),
-        Column("gain", "Gain or loss", Kind.MONEY),
+        Column("payments", "Payments in other currencies", Kind.NUMBER),
+        Column("gain", "Gain or loss", Kind.MONEY, "exchange_gain"),
+        Column("unconverted", "Without one of the rates", Kind.NUMBER),
     ),
     signed("month", "gain", "Gain or loss", group="payments_for", month=True),
     note="The amount at the rate of the day it was paid, less the same amount at the rate of the day of the order. "
     "Always in pounds.",
-    empty="No payment in another currency was made, or there are no rates for it.",
+    empty="No payment in another currency was made.",
     always_gbp=True,
+    without_rate="Payments that lack a rate of the day on which they were made or of that of their order, or whose "
+    "order is deleted or missing, and which are in no amount",
 )
 
 PAGE = Page(

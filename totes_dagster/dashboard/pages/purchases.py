@@ -21,15 +21,17 @@ HEADLINE = Question(
     "headline",
     "Purchases",
     SQL("""
-    select sum({money}) as spend, count(*) as orders, sum(item_quantity) as items,
-           count(distinct counterparty_id) as suppliers, count(*) filter (where {money} is null) as unconverted
-    from orders
+    select {spend} as spend, {purchase_orders} as orders, {items_bought} as items,
+           count(distinct counterparty_id) as suppliers, {spend.unconverted} as unconverted
+    from orders as purchase
     """),
     (
         Column("spend", "Spend", Kind.MONEY, "spend"),
         Column("orders", "Orders", Kind.NUMBER, "purchase_orders"),
         Column("items", "Items", Kind.NUMBER, "items_bought"),
-        Column("suppliers", "Suppliers", Kind.NUMBER),
+        Column(
+            "suppliers", "Suppliers", Kind.NUMBER, about="Number of suppliers with whom a purchase order was placed."
+        ),
         Column("unconverted", "Without a rate", Kind.NUMBER),
     ),
 )
@@ -39,18 +41,18 @@ SPEND = Question(
     "What do we spend each month, and with whom?",
     SQL("""
     with ranked as (
-        select counterparty_id, rank() over (order by sum({money}) desc nulls last, counterparty_id) as place
-        from orders group by 1)
+        select counterparty_id, rank() over (order by {spend} desc nulls last, counterparty_id) as place
+        from orders as purchase group by 1)
     select month, case when place <= 4 then counterparty_legal_name else 'All others' end as supplier,
-           count(*) as orders, sum({money}) as spend, count(*) filter (where {money} is null) as unconverted
-    from orders join ranked using (counterparty_id) join dim_counterparty using (counterparty_id)
-    group by 1, 2 order by 1, sum({money}) desc nulls last, 2
+           {purchase_orders} as orders, {spend} as spend, {spend.unconverted} as unconverted
+    from orders as purchase join ranked using (counterparty_id) join dim_counterparty using (counterparty_id)
+    group by 1, 2 order by 1, {spend} desc nulls last, 2
     """),
     (
         Column("month", "Month", Kind.MONTH),
         Column("supplier", "Supplier"),
-        Column("orders", "Orders", Kind.NUMBER),
-        Column("spend", "Spend", Kind.MONEY),
+        Column("orders", "Orders", Kind.NUMBER, "purchase_orders"),
+        Column("spend", "Spend", Kind.MONEY, "spend"),
         Column("unconverted", "Without a rate", Kind.NUMBER),
     ),
     months("month", "spend", "supplier", "Spend"),
@@ -62,7 +64,7 @@ SUPPLIERS = Question(
     "Whom do we buy most from?",
     SQL("""
     with bought as (
-        select counterparty_id, count(*) as orders, sum({money}) as money from orders group by 1)
+        select counterparty_id, {purchase_orders} as orders, {spend} as money from orders as purchase group by 1)
     select counterparty_id, counterparty_legal_name, counterparty_legal_country as country, orders,
            money as spend, round(100 * money / nullif(sum(money) over (), 0), 1) as share
     from bought join dim_counterparty using (counterparty_id)
@@ -72,8 +74,8 @@ SUPPLIERS = Question(
         Column("counterparty_id", "Supplier", Kind.IDENTIFIER),
         Column("counterparty_legal_name", "Name"),
         Column("country", "Country"),
-        Column("orders", "Orders", Kind.NUMBER),
-        Column("spend", "Spend", Kind.MONEY),
+        Column("orders", "Orders", Kind.NUMBER, "purchase_orders"),
+        Column("spend", "Spend", Kind.MONEY, "spend"),
         Column("share", "Share", Kind.PERCENT),
     ),
     ranked(
@@ -115,7 +117,8 @@ BUYERS = Question(
     "buyers",
     "Who places the orders?",
     SQL("""
-    with bought as (select staff_id, count(*) as orders, sum({money}) as money from orders group by 1)
+    with bought as (
+        select staff_id, {purchase_orders} as orders, {spend} as money from orders as purchase group by 1)
     select staff_id, department_name, location, orders, money as spend,
            'No. ' || staff_id || ', ' || department_name as buyer
     from bought join dim_staff using (staff_id)
@@ -125,8 +128,8 @@ BUYERS = Question(
         Column("staff_id", "Member of staff", Kind.IDENTIFIER),
         Column("department_name", "Department"),
         Column("location", "Works in"),
-        Column("orders", "Orders", Kind.NUMBER),
-        Column("spend", "Spend", Kind.MONEY),
+        Column("orders", "Orders", Kind.NUMBER, "purchase_orders"),
+        Column("spend", "Spend", Kind.MONEY, "spend"),
         Column("buyer", "In the chart"),
     ),
     ranked(

@@ -13,8 +13,7 @@ ORDERS = Base(
     "orders",
     SQL("""
     select s.sales_order_id, s.created_date, date_trunc('month', s.created_date)::date as month, s.created_time,
-           s.currency_code, s.currency_id, s.amount, s.amount_gbp, s.units_sold,
-           s.agreed_delivery_date - s.created_date as promised_days,
+           s.currency_code, s.amount, s.amount_gbp, s.units_sold, s.agreed_delivery_date,
            s.agreed_delivery_location_id as location_id, s.counterparty_id, s.design_id, s.sales_staff_id as staff_id
     from sale as s
     where {where}
@@ -25,10 +24,9 @@ HEADLINE = Question(
     "headline",
     "Sales",
     SQL("""
-    select sum({money}) as net_sales, count(*) as orders, sum(units_sold) as units,
-           round(sum({money}) / nullif(sum(units_sold) filter (where {money} is not null), 0), 4) as a_bag,
-           count(distinct counterparty_id) as customers, count(*) filter (where {money} is null) as unconverted
-    from orders
+    select {net_sales} as net_sales, {orders} as orders, {units_sold} as units, {average_price_a_bag} as a_bag,
+           {customers} as customers, {net_sales.unconverted} as unconverted
+    from orders as sale
     """),
     (
         Column("net_sales", "Net sales", Kind.MONEY, "net_sales"),
@@ -44,18 +42,18 @@ BY_MONTH = Question(
     "by-month",
     "How much do we sell each month, and in which currency?",
     SQL("""
-    select month, currency_code as currency, count(*) as orders, sum(units_sold) as units,
-           sum(amount) as in_own_currency, sum({money}) as net_sales,
-           count(*) filter (where {money} is null) as unconverted
-    from orders group by 1, 2 order by 1, 2
+    select month, currency_code as currency, {orders} as orders, {units_sold} as units,
+           {net_sales_in_own_currency} as in_own_currency, {net_sales} as net_sales,
+           {net_sales.unconverted} as unconverted
+    from orders as sale group by 1, 2 order by 1, 2
     """),
     (
         Column("month", "Month", Kind.MONTH),
         Column("currency", "Currency"),
-        Column("orders", "Orders", Kind.NUMBER),
-        Column("units", "Bags", Kind.NUMBER),
-        Column("in_own_currency", "In that currency", Kind.DECIMAL),
-        Column("net_sales", "Net sales", Kind.MONEY),
+        Column("orders", "Orders", Kind.NUMBER, "orders"),
+        Column("units", "Bags", Kind.NUMBER, "units_sold"),
+        Column("in_own_currency", "In that currency", Kind.DECIMAL, "net_sales_in_own_currency"),
+        Column("net_sales", "Net sales", Kind.MONEY, "net_sales"),
         Column("unconverted", "Without a rate", Kind.NUMBER),
     ),
     months("month", "net_sales", "currency", "Net sales"),
@@ -66,25 +64,41 @@ CONSTANT_RATES = Question(
     "constant-rates",
     "How much of the change is due to exchange rates?",
     SQL("""
-    select month, sum(amount_gbp) as booked,
-           sum(case when o.currency_code = 'GBP' then amount
-                    else round(amount * r.gbp_per_eur / r.per_eur, 2) end) as constant
-    from orders as o cross join as_of
-    left join rate_on_day as r on r.date_id = as_of.day and r.currency_id = o.currency_id
-    group by 1 order by 1
+    with closing as (
+        select distinct on (quote_code) quote_code, rate
+        from (select distinct on (quote_code, rate_date) quote_code, rate_date, rate, is_deleted
+              from fact_exchange_rate
+              where rate_date between (select day - 7 from as_of) and (select day from as_of)
+              order by quote_code, rate_date, batch desc, exchange_rate_record_id desc) as newest
+        where not is_deleted order by quote_code, rate_date desc),
+    valued as (
+        select month, amount_gbp,
+               case currency_code when 'GBP' then amount
+                   when 'EUR' then round(amount * (select rate from closing where quote_code = 'GBP'), 2)
+                   else round(amount * (select rate from closing where quote_code = 'GBP') / closing.rate, 2) end
+                   as constant_gbp
+        from orders left join closing on quote_code = currency_code)
+    select month, count(*) as orders, sum(amount_gbp) filter (where constant_gbp is not null) as booked,
+           sum(constant_gbp) filter (where amount_gbp is not null) as constant,
+           count(*) filter (where amount_gbp is null or constant_gbp is null) as unconverted
+    from valued group by 1 order by 1
     """),
     (
         Column("month", "Month", Kind.MONTH),
+        Column("orders", "Orders", Kind.NUMBER),
         Column("booked", "At the day's rates", Kind.MONEY),
-        Column("constant", "At today's rates", Kind.MONEY),
+        Column("constant", "At the newest rates", Kind.MONEY),
+        Column("unconverted", "Without one of the rates", Kind.NUMBER),
     ),
     lines(
         "month",
         {"booked": "at the rates of the day of the order", "constant": "at the newest rates"},
         "Net sales",
     ),
-    note="Where the lines part, exchange rates have moved, and not what was sold. Always in pounds.",
+    note="Where the lines part, exchange rates have moved, and not what was sold. Both are of the same orders: those "
+    "that have a rate of their day and one of the newest batch's day. Always in pounds.",
     always_gbp=True,
+    without_rate="Orders that lack a rate of their day or of the newest batch's day, and are in neither line",
 )
 
 COUNTRIES = Question(
@@ -93,8 +107,8 @@ COUNTRIES = Question(
     SQL("""
     with sums as (
         select location.country as delivered_to, customer.counterparty_legal_country as customer_of,
-               count(*) as orders, sum(units_sold) as units, sum({money}) as money
-        from orders
+               {orders} as orders, {units_sold} as units, {net_sales} as money
+        from orders as sale
         join dim_location as location using (location_id)
         join dim_counterparty as customer using (counterparty_id)
         group by 1, 2)
@@ -107,10 +121,10 @@ COUNTRIES = Question(
     """),
     (
         Column("country", "Country"),
-        Column("delivered", "Delivered there", Kind.MONEY),
-        Column("customers", "Customers from there", Kind.MONEY),
-        Column("units_delivered", "Bags delivered there", Kind.NUMBER),
-        Column("orders_delivered", "Orders delivered there", Kind.NUMBER),
+        Column("delivered", "Delivered there", Kind.MONEY, "net_sales"),
+        Column("customers", "Customers from there", Kind.MONEY, "net_sales"),
+        Column("units_delivered", "Bags delivered there", Kind.NUMBER, "units_sold"),
+        Column("orders_delivered", "Orders delivered there", Kind.NUMBER, "orders"),
     ),
     grouped(
         "country",
@@ -126,16 +140,15 @@ DESIGNS = Question(
     "Which designs sell best in each country?",
     SQL("""
     with sold as (
-        select location.country, design_id, sum(units_sold) as units, sum({money}) as money,
-               sum(units_sold) filter (where {money} is not null) as units_with_money
-        from orders join dim_location as location using (location_id)
+        select location.country, design_id, {units_sold} as units, {net_sales} as money,
+               {average_price_a_bag} as a_bag
+        from orders as sale join dim_location as location using (location_id)
         group by 1, 2),
     placed as (
         select *, rank() over (partition by country order by money desc nulls last, design_id) as place,
                sum(money) over (partition by country) as of_country
         from sold)
-    select country, place, design_id, design_name, units, money as net_sales,
-           round(money / nullif(units_with_money, 0), 2) as a_bag
+    select country, place, design_id, design_name, units, money as net_sales, a_bag
     from placed join dim_design using (design_id)
     where place <= 3
     order by of_country desc nulls last, country, place
@@ -145,9 +158,9 @@ DESIGNS = Question(
         Column("place", "Place", Kind.NUMBER),
         Column("design_id", "Design", Kind.IDENTIFIER),
         Column("design_name", "Name"),
-        Column("units", "Bags", Kind.NUMBER),
-        Column("net_sales", "Net sales", Kind.MONEY),
-        Column("a_bag", "For a bag", Kind.MONEY),
+        Column("units", "Bags", Kind.NUMBER, "units_sold"),
+        Column("net_sales", "Net sales", Kind.MONEY, "net_sales"),
+        Column("a_bag", "For a bag", Kind.MONEY, "average_price_a_bag"),
     ),
     podium("country", "place", "design_name", "net_sales", "Net sales"),
     note="The best three of each country that bags are delivered to; the chart shows the largest countries. Several "
@@ -158,7 +171,7 @@ DEPARTMENTS = Question(
     "departments",
     "What does each department sell, and each person in it?",
     SQL("""
-    with sold as (select staff_id, count(*) as orders, sum({money}) as money from orders group by 1)
+    with sold as (select staff_id, {orders} as orders, {net_sales} as money from orders as sale group by 1)
     select department_name, location, count(*) as people, sum(orders) as orders, sum(money) as net_sales,
            round(100 * sum(money) / nullif(sum(sum(money)) over (), 0), 1) as share,
            round(sum(money) / count(*), 2) as each
@@ -169,8 +182,8 @@ DEPARTMENTS = Question(
         Column("department_name", "Department"),
         Column("location", "Works in"),
         Column("people", "People who sold", Kind.NUMBER),
-        Column("orders", "Orders", Kind.NUMBER),
-        Column("net_sales", "Net sales", Kind.MONEY),
+        Column("orders", "Orders", Kind.NUMBER, "orders"),
+        Column("net_sales", "Net sales", Kind.MONEY, "net_sales"),
         Column("share", "Share", Kind.PERCENT),
         Column("each", "For each person", Kind.MONEY),
     ),
@@ -187,8 +200,8 @@ CUSTOMERS = Question(
     "How much depends on the largest customers, and since when do they buy?",
     SQL("""
     with bought as (
-        select counterparty_id, count(*) as orders, sum({money}) as money, min(created_date) as first_order
-        from orders group by 1)
+        select counterparty_id, {orders} as orders, {net_sales} as money, min(created_date) as first_order
+        from orders as sale group by 1)
     select counterparty_id, counterparty_legal_name, orders, money as net_sales,
            round(100 * money / nullif(sum(money) over (), 0), 1) as share,
            round(100 * sum(money) over (order by money desc nulls last, counterparty_id)
@@ -199,8 +212,8 @@ CUSTOMERS = Question(
     (
         Column("counterparty_id", "Customer", Kind.IDENTIFIER),
         Column("counterparty_legal_name", "Name"),
-        Column("orders", "Orders", Kind.NUMBER),
-        Column("net_sales", "Net sales", Kind.MONEY),
+        Column("orders", "Orders", Kind.NUMBER, "orders"),
+        Column("net_sales", "Net sales", Kind.MONEY, "net_sales"),
         Column("share", "Share", Kind.PERCENT),
         Column("cumulative_share", "With all above", Kind.PERCENT),
         Column("first_order", "First order", Kind.DAY),
@@ -221,15 +234,15 @@ HOURS = Question(
     select extract(isodow from created_date)::int as day_of_week,
            (array['Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday', 'Sunday'])
                [extract(isodow from created_date)::int] as day,
-           extract(hour from created_time)::int as hour, count(*) as orders, sum({money}) as net_sales
-    from orders group by 1, 2, 3 order by 1, 3
+           extract(hour from created_time)::int as hour, {orders} as orders, {net_sales} as net_sales
+    from orders as sale group by 1, 2, 3 order by 1, 3
     """),
     (
         Column("day_of_week", "Day of week", Kind.IDENTIFIER),
         Column("day", "Day"),
         Column("hour", "Hour, UTC", Kind.IDENTIFIER),
-        Column("orders", "Orders", Kind.NUMBER),
-        Column("net_sales", "Net sales", Kind.MONEY),
+        Column("orders", "Orders", Kind.NUMBER, "orders"),
+        Column("net_sales", "Net sales", Kind.MONEY, "net_sales"),
     ),
     heatmap("hour", "day", "orders", "Orders", WEEKDAYS),
 )
@@ -238,18 +251,19 @@ LEAD_TIMES = Question(
     "lead-times",
     "How many days do we promise to take, from order to delivery?",
     SQL("""
-    select country, count(*) as orders, percentile_disc(0.1) within group (order by promised_days) as days_10,
-           percentile_disc(0.5) within group (order by promised_days) as days_50,
-           percentile_disc(0.9) within group (order by promised_days) as days_90
-    from orders join dim_location using (location_id)
+    select country, {orders} as orders,
+           round((percentile_cont(0.1) within group (order by agreed_delivery_date - created_date))::numeric, 1)
+               as days_10,
+           {promised_lead_time} as days_50, {promised_lead_time_p90} as days_90
+    from orders as sale join dim_location using (location_id)
     group by 1 order by 4, 1
     """),
     (
         Column("country", "Delivered to"),
-        Column("orders", "Orders", Kind.NUMBER),
-        Column("days_10", "A tenth at most, days", Kind.NUMBER),
-        Column("days_50", "Half at most, days", Kind.NUMBER),
-        Column("days_90", "Nine tenths at most, days", Kind.NUMBER),
+        Column("orders", "Orders", Kind.NUMBER, "orders"),
+        Column("days_10", "A tenth at most, days", Kind.DAYS),
+        Column("days_50", "Half at most, days", Kind.DAYS, "promised_lead_time"),
+        Column("days_90", "Nine tenths at most, days", Kind.DAYS, "promised_lead_time_p90"),
     ),
     ranges("country", "days_10", "days_50", "days_90", "Days"),
     note="The line is from the shortest tenth to the longest tenth, the point is the median.",
@@ -259,17 +273,18 @@ DELIVERIES = Question(
     "deliveries",
     "Do the bags arrive by the day that we promised?",
     SQL("""
-    select date_trunc('month', agreed_delivery_date)::date as month,
-           count(*) filter (where promise = 'kept') as kept, count(*) filter (where promise = 'missed') as missed,
-           round(100.0 * count(*) filter (where promise = 'kept') / count(*), 1) as on_time
-    from orders join delivery using (sales_order_id) where promise in ('kept', 'missed')
+    select date_trunc('month', delivery.agreed_delivery_date)::date as month,
+           count(*) filter (where {deliveries_kept.rows}) as kept,
+           count(*) filter (where {deliveries_missed.rows}) as missed,
+           round(100 * {delivered_on_time}, 2) as on_time
+    from orders join delivery using (sales_order_id) where {delivered_on_time.rows}
     group by 1 order by 1
     """),
     (
         Column("month", "Month of the agreed day", Kind.MONTH),
-        Column("kept", "Kept", Kind.NUMBER),
-        Column("missed", "Missed", Kind.NUMBER),
-        Column("on_time", "Kept, %", Kind.PERCENT),
+        Column("kept", "Kept", Kind.NUMBER, "deliveries_kept"),
+        Column("missed", "Missed", Kind.NUMBER, "deliveries_missed"),
+        Column("on_time", "Kept, %", Kind.PERCENT, "delivered_on_time"),
     ),
     lines("month", {"on_time": "kept"}, "Promises kept, %", money=False),
     note="An order is delivered when all its bags are. Deliveries come as files of the feed shipment; orders that were "
@@ -281,21 +296,29 @@ TARGETS = Question(
     "targets",
     "Do the departments reach their targets?",
     SQL("""
-    select month, sum(target_gbp) as target, sum(sales_gbp) as sold,
-           round(100 * sum(sales_gbp) / nullif(sum(target_gbp), 0), 1) as reached
-    from sales_target group by 1 order by 1
+    select month, {sales_target} as target,
+           case when sum(orders) = 0 or sum(unconverted) < sum(orders) then sum(sales_gbp) end as sold,
+           round(100 * {target_attainment}, 2) as reached, {target_attainment.unconverted} as unconverted
+    from sales_target where {where} group by 1 order by 1
     """),
     (
         Column("month", "Month", Kind.MONTH),
-        Column("target", "Target", Kind.MONEY),
+        Column("target", "Target", Kind.MONEY, "sales_target"),
         Column("sold", "Net sales", Kind.MONEY),
-        Column("reached", "Reached, %", Kind.PERCENT),
+        Column("reached", "Reached, %", Kind.PERCENT, "target_attainment"),
+        Column("unconverted", "Orders without a rate", Kind.NUMBER),
     ),
     lines("month", {"sold": "net sales", "target": "target"}, "Net sales"),
-    note="Of all departments and months that have a target, whatever is filtered. Always in pounds. Targets come as "
-    "files of the feed sales_target.",
+    note="Of the departments and months that have a target. A month belongs to the period if its first day does. "
+    "Always in pounds. Targets come as files of the feed sales_target.",
     empty="There are no targets.",
     always_gbp=True,
+    conditions={
+        "since": SQL("month >= {value}"),
+        "until": SQL("month <= {value}"),
+        "department": SQL("department_name = {value}"),
+    },
+    without_rate="Orders of these departments and months that have no exchange rate, and are in no amount",
 )
 
 PAGE = Page(

@@ -111,10 +111,10 @@
         for (const name of ["notices", "figures"]) {
             main.querySelector(`.${name}`).replaceWith(newer.querySelector(`.${name}`));
         }
-        const open = new Set([...main.querySelectorAll("details")].map((it) => (it.open ? keyOf(it) : null)));
+        const open = new Set([...main.querySelectorAll(".question details")].map((it) => (it.open ? keyOf(it) : null)));
         const focused = document.activeElement;
         const kept = main.contains(focused) && focused.closest(".question") ? pathOf(focused) : null;
-        for (const it of newer.querySelectorAll("details")) it.open = open.has(keyOf(it));
+        for (const it of newer.querySelectorAll(".question details")) it.open = open.has(keyOf(it));
         for (const section of newer.querySelectorAll(".question")) {
             const old = document.getElementById(section.id);
             const chart = old.querySelector(".chart");

@@ -1,7 +1,7 @@
 """What pages show is what the warehouse says: one snapshot for a page, the shown SQL's rows, the metrics' numbers."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -14,13 +14,13 @@ from psycopg import sql
 
 from totes_dagster.config.platform import Warehouse
 from totes_dagster.dashboard.filters import Filters
-from totes_dagster.dashboard.question import Kind, Page
+from totes_dagster.dashboard.question import Kind, Page, shown_metric
 from totes_dagster.dashboard.reading import read_pages
 from totes_dagster.dashboard.rendering import rendered
 from totes_dagster.dashboard.server import Served as Addresses
 from totes_dagster.dashboard.site import PAGES
 from totes_dagster.metrics.asking import ask
-from totes_dagster.metrics.metric import Unit
+from totes_dagster.metrics.metric import COUNT
 from totes_dagster.metrics.registry import METRICS
 from totes_dagster.postgres.database import Database, NamedConnection
 from totes_dagster_tests.integration.metrics.lived import Lived
@@ -98,15 +98,10 @@ def test_every_chart_can_be_drawn(warehouse: Warehouse, page: Page, filters: Fil
     assert rendered(data, Addresses(filters)).body.count("<section") == len(page.questions)
 
 
+DEPARTMENT = Filters(department="the second")
+"""Of the second department by name, whatever that is."""
 PERIOD = Filters(since=date(2026, 2, 1), until=date(2026, 8, 31))
 EUROS = Filters(currency="EUR")
-
-
-def asked_in(metric: str, filters: Filters) -> str | None:
-    """The declared metric that a figure is with these filters; None if there is none in that currency."""
-    is_money = METRICS[metric].unit in {Unit.GBP, Unit.GBP_A_BAG}
-    name = f"{metric}_in_own_currency" if filters.currency and is_money else metric
-    return name if name in METRICS else None
 
 
 @pytest.mark.parametrize(
@@ -116,7 +111,7 @@ def asked_in(metric: str, filters: Filters) -> str | None:
         for page in PAGES.values()
         for column in page.headline.columns
         for filters in (Filters(), PERIOD, EUROS)
-        if column.metric and (metric := asked_in(column.metric, filters))
+        if column.metric and (metric := shown_metric(column.metric, filters.unit).name)
     ],
 )
 def test_figures_are_those_of_the_declared_metrics(
@@ -128,7 +123,105 @@ def test_figures_are_those_of_the_declared_metrics(
     where = {"currency": filters.currency} if filters.currency else {}
     with psycopg.connect(warehouse.database.url) as connection:
         answer = ask(connection, "public", metric, since=filters.since, until=filters.until, where=where)
-    assert (row[name] or 0) == (answer.rows[0][0] or 0)
+    assert row[name] == answer.rows[0][0]
+
+
+@dataclass(frozen=True)
+class Slices:
+    """A question whose rows are the slices of metrics.
+
+    Attributes:
+        by: the dimension of each column that tells its rows apart.
+        filters: with which filters.
+        only: its columns that are metrics split so; all that are metrics if None.
+        members: what a column calls a dimension's members, where that is not their name.
+        is_complete: whether it shows all slices.
+    """
+
+    page: str
+    question: str
+    by: Mapping[str, str]
+    filters: Sequence[Filters] = (Filters(), PERIOD, EUROS)
+    only: Collection[str] | None = None
+    members: Mapping[str, str] = field(default_factory=dict)
+    is_complete: bool = True
+
+
+SLICES = [
+    Slices("sales", "by-month", {"month": "month", "currency": "currency"}),
+    Slices("sales", "countries", {"country": "delivered_to"}, only={"delivered", "units_delivered"}),
+    Slices("sales", "countries", {"country": "customer_of"}, only={"customers"}),
+    Slices("sales", "designs", {"country": "delivered_to", "design_id": "design"}, is_complete=False),
+    Slices("sales", "departments", {"department_name": "department"}),
+    Slices("sales", "customers", {"counterparty_id": "customer"}),
+    Slices("sales", "hours", {"day_of_week": "weekday", "hour": "hour"}),
+    Slices("sales", "lead-times", {"country": "delivered_to"}),
+    # The period of the page is of another day than that of the metric.
+    Slices("sales", "deliveries", {"month": "month"}, filters=[Filters()]),
+    Slices("sales", "targets", {"month": "month"}, filters=[Filters(), PERIOD, DEPARTMENT]),
+    Slices("purchases", "suppliers", {"counterparty_id": "supplier"}),
+    Slices("purchases", "buyers", {"staff_id": "staff"}),
+    Slices("payments", "ageing", {"ageing": "ageing"}),
+    Slices("payments", "late-payers", {"counterparty_id": "customer"}),
+    Slices(
+        "payments",
+        "exchange",
+        {"month": "month", "payments_for": "transaction_type"},
+        filters=[Filters(), Filters(currency="USD")],
+        members={"sales": "SALE", "purchases": "PURCHASE"},
+        is_complete=False,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("slices", "filters"),
+    [
+        pytest.param(each, filters, id=f"{each.question} by {' '.join(each.by.values())}{filters.query()}")
+        for each in SLICES
+        for filters in each.filters
+    ],
+)
+def test_answers_are_those_of_the_declared_metrics(
+    lived: Lived, warehouse: Warehouse, slices: Slices, filters: Filters
+) -> None:
+    if filters is DEPARTMENT:
+        _, (department,), *_ = lived.world.ask("select distinct department_name from dim_staff order by 1")
+        filters = Filters(department=department)
+    page = PAGES[slices.page]
+    (question,) = [each for each in page.questions if each.name == slices.question]
+    (data,) = read_pages(warehouse, [(page, filters)])
+    shown = {
+        tuple(slices.members.get(row[column], row[column]) for column in slices.by): row
+        for row in data.tables[question.name].rows
+    }
+    assert len(shown) == len(data.tables[question.name].rows) > 0
+    where = {name: value for name, value in filters.given().items() if name in {"currency", "department"}}
+    for column in question.columns:
+        if column.metric is None or (slices.only is not None and column.name not in slices.only):
+            continue
+        metric = column.metric if question.always_gbp else shown_metric(column.metric, filters.unit).name
+        with psycopg.connect(warehouse.database.url) as connection:
+            answer = ask(
+                connection,
+                "public",
+                metric,
+                by=slices.by.values(),
+                since=filters.since,
+                until=filters.until,
+                where=where,
+            )
+        names = [each.name for each in answer.columns]
+        keys = [names.index(f"{dimension}_id" if f"{dimension}_id" in names else dimension) for dimension in answer.by]
+        keys = [names.index("weekday_number") if names[key] == "weekday" else key for key in keys]
+        value = names.index(metric)
+        asked = {tuple(row[key] for key in keys): row[value] for row in answer.rows}
+        for key, row in shown.items():
+            expected = asked.get(key, 0 if METRICS[metric].value is COUNT else None)
+            if column.kind is Kind.PERCENT and expected is not None:
+                expected = round(100 * expected, 2)
+            assert row[column.name] == expected, (key, column.name)
+        assert not slices.is_complete or asked.keys() <= shown.keys()
 
 
 def test_months_add_up_to_the_figure(warehouse: Warehouse) -> None:

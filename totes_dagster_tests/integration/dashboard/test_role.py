@@ -40,8 +40,13 @@ def granted() -> dict[str, set[str] | None]:
 def read(lived: Lived) -> Iterator[dict[str, set[str]]]:
     """What pages read, by table, as PostgreSQL says of views that are made of their queries."""
     choices = sql.SQL("select * from ({}) as choice (name, value)").format(reading._CHOICES)
-    queries = [reading._STATE, choices, *(page.statement(filters) for page in PAGES.values() for filters in FILTERS)]
-    found: dict[str, set[str]] = {"quarantine": set()}
+    queries = [
+        reading._STATE,
+        reading._SET_ASIDE,
+        choices,
+        *(page.statement(filters) for page in PAGES.values() for filters in FILTERS),
+    ]
+    found: dict[str, set[str]] = {}
     with psycopg.connect(lived.world.warehouse_url) as connection:
         for query in queries:
             connection.execute(sql.SQL("create view what_is_read as {}").format(query))

@@ -6,7 +6,7 @@ from typing import Any
 
 from totes_dagster.dashboard.filters import Filters
 from totes_dagster.dashboard.question import Column, Kind, Page, Question
-from totes_dagster.dashboard.reading import PageData, State, Table
+from totes_dagster.dashboard.reading import PageData, SetAside, State, Table
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
 STATE = State(7, NOW - timedelta(minutes=5), NOW - timedelta(minutes=4))
@@ -46,7 +46,7 @@ def page_data(
     given: dict[str, Any] = {
         "state": STATE,
         "choices": {"currency": ["GBP", "EUR"], "country": [text], "department": ["Sales"]},
-        "quarantined": 0,
+        "set_aside": SetAside(),
     }
     return PageData(page, filters, read_at=NOW, seconds=0.1, **{"tables": tables, **given, **changes})
 

@@ -6,6 +6,7 @@ import json
 import re
 from datetime import timedelta
 from decimal import Decimal
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
@@ -16,14 +17,16 @@ from totes_dagster.dashboard.filters import Filters
 from totes_dagster.dashboard.formats import duration, short_money, written
 from totes_dagster.dashboard.markup import element
 from totes_dagster.dashboard.pages import health, sales
-from totes_dagster.dashboard.question import Kind, Page
-from totes_dagster.dashboard.reading import State, Table
+from totes_dagster.dashboard.question import Kind, Page, shown_metric
+from totes_dagster.dashboard.reading import SetAside, State, Table
 from totes_dagster.dashboard.rendering import as_csv, embedded_json, rendered
 from totes_dagster.dashboard.server import Served
 from totes_dagster.dashboard.shell import document, version_of
 from totes_dagster.dashboard.site import PAGES
 from totes_dagster.errors import DatabaseUnavailableError
-from totes_dagster_tests.unit.dashboard.made_up import EVERYTHING, HOSTILE, NOW, STATE, page_data, row_of
+from totes_dagster.metrics.metric import Unit
+from totes_dagster.metrics.registry import METRICS
+from totes_dagster_tests.unit.dashboard.made_up import EVERYTHING, HOSTILE, NOW, STATE, page_data, row_of, rows
 
 PAGE = pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
 
@@ -196,10 +199,80 @@ def test_a_page_says_when_the_newest_batch_is_old(minutes: int, *, is_stale: boo
     assert ("The newest batch is 31 minutes old." in text) == is_stale
 
 
-def test_a_page_says_what_is_in_quarantine_and_where_to_look() -> None:
-    outline = Outline(shown(sales.PAGE, Filters(currency="EUR"), quarantined=1))
-    assert "1 row of the source is in quarantine" in outline.text()
-    assert {"href": "/health?currency=EUR"} in outline.all("a")
+@pytest.mark.parametrize(
+    ("set_aside", "said"),
+    [
+        (
+            SetAside(1),
+            "1 row of the source is in quarantine, and missing here or shown in an older version. See Health.",
+        ),
+        (SetAside(rows_of_feeds=1), "1 row of a feed is in quarantine: rates, deliveries or targets may be missing"),
+        (SetAside(files=1), "1 file of a feed was refused: rates, deliveries or targets may be missing, or older."),
+        (
+            SetAside(2000, 3, 4),
+            "2,000 rows of the source are in quarantine, and missing here or shown in an older version. 3 rows of "
+            "feeds are in quarantine and 4 files of feeds were refused: rates, deliveries or targets may be missing",
+        ),
+    ],
+)
+@PAGE
+def test_a_page_says_what_was_set_aside_and_where_to_look(page: Page, set_aside: SetAside, said: str) -> None:
+    outline = Outline(shown(page, Filters(currency="EUR"), set_aside=set_aside))
+    is_health = page is health.PAGE
+    assert said.replace("See Health", "See below" if is_health else "See Health") in outline.text()
+    assert {"href": "#quarantine" if is_health else "/health?currency=EUR"} in outline.all("a")
+
+
+def test_a_page_says_nothing_of_an_empty_quarantine() -> None:
+    text = Outline(shown(sales.PAGE)).text()
+    assert "quarantine" not in text
+    assert "refused" not in text
+
+
+@PAGE
+@pytest.mark.parametrize("filters", [Filters(), Filters(currency="EUR")], ids=["in pounds", "in euros"])
+def test_what_a_metric_means_is_said_in_text_that_a_key_or_a_finger_opens(page: Page, filters: Filters) -> None:
+    text = shown(page, filters)
+    assert not [attributes for _, attributes in Outline(text).elements if "title" in attributes]
+    for question in (page.headline, *page.questions):
+        opening = 'class="meanings"' if question is page.headline else f'<section[^>]* id="{question.name}"'
+        (part,) = re.findall(rf"{opening}.*?(?:</section>|$)", text, re.DOTALL) or [""]
+        details = re.findall(r"<details><summary>(?:What these figures mean|Meanings)</summary>(.*?)</details>", part)
+        meanings = unescape(details[0]) if details else ""
+        for column in question.columns:
+            if column.metric:
+                metric = shown_metric(column.metric, question.unit(filters))
+                assert metric.meaning in meanings
+                assert f"<code>totes metric {metric.name}</code>" in meanings
+            assert column.about in meanings
+
+
+@PAGE
+def test_an_answer_takes_the_sql_of_a_metric_from_its_declaration(page: Page) -> None:
+    for question in (page.headline, *page.questions):
+        for column in question.columns:
+            if column.metric is None:
+                continue
+            assert f"{{{column.metric}}}" in question.statement.as_string() or column.name in {"kept", "missed"}
+            is_money = METRICS[column.metric].unit in {Unit.GBP, Unit.GBP_A_BAG}
+            assert not is_money or question.always_gbp or f"{column.metric}_in_own_currency" in METRICS
+
+
+def test_an_answer_says_which_filters_it_does_not_have() -> None:
+    filters = Filters.from_query("since=2026-01-01&department=Sales&country=France&currency=EUR")
+    text = Outline(shown(sales.PAGE, filters)).text()
+    assert text.count("This answer is not filtered by currency and country.") == 1
+    assert "This answer" not in Outline(shown(sales.PAGE, Filters.from_query("since=2026-01-01"))).text()
+
+
+def test_an_answer_says_how_many_rows_are_in_none_of_its_amounts() -> None:
+    data = page_data(sales.PAGE)
+    table = Table([{**row, "unconverted": 1000 * number} for number, row in enumerate(rows(sales.CONSTANT_RATES))], "")
+    sentence = "Orders that lack a rate of their day or of the newest batch's day, and are in neither line: "
+    text = Outline(shown(sales.PAGE, tables={**data.tables, "constant-rates": table})).text()
+    assert f"{sentence}10,000." in text
+    complete = Table([{**row, "unconverted": 0} for row in table.rows], "")
+    assert sentence not in Outline(shown(sales.PAGE, tables={**data.tables, "constant-rates": complete})).text()
 
 
 def test_a_page_says_what_is_not_converted() -> None:
