@@ -11,11 +11,12 @@ from totes_dagster.errors import PartMissingError
 from totes_dagster.lake.manifest import Part
 from totes_dagster.lake.processed import StarPart, part_path, star_schema
 from totes_dagster.lake.zone import Lake
+from totes_dagster.remodel import spans
 from totes_dagster.remodel.frames import to_table
 from totes_dagster.remodel.reading import read_ingested
 from totes_dagster.remodel.rows import Remodelled, remodel_rows
+from totes_dagster.remodel.spans import Span
 from totes_dagster.remodel.tables import calendar
-from totes_dagster.remodel.tables.calendar import Span
 from totes_dagster.schema.registry import CALENDAR, FACTS, STAR_TABLES, inputs_of
 
 
@@ -75,10 +76,10 @@ def span_of(piece: FactPiece, lake: Lake) -> Span:
     except PartMissingError:
         inputs = {piece.source: read_ingested(lake.ingestion, piece.source, (piece.part,))}
         rows = remodel_rows(piece.fact, inputs).rows.select(columns)
-    return calendar.span_of(rows)
+    return spans.span_of(rows)
 
 
-def calendar_contents(spans: Iterable[Span]) -> Remodelled:
+def calendar_contents(of_pieces: Iterable[Span]) -> Remodelled:
     """The contents of a part of the calendar: all days of the years that its facts name."""
-    span = calendar.whole_span(spans)
+    span = spans.whole_span(of_pieces)
     return Remodelled(calendar_from(span or ()), pa.table({}))

@@ -16,7 +16,7 @@ from totes_dagster.lake.zone import Lake, Zone
 
 if TYPE_CHECKING:
     from totes_dagster.remodel.rows import Remodelled
-    from totes_dagster.remodel.tables.calendar import Span
+    from totes_dagster.remodel.spans import Span
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from totes_dagster.lake.processed import StarPart
 from totes_dagster.lake.zone import Lake
 from totes_dagster.remodel.computing import FactPiece, pieces_of, span_of
 from totes_dagster.remodel.run import Written, calendar_part, remodel_part, write_part
-from totes_dagster.remodel.tables.calendar import Span
+from totes_dagster.remodel.spans import Span
 from totes_dagster.schema.registry import CALENDAR
 
 MANY_PARTS = 4

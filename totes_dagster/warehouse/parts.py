@@ -11,7 +11,7 @@ from totes_dagster.errors import PartMissingError, PartSchemaError
 from totes_dagster.lake.processed import REASON, RowCounts, StarPart, star_schema
 from totes_dagster.lake.zone import Lake, Zone
 from totes_dagster.remodel.run import Written, calendar_part, remodel_part, write_part
-from totes_dagster.remodel.tables.calendar import Span
+from totes_dagster.remodel.spans import Span
 from totes_dagster.runtime.progress import Progress, silent
 from totes_dagster.schema.arrow import arrow_schema, described
 from totes_dagster.schema.bookkeeping import quarantine

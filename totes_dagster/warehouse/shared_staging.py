@@ -26,7 +26,7 @@ from totes_dagster.lake.processed import StarPart, star_parts
 from totes_dagster.lake.zone import Lake
 from totes_dagster.postgres.named_errors import named_error
 from totes_dagster.remodel.run import Written
-from totes_dagster.remodel.tables.calendar import Span, span_of
+from totes_dagster.remodel.spans import Span, span_of
 from totes_dagster.runtime.progress import Progress, silent
 from totes_dagster.schema.registry import DIMENSIONS, FACTS, STAR_TABLES, driving_table_of
 from totes_dagster.schema.star import natural_key_of, remodelled_columns

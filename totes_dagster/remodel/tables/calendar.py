@@ -1,14 +1,10 @@
 """Days: converting the source's texts and timestamps to dates, and computing the calendar dimension."""
 
-from collections.abc import Iterable
 from datetime import date
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-
-Span = tuple[date, date] | None
-"""The earliest and the latest of some days; None if there is none."""
 
 _DATES = pd.ArrowDtype(pa.date32())
 _INTEGERS = pd.ArrowDtype(pa.int32())
@@ -34,18 +30,6 @@ def day_of(moments: pd.Series) -> pd.Series:
     """The days (date32) of timestamps; null where the day is not in the years 1 to 9999."""
     days = pa.array(moments.dt.date, from_pandas=True)
     return pd.Series(pd.array(_in_calendar_range(days), dtype=_DATES), index=moments.index)
-
-
-def span_of(rows: pa.Table) -> Span:
-    """The earliest and the latest day in all date columns (date32) of a fact's rows; None if there is no day."""
-    spans = [pc.min_max(column).as_py() for column in rows.columns if column.type == pa.date32()]
-    return whole_span((span["min"], span["max"]) if span["min"] else None for span in spans)
-
-
-def whole_span(spans: Iterable[Span]) -> Span:
-    """The earliest and the latest day of all of these; None if there is no day."""
-    days = [day for span in spans if span for day in span]
-    return (min(days), max(days)) if days else None
 
 
 def dim_date(days: pd.Series) -> pd.DataFrame:

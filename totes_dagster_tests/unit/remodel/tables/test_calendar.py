@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from totes_dagster.lake.processed import star_schema
 from totes_dagster.remodel.frames import to_table
-from totes_dagster.remodel.tables.calendar import date_from_text, day_of, dim_date, span_of
+from totes_dagster.remodel.spans import span_of
+from totes_dagster.remodel.tables.calendar import date_from_text, day_of, dim_date
 from totes_dagster_tests.unit.remodel import naive
 from totes_dagster_tests.unit.remodel.remodelling import sound_rows
 from totes_dagster_tests.unit.rows import MOMENTS, TEXTS, rows_of
