@@ -8,7 +8,9 @@ import logging
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+import psycopg
 
 from totes_dagster.cluster.spreading import Cluster
 from totes_dagster.config.platform import Platform, Warehouse
@@ -38,6 +40,9 @@ from totes_dagster.warehouse.migrations import migrate as migrate_once
 from totes_dagster.warehouse.queries import newest_load
 from totes_dagster.warehouse.rebuild import complete_rebuilt, reload_all
 from totes_dagster.warehouse.shared_staging import Sharing
+
+if TYPE_CHECKING:
+    from totes_dagster.reconcile.spreading import Spreading
 
 T = TypeVar("T")
 
@@ -374,4 +379,13 @@ class _Reconciliation:
         with warehouse.database.transaction(isolation=REPEATABLE_READ, read_only=True) as connection:
             if newest_load(connection, warehouse.schema).batch != (batch.batch if batch else 0):
                 return None
-            return compare(snapshot, connection, warehouse.schema, self.progress)
+            return compare(snapshot, connection, warehouse.schema, self.progress, self._spreading(snapshot, connection))
+
+    def _spreading(self, snapshot: SourceSnapshot, connection: psycopg.Connection) -> "Spreading | None":
+        """How workers take part in the comparison; None if there are none."""
+        from totes_dagster.reconcile.spreading import Spreading  # noqa: PLC0415 - like `compare`
+
+        platform = self.platform
+        if not snapshot.cluster:
+            return None
+        return Spreading.of(snapshot.cluster, platform.lake.ingestion, snapshot, platform.warehouse, connection)

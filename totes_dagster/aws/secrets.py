@@ -4,7 +4,7 @@ Which secret is read, and when, belongs to `config/` and `orchestration/`.
 """
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -100,7 +100,35 @@ def can_be_encoded(text: str) -> bool:
     return True
 
 
+def has_value(secret_id: str) -> bool:
+    """Whether a secret has a value yet; one that was only created has none.
+
+    Raises:
+        SecretError: the secret does not exist, or cannot be looked up.
+        CredentialsMissingError: there are no AWS credentials to look it up with.
+    """
+    described = _asked(secret_id, lambda manager: manager.describe_secret(SecretId=secret_id))
+    return bool(described.get("VersionIdsToStages"))
+
+
+def put_secret(secret_id: str, values: Mapping[str, str]) -> None:
+    """Give a secret a value: a JSON object.
+
+    Raises:
+        SecretError: the secret cannot be written.
+        CredentialsMissingError: there are no AWS credentials to write it with.
+    """
+    text = json.dumps(dict(values))
+    _asked(secret_id, lambda manager: manager.put_secret_value(SecretId=secret_id, SecretString=text))
+
+
 def _secret_string(secret_id: str) -> str:
+    answer = _asked(secret_id, lambda manager: manager.get_secret_value(SecretId=secret_id))
+    return str(answer.get("SecretString", ""))
+
+
+def _asked(secret_id: str, request: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    """The answer of Secrets Manager to a request about a secret."""
     # Slow to import, and needed only where secrets are kept there.
     from botocore.config import Config  # noqa: PLC0415
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError  # noqa: PLC0415
@@ -108,7 +136,7 @@ def _secret_string(secret_id: str) -> str:
     # By default the SDK waits a minute, five times.
     config = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
     try:
-        answer = aws.new_session().client("secretsmanager", config=config).get_secret_value(SecretId=secret_id)
+        return request(aws.new_session().client("secretsmanager", config=config))
     except ClientError as error:
         raise _refusal(secret_id, *aws.refusal(error)) from None
     except NoCredentialsError as error:
@@ -121,7 +149,6 @@ def _secret_string(secret_id: str) -> str:
             f"The secret {secret_id} cannot be read from Secrets Manager: {aws.failure(error)} Check the region, "
             "AWS_ENDPOINT_URL and the network."
         ) from None
-    return str(answer.get("SecretString", ""))
 
 
 def _refusal(secret_id: str, code: str, reason: str) -> SecretError:

@@ -27,7 +27,8 @@ class LocalCluster:
     """
 
     def __init__(self, credentials: Credentials, port: int, logs: Path) -> None:
-        self.cluster = Cluster(f"tls://{HOST}:{port}", credentials)
+        self.cluster = Cluster(f"tls://{HOST}:{port}", lambda: credentials)
+        self._credentials = credentials
         self._port = port
         self._logs = logs
         self._scheduler = ProcessGroup(logs / "scheduler.log")
@@ -44,7 +45,7 @@ class LocalCluster:
         Raises:
             ClusterStartError: a program ended before all workers were there.
         """
-        given = environment_of(self.cluster.credentials, environment)
+        given = environment_of(self._credentials, environment)
         try:
             self._scheduler.start(scheduler_command(host=HOST, port=self._port), given)
             self._workers.start(worker_command(self.cluster.address, workers=workers), given)

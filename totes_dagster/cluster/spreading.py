@@ -1,17 +1,19 @@
 """Spreading pieces of work over a cluster's workers; what they do not do is done here."""
 
 import logging
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from totes_dagster.cluster.code import code_digest, resource
 from totes_dagster.cluster.credentials import Credentials
+from totes_dagster.cluster.scaling import WorkersService
 from totes_dagster.cluster.work import STARTED, Answer, perform
-from totes_dagster.errors import ClusterError, one_line
+from totes_dagster.errors import ClusterError, SettingsError, one_line
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -22,6 +24,12 @@ W = TypeVar("W")
 R = TypeVar("R")
 
 _CONNECT_SECONDS = 10
+
+_START_SECONDS = 300
+"""How long to wait for a first worker that was asked for."""
+
+_POLL_SECONDS = 1.0
+
 _THREADS_HERE = 2
 
 
@@ -56,11 +64,15 @@ class Cluster:
 
     Attributes:
         address: `tls://host:port` of the scheduler.
-        credentials: what its processes and this one prove to one another.
+        credentials: reads what its processes and this one prove to one another.
+        service: where workers can be asked for, if there are none; None if nowhere.
+        spread: what was spread until now, whichever way it was done.
     """
 
     address: str
-    credentials: Credentials
+    credentials: Callable[[], Credentials]
+    service: WorkersService | None = None
+    spread: list[Spread] = field(default_factory=list, compare=False)
 
     def workers(self) -> int:
         """How many workers it has that run this code.
@@ -95,15 +107,10 @@ class Cluster:
             with self._connected() as client:
                 name = f"{what} {uuid.uuid4().hex[:12]}"
                 for number, answer in _answers(client, name, left, task):
-                    if answer.error and not answer.error.transient:
-                        raise answer.error
-                    if answer.error or answer.refused:
-                        logger.warning(
-                            "A worker on %s did not do one of %s: %s",
-                            answer.host,
-                            what,
-                            answer.refused or f"{type(answer.error).__name__}: {answer.error}",
-                        )
+                    if answer.error:
+                        if not (answer.error.transient or isinstance(answer.error, ClusterError)):
+                            raise answer.error
+                        logger.warning("A worker on %s could not do one of %s: %s", answer.host, what, answer.error)
                         continue
                     hosts.add(answer.host)
                     yield left.pop(number), answer.result
@@ -113,7 +120,9 @@ class Cluster:
         remaining = list(left.values())
         with ThreadPoolExecutor(_THREADS_HERE) as pool:
             yield from zip(remaining, pool.map(here, remaining), strict=True)
-        logger.info("%s.", Spread(what, len(works), tuple(sorted(hosts)), max(repeated, 0), len(remaining)))
+        done = Spread(what, len(works), tuple(sorted(hosts)), max(repeated, 0), len(remaining))
+        self.spread.append(done)
+        logger.info("%s.", done)
 
     @contextmanager
     def _connected(self) -> Iterator["Client"]:
@@ -123,6 +132,12 @@ class Cluster:
             ClusterError: it cannot be reached, or has no such workers.
         """
         with self._client() as client:
+            if not _workers(client) and self.service:
+                logger.info("Waiting for %d workers.", self.service.count)
+                self.service.request()
+                deadline = time.monotonic() + _START_SECONDS
+                while not _workers(client) and time.monotonic() < deadline:
+                    time.sleep(_POLL_SECONDS)
             if not _workers(client):
                 raise ClusterError(f"The cluster {self.address} has no worker with this version of the platform.")
             yield client
@@ -138,9 +153,9 @@ class Cluster:
             ) from error
         try:
             client = Client(  # type: ignore[no-untyped-call]
-                self.address, security=self.credentials.security(), timeout=_CONNECT_SECONDS, set_as_default=False
+                self.address, security=self.credentials().security(), timeout=_CONNECT_SECONDS, set_as_default=False
             )
-        except (OSError, TimeoutError, ValueError) as error:
+        except (OSError, TimeoutError, ValueError, SettingsError) as error:
             raise ClusterError(f"The cluster {self.address} cannot be reached: {one_line(error)}") from error
         try:
             yield client
@@ -154,7 +169,7 @@ def _answers(
     """The answers of workers, as they come.
 
     Raises:
-        ClusterError: the scheduler is lost, or a piece of work with too many workers.
+        ClusterError: the scheduler is lost.
     """
     from distributed.scheduler import KilledWorker, NoWorkerError  # noqa: PLC0415 - slow to import
 
@@ -165,8 +180,12 @@ def _answers(
             for number, work in works.items()
         }
         for future in as_completed(futures):
-            yield futures.pop(future), future.result()
-    except (CancelledError, KilledWorker, NoWorkerError, OSError, TimeoutError) as error:
+            try:
+                answer: Answer = future.result()
+            except (KilledWorker, NoWorkerError) as error:
+                answer = Answer("the cluster", error=ClusterError(one_line(error)))
+            yield futures[future], answer
+    except (CancelledError, OSError, TimeoutError) as error:
         reason = one_line(error) if str(error) else f"{type(error).__name__}."
         raise ClusterError(f"The cluster is lost: {reason}") from error
     finally:

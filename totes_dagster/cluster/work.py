@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from totes_dagster.cluster.code import code_digest
-from totes_dagster.errors import TotesError
+from totes_dagster.errors import ClusterError, TotesError
 
 STARTED = "totes-started"
 """The topic of the scheduler's events that say that a worker begins a piece of work."""
@@ -22,14 +22,12 @@ class Answer:
     Attributes:
         host: the machine that did it.
         result: what the task returned.
-        error: the named error that it raised instead.
-        refused: why it was not begun; empty if it was.
+        error: the named error that it raised instead; a ClusterError if it should be done elsewhere.
     """
 
     host: str
     result: Any = None
     error: TotesError | None = None
-    refused: str = ""
 
 
 def perform(digest: str, task: Callable[[Any], Any], work: Any, name: str) -> Answer:
@@ -45,7 +43,7 @@ def perform(digest: str, task: Callable[[Any], Any], work: Any, name: str) -> An
 
     host = socket.gethostname()
     if digest != code_digest():
-        return Answer(host, refused="it runs another version of the platform")
+        return Answer(host, error=ClusterError("It runs another version of the platform."))
     get_worker().log_event(STARTED, name)
     try:
         return Answer(host, task(work))

@@ -18,6 +18,7 @@ from totes_dagster.cluster.credentials import (
     new_credentials,
     write_credentials,
 )
+from totes_dagster.cluster.scaling import WorkersService
 from totes_dagster.cluster.spreading import Cluster
 from totes_dagster.config import settings
 from totes_dagster.errors import ClusterError, SettingsError
@@ -89,28 +90,31 @@ def cluster_credentials(
     return credentials_in(own), own
 
 
-def cluster_at(address: str, credentials: str = "", secret_id: str = "") -> Cluster | None:
+def cluster_at(address: str, credentials: str = "", secret_id: str = "", service: str = "") -> Cluster | None:
     """The cluster of these settings; None without an address.
 
     Args:
         address: `tls://host:port` of its scheduler.
         credentials: folder with its certificate and key.
         secret_id: name or ARN of a secret with them, instead.
+        service: the service of Amazon ECS that has the workers, like `cluster/service:8`, if there is one.
 
     Raises:
-        SettingsError: the address is not one, or the credentials are not named or cannot be read.
+        SettingsError: the address or the service is not one, or the credentials are not named.
     """
     if not address:
         return None
-    settings.workers_address(address)
-    if secret_id:
-        return Cluster(address, credentials_of_secret(secret_id))
-    if not credentials:
+    if not secret_id and not credentials:
         raise SettingsError(
             f"{settings.WORKERS} is set, but neither {settings.WORKERS_CREDENTIALS} nor {settings.WORKERS_SECRET_ID}, "
             "without which the workers trust nobody."
         )
-    return Cluster(address, credentials_in(Path(credentials)))
+    return Cluster(
+        settings.workers_address(address),
+        # Read when they are needed: most batches are small.
+        lambda: credentials_of_secret(secret_id) if secret_id else credentials_in(Path(credentials)),
+        WorkersService.parse(service) if service else None,
+    )
 
 
 def platform_of_worker(ingestion: str, processed: str = "") -> Platform:
@@ -242,7 +246,12 @@ def _read(environment: Mapping[str, str]) -> settings.PlatformSettings[str]:
 
 
 def _cluster(configured: settings.PlatformSettings[str]) -> Cluster | None:
-    return cluster_at(configured.workers, configured.workers_credentials, configured.workers_secret_id)
+    return cluster_at(
+        configured.workers,
+        configured.workers_credentials,
+        configured.workers_secret_id,
+        configured.workers_service,
+    )
 
 
 def _schema(configured: settings.PlatformSettings[str]) -> str:

@@ -31,6 +31,7 @@ CAPTURE = "TOTES_CAPTURE"
 WORKERS = "TOTES_WORKERS"
 WORKERS_CREDENTIALS = "TOTES_WORKERS_CREDENTIALS"
 WORKERS_SECRET_ID = "TOTES_WORKERS_SECRET_ID"  # noqa: S105  # nosec B105
+WORKERS_SERVICE = "TOTES_WORKERS_SERVICE"
 HOME = "TOTES_HOME"
 RETRY_SECONDS = "TOTES_RETRY_SECONDS"
 ALERT_TOPIC = "TOTES_ALERT_TOPIC"
@@ -68,6 +69,7 @@ class PlatformSettings(Generic[T]):
     workers: T
     workers_credentials: T
     workers_secret_id: T
+    workers_service: T
 
     @classmethod
     def read(cls, look_up: Callable[[str], T]) -> "PlatformSettings[T]":
@@ -85,6 +87,7 @@ class PlatformSettings(Generic[T]):
             workers=look_up(WORKERS),
             workers_credentials=look_up(WORKERS_CREDENTIALS),
             workers_secret_id=look_up(WORKERS_SECRET_ID),
+            workers_service=look_up(WORKERS_SERVICE),
         )
 
 

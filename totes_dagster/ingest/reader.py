@@ -84,6 +84,11 @@ class SnapshotReader:
         self._encoding = ""
         self._decode: Decoder = utf8
 
+    @property
+    def connection(self) -> NamedConnection:
+        """The connection itself, in whichever transaction it is."""
+        return self._connection
+
     def learn_encoding(self) -> None:
         """Ask the server for its encoding, which determines how text is decoded; call this before reading rows."""
         with self.transaction([]):

@@ -12,6 +12,7 @@ from totes_dagster.orchestration.alerts.sensor import alerts_sensor
 from totes_dagster.orchestration.assets.ingestion import ingest
 from totes_dagster.orchestration.assets.processed import processed_assets
 from totes_dagster.orchestration.assets.totesys import totesys_assets
+from totes_dagster.orchestration.assets.views import view_assets
 from totes_dagster.orchestration.assets.warehouse import load
 from totes_dagster.orchestration.checks.reconciliation import matches_source
 from totes_dagster.orchestration.checks.star import sound_before_load
@@ -24,6 +25,7 @@ from totes_dagster.orchestration.jobs import reconcile, refresh
 from totes_dagster.orchestration.resources.alerts import DEFAULT_UI_URL, Alerts
 from totes_dagster.orchestration.resources.databases import TotesysResource, WarehouseResource
 from totes_dagster.orchestration.resources.landing import LandingResource
+from totes_dagster.orchestration.resources.workers import WorkersResource
 from totes_dagster.orchestration.retention import prune, prune_hourly
 from totes_dagster.orchestration.schedules import reconcile_nightly, refresh_every_15_minutes
 from totes_dagster.orchestration.sensors import totesys_changes
@@ -49,6 +51,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> Definitions:
             *processed_assets,
             load,
             *(each for name, feed in FEEDS.items() for each in assets_of(feed, fetched=name in fetched)),
+            *view_assets,
         ],
         asset_checks=[sound_before_load, matches_source],
         jobs=[refresh, reconcile, prune, *feed_jobs.values()],
@@ -78,6 +81,12 @@ def resources_from_environment() -> dict[str, Any]:
             ),
             ingestion_lake=named.ingestion_lake,
             processed_lake=named.processed_lake,
+            workers=WorkersResource(
+                address=named.workers,
+                credentials=named.workers_credentials,
+                secret_id=named.workers_secret_id,
+                service=named.workers_service,
+            ),
         ),
         LANDING_ZONE: LandingResource(
             url=named.landing, embedded=not settings.is_configured(), rates_url=_variable(settings.RATES_URL)
@@ -87,7 +96,12 @@ def resources_from_environment() -> dict[str, Any]:
 
 
 def resources_for(
-    *, totesys: TotesysResource, warehouse: WarehouseResource, ingestion_lake: str = "", processed_lake: str = ""
+    *,
+    totesys: TotesysResource,
+    warehouse: WarehouseResource,
+    ingestion_lake: str = "",
+    processed_lake: str = "",
+    workers: WorkersResource | None = None,
 ) -> dict[str, Any]:
     """The databases and the lake as resources, and the IO managers that load from them.
 
@@ -96,6 +110,7 @@ def resources_for(
         warehouse: the warehouse.
         ingestion_lake: URL of the ingestion zone; the embedded stack's if empty, as for the next one.
         processed_lake: URL of the processed zone.
+        workers: take a share of large batches; None if there are none.
     """
     ingestion_zone = IngestionIOManager(url=ingestion_lake)
     return {
@@ -104,6 +119,7 @@ def resources_for(
         INGESTION_ZONE: ingestion_zone,
         PROCESSED_ZONE: ProcessedIOManager(url=processed_lake, ingestion=ingestion_zone),
         WAREHOUSE_TABLES: WarehouseIOManager(warehouse=warehouse),
+        "workers": workers or WorkersResource(),
     }
 
 

@@ -17,7 +17,8 @@ from dagster import DagsterInstance
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from totes_dagster.aws.secrets import administrator_from_secret, url_from_secret
+from totes_dagster.aws.secrets import administrator_from_secret, has_value, put_secret, url_from_secret
+from totes_dagster.cluster.credentials import new_credentials
 from totes_dagster.config import settings
 from totes_dagster.config.platform import warehouse_from_environment
 from totes_dagster.errors import DagsterAtWorkError, ProvisioningError, one_line
@@ -96,6 +97,8 @@ def readers(environment: Mapping[str, str] = os.environ) -> list[Server]:
 def provision(roles: Path, environment: Mapping[str, str] = os.environ) -> Iterator[str]:
     """Set up the servers, and migrate the warehouse and Dagster's storage; yield what was done, step by step.
 
+    A cluster's credentials are made once.
+
     Args:
         roles: the folder with the roles' scripts.
         environment: environment variables that name the servers, with the names of the platform's settings.
@@ -107,6 +110,7 @@ def provision(roles: Path, environment: Mapping[str, str] = os.environ) -> Itera
     """
     for server in servers(environment):
         yield from _set_up(server, roles)
+    yield from _make_credentials(environment)
     before = migrate(warehouse_from_environment(environment))
     was = "" if before == HEAD else f", and was at {before or 'none'}"
     yield f"The warehouse is at revision {HEAD}{was}."
@@ -119,6 +123,14 @@ def provision(roles: Path, environment: Mapping[str, str] = os.environ) -> Itera
             )
         instance.upgrade(logger.info)
     yield "Dagster's storage is up to date."
+
+
+def _make_credentials(environment: Mapping[str, str]) -> Iterator[str]:
+    """Fill the secret of a cluster's credentials, if there is one, and it is empty."""
+    secret_id = environment.get(settings.WORKERS_SECRET_ID)
+    if secret_id and not has_value(secret_id):
+        put_secret(secret_id, new_credentials().as_secret())
+        yield "Made the certificate and the key of the workers."
 
 
 def _has_to_be_migrated(instance: DagsterInstance) -> bool:

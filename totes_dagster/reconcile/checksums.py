@@ -13,13 +13,17 @@ from psycopg import sql
 from sqlalchemy import Boolean, Column, Date, Integer, Numeric, String, Table, Time
 
 from totes_dagster.ingest.catalogue import as_text, qualified
-from totes_dagster.ingest.snapshot import SourceSnapshot
 from totes_dagster.lake.key_ranges import CHECKSUM_MODULUS
+from totes_dagster.lake.source_catalogue import Catalogue
 from totes_dagster.schema.star import current_view_of, is_fact, natural_key_of, remodelled_columns
 from totes_dagster.schema.totesys import SOURCE_TABLES, key_of
 
 RANGE_BITS = 14
 """A range consists of the keys that differ only in this many of their lowest bits."""
+
+
+_LOWEST, _HIGHEST = -(2**31), 2**31 - 1
+"""Rows with other keys are in quarantine: the warehouse's keys are integers."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,23 @@ class HashedRows:
     key: sql.Identifier
     values: list[sql.Composed]
 
-    def range_checksums(self) -> dict[int, RangeChecksum]:
-        """The checksums of all ranges that have rows, from one pass over the table."""
+    def key_bounds(self) -> tuple[int, int] | None:
+        """The lowest and the highest key; None if there are no rows."""
+        statement = sql.SQL("select min({key}), max({key}) from {relation} where {key} between {lowest} and {highest}")
+        ((lowest, highest),) = self.connection.execute(
+            statement.format(
+                key=self.key, relation=self.relation, lowest=sql.Literal(_LOWEST), highest=sql.Literal(_HIGHEST)
+            )
+        ).fetchall()
+        return None if lowest is None else (lowest, highest)
+
+    def range_checksums(self, lowest: int = _LOWEST, highest: int = _HIGHEST) -> dict[int, RangeChecksum]:
+        """The checksums of all ranges that have rows, from one pass over the table.
+
+        Args:
+            lowest: the first key to look at.
+            highest: the last one.
+        """
         # Without "offset 0" the planner expects as many ranges as keys, and plans to sort or spill them all.
         statement = sql.SQL(
             """
@@ -62,9 +81,8 @@ class HashedRows:
             modulus=sql.Literal(CHECKSUM_MODULUS),
             hash=self._hash,
             relation=self.relation,
-            # Rows with other keys are in quarantine: the warehouse's keys are integers.
-            lowest=sql.Literal(-(2**31)),
-            highest=sql.Literal(2**31 - 1),
+            lowest=sql.Literal(lowest),
+            highest=sql.Literal(highest),
         )
         return {number: RangeChecksum(rows, hash_) for number, rows, hash_ in self.connection.execute(statement)}
 
@@ -86,14 +104,20 @@ class HashedRows:
         return sql.SQL("hashint8extended({}, 0)").format(sql.SQL(" # ").join(self.values))
 
 
-def source_rows(snapshot: SourceSnapshot, star: Table) -> HashedRows:
-    """The rows of the source table that become the rows of a star table."""
+def source_rows(connection: psycopg.Connection, catalogue: Catalogue, star: Table) -> HashedRows:
+    """The rows of the source table that become the rows of a star table.
+
+    Args:
+        connection: in a snapshot of the source.
+        catalogue: the catalogue as the snapshot shows it.
+        star: a fact, or a dimension of an event table.
+    """
     pairs = list(_pairs(star))
     source = pairs[0][1].table
-    table = snapshot.catalogue.tables[source.name]
+    table = catalogue.tables[source.name]
     return HashedRows(
-        snapshot.connection,
-        qualified(snapshot.catalogue, source.name),
+        connection,
+        qualified(catalogue, source.name),
         sql.Identifier(key_of(source)),
         [
             _hash_of(number, sql.Identifier(original.name), column, original, text=as_text(found))

@@ -25,6 +25,7 @@ from totes_dagster.lake.ingested import UNFIT_VALUES, UNFIT_VALUES_TYPE
 from totes_dagster.lake.processed import star_schema
 from totes_dagster.reconcile.checksums import HashedRows, RangeChecksum, current_relation, source_rows, warehouse_rows
 from totes_dagster.reconcile.differences import Findings, Row, TableDifferences
+from totes_dagster.reconcile.spreading import Spreading
 from totes_dagster.remodel.frames import to_table
 from totes_dagster.remodel.rows import remodel_rows
 from totes_dagster.remodel.tables import calendar
@@ -53,12 +54,14 @@ class _Sides:
         reader: a bulk connection in the snapshot.
         warehouse: a connection in a repeatable-read transaction.
         schema: the warehouse's schema.
+        spreading: how workers take part; None if they do not.
     """
 
     snapshot: SourceSnapshot
     reader: SnapshotReader
     warehouse: psycopg.Connection
     schema: str
+    spreading: Spreading | None
 
     def ingested(self, name: str, keys: list[int] | None = None) -> pa.Table:
         """The rows of a source table as an ingest reads them: all rows, or those with the given keys."""
@@ -82,7 +85,11 @@ class _Sides:
 
 
 def compare(
-    snapshot: SourceSnapshot, warehouse: psycopg.Connection, schema: str, progress: Progress = silent
+    snapshot: SourceSnapshot,
+    warehouse: psycopg.Connection,
+    schema: str,
+    progress: Progress = silent,
+    spreading: Spreading | None = None,
 ) -> dict[str, TableDifferences]:
     """Compare every star table with the source.
 
@@ -92,6 +99,7 @@ def compare(
         warehouse: a connection in a repeatable-read transaction of `postgres.transactions`.
         schema: the warehouse's schema.
         progress: notified of rows as they are compared.
+        spreading: how workers take part; None if they do not.
 
     Returns:
         The differences by star table. Source rows that cannot become rows of the warehouse are not differences: they
@@ -104,7 +112,7 @@ def compare(
     refuse_broken(deviations_of(snapshot.catalogue))
     found: dict[str, TableDifferences] = {}
     with open_reader(snapshot) as reader, reader.transaction(tables_read(snapshot.catalogue)):
-        sides = _Sides(snapshot, reader, warehouse, schema)
+        sides = _Sides(snapshot, reader, warehouse, schema, spreading)
         for name, star in STAR_TABLES.items():
             found[name] = _differences(sides, star)
             progress("compare", name, found[name].rows)
@@ -147,9 +155,9 @@ def _reference_differences(sides: _Sides, star: Table) -> TableDifferences:
 def _event_differences(sides: _Sides, star: Table, driving: str) -> TableDifferences:
     """Compare a star table of an event table by checksums, and row by row in ranges where they differ."""
     findings = Findings(star)
-    source = source_rows(sides.snapshot, star)
+    source = source_rows(sides.snapshot.connection, sides.snapshot.catalogue, star)
     warehouse = warehouse_rows(sides.warehouse, sides.schema, star)
-    source_ranges, warehouse_ranges = _range_checksums(source, warehouse)
+    source_ranges, warehouse_ranges = _range_checksums(sides, star, source, warehouse)
     ranges = source_ranges.keys() | warehouse_ranges.keys()
     differing = sorted(number for number in ranges if source_ranges.get(number) != warehouse_ranges.get(number))
     if not is_fact(star):
@@ -179,9 +187,14 @@ def _event_differences(sides: _Sides, star: Table, driving: str) -> TableDiffere
 
 
 def _range_checksums(
-    source: HashedRows, warehouse: HashedRows
+    sides: _Sides, star: Table, source: HashedRows, warehouse: HashedRows
 ) -> tuple[dict[int, RangeChecksum], dict[int, RangeChecksum]]:
-    """The checksums of both sides, computed by the two servers at the same time."""
+    """The checksums of both sides, computed by the two servers at the same time; of large tables, by workers."""
+    if sides.spreading:
+        bounds = [bound for rows in (source, warehouse) for bound in rows.key_bounds() or ()]
+        found = sides.spreading.range_checksums(star.name, (min(bounds), max(bounds))) if bounds else None
+        if found:
+            return found
     with ThreadPoolExecutor(1) as pool:
         of_warehouse = pool.submit(warehouse.range_checksums)
         of_source = source.range_checksums()

@@ -31,6 +31,7 @@ from totes_dagster.orchestration.failures import run_step
 from totes_dagster.orchestration.io_managers.ingestion import IngestionIOManager
 from totes_dagster.orchestration.metadata import as_of, preview_of
 from totes_dagster.orchestration.resources.databases import TotesysResource
+from totes_dagster.orchestration.resources.workers import WorkersResource, spread_of
 from totes_dagster.orchestration.specs import (
     INGESTION_ZONE,
     OWNERS,
@@ -105,6 +106,7 @@ def ingest(
     context: AssetExecutionContext,
     config: IngestConfig,
     totesys: TotesysResource,
+    workers: WorkersResource,
     ingestion_zone: ResourceParam[IngestionIOManager],
 ) -> Iterator[MaterializeResult | AssetCheckResult]:  # type: ignore[type-arg]
     """Commit what changed in the source since the newest batch, whichever tables were selected."""
@@ -112,8 +114,12 @@ def ingest(
     log = BatchLog(zone)
     started = perf_counter()
 
+    cluster = run_step(workers.cluster)
+
     def ingest_next() -> tuple[Ingested, Manifest]:
-        ingested = pipeline.ingest(totesys.database(), zone, recapture=config.tables(), from_log=totesys.from_log)
+        ingested = pipeline.ingest(
+            totesys.database(), zone, recapture=config.tables(), from_log=totesys.from_log, cluster=cluster
+        )
         return ingested, ingested.batch or log.manifest(log.head())
 
     ingested, manifest = run_step(ingest_next)
@@ -140,6 +146,7 @@ def ingest(
             "parts": sum(len(each.parts) for each in brought),
             "bytes": sum(part.bytes for each in brought for part in each.parts),
             "seconds": seconds,
+            **spread_of(cluster),
             **(_preview(zone, table, entry) if captured else {}),
         }
         yield from materialized(context, key_of_ingested(name), entry.batch, metadata)

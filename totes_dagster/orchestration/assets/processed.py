@@ -8,6 +8,7 @@ from totes_dagster.lake.processed import last_change_of
 from totes_dagster.lake.zone import Zone
 from totes_dagster.orchestration.failures import run_step
 from totes_dagster.orchestration.io_managers.processed import ProcessedIOManager
+from totes_dagster.orchestration.resources.workers import WorkersResource
 from totes_dagster.orchestration.specs import (
     OWNERS,
     PROCESSED_ZONE,
@@ -48,11 +49,12 @@ def processed_asset(star: Table) -> AssetsDefinition:
             "dagster/column_lineage": remodelled_lineage(star),
         },
     )
-    def _remodel(processed_zone: ResourceParam[ProcessedIOManager]) -> MaterializeResult:  # type: ignore[type-arg]
+    def _remodel(workers: WorkersResource, processed_zone: ResourceParam[ProcessedIOManager]) -> MaterializeResult:  # type: ignore[type-arg]
         # The stream is computed part by part, as the IO manager takes and writes them.
         lake = processed_zone.lake
         version = run_step(lambda: retried("Remodel", lambda: version_of(star.name, lake.ingestion)))
-        return MaterializeResult(value=MissingParts(star.name, lake), data_version=DataVersion(str(version)))
+        parts = MissingParts(star.name, lake, cluster=run_step(workers.cluster))
+        return MaterializeResult(value=parts, data_version=DataVersion(str(version)))
 
     return _remodel
 

@@ -41,6 +41,7 @@ from totes_dagster.orchestration.recorded import (
     versions_of,
 )
 from totes_dagster.orchestration.resources.databases import WarehouseResource
+from totes_dagster.orchestration.resources.workers import WorkersResource, spread_of
 from totes_dagster.orchestration.specs import (
     OWNERS,
     WAREHOUSE_TABLES,
@@ -91,7 +92,10 @@ SCHEMA = os.environ.get(settings.WAREHOUSE_SCHEMA) or settings.DEFAULT_SCHEMA
     can_subset=True,
 )
 def load(
-    context: AssetExecutionContext, warehouse: WarehouseResource, processed_zone: ResourceParam[ProcessedIOManager]
+    context: AssetExecutionContext,
+    warehouse: WarehouseResource,
+    workers: WorkersResource,
+    processed_zone: ResourceParam[ProcessedIOManager],
 ) -> Iterator[MaterializeResult | AssetCheckResult]:  # type: ignore[type-arg]
     """Load every batch that the warehouse lacks, and say what became of the tables.
 
@@ -100,10 +104,11 @@ def load(
 
     def load_pending() -> _Done:
         target = warehouse.warehouse()
-        loaded = pipeline.load(target, processed_zone.lake)
+        loaded = pipeline.load(target, processed_zone.lake, cluster=cluster)
         state = retried("Read the warehouse", lambda: _state(context.instance, target, loaded))
         return _Done(loaded, *state, retried("Read the lake", lambda: _untold(context.instance, loaded, log)))
 
+    cluster = run_step(workers.cluster)
     log, started = BatchLog(processed_zone.lake.ingestion), perf_counter()
     done = run_step(load_pending)
     newest = done.status.newest
@@ -115,7 +120,8 @@ def load(
     for name, version in done.untold.items():
         context.log_event(remodelled_by_load(name, version))
     for name in told:
-        yield from materialized(context, key_of_loaded(name), done.versions[name], done.metadata_of(name))
+        metadata = {**done.metadata_of(name), **spread_of(cluster)}
+        yield from materialized(context, key_of_loaded(name), done.versions[name], metadata)
     for event in confirmations(set(done.due).difference(told), newest, done.versions, done.status.rows):
         context.log_event(event)
     for name, result in health_results(done.status).items():

@@ -17,6 +17,7 @@ from totes_dagster.orchestration.failures import run_step
 from totes_dagster.orchestration.io_managers.processed import ProcessedIOManager
 from totes_dagster.orchestration.metadata import table_of
 from totes_dagster.orchestration.resources.databases import TotesysResource, WarehouseResource
+from totes_dagster.orchestration.resources.workers import WorkersResource
 from totes_dagster.orchestration.specs import key_of_loaded
 from totes_dagster.pipeline import Reconciled
 from totes_dagster.reconcile.differences import TableDifferences
@@ -43,13 +44,15 @@ def matches_source(
     context: AssetCheckExecutionContext,
     totesys: TotesysResource,
     warehouse: WarehouseResource,
+    workers: WorkersResource,
     processed_zone: ResourceParam[ProcessedIOManager],
 ) -> Iterator[AssetCheckResult]:
     """Compare, repair, and report what was found."""
 
     def compare() -> Reconciled:
         source, lake = totesys.database(), processed_zone.lake
-        return pipeline.reconcile(Platform(source, lake, warehouse.warehouse(), from_log=totesys.from_log))
+        target, cluster = warehouse.warehouse(), workers.cluster()
+        return pipeline.reconcile(Platform(source, lake, target, from_log=totesys.from_log, cluster=cluster))
 
     reconciled = run_step(compare)
     rows = sum(found.rows for found in reconciled.found.values())

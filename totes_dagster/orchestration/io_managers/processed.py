@@ -21,6 +21,7 @@ from totes_dagster.orchestration.failures import run_step
 from totes_dagster.orchestration.io_managers.ingestion import ZONE_URL, IngestionIOManager
 from totes_dagster.orchestration.io_managers.inputs import load_rows, refuse_output
 from totes_dagster.orchestration.metadata import preview_of
+from totes_dagster.orchestration.resources.workers import spread_of
 from totes_dagster.orchestration.specs import key_of_processed
 from totes_dagster.reading.lake import remodelled_rows
 from totes_dagster.remodel.run import RemodelledPart, Written
@@ -79,6 +80,7 @@ class ProcessedIOManager(ConfigurableIOManager):
                 "parts": written.parts,
                 "bytes": written.bytes,
                 "seconds": round(seconds, 3),
+                **spread_of(obj.cluster if isinstance(obj, pipeline.MissingParts) else None),
                 **self._preview(context.asset_key.path[-1], written),
             }
         )

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Table
 
 from totes_dagster.errors import AccessDeniedError, DatabaseError, SourceSchemaError
-from totes_dagster.ingest.snapshot import SourceSnapshot
+from totes_dagster.lake.source_catalogue import Catalogue
 from totes_dagster.pipeline import reconcile
 from totes_dagster.postgres.database import Database
 from totes_dagster.reconcile import compare as comparison
@@ -20,9 +20,9 @@ from totes_dagster_tests.world import World
 def test_what_fails_at_the_source_while_both_are_compared_is_said_of_the_source(
     company: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def with_a_limit(snapshot: SourceSnapshot, star: Table) -> HashedRows:
-        snapshot.connection.execute("set local statement_timeout to 1")
-        return replace(source_rows(snapshot, star), relation=psycopg.sql.SQL("pg_sleep(9)"))
+    def with_a_limit(connection: psycopg.Connection, catalogue: Catalogue, star: Table) -> HashedRows:
+        connection.execute("set local statement_timeout to 1")
+        return replace(source_rows(connection, catalogue, star), relation=psycopg.sql.SQL("pg_sleep(9)"))
 
     monkeypatch.setattr(comparison, "source_rows", with_a_limit)
     monkeypatch.setenv("TOTES_RETRY_SECONDS", "0")
