@@ -6,10 +6,12 @@ from dagster import AssetKey, AssetSpec, DefaultScheduleStatus, DefaultSensorSta
 from totes_dagster.definitions import build_defs
 from totes_dagster.errors import SettingsError
 from totes_dagster.feeds.declared import FEEDS, Feed
+from totes_dagster.orchestration.assets.views import READS
 from totes_dagster.orchestration.definitions import resources_from_environment
 from totes_dagster.schema import totesys
 from totes_dagster.schema.registry import STAR_TABLES, inputs_of
 from totes_dagster.schema.star import remodelled_columns
+from totes_dagster.schema.views import VIEWS
 from totes_dagster_tests.settings import ALL, SECRETS
 
 _FEED_FACTS = {feed.fact.name: feed for feed in FEEDS.values()}
@@ -20,6 +22,9 @@ GROUPS = {
     "processed": [*STAR_TABLES, *_FEED_FACTS],
     "warehouse": [*STAR_TABLES, *_FEED_FACTS],
 }
+DERIVED = {"warehouse/rate_on_day": "warehouse", **{f"views/{view}": "views" for view in VIEWS}}
+"""The group of each asset that is no step's: what the warehouse shows of its tables."""
+
 KINDS = {
     "landing": {"file"},
     "totesys": {"postgres", "table"},
@@ -55,19 +60,21 @@ def specs(definitions: Definitions) -> dict[str, AssetSpec]:
 
 def test_every_table_of_every_stage_is_an_asset(definitions: Definitions, specs: dict[str, AssetSpec]) -> None:
     expected = {f"{group}/{table}": group for group, tables in GROUPS.items() for table in tables}
-    assert {name: spec.group_name for name, spec in specs.items()} == expected
-    assert len(specs) == 2 * len(totesys.SOURCE_TABLES) + 2 * len(STAR_TABLES) + 4 * len(FEEDS)
+    assert {name: spec.group_name for name, spec in specs.items()} == expected | DERIVED
+    loaded = 2 * len(totesys.SOURCE_TABLES) + 2 * len(STAR_TABLES) + 4 * len(FEEDS)
+    assert len(specs) == loaded + len(DERIVED)
     external = {key.to_user_string() for key in definitions.resolve_asset_graph().external_asset_keys}
     assert external == {
         *(f"totesys/{table}" for table in totesys.SOURCE_TABLES),
         *(f"landing/{feed}" for feed in FEEDS),
+        *DERIVED,
     }
 
 
 def test_every_asset_says_what_it_is(specs: dict[str, AssetSpec]) -> None:
     for name, spec in specs.items():
         group, table = name.split("/")
-        if table in FEEDS or table in _FEED_FACTS:
+        if table in FEEDS or table in _FEED_FACTS or name in DERIVED:
             continue
         declared = (totesys.SOURCE_TABLES if group in {"totesys", "ingestion"} else STAR_TABLES)[table]
         assert spec.kinds == KINDS[group]
@@ -98,6 +105,18 @@ def test_every_asset_of_a_feed_says_what_it_is(specs: dict[str, AssetSpec]) -> N
             expected = [column.name for column in declared.get(group, [])] or feed.columns.names
             assert [column.name for column in columns] == expected
             assert all(column.description for column in columns)
+
+
+def test_every_view_says_what_it_shows(specs: dict[str, AssetSpec]) -> None:
+    for view in VIEWS.values():
+        spec = specs[f"views/{view.name}"]
+        assert spec.kinds == {"postgres", "view"}
+        assert spec.owners
+        assert str(spec.description).startswith(view.comment)
+        schema = spec.metadata["dagster/column_schema"]
+        assert {column.name: column.description for column in schema.columns} == view.columns
+    assert specs["warehouse/rate_on_day"].description
+    assert "net_sales" in specs["views/sale"].metadata["metrics"].split(", ")
 
 
 def test_column_schemas_tell_types_keys_and_references(specs: dict[str, AssetSpec]) -> None:
@@ -132,6 +151,12 @@ def test_every_asset_depends_on_its_tables_of_the_stage_before(definitions: Defi
         **{f"ingestion/{feed}": {f"landing/{feed}"} for feed in FEEDS},
         **{f"processed/{fact}": {f"ingestion/{feed.name}"} for fact, feed in _FEED_FACTS.items()},
         **{f"warehouse/{fact}": {f"processed/{fact}"} for fact in _FEED_FACTS},
+        "warehouse/rate_on_day": {"warehouse/fact_exchange_rate", "warehouse/dim_currency", "warehouse/dim_date"},
+        # The integration tests compare this with a warehouse.
+        **{
+            f"views/{view}": {f"{'views' if name in VIEWS else 'warehouse'}/{name}" for name in READS[view]}
+            for view in VIEWS
+        },
     }
 
 
