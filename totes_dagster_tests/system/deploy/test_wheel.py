@@ -9,12 +9,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from packaging.specifiers import SpecifierSet
 
 from totes_dagster_tests.integration.commands import wait_until_gone
 
@@ -155,3 +158,13 @@ def test_it_brings_the_programs_and_no_tests(unpacked: Path) -> None:
     }
     (programs,) = unpacked.glob("*.dist-info/entry_points.txt")
     assert "totes = totes_dagster.cli.commands:main" in programs.read_text()
+
+
+def test_the_workflow_tries_every_python_that_the_wheel_allows(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as files:
+        (name,) = (name for name in files.namelist() if name.endswith(".dist-info/METADATA"))
+        (allowed,) = re.findall(r"^Requires-Python: (.+)$", files.read(name).decode(), re.MULTILINE)
+    jobs = yaml.safe_load((PROJECT / ".github" / "workflows" / "check.yml").read_text())["jobs"]
+    (oldest,) = (step["with"]["python-version"] for step in jobs["python"]["steps"] if "setup-python" in str(step))
+    tried = [oldest, *jobs["pythons"]["strategy"]["matrix"]["python"]]
+    assert tried == [f"3.{minor}" for minor in range(30) if SpecifierSet(allowed).contains(f"3.{minor}")]
