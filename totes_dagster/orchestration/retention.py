@@ -29,6 +29,7 @@ from pydantic import Field
 
 from totes_dagster.feeds.declared import FEEDS
 from totes_dagster.orchestration.failures import run_step
+from totes_dagster.orchestration.assets.views import view_assets
 from totes_dagster.orchestration.feeds.assets import keys_of
 from totes_dagster.orchestration.internals.run_history import History, Run, unsupported
 from totes_dagster.orchestration.jobs import JOB_TAG, refresh, run_in_progress
@@ -47,6 +48,7 @@ ASSETS = [
     *(key_of(table) for key_of in (key_of_source, key_of_ingested) for table in SOURCE_TABLES),
     *(key_of(star) for key_of in (key_of_processed, key_of_loaded) for star in STAR_TABLES),
     *(key for feed in FEEDS.values() for key in keys_of(feed).values()),
+    *(spec.key for spec in view_assets),
 ]
 """All assets of the platform."""
 
