@@ -28,8 +28,8 @@ from dagster import (
 from pydantic import Field
 
 from totes_dagster.feeds.declared import FEEDS
-from totes_dagster.orchestration.failures import run_step
 from totes_dagster.orchestration.assets.views import view_assets
+from totes_dagster.orchestration.failures import run_step
 from totes_dagster.orchestration.feeds.assets import keys_of
 from totes_dagster.orchestration.internals.run_history import History, Run, unsupported
 from totes_dagster.orchestration.jobs import JOB_TAG, refresh, run_in_progress
