@@ -1,6 +1,10 @@
-"""A company that has lived for a while and that tests only look at, and one that a test may change."""
+"""A company that has lived for a while and that tests only look at, and one that a test may change.
 
-from collections.abc import Iterator
+Tests that are marked with `EACH_LIFE` look at several of the former, if all tests are run.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cache
 
 import pytest
 
@@ -8,18 +12,31 @@ from totes_dagster.config.platform import Warehouse
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster_tests.companies import Companies, Company, create_database
 from totes_dagster_tests.dashboards import Served, served
+from totes_dagster_tests.integration.dashboard.lives import LIFE
 from totes_dagster_tests.integration.metrics.lived import Lived, live
 from totes_dagster_tests.system.platforms import lake_in, platform_at
 from totes_dagster_tests.world import World
 
 
 @pytest.fixture(scope="session")
-def lived(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Lived:
-    names = ("shown_source", "shown_warehouse")
-    for name in names:
-        create_database(postgres, name, "template1")
-    source, warehouse = map(postgres.url, names)
-    return live(World(platform_at(source, warehouse, lake_in(tmp_path_factory.mktemp("shown")))), life=2, orders=120)
+def company_of(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Lived]:
+    """The company that lives a life, by the life's number."""
+
+    @cache
+    def lived(life: int) -> Lived:
+        names = (f"shown_source_{life}", f"shown_warehouse_{life}")
+        for name in names:
+            create_database(postgres, name, "template1")
+        source, warehouse = map(postgres.url, names)
+        lake = lake_in(tmp_path_factory.mktemp("shown"))
+        return live(World(platform_at(source, warehouse, lake)), life=life, orders=120)
+
+    return lived
+
+
+@pytest.fixture(scope="session")
+def lived(request: pytest.FixtureRequest, company_of: Callable[[int], Lived]) -> Lived:
+    return company_of(getattr(request, "param", LIFE))
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,10 @@ from totes_dagster.metrics.asking import ask
 from totes_dagster.metrics.metric import COUNT
 from totes_dagster.metrics.registry import METRICS
 from totes_dagster.postgres.database import Database, NamedConnection
+from totes_dagster_tests.integration.dashboard.lives import EACH_LIFE
 from totes_dagster_tests.integration.metrics.lived import Lived
+
+pytestmark = EACH_LIFE
 
 FILTERS = [
     Filters(),

@@ -16,7 +16,8 @@ Rows = Sequence[Row]
 SALES = """
     select o.sales_order_id as id, o.created_at::date as created, extract(hour from o.created_at)::int as hour,
            o.units_sold as units, o.units_sold * o.unit_price as amount, currency_code as currency,
-           o.agreed_delivery_date::date as agreed, department_name as department, s.staff_id,
+           o.agreed_delivery_date::date as agreed, department_name as department,
+           coalesce(location, 'Unknown') as works_in, s.staff_id,
            first_name || ' ' || last_name as staff, o.design_id, coalesce(design_name, 'Unknown') as design,
            place.country as delivered_to, legal.country as customer_of, o.counterparty_id as customer_id,
            counterparty_legal_name as customer
@@ -28,8 +29,10 @@ SALES = """
 
 PURCHASES = """
     select o.purchase_order_id as id, o.created_at::date as created, extract(hour from o.created_at)::int as hour,
-           o.item_quantity as items, o.item_quantity * o.item_unit_price as amount, currency_code as currency,
-           department_name as department, s.staff_id, first_name || ' ' || last_name as staff,
+           o.item_code, o.item_quantity as items, o.item_quantity * o.item_unit_price as amount,
+           currency_code as currency, department_name as department, coalesce(location, 'Unknown') as works_in,
+           s.staff_id,
+           first_name || ' ' || last_name as staff,
            place.country as delivered_to, legal.country as supplier_of, o.counterparty_id as supplier_id,
            counterparty_legal_name as supplier
     from purchase_order o join currency using (currency_id) join staff s using (staff_id)
@@ -43,13 +46,23 @@ PAYMENTS = """
            payment_type_name::text as payment_type,
            legal.country as customer_of, legal.country as supplier_of, p.counterparty_id as customer_id,
            p.counterparty_id as supplier_id, counterparty_legal_name as customer, counterparty_legal_name as supplier,
-           coalesce(s.created_at, b.created_at)::date as ordered
+           coalesce(s.created_at, b.created_at)::date as ordered, t.sales_order_id, t.purchase_order_id
     from payment p join currency using (currency_id) join payment_type using (payment_type_id)
     left join transaction t on t.transaction_id = p.transaction_id
     left join sales_order s on s.sales_order_id = t.sales_order_id
     left join purchase_order b on b.purchase_order_id = t.purchase_order_id
     join counterparty c on c.counterparty_id = p.counterparty_id
     join address legal on legal.address_id = c.legal_address_id"""
+
+VERSIONS = """
+    select sales_order_id as id, o.last_updated, o.created_at::date as created, units_sold as units,
+           unit_price as price, units_sold * unit_price as amount, currency_code as currency, staff_id,
+           department_name as department, agreed_delivery_date as agreed, agreed_delivery_location_id as location_id,
+           country as delivered_to, counterparty_id as customer_id, counterparty_legal_name as customer, design_id,
+           agreed_payment_date
+    from sales_order o join currency using (currency_id) join staff using (staff_id)
+    join department using (department_id) join address on address_id = agreed_delivery_location_id
+    join counterparty using (counterparty_id)"""
 
 KEYS = {
     "weekday": "weekday_number",
@@ -67,6 +80,7 @@ class Facts:
 
     Attributes:
         rates: units for one euro, by currency and day of publication, as they were revised last.
+        sales_orders: the batches, and the sales orders as they were then, by number.
         paid_on: for each payment that was ever seen, the day on which it was made; None if it is open.
         shipments: by sales order, the days and bags of its deliveries, in their order.
         targets: by month and department.
@@ -74,13 +88,18 @@ class Facts:
     """
 
     rates: dict[str, dict[date, Decimal]] = field(default_factory=dict)
+    sales_orders: list[tuple[int, Mapping[int, Row]]] = field(default_factory=list)
     paid_on: dict[int, date | None] = field(default_factory=dict)
     shipments: dict[int, list[tuple[date, int]]] = field(default_factory=dict)
     targets: dict[tuple[date, str], Decimal] = field(default_factory=dict)
     as_of: date = date.min
 
-    def note(self, source_url: str) -> None:
-        """Note which payments are paid now, and since when."""
+    def note(self, source_url: str, batch: int) -> None:
+        """Note the sales orders as they are now, which payments are paid, and since when."""
+        with psycopg.connect(source_url, row_factory=dict_row) as connection:
+            now = {row["id"]: row for row in connection.execute(VERSIONS)}
+            if not self.sales_orders or self.sales_orders[-1][0] != batch:
+                self.sales_orders.append((batch, now))
         with psycopg.connect(source_url) as connection:
             for payment, paid, updated in connection.execute(
                 "select payment_id, paid, last_updated::date from payment"

@@ -1,12 +1,15 @@
 """A company that has lived for a while, its warehouse, and the rates, shipments and targets that feeds have brought."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from random import Random
+from typing import Any
 
 import psycopg
+import pytest
 
 from totes_dagster.simulator.seeding import seed
 from totes_dagster.simulator.simulator import Action, NothingToActOnError, Simulator
@@ -44,6 +47,18 @@ ODDITIES = (
     "update payment set payment_type_id = payment_type_id + 1 where payment_id % 13 = 1 and payment_type_id in (1, 3)",
 )
 
+AT_LAST = (
+    # Larger, and to be delivered to another country than agreed at first.
+    "update sales_order set units_sold = units_sold + 1, agreed_delivery_location_id = "
+    "(select min(other.address_id) from address as other join address as first "
+    "on first.address_id = agreed_delivery_location_id and first.country <> other.country) "
+    "where sales_order_id % 17 = 4",
+    # Due at the beginning, at the end, and after the end of the next 30 days.
+    "update payment set paid = false, payment_date = "
+    "((now() at time zone 'UTC')::date + (array[0, 30, 31])[1 + payment_id % 3])::text "
+    "where payment_id between 90 and 95",
+)
+
 
 @dataclass(frozen=True)
 class Lived:
@@ -54,6 +69,11 @@ class Lived:
     expected: Expected
 
 
+def lives(quick: int, *, slow: Sequence[int]) -> list[Any]:
+    """Numbers of lives as parameters of a fixture: one for all runs, others if slow tests are run too."""
+    return [quick, *(pytest.param(life, marks=pytest.mark.slow) for life in slow)]
+
+
 def live(world: World, life: int, orders: int) -> Lived:
     """Let a company live, refreshing meanwhile; then bring rates, shipments and targets."""
     facts, rng = Facts(), Random(life)
@@ -61,7 +81,7 @@ def live(world: World, life: int, orders: int) -> Lived:
 
     def refresh() -> None:
         world.refresh()
-        facts.note(world.source_url)
+        facts.note(world.source_url, world.head())
 
     refresh()
     with Simulator(world.source_url, seed=life, harsh=True) as simulator:
@@ -74,23 +94,32 @@ def live(world: World, life: int, orders: int) -> Lived:
                 with suppress(psycopg.errors.LockNotAvailable):
                     world.change("set local lock_timeout = '2s'", ODDITIES[number])
             refresh()
+    world.change(*AT_LAST)
     refresh()
     moment: datetime = world.ask_one("select max(snapshot_at) at time zone 'UTC' from load_history")
     facts.as_of = moment.date()
-    _bring_rates(world, facts, rng)
+    _bring_rates(world, facts, rng, life)
     _bring_shipments(world, facts, rng)
     _bring_targets(world, facts, rng)
     return Lived(world, facts, expected(world.source_url, facts))
 
 
-def _bring_rates(world: World, facts: Facts, rng: Random) -> None:
-    """Rates of working days, with a hole of three weeks, some revised; those of the dollar begin late."""
+def _bring_rates(world: World, facts: Facts, rng: Random, life: int) -> None:
+    """Rates of working days, with a hole of three weeks, some revised; those of the dollar begin late.
+
+    In every second life, those of the dollar have ended, so that it cannot be converted today.
+    """
     first: date = world.ask_one("select min(created_date) from fact_sales_order")
     days = [first + timedelta(days=number) for number in range((facts.as_of - first).days - 1)]
     hole = set(days[60:81])
     versions: list[tuple[str, date, Decimal, int]] = []
-    for currency, begins, about in (("GBP", 0, 0.86), ("USD", 30, 1.1), ("CHF", 0, 0.95)):
-        for day in days[begins:]:
+    dollars_end = -20 if life % 2 == 0 else None
+    for currency, begins, ends, about in (
+        ("GBP", 0, None, 0.86),
+        ("USD", 30, dollars_end, 1.1),
+        ("CHF", 0, None, 0.95),
+    ):
+        for day in days[begins:ends]:
             if day.weekday() < 5 and day not in hole:
                 revisions = 2 if rng.random() < 0.2 else 1
                 for batch in range(1, revisions + 1):
