@@ -4,8 +4,8 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures import FIRST_COMPLETED, CancelledError, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +14,7 @@ from totes_dagster.cluster.credentials import Credentials
 from totes_dagster.cluster.scaling import WorkersService
 from totes_dagster.cluster.work import STARTED, Answer, perform
 from totes_dagster.errors import ClusterError, SettingsError, one_line
+from totes_dagster.runtime.interruption import within
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -29,6 +30,9 @@ _START_SECONDS = 300
 """How long to wait for a first worker that was asked for."""
 
 _POLL_SECONDS = 1.0
+
+_SILENCE_SECONDS = 30
+"""After so long without an answer, the scheduler is asked whether it is there."""
 
 _THREADS_HERE = 2
 
@@ -114,13 +118,13 @@ class Cluster:
                         continue
                     hosts.add(answer.host)
                     yield left.pop(number), answer.result
-                repeated = _begun(client, name) - len(works)
+                repeated = max(_begun(client, name) - len(works), 0)
         except ClusterError as error:
             logger.warning("%s This process does what is left: %d of %d %s.", error, len(left), len(works), what)
         remaining = list(left.values())
         with ThreadPoolExecutor(_THREADS_HERE) as pool:
             yield from zip(remaining, pool.map(here, remaining), strict=True)
-        done = Spread(what, len(works), tuple(sorted(hosts)), max(repeated, 0), len(remaining))
+        done = Spread(what, len(works), tuple(sorted(hosts)), repeated, len(remaining))
         self.spread.append(done)
         logger.info("%s.", done)
 
@@ -151,16 +155,22 @@ class Cluster:
                 "TOTES_WORKERS is set, but the packages of a cluster are not installed: pip install "
                 "'totes-dagster[cluster]'."
             ) from error
-        try:
-            client = Client(  # type: ignore[no-untyped-call]
-                self.address, security=self.credentials().security(), timeout=_CONNECT_SECONDS, set_as_default=False
+
+        def connect() -> Client:
+            security = self.credentials().security()
+            return Client(  # type: ignore[no-untyped-call]
+                self.address, security=security, timeout=_CONNECT_SECONDS, set_as_default=False
             )
+
+        try:
+            client = within(_CONNECT_SECONDS * 2, connect)
         except (OSError, TimeoutError, ValueError, SettingsError) as error:
             raise ClusterError(f"The cluster {self.address} cannot be reached: {one_line(error)}") from error
         try:
             yield client
         finally:
-            client.close(timeout=_CONNECT_SECONDS)  # type: ignore[no-untyped-call]
+            with suppress(TimeoutError):
+                within(_CONNECT_SECONDS * 2, lambda: client.close(timeout=_CONNECT_SECONDS))  # type: ignore[no-untyped-call]
 
 
 def _answers(
@@ -179,12 +189,17 @@ def _answers(
             executor.submit(perform, code_digest(), task, work, f"{name} {number}"): number
             for number, work in works.items()
         }
-        for future in as_completed(futures):
-            try:
-                answer: Answer = future.result()
-            except (KilledWorker, NoWorkerError) as error:
-                answer = Answer("the cluster", error=ClusterError(one_line(error)))
-            yield futures[future], answer
+        waiting = set(futures)
+        while waiting:
+            done, waiting = wait(waiting, timeout=_SILENCE_SECONDS, return_when=FIRST_COMPLETED)
+            if not done:
+                _workers(client)  # a scheduler that answers nothing is lost
+            for future in done:
+                try:
+                    answer: Answer = future.result()
+                except (KilledWorker, NoWorkerError) as error:
+                    answer = Answer("the cluster", error=ClusterError(one_line(error)))
+                yield futures[future], answer
     except (CancelledError, OSError, TimeoutError) as error:
         reason = one_line(error) if str(error) else f"{type(error).__name__}."
         raise ClusterError(f"The cluster is lost: {reason}") from error
@@ -194,10 +209,14 @@ def _answers(
 
 def _workers(client: "Client") -> list[str]:
     """The workers that run this code."""
-    found = client.scheduler_info(n_workers=-1)["workers"]
+    found = within(_CONNECT_SECONDS, lambda: client.scheduler_info(n_workers=-1))["workers"]
     return [address for address, worker in found.items() if resource() in worker["resources"]]
 
 
 def _begun(client: "Client", name: str) -> int:
     """How many times workers have begun one of these pieces of work."""
-    return sum(1 for _, event in client.get_events(STARTED) if str(event).startswith(name))
+    try:
+        events = within(_CONNECT_SECONDS, lambda: client.get_events(STARTED))
+    except (OSError, TimeoutError):
+        return 0
+    return sum(1 for _, event in events if str(event).startswith(name))

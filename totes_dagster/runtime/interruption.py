@@ -3,9 +3,10 @@
 Which signals do, and what happens to the process then, belongs to the caller.
 """
 
+import queue
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -65,3 +66,29 @@ def interruptibly(work: Callable[[], T], *, stop: Callable[[], object] | None = 
     if errors:
         raise errors[0]
     return results[0]
+
+
+def within(seconds: float, work: Callable[[], T]) -> T:
+    """Do some work of a library that may never return, and wait for it for a limited time.
+
+    Raises:
+        TimeoutError: it has not returned. Its thread runs on, and ends with the process.
+        BaseException: what the work raises.
+    """
+    done: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            done.put((True, work()))
+        except BaseException as error:
+            done.put((False, error))
+
+    threading.Thread(target=run, name="limited work", daemon=True).start()
+    try:
+        succeeded, outcome = done.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"No answer within {seconds:.0f} s") from None
+    if not succeeded:
+        raise outcome
+    result: T = outcome
+    return result

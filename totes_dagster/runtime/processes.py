@@ -76,6 +76,11 @@ class ProcessGroup:
             )
 
     @property
+    def process_id(self) -> int | None:
+        """The id of the program's process; None before it was started."""
+        return self._leader.pid if self._leader else None
+
+    @property
     def status(self) -> int | None:
         """The exit status of the program itself; None while it runs, and before it was started."""
         return self._leader.poll() if self._leader else None

@@ -9,13 +9,14 @@ import logging
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import psycopg
 import pyarrow as pa
 from psycopg import sql
-from psycopg.errors import UniqueViolation
+from psycopg.errors import LockNotAvailable, UniqueViolation
 from sqlalchemy import Table
 
 from totes_dagster.cluster.spreading import Cluster
@@ -24,6 +25,7 @@ from totes_dagster.errors import AccessDeniedError, ClusterError, RowsUnaccounte
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.processed import StarPart, star_parts
 from totes_dagster.lake.zone import Lake
+from totes_dagster.postgres.lock_waits import LONG_WAIT, SHORT_WAIT
 from totes_dagster.postgres.named_errors import named_error
 from totes_dagster.remodel.run import Written
 from totes_dagster.remodel.spans import Span, span_of
@@ -45,6 +47,9 @@ POSITION = "position_in_batch"
 """The column of a shared staging table that has a row's place among those of its batch."""
 
 _PART_BITS = 32
+
+_PATIENCE = "1min"
+"""How long to wait for another worker that has staged the same part and not committed yet."""
 
 _MARK = "Rows on their way into the warehouse. The load that made this drops it; if it cannot, the next one does."
 
@@ -274,6 +279,7 @@ def stage(warehouse: Warehouse, lake: Lake, work: Staging) -> StagedPart:
     with warehouse.database.transaction() as connection:
         transaction = WarehouseTransaction(connection, warehouse.schema)
         try:
+            transaction.wait_for_locks(_PATIENCE)
             _check_is_there(transaction, star, work.load)
             transaction.ingest(_name_of(star.name, work.load), positioned, temporary=False)
             # Last, so that a worker which stopped on the way keeps none waiting that does the same part.
@@ -328,9 +334,12 @@ def _create(warehouse: Warehouse, load: str, stars: Sequence[str]) -> None:
 
 
 def _drop(transaction: WarehouseTransaction, names: Sequence[str]) -> None:
-    if names:
-        tables = sql.SQL(", ").join(sql.Identifier(transaction.schema, name) for name in names)
-        transaction.execute(sql.SQL("drop table if exists {}").format(tables))
+    """Drop tables, but for those that a worker which was taken for lost is still using; the next load drops these."""
+    for name in names:
+        with suppress(LockNotAvailable), transaction.savepoint():
+            transaction.wait_for_locks(SHORT_WAIT)
+            transaction.execute(sql.SQL("drop table if exists {}").format(sql.Identifier(transaction.schema, name)))
+    transaction.wait_for_locks(LONG_WAIT)
 
 
 def _check_is_there(transaction: WarehouseTransaction, star: Table, load: str) -> None:

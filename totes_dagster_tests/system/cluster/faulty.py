@@ -1,0 +1,111 @@
+"""Loaded by the workers of these tests: the first of them that gets to a point fails there, in one of several ways."""
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from totes_dagster.errors import DatabaseUnavailableError
+from totes_dagster.lake.zone import Zone
+from totes_dagster.warehouse.transaction import WarehouseTransaction
+
+VARIABLE = "TOTES_TESTS_FAULT"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens to a worker, once.
+
+    Attributes:
+        point: `read` (rows of the source are about to be written), `remodelled` (so is a part of the processed zone),
+            `copied` (rows are staged, and not committed) or `committed` (they are, and nobody knows).
+        way: `kill`, `freeze` or `fail`; `kill all` and `freeze all` take the process that started the worker, too.
+        flag: a file that is there once it has happened, with the ids of the worker's process and of that one.
+        others: ids of further processes that are killed before.
+    """
+
+    point: str
+    way: str
+    flag: str
+    others: tuple[int, ...] = ()
+
+    def environment(self) -> dict[str, str]:
+        """What a worker needs to have this fault."""
+        return {
+            VARIABLE: json.dumps(asdict(self)),
+            "DASK_DISTRIBUTED__WORKER__PRELOAD": f'["{__name__}"]',
+        }
+
+    def happened_to(self) -> list[int]:
+        """The ids of the process that it happened to, and of the one that started it; none if it has not."""
+        with suppress(FileNotFoundError):
+            return [int(process) for process in Path(self.flag).read_text().split()]
+        return []
+
+    def happen(self) -> None:
+        """Let it happen, unless it has already."""
+        try:
+            descriptor = os.open(self.flag, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        except FileExistsError:
+            return
+        os.write(descriptor, f"{os.getpid()} {os.getppid()}".encode())
+        os.close(descriptor)
+        for process in self.others:
+            os.kill(process, signal.SIGKILL)
+        way, _, both = self.way.partition(" ")
+        if way == "fail":
+            raise DatabaseUnavailableError("The server closed the connection.")
+        for process in [os.getppid(), os.getpid()] if both else [os.getpid()]:
+            os.kill(process, {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP}[way])
+
+
+def dask_setup(worker: Any) -> None:
+    """Have the fault of the environment happen at its point; Dask calls this when a worker starts."""
+    fault = Fault(**json.loads(os.environ[VARIABLE]))
+    before, after = _before(fault), _after(fault)
+    if fault.point == "read":
+        _wrap(Zone, "create", before(lambda path: path.startswith("sales_order/")))
+    elif fault.point == "remodelled":
+        _wrap(Zone, "create", before(lambda path: path.startswith("fact_sales_order/")))
+    elif fault.point == "copied":
+        _wrap(WarehouseTransaction, "commit", before(lambda *_: True))
+    else:
+        _wrap(WarehouseTransaction, "commit", after)
+
+
+def _wrap(owner: type, name: str, wrapped: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    setattr(owner, name, wrapped(getattr(owner, name)))
+
+
+def _before(fault: Fault) -> Callable[[Callable[..., bool]], Callable[[Callable[..., Any]], Callable[..., Any]]]:
+    def at(is_there: Callable[..., bool]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        def wrapped(method: Callable[..., Any]) -> Callable[..., Any]:
+            @wraps(method)
+            def failing(self: Any, *arguments: Any, **options: Any) -> Any:
+                if is_there(*arguments[:1]):
+                    fault.happen()
+                return method(self, *arguments, **options)
+
+            return failing
+
+        return wrapped
+
+    return at
+
+
+def _after(fault: Fault) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def wrapped(method: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(method)
+        def failing(self: Any, *arguments: Any, **options: Any) -> Any:
+            result = method(self, *arguments, **options)
+            fault.happen()
+            return result
+
+        return failing
+
+    return wrapped

@@ -1,0 +1,134 @@
+"""Whatever happens to workers and their scheduler, every row arrives once."""
+
+import logging
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from totes_dagster.config.platform import Platform
+from totes_dagster.pipeline import refresh
+from totes_dagster_tests.system.cluster.faulty import Fault
+from totes_dagster_tests.system.cluster.hosts import Hosts, eventually, thaw
+from totes_dagster_tests.world import World
+
+POINTS = ("read", "remodelled", "copied", "committed")
+
+
+@pytest.fixture
+def faulty(hosts: Hosts, tmp_path: Path) -> Callable[..., Fault]:
+    """A function that starts two workers, of which the first to get to a point has a fault."""
+
+    def start(point: str, way: str, *, workers: int = 2, others: tuple[int, ...] = ()) -> Fault:
+        fault = Fault(point, way, str(tmp_path / "happened"), others)
+        hosts.start_worker(fault.environment(), workers=workers)
+        return fault
+
+    return start
+
+
+@pytest.mark.parametrize("point", [pytest.param(each, marks=pytest.mark.slow) for each in POINTS[:3]] + [POINTS[3]])
+def test_what_a_killed_worker_was_doing_is_done_by_another(
+    world: World, hosts: Hosts, faulty: Callable[..., Fault], point: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="totes_dagster.cluster")
+    fault = faulty(point, "kill")
+    refresh(hosts.leading())
+    assert fault.happened_to()
+    assert _is_exact(world)
+    assert "again after a worker was lost" in caplog.text
+    assert "by this process" not in caplog.text
+
+
+@pytest.mark.parametrize("point", ["read", pytest.param("copied", marks=pytest.mark.slow)])
+def test_a_worker_that_freezes_and_comes_back_changes_nothing(
+    world: World, hosts: Hosts, faulty: Callable[..., Fault], point: str
+) -> None:
+    fault = faulty(point, "freeze")
+    refresh(hosts.leading())
+    frozen = fault.happened_to()
+    assert frozen
+    assert _is_exact(world)
+    parts = _parts_of_the_source(world.platform)
+    thaw(frozen)
+    # It writes what it was about to write, or finds that nobody waits for it. Then it is a worker like any other.
+    eventually(lambda: hosts.cluster.workers() >= 2, "the worker to be back")
+    assert _is_exact(world)
+    if point == "read":
+        eventually(lambda: len(_parts_of_the_source(world.platform)) > len(parts), "its late part")
+    world.change("update sales_order set units_sold = 2")
+    refresh(hosts.leading(), recapture=["sales_order", "payment"])
+    assert _is_exact(world)
+
+
+@pytest.mark.parametrize("point", [POINTS[0], pytest.param(POINTS[2], marks=pytest.mark.slow)])
+def test_when_the_scheduler_is_lost_the_process_that_leads_does_what_is_left(
+    world: World, hosts: Hosts, tmp_path: Path, point: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    scheduler = hosts.programs["scheduler"].process_id
+    assert scheduler
+    fault = Fault(point, "kill others", str(tmp_path / "happened"), (scheduler,))
+    hosts.start_worker(fault.environment(), workers=2)
+    refresh(hosts.leading())
+    assert fault.happened_to()
+    assert _is_exact(world)
+    assert "This process does what is left" in caplog.text
+
+
+def test_when_no_worker_is_left_the_process_that_leads_does_the_rest(
+    world: World, hosts: Hosts, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fault = Fault("read", "kill all", str(tmp_path / "happened"))
+    hosts.start_worker(fault.environment())
+    refresh(hosts.leading())
+    assert fault.happened_to()
+    assert _is_exact(world)
+    assert "could not do one of" in caplog.text
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_what_fails_for_a_moment_on_a_worker_is_done_here(
+    world: World, hosts: Hosts, faulty: Callable[..., Fault], workers: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    fault = faulty("copied", "fail", workers=workers)
+    refresh(hosts.leading())
+    assert fault.happened_to()
+    assert _is_exact(world)
+    assert "could not do one of parts to stage: The server closed the connection." in caplog.text
+
+
+def test_the_staging_tables_of_a_load_that_was_killed_are_dropped_by_the_next(
+    world: World, hosts: Hosts, faulty: Callable[..., Fault]
+) -> None:
+    fault = faulty("copied", "freeze", workers=1)
+    program = [sys.executable, "-m", "totes_dagster_tests.system.cluster.leading"]
+    with subprocess.Popen(
+        program, env=hosts.settings(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as leader:
+        eventually(lambda: fault.happened_to() is not None, "rows to be staged")
+        leader.kill()
+    left = fault.happened_to()
+    assert left
+    assert _staging_tables(world)
+    thaw(left)
+    refresh(hosts.leading())
+    assert _is_exact(world)
+
+
+def _is_exact(world: World) -> bool:
+    wrongs = world.wrongs()
+    assert not wrongs
+    assert not _staging_tables(world)
+    return True
+
+
+def _staging_tables(world: World) -> list[str]:
+    with psycopg.connect(world.warehouse_url) as connection:
+        return [name for (name,) in connection.execute("select relname from pg_class where relname like 'staging%'")]
+
+
+def _parts_of_the_source(platform: Platform) -> list[str]:
+    return platform.lake.ingestion.paths("sales_order")
