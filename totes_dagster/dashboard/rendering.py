@@ -127,10 +127,17 @@ def _meanings(question: Question, unit: str) -> Html | None:
         meaning = column.meaning(unit)
         if not meaning:
             continue
-        name = shown_metric(column.metric, unit).name if column.metric else None
-        command = ["In the terminal: ", element("code", f"totes metric {name}")] if name else []
+        command = ["In the terminal: ", element("code", _command(column.metric, unit))] if column.metric else []
         said.append(element("div", element("dt", column.label), element("dd", f"{meaning} ", command)))
     return element("dl", said) if said else None
+
+
+def _command(metric: str, unit: str) -> str:
+    """The command that asks for a metric, of one currency at a time if it has to be."""
+    shown = shown_metric(metric, unit)
+    if not shown.unit.is_own_currency:
+        return f"totes metric {shown.name}"
+    return f"totes metric {shown.name} {'--by currency' if unit == 'GBP' else f'--where currency={unit}'}"
 
 
 def _section(question: Question, data: PageData, addresses: Addresses) -> Html:

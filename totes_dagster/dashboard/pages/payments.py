@@ -37,7 +37,8 @@ HEADLINE = Question(
             "overdue",
             "Overdue, both ways",
             Kind.MONEY,
-            about="Open payments whose due date is over, of customers, to suppliers, and refunds: all added up.",
+            about="Open payments that were due before the newest batch's day: those of customers, those to suppliers, "
+            "and refunds, all added up.",
         ),
         Column("open_payments", "Open payments", Kind.NUMBER, "open_payments"),
         Column("payments", "All payments", Kind.NUMBER, about="Number of payments, made and open."),

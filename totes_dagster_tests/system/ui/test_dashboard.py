@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from totes_dagster.dashboard.site import PAGES
+from totes_dagster.metrics.registry import METRICS
 from totes_dagster_tests.integration.commands import totes_here
 from totes_dagster_tests.system.ui.development import Development
 from totes_dagster_tests.system.ui.test_ui import NEW_ORDER
@@ -141,6 +142,23 @@ def test_a_page_can_be_used_by_keyboard(window: Open) -> None:
     summary.focus()
     page.keyboard.press("Enter")
     expect(page.locator("#by-month pre")).to_contain_text("from sale as s")
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_what_figures_mean_can_be_opened_by_key_and_by_touch(window: Open, screen: str) -> None:
+    page = window("/payments", **SCREENS[screen])
+    all_is_drawn(page)
+    for place, name in ((".meanings", "open_receivables"), ("#late-payers", "share_paid_late")):
+        summary = page.locator(f"{place} summary").get_by_text(re.compile("mean", re.IGNORECASE))
+        meaning = page.locator(place).get_by_text(METRICS[name].meaning)
+        expect(meaning).to_be_hidden()
+        if SCREENS[screen].get("has_touch"):
+            summary.tap()
+        else:
+            summary.focus()
+            page.keyboard.press("Enter")
+        expect(meaning).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_tables_are_there_without_scripts(window: Open) -> None:
