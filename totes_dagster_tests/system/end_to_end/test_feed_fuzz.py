@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -86,8 +87,33 @@ class File:
     rows: tuple[tuple[Any, ...] | None, ...] | None
 
 
+@dataclass(frozen=True)
+class Size:
+    """How large files are, and how many are tried.
+
+    Attributes:
+        examples: how many times files are dropped, a few at a time in three steps.
+        rows: most rows of a file.
+        noise: most bytes of a file that is nothing but noise.
+        put: most bytes that damage puts into a file.
+        cut: most bytes that damage cuts out of it.
+    """
+
+    examples: int
+    rows: int
+    noise: int
+    put: int
+    cut: int
+
+
+QUICK = Size(examples=6, rows=8, noise=200, put=3, cut=3)
+THOROUGH = Size(examples=40, rows=400, noise=100_000, put=2_000, cut=2_000)
+
+
 @st.composite
-def _files(draw: st.DrawFn) -> File:
+def _files(draw: st.DrawFn, size: Size) -> File:
+    # What is long is made of a number that is drawn: hypothesis draws no more than some thousand values.
+    rng = Random(draw(st.integers(0, 2**32)))
     feed = draw(st.sampled_from([SHIPMENT, SALES_TARGET, SHIPMENT, SALES_TARGET, EXCHANGE_RATE]))
     path = draw(st.sampled_from(["a", "b", "c/d.gz"]))
     if feed is EXCHANGE_RATE:
@@ -95,9 +121,7 @@ def _files(draw: st.DrawFn) -> File:
         content, rows = rates(draw(st.sampled_from(["USD", "GBP", "EUR"])), date(2026, 11, 2), *series), None
     else:
         columns = _VALUES[feed.name]
-        chosen = draw(
-            st.lists(st.tuples(*(st.sampled_from(values) for values in columns.values())), min_size=1, max_size=8)
-        )
+        chosen = [tuple(rng.choice(values) for values in columns.values()) for _ in range(draw(_counts(1, size.rows)))]
         written = [dict(zip(columns, (value for value, _ in row), strict=True)) for row in chosen]
         content = draw(st.sampled_from([_lines, _array, _csv]))(written)
         rows = tuple(
@@ -105,15 +129,20 @@ def _files(draw: st.DrawFn) -> File:
         )
     damage = draw(st.integers(0, 5))
     if damage == 0:
-        content, rows = draw(st.binary(max_size=200)), None
+        content, rows = rng.randbytes(draw(_counts(0, size.noise))), None
     elif damage == 1:
-        place, put = draw(st.integers(0, len(content))), draw(st.binary(max_size=3))
-        content, rows = content[:place] + put + content[place + draw(st.integers(0, 3)) :], None
+        place, put = draw(st.integers(0, len(content))), rng.randbytes(draw(_counts(0, size.put)))
+        content, rows = content[:place] + put + content[place + draw(_counts(0, size.cut)) :], None
     if draw(st.booleans()):
         content = gzip.compress(content, mtime=0)
         if damage == 2:
             content, rows = content[: draw(st.integers(1, len(content)))], None
     return File(feed, path, content, rows)
+
+
+def _counts(least: int, most: int) -> st.SearchStrategy[int]:
+    """Counts, of which the small ones are as likely as all the large ones."""
+    return st.integers(least, min(most, least + 7)) | st.integers(least, most)
 
 
 def _lines(rows: list[dict[str, Any]]) -> bytes:
@@ -186,18 +215,27 @@ def judge(feeding: Feeding) -> Judge:
     return Judge(feeding)
 
 
-@settings(
-    max_examples=6,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
-@given(steps=st.lists(st.lists(_files(), min_size=4, max_size=9), min_size=3, max_size=3))
 def test_whatever_is_dropped_is_shown_exactly_or_set_aside_or_refused_and_all_else_goes_on(
-    judge: Judge, steps: list[list[File]]
+    judge: Judge, pytestconfig: pytest.Config
 ) -> None:
+    size = THOROUGH if pytestconfig.getoption("--all") else QUICK
+
+    @settings(
+        max_examples=size.examples,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(steps=st.lists(st.lists(_files(size), min_size=4, max_size=9), min_size=3, max_size=3))
+    def drop(steps: list[list[File]]) -> None:
+        _drop(judge, steps)
+
+    drop()
+
+
+def _drop(judge: Judge, steps: list[list[File]]) -> None:
     for step in steps:
         for file in step:
             judge.drop(file)
