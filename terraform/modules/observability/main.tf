@@ -8,6 +8,8 @@ locals {
   partition = data.aws_partition.current.partition
   region    = data.aws_region.current.name
   account   = data.aws_caller_identity.current.account_id
+
+  services = "arn:${local.partition}:ecs:${local.region}:${local.account}:service/${var.cluster_name}"
 }
 
 resource "aws_cloudwatch_log_group" "task" {

@@ -13,7 +13,7 @@ resource "aws_cloudwatch_event_rule" "task_failed" {
       lastStatus = ["STOPPED"]
       # Not those that somebody stopped: a deployment, or whoever terminates a run. Their exit codes are no zeros either.
       "$or" = [
-        { stopCode = ["TaskFailedToStart", "SpotInterruption", "TerminationNotice"] },
+        { stopCode = ["TaskFailedToStart", "TerminationNotice"] }, # and no SpotInterruption: only workers are on Spot
         { stopCode = ["EssentialContainerExited"], containers = { exitCode = [{ anything-but = [0] }] } },
         { containers = { reason = [{ prefix = "OutOfMemory" }] } },
       ]
@@ -57,8 +57,17 @@ resource "aws_cloudwatch_event_rule" "service_impaired" {
   event_pattern = jsonencode({
     source      = ["aws.ecs"]
     detail-type = ["ECS Service Action", "ECS Deployment State Change"]
-    resources   = [{ prefix = "arn:${local.partition}:ecs:${local.region}:${local.account}:service/${var.cluster_name}/" }]
-    detail      = { eventName = ["SERVICE_TASK_START_IMPAIRED", "SERVICE_TASK_PLACEMENT_FAILURE", "SERVICE_DEPLOYMENT_FAILED"] }
+    "$or" = [
+      {
+        resources = [{ prefix = "${local.services}/" }]
+        detail    = { eventName = ["SERVICE_TASK_START_IMPAIRED", "SERVICE_DEPLOYMENT_FAILED"] }
+      },
+      # Workers may have to wait for Spot.
+      {
+        resources = [for service in values(var.service_names) : "${local.services}/${service}"]
+        detail    = { eventName = ["SERVICE_TASK_PLACEMENT_FAILURE"] }
+      },
+    ]
   })
 }
 

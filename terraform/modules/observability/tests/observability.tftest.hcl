@@ -96,6 +96,21 @@ run "tasks_that_fail_in_any_way_match" {
   }
 }
 
+run "workers_on_spot_may_be_taken_back_and_have_to_wait" {
+  assert {
+    condition     = !strcontains(aws_cloudwatch_event_rule.task_failed.event_pattern, "SpotInterruption")
+    error_message = "Who is on call is told of what happens to workers every day."
+  }
+
+  assert {
+    condition = { for case in jsondecode(aws_cloudwatch_event_rule.service_impaired.event_pattern)["$or"] : join(" ", case.detail.eventName) => case.resources } == {
+      "SERVICE_TASK_START_IMPAIRED SERVICE_DEPLOYMENT_FAILED" = [{ prefix = "arn:aws:ecs:eu-west-2:123456789012:service/totes-test/" }]
+      "SERVICE_TASK_PLACEMENT_FAILURE"                        = [for service in values(var.service_names) : "arn:aws:ecs:eu-west-2:123456789012:service/totes-test/${service}"]
+    }
+    error_message = "Only services that always run alarm when they find no place."
+  }
+}
+
 run "exchange_rates_that_are_not_fetched_are_told_of" {
   variables {
     exchange_rates_function = "totes-test-exchange-rates"
