@@ -27,6 +27,12 @@ locals {
       ]
     },
     {
+      Sid      = "CredentialsOfWorkers" # which the provisioning makes
+      Effect   = "Allow"
+      Action   = ["secretsmanager:PutSecretValue"]
+      Resource = ["arn:${local.partition}:secretsmanager:${var.region}:${local.account_id}:secret:${name}-workers-*"]
+    },
+    {
       Sid       = "Keys"
       Effect    = "Allow"
       Action    = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"]
@@ -52,6 +58,12 @@ locals {
         "arn:${local.partition}:ecs:${var.region}:${local.account_id}:task-definition/${name}-*",
         "arn:${local.partition}:ecs:${var.region}:${local.account_id}:task/${name}/*",
       ]
+    },
+    {
+      Sid      = "Workers" # a run's, to ask for as many as a batch is given
+      Effect   = "Allow"
+      Action   = ["ecs:DescribeServices", "ecs:UpdateService"]
+      Resource = ["arn:${local.partition}:ecs:${var.region}:${local.account_id}:service/${name}/${name}-workers"]
     },
     {
       Sid      = "RolesOfTasks"

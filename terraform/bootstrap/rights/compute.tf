@@ -64,6 +64,7 @@ locals {
         "ecs:CreateService",
         "ecs:DeleteCluster",
         "ecs:DeleteService",
+        "ecs:PutClusterCapacityProviders",
         "ecs:RegisterTaskDefinition",
         "ecs:TagResource",
         "ecs:UntagResource",

@@ -6,7 +6,7 @@
 
 locals {
   arn = { for service in [
-    "athena", "cloudwatch", "ec2", "ecs", "elasticloadbalancing", "events", "glue", "kms", "lambda", "logs", "rds",
+    "application-autoscaling", "athena", "cloudwatch", "ec2", "ecs", "elasticloadbalancing", "events", "glue", "kms", "lambda", "logs", "rds",
     "scheduler", "secretsmanager", "servicediscovery", "sns",
   ] : service => "arn:${var.partition}:${service}:${var.region}:${var.account_id}" }
 
@@ -26,13 +26,13 @@ locals {
   # By the policy that they go into; IAM allows each 6,144 characters.
   read = {
     foundations = concat(local.read_network, local.read_storage, local.read_databases, local.read_identity)
-    services    = concat(local.read_compute, local.read_functions, local.read_observability, local.read_catalogue)
+    services    = concat(local.read_compute, local.read_scaling, local.read_functions, local.read_observability, local.read_catalogue)
   }
 
   write = {
     network       = local.write_network
     storage       = local.write_storage
-    databases     = concat(local.write_databases, local.write_functions)
+    databases     = concat(local.write_databases, local.write_functions, local.write_scaling)
     compute       = concat(local.write_compute, local.operate)
     observability = concat(local.write_observability, local.write_catalogue)
     identity      = local.write_identity
