@@ -32,6 +32,7 @@ module "platform" {
   load_balancer            = var.load_balancer
   dashboard_enabled        = var.dashboard_enabled
   runs                     = var.runs
+  workers                  = var.workers
   paused                   = var.paused
   password_version         = var.password_version
   passwords                = { for role, made in ephemeral.aws_secretsmanager_random_password.this : role => made.random_password }

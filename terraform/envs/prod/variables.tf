@@ -145,6 +145,16 @@ variable "runs" {
   default     = "tasks"
 }
 
+variable "workers" {
+  description = "Workers that take a share of large batches: how many a batch is given, and the CPU units (1024 is one core) and MiB of memory of each. Null for none: runs then do everything themselves."
+  type = object({
+    count  = optional(number, 8)
+    cpu    = optional(number, 1024)
+    memory = optional(number, 4096)
+  })
+  default = null
+}
+
 variable "password_version" {
   description = "Raise it for new passwords of the databases' roles; the provisioning task then gives them to the roles."
   type        = number

@@ -15,27 +15,40 @@ locals {
 
       DAGSTER_CODE_SERVER_HOST = local.code_server_host
       DAGSTER_CODE_SERVER_PORT = tostring(local.code_server_port)
-
-      PGSSLMODE = var.ssl_mode
     },
-    var.ssl_mode == "require" ? {} : { PGSSLROOTCERT = "/opt/totes/rds-ca.pem" },
+    local.tls,
   )
+
+  # How databases are connected to.
+  tls = merge({ PGSSLMODE = var.ssl_mode }, var.ssl_mode == "require" ? {} : { PGSSLROOTCERT = "/opt/totes/rds-ca.pem" })
+
+  # Where the data is; workers find it by these too.
+  data_environment = {
+    TOTESYS_SECRET_ID    = var.source_secret_arn
+    TOTES_CAPTURE        = var.source_capture
+    WAREHOUSE_SECRET_ID  = var.warehouse.secret_arn
+    WAREHOUSE_SCHEMA     = var.warehouse_schema
+    TOTES_INGESTION_LAKE = "s3://${var.lake.bucket_names.ingestion}"
+    TOTES_PROCESSED_LAKE = "s3://${var.lake.bucket_names.processed}"
+  }
 
   # Of those that run the platform's own code.
   platform_environment = merge(
+    local.data_environment,
     {
-      TOTESYS_SECRET_ID       = var.source_secret_arn
-      TOTES_CAPTURE           = var.source_capture
-      WAREHOUSE_SECRET_ID     = var.warehouse.secret_arn
-      WAREHOUSE_SCHEMA        = var.warehouse_schema
-      TOTES_INGESTION_LAKE    = "s3://${var.lake.bucket_names.ingestion}"
-      TOTES_PROCESSED_LAKE    = "s3://${var.lake.bucket_names.processed}"
       TOTES_LANDING           = "s3://${var.landing.bucket_name}"
       TOTES_ALERT_TOPIC       = var.alert_topic_arn
       TOTES_METRICS_NAMESPACE = var.name
     },
     local.url == null ? {} : { TOTES_UI_URL = local.url },
   )
+
+  # Of those that do runs, if there are workers to share large batches with.
+  sharing = { for name, value in {
+    TOTES_WORKERS           = try(var.workers.address, "")
+    TOTES_WORKERS_SECRET_ID = try(var.workers.secret_arn, "")
+    TOTES_WORKERS_SERVICE   = try("${aws_ecs_cluster.this.name}/${var.workers.service_name}:${var.workers.count}", "")
+  } : name => value if var.workers != null }
 
   # Read by ECS when a task starts; in the task definition is only where it is.
   secrets = { DAGSTER_POSTGRES_PASSWORD = "${local.storage.secret_arn}:password::" }
@@ -96,7 +109,7 @@ locals {
     }
     code-server = {
       command      = ["totes-code-server", "api", "grpc", "--module-name", "totes_dagster.definitions", "--host", "0.0.0.0", "--port", tostring(local.code_server_port)]
-      environment  = merge(local.environment, local.platform_environment)
+      environment  = merge(local.environment, local.platform_environment, local.runs_are_tasks ? {} : local.sharing)
       portMappings = [{ containerPort = local.code_server_port, hostPort = local.code_server_port, protocol = "tcp" }]
       healthCheck = {
         command     = ["CMD", "dagster", "api", "grpc-health-check", "--port", tostring(local.code_server_port)]
@@ -108,14 +121,17 @@ locals {
     }
     run = {
       command     = ["dagster", "--version"] # EcsRunLauncher says what to run instead
-      environment = merge(local.environment, local.platform_environment)
+      environment = merge(local.environment, local.platform_environment, local.sharing)
     }
     provision = {
       image   = coalesce(var.provisioning_image, var.image)
       command = ["totes", "provision", "--roles", "/opt/totes/roles"]
-      environment = merge(local.environment, local.platform_environment, {
-        for name, arn in local.provisioning : name => arn if arn != null
-      })
+      environment = merge(
+        local.environment,
+        local.platform_environment,
+        { for name, arn in local.provisioning : name => arn if arn != null },
+        { for name, arn in local.sharing : name => arn if name == "TOTES_WORKERS_SECRET_ID" }, # which it fills
+      )
     }
   }
 

@@ -8,7 +8,50 @@ locals {
   zones = values(var.lake.bucket_arns)
 
   # Statements by what they grant: actions, on what, under which conditions.
-  statements = {
+  statements = merge(local.statements_of_all, { for grant, statements in local.statements_of_workers : grant => statements if var.workers != null })
+
+  # If there are workers to share large batches with.
+  statements_of_workers = {
+    ask_for_workers = [
+      {
+        sid       = "ReadTheCredentialsOfWorkers"
+        actions   = ["secretsmanager:GetSecretValue"]
+        resources = [try(var.workers.secret_arn, "")]
+      },
+      {
+        sid       = "SeeWorkers"
+        actions   = ["ecs:DescribeServices"]
+        resources = [local.workers_service_arn]
+      },
+      {
+        # So many of them as one likes, but no other tasks in their place.
+        sid       = "AskForWorkers"
+        actions   = ["ecs:UpdateService"]
+        resources = [local.workers_service_arn]
+        conditions = [
+          local.in_this_cluster,
+          {
+            test     = "ArnLikeIfExists"
+            variable = "ecs:task-definition"
+            values   = ["arn:${local.partition}:ecs:${local.region}:${local.account}:task-definition/${try(var.workers.service_name, "")}:*"]
+          },
+          { test = "StringEqualsIfExists", variable = "ecs:enable-execute-command", values = ["false"] },
+        ]
+      },
+    ]
+    fill_credentials_of_workers = [
+      {
+        sid       = "FillTheCredentialsOfWorkers"
+        actions   = ["secretsmanager:DescribeSecret", "secretsmanager:PutSecretValue"]
+        resources = [try(var.workers.secret_arn, "")]
+      },
+      { sid = "EncryptTheCredentialsOfWorkers", actions = ["kms:Decrypt", "kms:GenerateDataKey"], resources = [var.kms_key_arn] },
+    ]
+  }
+
+  workers_service_arn = "arn:${local.partition}:ecs:${local.region}:${local.account}:service/${var.name}/${try(var.workers.service_name, "")}"
+
+  statements_of_all = {
     read_source_login = [
       { sid = "ReadTheLoginOfTheSource", actions = ["secretsmanager:GetSecretValue"], resources = [var.source_secret_arn] },
       { sid = "DecryptTheLoginOfTheSource", actions = ["kms:Decrypt"], resources = local.secret_keys },

@@ -8,6 +8,24 @@ output "cluster_arn" {
   value       = aws_ecs_cluster.this.arn
 }
 
+output "namespace" {
+  description = "The namespace that services are found in: its id and its name."
+  value = {
+    id   = aws_service_discovery_private_dns_namespace.this.id
+    name = aws_service_discovery_private_dns_namespace.this.name
+  }
+}
+
+output "data_environment" {
+  description = "The settings of the databases and the lake, as runs have them."
+  value       = merge(local.tls, local.data_environment)
+}
+
+output "data_policy" {
+  description = "A policy, as JSON, that lets one read and write what these settings name, as runs may."
+  value       = data.aws_iam_policy_document.data.json
+}
+
 output "service_names" {
   description = "Names of the services, by what they run."
   value       = { for key, service in aws_ecs_service.this : key => service.name }

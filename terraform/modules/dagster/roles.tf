@@ -94,6 +94,10 @@ data "aws_iam_policy_document" "task" {
   source_policy_documents = [for grant in each.value : data.aws_iam_policy_document.grant[grant].json]
 }
 
+data "aws_iam_policy_document" "data" {
+  source_policy_documents = [for grant in local.working_on_data : data.aws_iam_policy_document.grant[grant].json]
+}
+
 resource "aws_iam_role_policy" "task" {
   for_each = { for role, grants in local.grants : role => grants if length(grants) > 0 }
 
@@ -103,7 +107,14 @@ resource "aws_iam_role_policy" "task" {
 }
 
 locals {
-  running_the_platform = ["read_logins", "write_lake", "read_landing", "write_compute_logs", "prune_compute_logs", "publish_alerts"]
+  # What workers may do of it, too.
+  working_on_data = ["read_logins", "write_lake"]
+
+  running_the_platform = concat(
+    local.working_on_data,
+    ["read_landing", "write_compute_logs", "prune_compute_logs", "publish_alerts"],
+    var.workers == null ? [] : ["ask_for_workers"],
+  )
 
   grants = {
     webserver = concat(["read_compute_logs", "forward_ports"], local.runs_are_tasks ? ["watch_tasks", "stop_runs"] : [])
@@ -111,7 +122,10 @@ locals {
     code-server = local.runs_are_tasks ? [
       "read_source_login", "read_lake", "read_landing", "write_compute_logs", "publish_alerts",
     ] : local.running_the_platform
-    run       = local.running_the_platform
-    provision = ["read_administrator_logins", "read_warehouse_login"]
+    run = local.running_the_platform
+    provision = concat(
+      ["read_administrator_logins", "read_warehouse_login"],
+      var.workers == null ? [] : ["fill_credentials_of_workers"],
+    )
   }
 }

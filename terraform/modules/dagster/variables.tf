@@ -226,6 +226,17 @@ variable "landing" {
   })
 }
 
+variable "workers" {
+  description = "Workers that runs share large batches with: the address of their scheduler, their service, how many a batch is given, and the secret with what they prove to one another. Null for none."
+  type = object({
+    address      = string
+    service_name = string
+    count        = number
+    secret_arn   = string
+  })
+  default = null
+}
+
 variable "kms_key_arn" {
   description = "ARN of the key that encrypts logins, logs and Dagster's storage."
   type        = string

@@ -11,7 +11,21 @@ locals {
   # Every role of the platform has this path.
   role_pattern = "arn:${local.partition}:iam::${local.account}:role/${var.name}/*"
 
-  service_names = merge(module.dagster.service_names, { for dashboard in module.dashboard : "dashboard" => dashboard.service_name })
+  # Those that always run, so not that of workers.
+  service_names = merge(
+    module.dagster.service_names,
+    { for dashboard in module.dashboard : "dashboard" => dashboard.service_name },
+    { for workers in module.workers : "scheduler" => workers.scheduler_service_name },
+  )
+
+  # Databases that are not made here, with what the platform moves from one to the other.
+  data_addresses = merge(
+    { source = { cidr_block = var.source_database.cidr_block, port = var.source_database.port } },
+    var.existing_warehouse == null ? {} : { warehouse = { cidr_block = var.existing_warehouse.cidr_block, port = var.existing_warehouse.port } },
+  )
+
+  # Of the one module instance, for all of it would wait for those who may reach the warehouse.
+  warehouse_security_group_ids = var.existing_warehouse != null ? {} : { warehouse = module.warehouse[0].security_group_id }
 
   # Spelt out: the bucket would otherwise wait for the role, whose policy waits for the bucket.
   fetching_role_arn = "arn:${local.partition}:iam::${local.account}:role/${var.name}/${var.name}-exchange-rates"
@@ -120,17 +134,21 @@ module "warehouse" {
   source = "../warehouse"
   count  = var.existing_warehouse == null ? 1 : 0
 
-  name                      = var.name
-  vpc_id                    = module.network.vpc_id
-  subnet_ids                = module.network.private_subnet_ids
-  client_security_group_ids = merge({ tasks = module.dagster.task_security_group_id }, { for dashboard in module.dashboard : "dashboard" => dashboard.security_group_id })
-  analyst_cidr_blocks       = var.analyst_cidr_blocks
-  kms_key_arn               = module.key.arn
-  server                    = merge(var.warehouse_server, { deletion_protection = var.deletion_protection, log_retention_days = var.log_retention_days })
-  loader_password           = var.passwords.warehouse
-  dashboard_enabled         = var.dashboard_enabled
-  dashboard_password        = var.passwords.dashboard
-  password_version          = var.password_version
+  name       = var.name
+  vpc_id     = module.network.vpc_id
+  subnet_ids = module.network.private_subnet_ids
+  client_security_group_ids = merge(
+    { tasks = module.dagster.task_security_group_id },
+    { for dashboard in module.dashboard : "dashboard" => dashboard.security_group_id },
+    { for workers in module.workers : "workers" => workers.security_group_id },
+  )
+  analyst_cidr_blocks = var.analyst_cidr_blocks
+  kms_key_arn         = module.key.arn
+  server              = merge(var.warehouse_server, { deletion_protection = var.deletion_protection, log_retention_days = var.log_retention_days })
+  loader_password     = var.passwords.warehouse
+  dashboard_enabled   = var.dashboard_enabled
+  dashboard_password  = var.passwords.dashboard
+  password_version    = var.password_version
 }
 
 module "dagster" {
@@ -151,8 +169,7 @@ module "dagster" {
   endpoints_security_group_id = module.network.endpoints_security_group_id
   s3_prefix_list_id           = module.network.s3_prefix_list_id
   database_addresses = merge(
-    { source = { cidr_block = var.source_database.cidr_block, port = var.source_database.port } },
-    var.existing_warehouse == null ? {} : { warehouse = { cidr_block = var.existing_warehouse.cidr_block, port = var.existing_warehouse.port } },
+    local.data_addresses,
     var.existing_storage == null ? {} : { storage = { cidr_block = var.existing_storage.cidr_block, port = var.existing_storage.port } },
   )
   source_secret_arn         = var.source_database.secret_arn
@@ -166,7 +183,7 @@ module "dagster" {
     administrator_secret_arn = module.warehouse[0].administrator_secret_arn
     reader_secret_arn        = module.warehouse[0].dashboard_secret_arn
   }
-  database_security_group_ids = { for warehouse in module.warehouse : "warehouse" => warehouse.security_group_id }
+  database_security_group_ids = local.warehouse_security_group_ids
   warehouse_schema            = var.warehouse_schema
   existing_storage            = var.existing_storage
   storage_server              = merge(var.storage_server, { deletion_protection = var.deletion_protection, log_retention_days = var.log_retention_days })
@@ -174,16 +191,22 @@ module "dagster" {
   password_version            = var.password_version
   lake                        = module.lake
   landing                     = module.landing
-  kms_key_arn                 = module.key.arn
-  alert_topic_arn             = module.observability.topic_arn
-  alert_topic_kms_key_arn     = module.observability.topic_kms_key_arn
-  log_group_names             = module.observability.log_group_names
-  log_group_arns              = module.observability.log_group_arns
-  permissions_boundary_arn    = var.permissions_boundary_arn
-  ssl_mode                    = var.ssl_mode
-  container_insights          = var.container_insights
-  load_balancer               = var.load_balancer
-  force_destroy               = !var.deletion_protection
+  workers = var.workers == null ? null : {
+    address      = module.workers[0].address
+    service_name = module.workers[0].service_name
+    count        = var.workers.count
+    secret_arn   = module.workers[0].secret_arn
+  }
+  kms_key_arn              = module.key.arn
+  alert_topic_arn          = module.observability.topic_arn
+  alert_topic_kms_key_arn  = module.observability.topic_kms_key_arn
+  log_group_names          = module.observability.log_group_names
+  log_group_arns           = module.observability.log_group_arns
+  permissions_boundary_arn = var.permissions_boundary_arn
+  ssl_mode                 = var.ssl_mode
+  container_insights       = var.container_insights
+  load_balancer            = var.load_balancer
+  force_destroy            = !var.deletion_protection
 }
 
 # At the load balancer of Dagster's UI, so that who may see the one may see the other.
@@ -222,6 +245,33 @@ module "dashboard" {
   log_retention_days       = var.log_retention_days
   permissions_boundary_arn = var.permissions_boundary_arn
   ssl_mode                 = var.ssl_mode
+}
+
+# Off unless wanted: only first loads and rebuilds of very many rows are worth it.
+module "workers" {
+  source = "../workers"
+  count  = var.workers == null ? 0 : 1
+
+  name                        = var.name
+  image                       = var.image
+  image_repository_arn        = var.image_repository_arn
+  cpu_architecture            = var.cpu_architecture
+  workers                     = var.workers
+  paused                      = var.paused
+  cluster                     = { name = module.dagster.cluster_name, arn = module.dagster.cluster_arn }
+  namespace                   = module.dagster.namespace
+  vpc_id                      = module.network.vpc_id
+  private_subnet_ids          = module.network.private_subnet_ids
+  endpoints_security_group_id = module.network.endpoints_security_group_id
+  s3_prefix_list_id           = module.network.s3_prefix_list_id
+  task_security_group_id      = module.dagster.task_security_group_id
+  database_addresses          = local.data_addresses
+  database_security_group_ids = local.warehouse_security_group_ids
+  environment                 = module.dagster.data_environment
+  data_policy                 = module.dagster.data_policy
+  kms_key_arn                 = module.key.arn
+  log_retention_days          = var.log_retention_days
+  permissions_boundary_arn    = var.permissions_boundary_arn
 }
 
 module "observability" {

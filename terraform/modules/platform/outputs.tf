@@ -4,7 +4,7 @@ output "cluster" {
 }
 
 output "service_names" {
-  description = "Names of the ECS services."
+  description = "Names of the ECS services that always run."
   value       = values(local.service_names)
 }
 
@@ -40,7 +40,11 @@ output "task_security_group_id" {
 
 output "log_group_names" {
   description = "Names of the log groups, by task."
-  value       = merge(module.observability.log_group_names, { for dashboard in module.dashboard : "dashboard" => dashboard.log_group_name })
+  value = merge(
+    module.observability.log_group_names,
+    { for dashboard in module.dashboard : "dashboard" => dashboard.log_group_name },
+    [for workers in module.workers : workers.log_group_names]...
+  )
 }
 
 output "lake" {

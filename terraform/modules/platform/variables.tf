@@ -207,6 +207,16 @@ variable "sizes" {
   default     = null
 }
 
+variable "workers" {
+  description = "Workers that take a share of large batches: how many a batch is given, and the CPU units (1024 is one core) and MiB of memory of each. Null for none: runs then do everything themselves."
+  type = object({
+    count  = optional(number, 8)
+    cpu    = optional(number, 1024)
+    memory = optional(number, 4096)
+  })
+  default = null
+}
+
 variable "paused" {
   description = "Whether no service runs, and nobody is told that."
   type        = bool

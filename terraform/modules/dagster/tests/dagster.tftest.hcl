@@ -213,6 +213,99 @@ run "who_takes_files_from_the_landing_bucket_only_reads_there" {
   }
 }
 
+run "without_workers_nothing_tells_of_them" {
+  assert {
+    condition     = !anytrue(flatten([for definition in local.definitions : [for entry in definition.environment : startswith(entry.name, "TOTES_WORKERS")]]))
+    error_message = "A task is told of workers that there are not."
+  }
+
+  assert {
+    condition     = !anytrue([for grant in keys(local.statements) : strcontains(grant, "workers")]) && !anytrue([for grant in flatten(values(local.grants)) : strcontains(grant, "workers")])
+    error_message = "A role has rights on workers that there are not."
+  }
+}
+
+run "runs_share_large_batches_with_workers" {
+  variables {
+    workers = {
+      address      = "tls://scheduler.totes-test.internal:8786"
+      service_name = "totes-test-workers"
+      count        = 8
+      secret_arn   = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:totes-test-workers-AbCdEf"
+    }
+  }
+
+  assert {
+    condition = { for task, definition in local.definitions : task => { for entry in definition.environment : entry.name => entry.value if startswith(entry.name, "TOTES_WORKERS") } } == {
+      webserver   = {}
+      daemon      = {}
+      code-server = {}
+      run = {
+        TOTES_WORKERS           = "tls://scheduler.totes-test.internal:8786"
+        TOTES_WORKERS_SECRET_ID = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:totes-test-workers-AbCdEf"
+        TOTES_WORKERS_SERVICE   = "totes-test/totes-test-workers:8"
+      }
+      provision = { TOTES_WORKERS_SECRET_ID = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:totes-test-workers-AbCdEf" }
+    }
+    error_message = "Runs know of the workers, and the provisioning of their secret."
+  }
+
+  assert {
+    condition = {
+      for grant in ["ask_for_workers", "fill_credentials_of_workers"] : grant => [for role, grants in local.grants : role if contains(grants, grant)]
+    } == { ask_for_workers = ["run"], fill_credentials_of_workers = ["provision"] }
+    error_message = "Others than runs ask for workers, or others than the provisioning fill their secret."
+  }
+
+  assert {
+    condition = alltrue(flatten([
+      for grant in ["ask_for_workers", "fill_credentials_of_workers"] : [
+        for statement in local.statements[grant] : contains([
+          "arn:aws:ecs:eu-west-2:123456789012:service/totes-test/totes-test-workers",
+          "arn:aws:secretsmanager:eu-west-2:123456789012:secret:totes-test-workers-AbCdEf",
+          var.kms_key_arn,
+        ], one(statement.resources))
+      ]
+    ]))
+    error_message = "The rights are on that one service and that one secret."
+  }
+
+  assert {
+    condition = {
+      for condition in one([for statement in local.statements.ask_for_workers : statement if contains(statement.actions, "ecs:UpdateService")]).conditions : "${condition.test} ${condition.variable}" => one(condition.values)
+      } == {
+      "ArnEquals ecs:cluster"                           = "arn:aws:ecs:eu-west-2:123456789012:cluster/totes-test"
+      "ArnLikeIfExists ecs:task-definition"             = "arn:aws:ecs:eu-west-2:123456789012:task-definition/totes-test-workers:*"
+      "StringEqualsIfExists ecs:enable-execute-command" = "false"
+    }
+    error_message = "A run can have other tasks started than workers, or get into them."
+  }
+}
+
+run "warm_runs_share_them_too" {
+  variables {
+    runs = "warm"
+    workers = {
+      address      = "tls://scheduler.totes-test.internal:8786"
+      service_name = "totes-test-workers"
+      count        = 8
+      secret_arn   = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:totes-test-workers-AbCdEf"
+    }
+  }
+
+  assert {
+    condition     = contains(local.definitions["code-server"].environment, { name = "TOTES_WORKERS_SERVICE", value = "totes-test/totes-test-workers:8" }) && contains(local.grants["code-server"], "ask_for_workers")
+    error_message = "The code server, whose children runs are, knows of no workers."
+  }
+}
+
+run "workers_get_no_more_than_the_data" {
+  assert {
+    condition     = local.working_on_data == ["read_logins", "write_lake"] && !anytrue([for name in keys(output.data_environment) : startswith(name, "DAGSTER_")])
+    error_message = "Workers do not need what Dagster needs."
+  }
+}
+
 run "warm_runs_are_the_code_servers_children" {
   variables {
     runs = "warm"

@@ -148,6 +148,33 @@ run "the_dashboard_is_at_the_load_balancer" {
   }
 }
 
+run "there_are_no_workers_unless_wanted" {
+  command = plan
+
+  assert {
+    condition     = length(module.workers) == 0 && !contains(keys(local.service_names), "scheduler") && !contains(keys(output.log_group_names), "workers")
+    error_message = "There are workers, or parts of them."
+  }
+}
+
+run "workers_share_large_batches" {
+  command = plan
+
+  variables {
+    workers = { count = 4 }
+  }
+
+  assert {
+    condition     = length(module.workers) == 1 && var.workers.memory == 4096 && local.service_names.scheduler == "totes-test-scheduler"
+    error_message = "The scheduler is watched as other services are."
+  }
+
+  assert {
+    condition     = !contains(output.service_names, "totes-test-workers")
+    error_message = "A deployment would wait for workers, of which there are mostly none."
+  }
+}
+
 run "without_a_load_balancer_there_is_no_dashboard" {
   command = plan
 
