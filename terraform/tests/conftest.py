@@ -3,7 +3,7 @@
 import json
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +76,19 @@ def sdk(aws: Emulator) -> boto3.Session:
 def ask(aws: Emulator, sdk: boto3.Session) -> Any:
     """A client of a service of the emulator's, by name."""
     return lambda service: sdk.client(service, endpoint_url=aws.endpoint)
+
+
+@pytest.fixture(scope="session")
+def secrets_with_values(ask: Any) -> Callable[[], list[dict[str, Any]]]:
+    """The values of all secrets that have one; that of workers has none until it is provisioned."""
+
+    def found() -> list[dict[str, Any]]:
+        secrets = ask("secretsmanager")
+        arns = [secret["ARN"] for secret in secrets.list_secrets()["SecretList"]]
+        filled = [arn for arn in arns if secrets.list_secret_version_ids(SecretId=arn)["Versions"]]
+        return [json.loads(secrets.get_secret_value(SecretId=arn)["SecretString"]) for arn in filled]
+
+    return found
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -154,6 +167,7 @@ def apply(folder: Path, environment: dict[str, str], aws: Emulator, ask: Any) ->
             "alert_emails": ["oncall@example.com"],
             "analyst_cidr_blocks": ["10.2.0.0/24"],
             "transit_gateway": {"id": gateway["TransitGatewayId"], "cidr_blocks": ["10.2.0.0/24"]},
+            "workers": {"count": 4},
             "landing_senders": {"shipment": [f"arn:aws:iam::{ACCOUNT}:role/carrier"]},
         },
         backend=BACKEND,

@@ -1,7 +1,7 @@
 """Containers of task definitions, run on this machine as ECS would run them: their commands, environments and secrets.
 
 What differs is named here: where the image's files are, where databases are and that they have no TLS, where the code
-server is, and where AWS is.
+server and the scheduler are, and where AWS is.
 """
 
 import json
@@ -31,6 +31,7 @@ class Image:
 
     Attributes:
         dashboard_port: where the dashboard listens.
+        scheduler_port: where the scheduler of workers listens.
     """
 
     def __init__(self, folder: Path, emulator: Mapping[str, str]) -> None:
@@ -44,9 +45,9 @@ class Image:
         self.logs.mkdir()
         self._emulator = emulator
         with ExitStack() as stack:
-            free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
+            free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(4)]
             ports = [str(one.getsockname()[1]) for one in free]
-        self._code_server_port, self._webserver_port, self.dashboard_port = ports
+        self._code_server_port, self._webserver_port, self.dashboard_port, self.scheduler_port = ports
 
     def environment(self, container: Mapping[str, Any], secrets: Any) -> dict[str, str]:
         """What a container finds in its environment: what its definition says, and the secrets that it names."""
@@ -75,6 +76,8 @@ class Image:
             "0.0.0.0": "127.0.0.1",
             "3000": self._webserver_port,
             "3001": self.dashboard_port,
+            "8786": self.scheduler_port,
+            "tls://scheduler.totes-dev.internal:8786": f"tls://127.0.0.1:{self.scheduler_port}",
         }
         found = [
             places.get(word, word)

@@ -4,6 +4,7 @@ As a program, it serves at a port of this machine, and writes every action that 
 it.
 """
 
+import json
 import os
 import secrets
 import string
@@ -94,9 +95,12 @@ def _await(emulator: Emulator, process: "subprocess.Popen[bytes]") -> None:
 
 
 def _serve(port: int, requests: Path) -> None:
+    from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
     from moto.athena.responses import AthenaResponse
     from moto.core.authorization import ActionAuthenticatorMixin
+    from moto.core.responses import ActionResult
     from moto.ecs.models import EC2ContainerServiceBackend
+    from moto.ecs.responses import EC2ContainerServiceResponse
     from moto.iam.access_control import PermissionResult
     from moto.rds.models import DBInstance
     from moto.s3.models import FakeBucket
@@ -120,10 +124,34 @@ def _serve(port: int, requests: Path) -> None:
 
     AthenaResponse.delete_named_query = delete_named_query
 
+    # It takes the tags of scalable targets, and cannot be asked for them.
+    register, tags = ApplicationAutoScalingResponse.register_scalable_target, {}
+
+    def register_scalable_target(self: ApplicationAutoScalingResponse) -> str:
+        answer = register(self)
+        tags.setdefault(json.loads(answer)["ScalableTargetARN"], {}).update(self._get_param("Tags") or {})
+        return answer
+
+    def list_tags_for_resource(self: ApplicationAutoScalingResponse) -> str:
+        return json.dumps({"Tags": tags.get(self._get_param("ResourceARN"), {})})
+
+    ApplicationAutoScalingResponse.register_scalable_target = register_scalable_target
+    ApplicationAutoScalingResponse.list_tags_for_resource = list_tags_for_resource
+
     # It wants to know the memory of each container, which Fargate does not.
     EC2ContainerServiceBackend._calculate_task_resource_requirements = staticmethod(
         lambda _definition: {"CPU": 0, "MEMORY": 0, "PORTS": [], "PORTS_UDP": []}
     )
+
+    # It forgets which capacity a service's tasks are started on.
+    create = EC2ContainerServiceResponse.create_service
+
+    def create_service(self: EC2ContainerServiceResponse) -> ActionResult:
+        answer = create(self)
+        answer.result["service"].capacity_provider_strategy = self._get_param("capacityProviderStrategy") or []
+        return answer
+
+    EC2ContainerServiceResponse.create_service = create_service
 
     # It overlooks the conditions of a bucket's policy, and so would deny everybody what is denied to some.
     FakeBucket.get_permission = lambda _self, _action, _resource: PermissionResult.NEUTRAL

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,12 +28,13 @@ def test_a_second_plan_changes_nothing_but_what_the_emulator_forgets(second_plan
     assert forgotten == GAPS
 
 
-def test_the_state_is_in_its_bucket_and_holds_no_password(deployed: Deployed, ask: Any) -> None:
+def test_the_state_is_in_its_bucket_and_holds_no_password(
+    deployed: Deployed, ask: Any, secrets_with_values: Callable[[], list[dict[str, Any]]]
+) -> None:
     state = deployed.root.state()
     listed = ask("s3").list_objects_v2(Bucket=deployed.bootstrap["state_bucket"])["Contents"]
     assert "totes-dev/terraform.tfstate" in [found["Key"] for found in listed]
-    for secret in ask("secretsmanager").list_secrets()["SecretList"]:
-        value = json.loads(ask("secretsmanager").get_secret_value(SecretId=secret["ARN"])["SecretString"])
+    for value in secrets_with_values():
         if "password" in value:
             assert len(value["password"]) > 7
             assert value["password"] not in state
@@ -184,15 +186,20 @@ class TestDatabases:
         }
         assert found["rds.force_ssl"] == "1"
 
-    def test_only_tasks_and_analysts_can_connect(self, server: dict[str, Any], deployed: Deployed, ask: Any) -> None:
+    def test_only_tasks_workers_and_analysts_can_connect(
+        self, server: dict[str, Any], deployed: Deployed, ask: Any
+    ) -> None:
         (group,) = server["VpcSecurityGroups"]
         filters = [{"Name": "group-id", "Values": [group["VpcSecurityGroupId"]]}]
         rules = ask("ec2").describe_security_group_rules(Filters=filters)["SecurityGroupRules"]
         entries = [rule for rule in rules if not rule["IsEgress"]]
         assert {rule["FromPort"] for rule in entries} == {5432}
         peers = {rule.get("ReferencedGroupInfo", {}).get("GroupId") or rule["CidrIpv4"] for rule in entries}
-        analysts = {"10.2.0.0/24"} if server["DBInstanceIdentifier"] == "totes-dev-warehouse" else set()
-        assert peers == {deployed.outputs["task_security_group_id"], *analysts}
+        named = [{"Name": "group-name", "Values": ["totes-dev-workers"]}]
+        (workers,) = ask("ec2").describe_security_groups(Filters=named)["SecurityGroups"]
+        is_warehouse = server["DBInstanceIdentifier"] == "totes-dev-warehouse"
+        others = {"10.2.0.0/24", workers["GroupId"]} if is_warehouse else set()
+        assert peers == {deployed.outputs["task_security_group_id"], *others}
 
     @pytest.mark.parametrize("name", ["totes-dev-warehouse-loader", "totes-dev-dagster-storage"])
     def test_its_login_is_one_secret_that_says_everything(self, name: str, deployed: Deployed, ask: Any) -> None:

@@ -111,6 +111,7 @@ def test_provisioning_makes_databases_and_roles_and_can_be_repeated(
 ) -> None:
     assert provisioned.count("Created the database warehouse.") == 1
     assert provisioned.count("Created the database dagster.") == 1
+    assert provisioned.count("Made the certificate and the key of the workers.") == 1
     assert provisioned.count("Dagster's storage is up to date.") == 2
     with psycopg.connect(servers.url()) as connection:
         ordinary = connection.execute(

@@ -73,7 +73,7 @@ def test_each_task_has_a_role_of_its_own_within_its_boundary(
     roles: dict[str, list[dict[str, Any]]], deployed: Deployed, ask: Any
 ) -> None:
     tasks = ("webserver", "daemon", "code-server", "run", "provision", "execution")
-    others = ("flow-logs", "exchange-rates", "exchange-rates-schedule")
+    others = ("flow-logs", "exchange-rates", "exchange-rates-schedule", "scheduler", "workers", "workers-execution")
     assert roles.keys() == {f"totes-dev-{which}" for which in (*tasks, *others)}
     for name in roles:
         boundary = ask("iam").get_role(RoleName=name)["Role"]["PermissionsBoundary"]["PermissionsBoundaryArn"]
@@ -136,7 +136,7 @@ def test_a_linter_finds_nothing_in_roles_that_is_not_meant(roles: dict[str, list
     assert {finding for finding in found if finding[1] not in MEANT} == set()
 
 
-def test_only_runs_may_create_in_the_lake_and_none_may_delete(
+def test_only_runs_and_their_workers_may_create_in_the_lake_and_none_may_delete(
     roles: dict[str, list[dict[str, Any]]], deployed: Deployed
 ) -> None:
     zones = {f"arn:aws:s3:::{bucket}/*" for bucket in deployed.outputs["lake"].values()}
@@ -146,7 +146,7 @@ def test_only_runs_may_create_in_the_lake_and_none_may_delete(
             if zones & set(listed(statement["Resource"])):
                 for action in listed(statement["Action"]):
                     who.setdefault(action, set()).add(name.removeprefix("totes-dev-"))
-    assert who == {"s3:GetObject": {"code-server", "run"}, "s3:PutObject": {"run"}}
+    assert who == {"s3:GetObject": {"code-server", "run", "workers"}, "s3:PutObject": {"run", "workers"}}
 
 
 @pytest.mark.skipif(not CHECKOV.exists(), reason="checkov is not installed: `make test-terraform` does that")
