@@ -43,7 +43,7 @@ def cluster(context: click.Context, *, workers: int, port: int) -> None:
     check_installed()
     platform_from_environment(create=True)  # workers could only say in their logs that it is missing
     credentials, folder = cluster_credentials(create=True)
-    local = LocalCluster(credentials, port, folder)
+    local = LocalCluster(credentials, folder, port=port)
 
     stop = threading.Event()
 
@@ -67,7 +67,8 @@ def scheduler(*, host: str, port: int) -> None:
     """Run the scheduler of a cluster, which gives out work and does none."""
     from totes_dagster.cluster.programs import scheduler_command
 
-    _become(scheduler_command(host=host, port=port))
+    command = scheduler_command(host=host, port=port)
+    os.execve(command[0], command, _environment())  # noqa: S606 - our own command line
 
 
 @cluster.command(short_help="Run workers of a cluster.")
@@ -79,16 +80,17 @@ def worker(*, address: str, workers: int) -> None:
     They find the databases and the lake by this machine's own settings.
     """
     from totes_dagster.cluster.programs import worker_command
+    from totes_dagster.cluster.supervision import keep_running
     from totes_dagster.config.settings import workers_address
 
-    _become(worker_command(workers_address(address), workers=workers))
+    keep_running(worker_command(workers_address(address)), workers, _environment())
 
 
-def _become(command: list[str]) -> None:
-    """Run a program in the place of this one, with the credentials that the settings name."""
+def _environment() -> dict[str, str]:
+    """The environment of Dask's programs, with the credentials that the settings name."""
     from totes_dagster.cluster.programs import check_installed, environment_of
     from totes_dagster.config.platform import cluster_credentials
 
     check_installed()
     credentials, _ = cluster_credentials()
-    os.execve(command[0], command, environment_of(credentials))  # noqa: S606 - our own command line
+    return environment_of(credentials)

@@ -1,18 +1,21 @@
 """A cluster on this machine: a scheduler, and workers beside it, until Ctrl-C."""
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import sleep
 
 from totes_dagster.cluster.credentials import Credentials
-from totes_dagster.cluster.programs import environment_of, scheduler_command, worker_command
 from totes_dagster.cluster.spreading import Cluster
+from totes_dagster.config import settings
 from totes_dagster.errors import ClusterError, ClusterStartError
 from totes_dagster.runtime.processes import ProcessGroup
 
 HOST = "127.0.0.1"
+
+_TOTES = (sys.executable, "-m", "totes_dagster.cli.commands")
 
 _POLL_SECONDS = 0.1
 
@@ -22,17 +25,16 @@ class LocalCluster:
 
     Args:
         credentials: what they prove to one another.
+        folder: where these are, and where the programs log.
         port: where the scheduler listens, on this machine only.
-        logs: the folder with what they print.
     """
 
-    def __init__(self, credentials: Credentials, port: int, logs: Path) -> None:
+    def __init__(self, credentials: Credentials, folder: Path, *, port: int) -> None:
         self.cluster = Cluster(f"tls://{HOST}:{port}", lambda: credentials)
-        self._credentials = credentials
+        self._folder = folder
         self._port = port
-        self._logs = logs
-        self._scheduler = ProcessGroup(logs / "scheduler.log")
-        self._workers = ProcessGroup(logs / "workers.log")
+        self._scheduler = ProcessGroup(folder / "scheduler.log")
+        self._workers = ProcessGroup(folder / "workers.log")
 
     @contextmanager
     def running(self, workers: int, environment: Mapping[str, str] = os.environ) -> Iterator[Cluster]:
@@ -45,10 +47,11 @@ class LocalCluster:
         Raises:
             ClusterStartError: a program ended before all workers were there.
         """
-        given = environment_of(self._credentials, environment)
+        given = {**environment, settings.WORKERS_CREDENTIALS: str(self._folder)}
+        listening = ["--host", HOST, "--port", str(self._port)]
         try:
-            self._scheduler.start(scheduler_command(host=HOST, port=self._port), given)
-            self._workers.start(worker_command(self.cluster.address, workers=workers), given)
+            self._scheduler.start([*_TOTES, "cluster", "scheduler", *listening], given)
+            self._workers.start([*_TOTES, "cluster", "worker", self.cluster.address, "--workers", str(workers)], given)
             while self._count() < workers:
                 self.check()
                 sleep(_POLL_SECONDS)

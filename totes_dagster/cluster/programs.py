@@ -52,17 +52,15 @@ def scheduler_command(*, host: str, port: int) -> list[str]:
     return [*_dask("scheduler"), *where, "--protocol", "tls", "--no-dashboard"]
 
 
-def worker_command(address: str, *, workers: int) -> list[str]:
-    """The command line of a process that starts workers, and starts another for each that ends.
-
-    Each does one piece of work at a time.
+def worker_command(address: str) -> list[str]:
+    """The command line of a worker, which does one piece of work at a time.
 
     Args:
         address: the scheduler's.
-        workers: how many of them.
     """
-    each = ["--nthreads", "1", "--nworkers", str(workers), "--resources", f"{resource()}=1"]
-    return [*_dask("worker"), address, *each, "--protocol", "tls", "--no-dashboard"]
+    # Dask would manage the memory of results that it keeps, and there are none.
+    alone = ["--nthreads", "1", "--no-nanny", "--memory-limit", "0", "--resources", f"{resource()}=1"]
+    return [*_dask("worker"), address, *alone, "--protocol", "tls", "--no-dashboard"]
 
 
 def _dask(program: str) -> list[str]:

@@ -26,6 +26,8 @@ R = TypeVar("R")
 
 _CONNECT_SECONDS = 10
 
+_CONNECT_ATTEMPTS = 2
+
 _START_SECONDS = 300
 """How long to wait for a first worker that was asked for."""
 
@@ -162,10 +164,14 @@ class Cluster:
                 self.address, security=security, timeout=_CONNECT_SECONDS, set_as_default=False
             )
 
-        try:
-            client = within(_CONNECT_SECONDS * 2, connect)
-        except (OSError, TimeoutError, ValueError, SettingsError) as error:
-            raise ClusterError(f"The cluster {self.address} cannot be reached: {one_line(error)}") from error
+        for attempt in range(_CONNECT_ATTEMPTS):
+            try:
+                client = within(_CONNECT_SECONDS * 2, connect)
+                break
+            except Exception as error:  # the library has many, and one of them comes and goes
+                if attempt + 1 == _CONNECT_ATTEMPTS or isinstance(error, SettingsError):
+                    reason = one_line(str(error) or type(error).__name__)
+                    raise ClusterError(f"The cluster {self.address} cannot be reached: {reason}") from error
         try:
             yield client
         finally:

@@ -24,8 +24,8 @@ class Fault:
     Attributes:
         point: `read` (rows of the source are about to be written), `remodelled` (so is a part of the processed zone),
             `copied` (rows are staged, and not committed) or `committed` (they are, and nobody knows).
-        way: `kill`, `freeze` or `fail`; `kill all` and `freeze all` take the process that started the worker, too.
-        flag: a file that is there once it has happened, with the ids of the worker's process and of that one.
+        way: `kill`, `freeze` or `fail`.
+        flag: a file that is there once it has happened, with the id of the worker's process.
         others: ids of further processes that are killed before.
     """
 
@@ -41,11 +41,11 @@ class Fault:
             "DASK_DISTRIBUTED__WORKER__PRELOAD": f'["{__name__}"]',
         }
 
-    def happened_to(self) -> list[int]:
-        """The ids of the process that it happened to, and of the one that started it; none if it has not."""
+    def happened_to(self) -> int | None:
+        """The id of the process that it happened to; None if it has not."""
         with suppress(FileNotFoundError):
-            return [int(process) for process in Path(self.flag).read_text().split()]
-        return []
+            return int(Path(self.flag).read_text() or 0) or None
+        return None
 
     def happen(self) -> None:
         """Let it happen, unless it has already."""
@@ -53,15 +53,13 @@ class Fault:
             descriptor = os.open(self.flag, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         except FileExistsError:
             return
-        os.write(descriptor, f"{os.getpid()} {os.getppid()}".encode())
+        os.write(descriptor, str(os.getpid()).encode())
         os.close(descriptor)
         for process in self.others:
             os.kill(process, signal.SIGKILL)
-        way, _, both = self.way.partition(" ")
-        if way == "fail":
+        if self.way == "fail":
             raise DatabaseUnavailableError("The server closed the connection.")
-        for process in [os.getppid(), os.getpid()] if both else [os.getpid()]:
-            os.kill(process, {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP}[way])
+        os.kill(os.getpid(), {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP}[self.way])
 
 
 def dask_setup(worker: Any) -> None:

@@ -25,7 +25,7 @@ IMPATIENT = {
 }
 """Settings of Dask with which what is lost is given up soon."""
 
-PATIENCE = 60
+PATIENCE = 120
 
 
 def _settings_of(platform: Platform) -> dict[str, str]:
@@ -87,16 +87,16 @@ class Hosts:
         """Start the scheduler; return the id of its process."""
         return self._start("scheduler", [*prefix, *scheduler_command(host=self.host, port=self.port)], IMPATIENT)
 
-    def start_worker(
-        self, environment: Mapping[str, str] | None = None, *prefix: str, workers: int = 1, wait: bool = True
-    ) -> int:
-        """Start a machine with workers, and wait until these are there; return the id of its process."""
-        before = self._count() if wait else 0
-        command = [*prefix, *worker_command(self.cluster.address, workers=workers)]
-        process = self._start(f"worker-{next(self._numbers)}", command, {**IMPATIENT, **(environment or {})})
-        if wait:
-            eventually(lambda: self._count() >= before + workers, "the workers to be there")
-        return process
+    def start_workers(
+        self, environment: Mapping[str, str] | None = None, *prefix: str, workers: int = 1
+    ) -> list[ProcessGroup]:
+        """Start workers, each in a process of its own, and wait until they are there."""
+        before, command = self._count(), [*prefix, *worker_command(self.cluster.address)]
+        names = [f"worker-{next(self._numbers)}" for _ in range(workers)]
+        for name in names:
+            self._start(name, command, {**IMPATIENT, **(environment or {})})
+        eventually(lambda: self._count() >= before + workers, "the workers to be there")
+        return [self.programs[name] for name in names]
 
     def stop(self) -> None:
         """Kill everything."""

@@ -23,7 +23,7 @@ def test_workers_make_what_one_process_makes(
     caplog.set_level(logging.INFO, logger="totes_dagster.cluster")
     alone = platform_at(world.source_url, companies.database("alone"), lake_in(tmp_path / "alone"), "public")
     refresh(alone)
-    hosts.start_worker(workers=workers)
+    hosts.start_workers(workers=workers)
     refresh(hosts.leading())
     assert _contents(world.platform) == _contents(alone)
     assert _processed(world.platform) == _processed(alone)
@@ -45,7 +45,7 @@ def test_a_rebuild_a_reconciliation_and_a_remodel_by_workers_do_what_one_process
     )
     refresh(world.platform)
     history, processed = _contents(world.platform), _processed(world.platform)
-    hosts.start_worker(workers=2)
+    hosts.start_workers(workers=2)
     leading = hosts.leading()
     rebuild(leading)
     assert _without_record_ids(_contents(world.platform)) == _without_record_ids(history)
@@ -73,7 +73,7 @@ def test_a_rebuild_a_reconciliation_and_a_remodel_by_workers_do_what_one_process
 
 def test_a_large_batch_that_changes_what_is_there_is_merged_by_its_versions(world: World, hosts: Hosts) -> None:
     refresh(world.platform)
-    hosts.start_worker()
+    hosts.start_workers()
     world.change("update sales_order set unit_price = unit_price + 1", "update payment set paid = not paid")
     refreshed = refresh(hosts.leading(), recapture=["sales_order", "payment", "transaction"])
     changed = {name: done.changed for name, done in refreshed.loaded[0].tables.items() if done.changed}
@@ -97,7 +97,7 @@ def test_what_workers_set_aside_is_in_quarantine(companies: Companies, tmp_path:
     world.change("update sales_order set agreed_payment_date = 'soon' where sales_order_id in (3, 1200)")
     with hosts_of(world.platform, tmp_path) as hosts:
         hosts.start_scheduler()
-        hosts.start_worker()
+        hosts.start_workers()
         refresh(hosts.leading())
     assert world.quarantined() == [("sales_order", 3), ("sales_order", 1200)]
     assert world.ask_one("select count(*) from current_sales_order") == ORDERS - 2
