@@ -210,6 +210,39 @@ run "the_boundary_is_far_from_all_rights" {
   }
 }
 
+run "a_task_can_change_the_workers_alone" {
+  command = plan
+
+  assert {
+    condition = {
+      for environment, statements in local.boundaries : environment => flatten([
+        for statement in statements : statement.Resource
+        if length(setintersection(statement.Action, ["ecs:UpdateService", "secretsmanager:PutSecretValue"])) > 0
+      ])
+      } == {
+      for environment in ["dev", "prod"] : environment => [
+        "arn:aws:secretsmanager:eu-west-2:123456789012:secret:totes-${environment}-workers-*",
+        "arn:aws:ecs:eu-west-2:123456789012:service/totes-${environment}/totes-${environment}-workers",
+      ]
+    }
+    error_message = "The boundary lets a task change other services, or write other secrets, than those of workers."
+  }
+}
+
+run "what_scales_another_environment_is_out_of_reach" {
+  command = plan
+
+  assert {
+    condition = alltrue(flatten([
+      for environment, rights in module.rights : [
+        for statement in flatten(values(rights.write)) : contains(values(try(statement.Condition.StringEquals, {})), environment)
+        if anytrue([for action in statement.Action : startswith(action, "application-autoscaling:")])
+      ]
+    ]))
+    error_message = "Application Auto Scaling can be changed without the environment's tag."
+  }
+}
+
 run "the_state_is_kept_well" {
   command = plan
 

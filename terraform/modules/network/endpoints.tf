@@ -5,7 +5,7 @@ locals {
     "ec2",            # EcsRunLauncher asks which network its own task is in
     "ecr.api",        # images: where their layers are
     "ecr.dkr",        # images: their manifests
-    "ecs",            # EcsRunLauncher starts, watches and stops runs
+    "ecs",            # EcsRunLauncher starts, watches and stops runs; runs ask for workers
     "logs",           # what containers print
     "secretsmanager", # logins of the databases
     "sns",            # alerts
