@@ -51,6 +51,11 @@ def short(value: Decimal | float) -> str:
     return f"{value:,.10g}"
 
 
+def percent(value: Decimal | float | None, digits: int = 0) -> str:
+    """A percentage, for a label in a chart; a dash for that of nothing."""
+    return "—" if value is None else f"{value:.{digits}f} %"
+
+
 def month(value: date) -> str:
     """A month by its first day."""
     return f"{value:%b %Y}"

@@ -4,7 +4,7 @@ from psycopg.sql import SQL
 
 from totes_dagster.dashboard.bar_charts import ranges, ranked
 from totes_dagster.dashboard.charts import months
-from totes_dagster.dashboard.formats import short_money
+from totes_dagster.dashboard.formats import percent, short_money
 from totes_dagster.dashboard.question import Base, Column, Kind, Page, Question
 
 PURCHASES = Base(
@@ -82,7 +82,7 @@ SUPPLIERS = Question(
         "counterparty_legal_name",
         "spend",
         "Spend",
-        label=lambda row, unit: f"{short_money(row['spend'], unit)} · {row['share']:.1f} %",
+        label=lambda row, unit: f"{short_money(row['spend'], unit)} · {percent(row['share'], 1)}",
     ),
 )
 

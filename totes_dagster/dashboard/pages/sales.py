@@ -4,7 +4,7 @@ from psycopg.sql import SQL
 
 from totes_dagster.dashboard.bar_charts import grouped, podium, ranges, ranked
 from totes_dagster.dashboard.charts import heatmap, lines, months
-from totes_dagster.dashboard.formats import short_money
+from totes_dagster.dashboard.formats import percent, short_money
 from totes_dagster.dashboard.question import Base, Column, Kind, Page, Question
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -191,7 +191,7 @@ DEPARTMENTS = Question(
         "department_name",
         "net_sales",
         "Net sales",
-        label=lambda row, unit: f"{row['share']:.0f} % · {short_money(row['each'], unit)} each",
+        label=lambda row, unit: f"{percent(row['share'])} · {short_money(row['each'], unit)} each",
     ),
 )
 
@@ -222,7 +222,7 @@ CUSTOMERS = Question(
         "counterparty_legal_name",
         "net_sales",
         "Net sales",
-        label=lambda row, _: f"{row['share']:.1f} % · Σ {row['cumulative_share']:.0f} %",
+        label=lambda row, _: f"{percent(row['share'], 1)} · Σ {percent(row['cumulative_share'])}",
     ),
     note="Σ is the share of a customer together with all larger ones.",
 )

@@ -1,6 +1,7 @@
 """Every chart is valid Vega-Lite that a browser can draw without making code of text, whatever the rows say."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -73,6 +74,18 @@ def test_without_any_rates_there_is_nothing_to_draw_and_nothing_is_taken_for_zer
     if chart is not None:
         vl_convert.vegalite_to_vega(chart.to_dict(), vl_version="6.4")
         assert not amounts or question.name == "hours"
+
+
+@pytest.mark.parametrize("question", DRAWN)
+def test_amounts_of_0_which_have_no_shares_can_be_drawn(question: Question) -> None:
+    nothing = {
+        **dict.fromkeys((column.name for column in question.columns if column.kind is Kind.MONEY), Decimal(0)),
+        **dict.fromkeys((column.name for column in question.columns if column.name.endswith("share")), None),
+    }
+    if question.name == "late-payers":
+        return  # its share is that of payments, of which there is one at least
+    assert question.draw is not None
+    assert question.draw([{**row, **nothing} for row in rows(question)], "EUR") is not None
 
 
 @pytest.mark.parametrize(
