@@ -13,7 +13,7 @@ from totes_dagster.cluster.code import code_digest, resource
 from totes_dagster.cluster.credentials import Credentials
 from totes_dagster.cluster.scaling import WorkersService
 from totes_dagster.cluster.work import STARTED, Answer, perform
-from totes_dagster.errors import ClusterError, SettingsError, one_line
+from totes_dagster.errors import ClusterError, one_line
 from totes_dagster.runtime.interruption import within
 
 if TYPE_CHECKING:
@@ -73,12 +73,14 @@ class Cluster:
         credentials: reads what its processes and this one prove to one another.
         service: where workers can be asked for, if there are none; None if nowhere.
         spread: what was spread until now, whichever way it was done.
+        lost: why it is not asked any more; empty while it is. A later command or run asks it again.
     """
 
     address: str
     credentials: Callable[[], Credentials]
     service: WorkersService | None = None
     spread: list[Spread] = field(default_factory=list, compare=False)
+    lost: list[ClusterError] = field(default_factory=list, compare=False)
 
     def workers(self) -> int:
         """How many workers it has that run this code.
@@ -108,6 +110,7 @@ class Cluster:
         """
         left = dict(enumerate(works))
         hosts: set[str] = set()
+        told: set[str] = set()
         repeated = 0
         try:
             with self._connected() as client:
@@ -116,12 +119,17 @@ class Cluster:
                     if answer.error:
                         if not (answer.error.transient or isinstance(answer.error, ClusterError)):
                             raise answer.error
-                        logger.warning("A worker on %s could not do one of %s: %s", answer.host, what, answer.error)
+                        if (
+                            said := f"A worker on {answer.host} could not do one of {what}: {answer.error}"
+                        ) not in told:
+                            logger.warning(said)
+                            told.add(said)
                         continue
                     hosts.add(answer.host)
                     yield left.pop(number), answer.result
                 repeated = max(_begun(client, name) - len(works), 0)
         except ClusterError as error:
+            self.lost.append(error)
             logger.warning("%s This process does what is left: %d of %d %s.", error, len(left), len(works), what)
         remaining = list(left.values())
         with ThreadPoolExecutor(_THREADS_HERE) as pool:
@@ -137,6 +145,8 @@ class Cluster:
         Raises:
             ClusterError: it cannot be reached, or has no such workers.
         """
+        for earlier in self.lost:
+            raise earlier
         with self._client() as client:
             if not _workers(client) and self.service:
                 logger.info("Waiting for %d workers.", self.service.count)
@@ -168,8 +178,9 @@ class Cluster:
             try:
                 client = within(_CONNECT_SECONDS * 2, connect)
                 break
-            except Exception as error:  # the library has many, and one of them comes and goes
-                if attempt + 1 == _CONNECT_ATTEMPTS or isinstance(error, SettingsError):
+            except Exception as error:  # the library has many
+                # It stumbles over what a scheduler says right after its welcome, which it does not the next time.
+                if attempt + 1 == _CONNECT_ATTEMPTS or not isinstance(error, AssertionError):
                     reason = one_line(str(error) or type(error).__name__)
                     raise ClusterError(f"The cluster {self.address} cannot be reached: {reason}") from error
         try:

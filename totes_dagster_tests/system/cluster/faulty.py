@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -24,7 +25,7 @@ class Fault:
     Attributes:
         point: `read` (rows of the source are about to be written), `remodelled` (so is a part of the processed zone),
             `copied` (rows are staged, and not committed) or `committed` (they are, and nobody knows).
-        way: `kill`, `freeze` or `fail`.
+        way: `kill`, `freeze`, `fail`, or `wait` until `go_on` is called.
         flag: a file that is there once it has happened, with the id of the worker's process.
         others: ids of further processes that are killed before.
     """
@@ -47,6 +48,10 @@ class Fault:
             return int(Path(self.flag).read_text() or 0) or None
         return None
 
+    def go_on(self) -> None:
+        """Let a worker go on that waits."""
+        Path(f"{self.flag}.over").touch()
+
     def happen(self) -> None:
         """Let it happen, unless it has already."""
         try:
@@ -59,6 +64,10 @@ class Fault:
             os.kill(process, signal.SIGKILL)
         if self.way == "fail":
             raise DatabaseUnavailableError("The server closed the connection.")
+        if self.way == "wait":
+            while not Path(f"{self.flag}.over").exists():
+                time.sleep(0.05)
+            return
         os.kill(os.getpid(), {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP}[self.way])
 
 

@@ -4,6 +4,7 @@ import itertools
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -97,6 +98,20 @@ class Hosts:
             self._start(name, command, {**IMPATIENT, **(environment or {})})
         eventually(lambda: self._count() >= before + workers, "the workers to be there")
         return [self.programs[name] for name in names]
+
+    def start_other_worker(self, environment: Mapping[str, str]) -> ProcessGroup:
+        """Start a worker from another folder's code, and wait until the scheduler knows it."""
+        program = [
+            sys.executable,
+            "-c",
+            "import os, sys; from totes_dagster.cluster.programs import worker_command as command; "
+            "os.execv(sys.executable, command(sys.argv[1]))",
+            self.cluster.address,
+        ]
+        self._start("worker-of-others", program, {**IMPATIENT, **environment})
+        worker = self.programs["worker-of-others"]
+        eventually(lambda: "Registered to" in worker.log.read_text(), "the worker to be there")
+        return worker
 
     def stop(self) -> None:
         """Kill everything."""
