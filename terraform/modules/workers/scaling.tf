@@ -28,8 +28,8 @@ resource "aws_appautoscaling_policy" "stop" {
   }
 }
 
-# Of the busiest worker, so that one that still works keeps the others too. An idle one takes 3 % of a core, to say that it
-# is there. Where none runs there is nothing to measure, and nothing to take away.
+# Of the busiest worker, so that one that still works keeps the others too. An idle one takes a few percent of a core, to say
+# that it is there. Where none runs there is nothing to measure, and nothing to take away.
 resource "aws_cloudwatch_metric_alarm" "idle" {
   alarm_name          = "${var.name}-workers-idle"
   alarm_description   = "No worker had anything to do for 15 minutes, and all of them are stopped. That is as it should be."

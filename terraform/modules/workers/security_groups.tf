@@ -2,7 +2,7 @@
 # services, as runs do, and do not talk to one another.
 
 locals {
-  # A worker, and the process that looks after it, listen where the kernel lets them: Linux takes these.
+  # A worker listens where the kernel lets it: Linux takes one of these.
   worker_ports = { from = 32768, to = 60999 }
 
   groups = { scheduler = aws_security_group.scheduler.id, workers = aws_security_group.workers.id }
