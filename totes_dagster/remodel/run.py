@@ -59,11 +59,23 @@ def missing_parts(star: str, log: BatchLog, processed: Zone) -> list[StarPart]:
     for manifest in changes_of(star, log, log.head()):
         parts = star_parts(star, manifest)
         # Check all parts: a remodel that was killed may have written only the first ones.
-        gaps = [part for part in parts if not processed.exists(part.path)]
+        gaps = _lacking(parts, processed)
         if parts and not gaps:
             break
         missing[:0] = gaps
     return missing
+
+
+def _lacking(parts: list[StarPart], processed: Zone) -> list[StarPart]:
+    """The parts, all of one star table and batch, that do not exist; found with one request for each thousand parts."""
+    if len(parts) == 1:
+        return [part for part in parts if not processed.exists(part.path)]
+    present = {path for folder in {_folder_of(part) for part in parts} for path in processed.paths(folder)}
+    return [part for part in parts if part.path not in present]
+
+
+def _folder_of(part: StarPart) -> str:
+    return part.path.rpartition("/")[0]
 
 
 def remodel_part(part: StarPart, lake: Lake) -> RemodelledPart:

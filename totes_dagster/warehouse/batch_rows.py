@@ -3,7 +3,7 @@
 Reads only the lake; `load.py` writes to the warehouse.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -119,14 +119,14 @@ def keys_leaving_quarantine(ingestion: Zone, source: str, entry: TableEntry, qua
         entry: the batch's entry for that table, which holds changes.
         quarantined: the keys in quarantine before this batch.
     """
-    brought = _key_set(read_keys(ingestion, source, part) for part in entry.parts)
+    brought = _among(quarantined, (read_keys(ingestion, source, part) for part in entry.parts))
     live = live_keys(ingestion, source, entry)
     ranges = live_ranges(entry)
     covered = {key for key in quarantined if ranges is None or range_of(key) in ranges}
-    deleted = set() if live is None else covered - _key_set(live)
-    for changes in logged_changes(ingestion, entry):
-        deleted |= quarantined & set(changes.filter(changes.column("is_deleted")).column("key").to_pylist())
-    return (quarantined & brought) | deleted
+    deleted = set() if live is None else covered - _among(quarantined, live)
+    logged = logged_changes(ingestion, entry)
+    deleted |= _among(quarantined, (changes.filter(changes.column("is_deleted")).select(["key"]) for changes in logged))
+    return brought | deleted
 
 
 def read_keys(ingestion: Zone, source: str, part: Part) -> pa.Table:
@@ -145,5 +145,8 @@ def read_keys(ingestion: Zone, source: str, part: Part) -> pa.Table:
     return pa.table({key: pc.drop_null(keys.column(key))}, pa.schema([pa.field(key, pa.int32(), nullable=False)]))
 
 
-def _key_set(tables: Iterator[pa.Table]) -> set[int]:
-    return {key for table in tables for key in table.column(0).to_pylist()}
+def _among(keys: set[int], tables: Iterable[pa.Table]) -> set[int]:
+    """Those of some keys that are in the first column of tables; no more of the tables is remembered."""
+    wanted = pa.array(sorted(keys), pa.int32())
+    columns = (table.column(0) for table in tables)
+    return {key for column in columns for key in column.filter(pc.is_in(column, value_set=wanted)).to_pylist()}
