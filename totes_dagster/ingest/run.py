@@ -4,6 +4,8 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
+from psycopg import sql
+
 from totes_dagster.cluster.spreading import Cluster
 from totes_dagster.errors import BatchConflictError, SourceBehindError
 from totes_dagster.ingest.capture import Demand
@@ -236,7 +238,14 @@ def ingest_snapshot(
     return Ingested((*taken.batches, manifest), deviations, kept)
 
 
-def changed_tables(source: Database, zone: Zone, *, undeclared_too: bool = False, from_log: bool = False) -> list[str]:
+def changed_tables(
+    source: Database,
+    zone: Zone,
+    *,
+    undeclared_too: bool = False,
+    from_log: bool = False,
+    limit: str | None = None,
+) -> list[str]:
     """The tables that the next batch would contain, found without capturing anything.
 
     Args:
@@ -244,13 +253,17 @@ def changed_tables(source: Database, zone: Zone, *, undeclared_too: bool = False
         zone: the ingestion zone.
         undeclared_too: whether to count undeclared tables as well, of which there may be thousands.
         from_log: whether to look into the source's log for changes of declared tables, where that is possible.
+        limit: how long a statement may take, in PostgreSQL's notation; None for no limit in practice.
 
     Raises:
         SourceSchemaError: the source's tables break the contract.
         SourceBehindError: the source is a standby that is behind the newest batch.
+        DatabaseBusyError: counting the tables takes longer than the limit (SQLSTATE 57014).
     """
     previous = BatchLog(zone).newest()
     with open_snapshot(source, undeclared=undeclared_too) as snapshot:
+        if limit:
+            snapshot.connection.execute(sql.SQL("set local statement_timeout = {}").format(sql.Literal(limit)))
         check_contract(snapshot)
         changed = _declared_changes(snapshot, zone, previous, from_log=from_log)
         if others := undeclared(snapshot.catalogue):

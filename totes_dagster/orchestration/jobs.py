@@ -4,6 +4,7 @@ When they run is decided in `sensors.py` and `schedules.py`.
 """
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from dagster import (
@@ -16,10 +17,13 @@ from dagster import (
     define_asset_job,
 )
 
+from totes_dagster.errors import TotesError
+from totes_dagster.lake.batch_log import BatchLog
 from totes_dagster.orchestration.checks.loading import health_specs
 from totes_dagster.orchestration.checks.reconciliation import matches_source
 from totes_dagster.orchestration.checks.source import contract_specs
 from totes_dagster.orchestration.checks.star import sound_before_load
+from totes_dagster.orchestration.io_managers.ingestion import IngestionIOManager
 from totes_dagster.orchestration.specs import key_of_ingested, key_of_loaded, key_of_processed
 from totes_dagster.schema.registry import stars_from
 from totes_dagster.schema.totesys import SOURCE_TABLES
@@ -63,8 +67,17 @@ _IN_PROGRESS = [
 ]
 
 PATIENCE = timedelta(hours=1)
-"""After this, a run that is still in progress counts as dead. If it is alive after all, no harm is done: of two
-ingests, one wins each batch, and two loads wait for one another."""
+"""After this, a run that is still in progress counts as dead, unless it was allowed more. If it is alive after all, no
+harm is done: of two ingests, one wins each batch, and two loads wait for one another."""
+
+_ALLOWED = "dagster/max_runtime"
+"""Dagster's tag for the seconds after which it ends a run; without it, the instance's own limit applies."""
+
+_ROWS_A_SECOND = 10_000
+"""How many rows of the source a run passes at least: a thirtieth of what two cores do."""
+
+_UNCOUNTED = timedelta(days=1)
+"""What a run is allowed before anybody has counted the source."""
 
 _ZONES = timedelta(hours=14)
 """The most that a time zone differs from UTC."""
@@ -96,23 +109,43 @@ def run_in_progress(instance: DagsterInstance, *jobs: str) -> str | None:
     records = instance.get_run_records(RunsFilter(statuses=_IN_PROGRESS, tags={JOB_TAG: list(jobs)}))
     now = datetime.now(UTC)
     for record in records:
-        if not seems_dead(record.start_time, record.create_timestamp.replace(tzinfo=UTC), now):
-            run = record.dagster_run
+        run = record.dagster_run
+        allowed = timedelta(seconds=int(run.tags.get(_ALLOWED, PATIENCE.total_seconds())))
+        if not seems_dead(record.start_time, record.create_timestamp.replace(tzinfo=UTC), now, allowed):
             return f"A {run.job_name} is in progress (run {run.run_id[:8]}). The next one picks up what it misses."
     return None
 
 
-def seems_dead(started: float | None, created: datetime, now: datetime) -> bool:
+def allowance(ingestion: IngestionIOManager) -> dict[str, str]:
+    """Tags of a run that allow it more than the instance's limit, if the source is so large that it may need more.
+
+    Args:
+        ingestion: the ingestion zone, whose newest batch says how large the source was. Companies of the embedded stack
+            are small.
+    """
+    if not ingestion.url:
+        return {}
+    with suppress(TotesError):  # which the run will fail with, too, and say
+        newest = BatchLog(ingestion.zone).newest()
+        rows = sum(entry.census.rows for entry in newest.tables.values()) if newest else None
+        needed = _UNCOUNTED if rows is None else timedelta(seconds=rows / _ROWS_A_SECOND)
+        if needed > PATIENCE:
+            return {_ALLOWED: str(round(needed.total_seconds()))}
+    return {}
+
+
+def seems_dead(started: float | None, created: datetime, now: datetime, allowed: timedelta = PATIENCE) -> bool:
     """Whether nobody seems to be at work any more on a run that has not ended.
 
     Args:
         started: when it started, in seconds since the epoch; None if it has not.
         created: when it was created. PostgreSQL stores this in its own time zone, so it may be hours off.
         now: the current time.
+        allowed: how long it may take.
     """
     if started:
-        return now.timestamp() - started >= PATIENCE.total_seconds()
-    return now - created >= PATIENCE + _ZONES
+        return now.timestamp() - started >= allowed.total_seconds()
+    return now - created >= allowed + _ZONES
 
 
 def checks_affected_by(tables: Collection[str]) -> list[AssetCheckKey]:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from dagster import (
     DagsterRunStatus,
     DefaultScheduleStatus,
+    ResourceParam,
     RunRequest,
     RunsFilter,
     ScheduleEvaluationContext,
@@ -13,7 +14,8 @@ from dagster import (
 )
 
 from totes_dagster.orchestration.freshness import WARN_AFTER
-from totes_dagster.orchestration.jobs import JOB_TAG, reconcile, refresh, run_in_progress
+from totes_dagster.orchestration.io_managers.ingestion import IngestionIOManager
+from totes_dagster.orchestration.jobs import JOB_TAG, allowance, reconcile, refresh, run_in_progress
 from totes_dagster.orchestration.recorded import recorded_loads
 
 
@@ -24,7 +26,9 @@ from totes_dagster.orchestration.recorded import recorded_loads
     description="The safety net for the sensor: refreshes when the warehouse was not confirmed to be current for 15 "
     "minutes.",
 )
-def refresh_every_15_minutes(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
+def refresh_every_15_minutes(
+    context: ScheduleEvaluationContext, ingestion_zone: ResourceParam[IngestionIOManager]
+) -> RunRequest | SkipReason:
     """Request a refresh unless one is in progress, or the warehouse was confirmed since the schedule's last time."""
     reason = run_in_progress(context.instance, refresh.name, reconcile.name)
     if reason:
@@ -32,7 +36,7 @@ def refresh_every_15_minutes(context: ScheduleEvaluationContext) -> RunRequest |
     confirmed = min(each.at for each in recorded_loads(context.instance).values())
     if datetime.now(UTC) - confirmed < WARN_AFTER:
         return SkipReason(f"The warehouse was confirmed to be current at {confirmed:%H:%M:%S} UTC.")
-    return RunRequest()
+    return RunRequest(tags=allowance(ingestion_zone))
 
 
 @schedule(
@@ -42,7 +46,9 @@ def refresh_every_15_minutes(context: ScheduleEvaluationContext) -> RunRequest |
     description="Nightly, at 03:00 UTC: compares every row with the source, so that nothing stays different for long. "
     "If that fails, tries again every hour until 06:00.",
 )
-def reconcile_nightly(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
+def reconcile_nightly(
+    context: ScheduleEvaluationContext, ingestion_zone: ResourceParam[IngestionIOManager]
+) -> RunRequest | SkipReason:
     """Request a reconciliation unless one is in progress, or has succeeded since 03:00 UTC."""
     reason = run_in_progress(context.instance, reconcile.name)
     if reason:
@@ -55,4 +61,4 @@ def reconcile_nightly(context: ScheduleEvaluationContext) -> RunRequest | SkipRe
         if ended >= begin:
             run = record.dagster_run.run_id[:8]
             return SkipReason(f"The reconcile of this night succeeded at {ended:%H:%M:%S} UTC (run {run}).")
-    return RunRequest()
+    return RunRequest(tags=allowance(ingestion_zone))

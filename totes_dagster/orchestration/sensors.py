@@ -4,7 +4,7 @@ The pauses after failures are in `pauses.py`, the schedules behind it in `schedu
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from dagster import (
     SkipReason,
     sensor,
 )
+from psycopg.errors import QueryCanceled
 
 from totes_dagster.errors import (
     ConnectTimeoutError,
@@ -33,10 +34,10 @@ from totes_dagster.errors import (
 from totes_dagster.ingest.run import changed_tables, log_is_behind
 from totes_dagster.ingest.watch import watching
 from totes_dagster.lake.batch_log import BatchLog
-from totes_dagster.lake.zone import Zone
 from totes_dagster.orchestration.io_managers.ingestion import IngestionIOManager
 from totes_dagster.orchestration.jobs import (
     CHANGED,
+    allowance,
     assets_affected_by,
     changes_tag,
     checks_affected_by,
@@ -67,6 +68,13 @@ ASK_EVERY = 0.25
 _REST_FACTOR = 10
 """After the tables were counted, how many times as long as that took to wait before counting them again."""
 
+_LOOK_AT_MOST = 40
+"""Seconds that counting the tables may take in an evaluation, which ends after 60 s. Larger sources are refreshed by
+the schedule, unless their log tells what changed."""
+
+_count_not_before = [0.0]
+"""When this process may count again, after it took too long."""
+
 _UNAVAILABLE = (
     ConnectTimeoutError,
     DatabaseBusyError,
@@ -77,6 +85,12 @@ _UNAVAILABLE = (
     PortClosedError,
 )
 """Errors that end when a server is available again. Until then, a refresh would fail with them, too."""
+
+
+_TOO_LARGE = (
+    f"Counting the source's tables takes longer than {_LOOK_AT_MOST} s, too long for this sensor. The schedule "
+    "refreshes every 15 minutes. With TOTES_CAPTURE=log, nothing has to be counted."
+)
 
 
 @sensor(
@@ -94,7 +108,7 @@ def totesys_changes(
 ) -> Any:
     """Request a refresh as soon as the source's next batch would not be empty."""
     end = time.monotonic() + LOOK_FOR
-    reason = _wait_for_runs(context.instance, end)
+    reason = _wait_for_runs(context.instance, end) or _rests_from_counting(from_log=totesys.from_log)
     if reason:
         return SkipReason(reason)
     past, now = past_refreshes(context.instance), datetime.now(UTC)
@@ -107,22 +121,31 @@ def totesys_changes(
         )
     try:
         source, ingestion = totesys.database(create=False), ingestion_zone.zone
-        look = partial(changed_tables, source, ingestion, from_log=totesys.from_log)
+        allowed = allowance(ingestion_zone)
+        look = partial(changed_tables, source, ingestion, from_log=totesys.from_log, limit=f"{_LOOK_AT_MOST}s")
         with watching(source) as position:
             if failed:
-                return _request(["unknown, because the last refresh failed"])
+                return _request(["unknown, because the last refresh failed"], allowed=allowed)
             # The cursor only saves counting the tables again as long as nothing was written in the whole cluster.
             changed = _wait_for_change(position, look, context.cursor, end)
         if isinstance(changed, list):
-            return _request(changed, tables=changed)
+            return _request(changed, tables=changed, allowed=allowed)
         context.update_cursor(changed)
-        return _confirm(context.instance, source, ingestion, warehouse, look)
+        return _confirm(context.instance, source, ingestion_zone, warehouse, look)
     except TotesError as error:
         return _in_spite_of(error, again_at)
 
 
+def _rests_from_counting(*, from_log: bool) -> str | None:
+    """Why the source is not counted now; None if it may be, or does not have to be."""
+    return _TOO_LARGE if not from_log and time.monotonic() < _count_not_before[0] else None
+
+
 def _in_spite_of(error: TotesError, again_at: datetime) -> RunRequest | SkipReason:
     """What to do when the source or the ingestion zone cannot be read."""
+    if error.facts.get("sqlstate") == QueryCanceled.sqlstate:
+        _count_not_before[0] = time.monotonic() + _REST_FACTOR * _LOOK_AT_MOST
+        return SkipReason(_TOO_LARGE)
     if isinstance(error, NothingHereError):
         return _request(["nothing yet, because there is no company; the refresh creates one"])
     if isinstance(error, _UNAVAILABLE):
@@ -134,15 +157,22 @@ def _in_spite_of(error: TotesError, again_at: datetime) -> RunRequest | SkipReas
     return _request([type(error).__name__], blind=True)
 
 
-def _request(changed: Sequence[str], *, tables: Collection[str] = (), blind: bool = False) -> RunRequest:
+def _request(
+    changed: Sequence[str],
+    *,
+    tables: Collection[str] = (),
+    blind: bool = False,
+    allowed: Mapping[str, str] | None = None,
+) -> RunRequest:
     """Request a refresh.
 
     Args:
         changed: why, for the run's tag: tables that changed, or another reason.
         tables: the source tables that are affected, if nothing else is; every table otherwise.
         blind: whether the source could not be read.
+        allowed: tags with the time that the run may take, if it may need more than others.
     """
-    tags = {CHANGED: changes_tag(changed), **({BLIND: "true"} if blind else {})}
+    tags = {CHANGED: changes_tag(changed), **({BLIND: "true"} if blind else {}), **(allowed or {})}
     if not tables:
         return RunRequest(tags=tags)
     return RunRequest(
@@ -153,7 +183,7 @@ def _request(changed: Sequence[str], *, tables: Collection[str] = (), blind: boo
 def _confirm(
     instance: DagsterInstance,
     source: Database,
-    ingestion: Zone,
+    ingestion_zone: IngestionIOManager,
     warehouse: WarehouseResource,
     look: Callable[..., list[str]],
 ) -> RunRequest | SensorResult | SkipReason:
@@ -167,16 +197,17 @@ def _confirm(
         confirmed = min(each.at for each in recorded.values())
         return SkipReason(f"Nothing changed in totesys. The warehouse was confirmed at {_moment(confirmed)}.")
     # Counted again, and undeclared tables too: this does not rest on the position alone.
+    ingestion, allowed = ingestion_zone.zone, allowance(ingestion_zone)
     if changed := look(undeclared_too=True):
-        return _request(changed)
+        return _request(changed, allowed=allowed)
     if log_is_behind(source, ingestion):
-        return _request(["nothing, but the source keeps its log until a refresh has read it"])
+        return _request(["nothing, but the source keeps its log until a refresh has read it"], allowed=allowed)
     try:
         newest, changes = last_changes(warehouse.warehouse(), known_until(recorded))
     except TotesError as error:
         return _request([type(error).__name__])  # the refresh will fail with it, and say so
     if not newest.batch or newest.batch != BatchLog(ingestion).head():
-        return _request(["nothing, but batches wait to be loaded"])
+        return _request(["nothing, but batches wait to be loaded"], allowed=allowed)
     rows = {star: each.rows for star, each in recorded.items()}
     return SensorResult(
         skip_reason=f"Nothing changed in totesys. The warehouse shows batch {newest.batch}, the newest one.",

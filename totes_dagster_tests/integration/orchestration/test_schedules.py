@@ -7,6 +7,7 @@ import pytest
 from dagster import DagsterInstance, DagsterRunStatus, RunRequest, SkipReason, build_schedule_context
 
 from totes_dagster.orchestration import jobs, schedules
+from totes_dagster.orchestration.io_managers.ingestion import IngestionIOManager
 from totes_dagster.orchestration.schedules import reconcile_nightly, refresh_every_15_minutes
 from totes_dagster_tests.integration.graph import Graph
 from totes_dagster_tests.integration.orchestration.automation import scheduled
@@ -38,7 +39,8 @@ def tonight(hour: int) -> datetime:
 
 def due(memory: Memory, at: datetime) -> RunRequest | str:
     """What the schedule of reconciliations requests at a time, or why it requests nothing."""
-    context = build_schedule_context(instance=memory.instance, scheduled_execution_time=at)
+    nowhere = {"ingestion_zone": IngestionIOManager(url="file:///there/is/none")}
+    context = build_schedule_context(instance=memory.instance, scheduled_execution_time=at, resources=nowhere)
     answer = reconcile_nightly(context)
     assert isinstance(answer, RunRequest | SkipReason)
     return answer if isinstance(answer, RunRequest) else str(answer.skip_message)

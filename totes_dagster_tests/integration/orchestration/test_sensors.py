@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus, RunRequest, SkipReason
@@ -61,7 +62,7 @@ def test_when_nothing_changed_there_is_nothing_to_do(refreshed: Graph) -> None:
 def test_the_cursor_saves_counting_and_never_hides_a_change(refreshed: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[Database] = []
 
-    def count(source: Database, ingestion: Zone, **options: bool) -> list[str]:
+    def count(source: Database, ingestion: Zone, **options: Any) -> list[str]:
         counted.append(source)
         return changed_tables(source, ingestion, **options)
 
@@ -254,3 +255,18 @@ def test_a_change_during_a_run_is_requested_as_soon_as_that_has_ended(
     monkeypatch.setattr(time, "sleep", nap)
     assert requested(refreshed) == "staff"
     assert asked == [sensors.ASK_EVERY] * 3
+
+
+def test_a_source_that_takes_too_long_to_count_is_left_to_the_schedule(
+    refreshed: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sensors, "_LOOK_AT_MOST", 0.001)
+    monkeypatch.setattr(sensors, "_count_not_before", [0.0])
+    edit(refreshed)
+    assert skipped(refreshed).startswith("Counting the source's tables takes longer than 40 s")
+    # It does not count one time after the other: whatever the source does meanwhile is not looked at.
+    counted: list[Any] = []
+    monkeypatch.setattr(sensors, "changed_tables", lambda *looked, **_: counted.append(looked))
+    monkeypatch.setattr(sensors, "_count_not_before", [time.monotonic() + 1000])
+    assert skipped(refreshed).startswith("Counting the source's tables takes longer than 40 s")
+    assert counted == []
