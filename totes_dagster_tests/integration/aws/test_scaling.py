@@ -30,5 +30,5 @@ def test_as_many_workers_are_asked_for_as_a_batch_is_given(ecs) -> None:  # type
 
 
 def test_a_refusal_is_one_of_the_cluster(ecs) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(ClusterError, match="^ECS refused workers from the service carriers: "):
+    with pytest.raises(ClusterError, match=r"^ECS refused workers from the service carriers: "):
         WorkersService.parse("dev/carriers:8").request()

@@ -1,4 +1,4 @@
-"""`totes cluster`: workers on this machine, until Ctrl-C, which Dagster's runs and other commands find by two settings."""
+"""`totes cluster`: workers on this machine until Ctrl-C, which others find by two settings."""
 
 import re
 import signal
@@ -48,7 +48,7 @@ def test_it_says_how_to_use_it_and_leaves_nothing_behind(started, world: World) 
         "The workers start …",
         "2 workers take a share of large batches where these are set, until Ctrl-C:",
     ]
-    settings = dict(re.fullmatch(r"(TOTES_\w+)=(.+)", line).groups() for line in lines[2:])  # type: ignore[union-attr]
+    settings = dict(line.split("=", 1) for line in lines[2:])
     folder = Path(settings["TOTES_WORKERS_CREDENTIALS"])
     assert folder.stat().st_mode & 0o077 == 0
     assert all(file.stat().st_mode & 0o077 == 0 for file in folder.glob("*.pem"))

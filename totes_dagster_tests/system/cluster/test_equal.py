@@ -71,6 +71,7 @@ def test_a_rebuild_a_reconciliation_and_a_remodel_by_workers_do_what_one_process
     assert "ranges of keys of fact_payment were done by workers" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_large_batch_that_changes_what_is_there_is_merged_by_its_versions(world: World, hosts: Hosts) -> None:
     refresh(world.platform)
     hosts.start_workers()
@@ -92,6 +93,7 @@ def test_a_small_batch_is_not_told_to_workers(world: World, hosts: Hosts) -> Non
     assert not world.wrongs()
 
 
+@pytest.mark.slow
 def test_what_workers_set_aside_is_in_quarantine(companies: Companies, tmp_path: Path) -> None:
     world = World(companies.unseen(Company(orders=ORDERS, enforced=False)))
     world.change("update sales_order set agreed_payment_date = 'soon' where sales_order_id in (3, 1200)")

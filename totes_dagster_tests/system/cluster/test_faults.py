@@ -42,7 +42,8 @@ def test_what_a_killed_worker_was_doing_is_done_by_another(
     assert "by this process" not in caplog.text
 
 
-@pytest.mark.parametrize("point", ["read", pytest.param("copied", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["read", "copied"])
 def test_a_machine_that_freezes_and_comes_back_changes_nothing(
     world: World, hosts: Hosts, faulty: Callable[..., Fault], point: str
 ) -> None:
@@ -75,6 +76,7 @@ def test_when_the_scheduler_is_lost_the_process_that_leads_does_what_is_left(
     assert "This process does what is left" in caplog.text
 
 
+@pytest.mark.slow
 def test_when_no_worker_is_left_the_process_that_leads_does_the_rest(
     world: World, hosts: Hosts, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -86,7 +88,8 @@ def test_when_no_worker_is_left_the_process_that_leads_does_the_rest(
     assert "could not do one of" in caplog.text
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
 def test_what_fails_for_a_moment_on_a_worker_is_done_here(
     world: World, hosts: Hosts, faulty: Callable[..., Fault], workers: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -97,6 +100,7 @@ def test_what_fails_for_a_moment_on_a_worker_is_done_here(
     assert "could not do one of parts to stage: The server closed the connection." in caplog.text
 
 
+@pytest.mark.slow
 def test_the_staging_tables_of_a_load_that_was_killed_are_dropped_by_the_next(
     world: World, hosts: Hosts, faulty: Callable[..., Fault]
 ) -> None:

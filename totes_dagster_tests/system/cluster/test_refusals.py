@@ -24,6 +24,7 @@ def heard(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="totes_dagster.cluster")
 
 
+@pytest.mark.slow
 def test_without_a_scheduler_this_process_does_everything(
     world: World, hosts: Hosts, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -42,6 +43,7 @@ def test_without_workers_this_process_does_everything(
     assert "has no worker with this version of the platform." in caplog.text
 
 
+@pytest.mark.slow
 def test_a_worker_with_another_version_of_the_platform_is_given_nothing(
     world: World, hosts: Hosts, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -49,7 +51,7 @@ def test_a_worker_with_another_version_of_the_platform_is_given_nothing(
     shutil.copytree(code.PACKAGE, other, ignore=shutil.ignore_patterns("__pycache__"))
     with (other / "errors.py").open("a") as module:
         module.write("\n# Another version.\n")
-    program = hosts.start_other_worker({"PYTHONPATH": str(other.parent)})
+    program = hosts.start_other_worker({"PYTHONPATH": str(other.parent), "PYTHONSAFEPATH": "1"})
     refresh(hosts.leading())
     assert not world.wrongs()
     assert "has no worker with this version of the platform." in caplog.text
@@ -59,6 +61,7 @@ def test_a_worker_with_another_version_of_the_platform_is_given_nothing(
     assert "another version" in str(answer.error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("credentials", ["others", "none"])
 def test_a_stranger_is_not_connected_to(
     world: World, hosts: Hosts, credentials: str, caplog: pytest.LogCaptureFixture
@@ -118,6 +121,7 @@ def another_schema(companies: Companies) -> Iterator[World]:
     yield World(companies.unseen(Company(orders=1500, schema="Ware House")))
 
 
+@pytest.mark.slow
 def test_tables_are_staged_in_a_schema_of_any_name(another_schema: World) -> None:
     cluster = Cluster("tls://127.0.0.1:1", new_credentials)
     refresh(replace(another_schema.platform, cluster=cluster))
