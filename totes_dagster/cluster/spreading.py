@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 W = TypeVar("W")
 R = TypeVar("R")
 
+MANY_PIECES = 4
+"""Fewer pieces of work are done here in the time that it takes to tell workers of them."""
+
 _CONNECT_SECONDS = 10
 
 _CONNECT_ATTEMPTS = 2

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from totes_dagster.cluster.spreading import Cluster
+from totes_dagster.cluster.spreading import MANY_PIECES, Cluster
 from totes_dagster.config.platform import platform_of_worker
 from totes_dagster.errors import ClusterError, PartMissingError, SeveralServersError
 from totes_dagster.ingest.blocks import Positions
@@ -23,9 +23,6 @@ from totes_dagster.schema.totesys import Capture
 
 ROWS_PER_SHARE = ROWS_PER_PART * 15 // 16
 """A little less than a part may have, for some blocks are fuller than others."""
-
-MANY_SHARES = 4
-"""A table with fewer is read faster than workers are told of it."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ class Shares:
 
     def are_many(self) -> bool:
         """Whether there is enough to do for several machines."""
-        return len(self.ranges) >= MANY_SHARES
+        return len(self.ranges) >= MANY_PIECES
 
     def read_by_workers(
         self, cluster: Cluster, snapshot: SourceSnapshot, zone: Zone, done: Callable[[int], None]

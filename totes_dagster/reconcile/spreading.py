@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 from psycopg.errors import InvalidParameterValue, ObjectNotInPrerequisiteState, UndefinedObject
 
-from totes_dagster.cluster.spreading import Cluster
+from totes_dagster.cluster.spreading import MANY_PIECES, Cluster
 from totes_dagster.config.platform import Warehouse, platform_of_worker
 from totes_dagster.errors import ClusterError, DatabaseError, SeveralServersError
 from totes_dagster.ingest.reader import open_reader
@@ -19,15 +19,12 @@ from totes_dagster.ingest.snapshot import ExportedSnapshot
 from totes_dagster.lake.manifest import Snapshot
 from totes_dagster.lake.source_catalogue import read_catalogue, register
 from totes_dagster.lake.zone import Zone
-from totes_dagster.postgres.transactions import REPEATABLE_READ
+from totes_dagster.postgres.transactions import REPEATABLE_READ, SNAPSHOT_LIMIT
 from totes_dagster.reconcile.checksums import HashedRows, RangeChecksum, source_rows, warehouse_rows
 from totes_dagster.schema.registry import STAR_TABLES
 
 KEYS_AT_ONCE = 2**20
 """How many keys a worker takes: a multiple of what a range of checksums has."""
-
-MANY = 4
-"""Fewer ranges of keys are summed faster than workers are told of them."""
 
 _SNAPSHOT_MISSING = {
     UndefinedObject.sqlstate,
@@ -112,6 +109,9 @@ class Spreading:
             warehouse: the warehouse.
             connection: to the warehouse, in a repeatable-read transaction.
         """
+        # It is idle while workers read.
+        limit = sql.SQL("set local idle_in_transaction_session_timeout = {}").format(sql.Literal(SNAPSHOT_LIMIT))
+        connection.execute(limit)
         ((exported,),) = connection.execute("select pg_export_snapshot()").fetchall()
         contract = register(zone, snapshot.catalogue)
         return cls(
@@ -136,7 +136,7 @@ class Spreading:
         """
         lowest, highest = bounds
         pieces = range(lowest // KEYS_AT_ONCE, highest // KEYS_AT_ONCE + 1)
-        if len(pieces) < MANY:
+        if len(pieces) < MANY_PIECES:
             return None
         works = [
             Summing(star, side, number * KEYS_AT_ONCE, (number + 1) * KEYS_AT_ONCE - 1)

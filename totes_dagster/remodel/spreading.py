@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from totes_dagster.cluster.spreading import Cluster
+from totes_dagster.cluster.spreading import MANY_PIECES, Cluster
 from totes_dagster.config.platform import platform_of_worker
 from totes_dagster.lake.processed import StarPart
 from totes_dagster.lake.zone import Lake
@@ -11,9 +11,6 @@ from totes_dagster.remodel.computing import FactPiece, pieces_of, span_of
 from totes_dagster.remodel.run import Written, calendar_part, remodel_part, write_part
 from totes_dagster.remodel.spans import Span
 from totes_dagster.schema.registry import CALENDAR
-
-MANY_PARTS = 4
-"""Fewer are computed faster than workers are told of them."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ def write_by_workers(
     """
     if parts and parts[0].star == CALENDAR.name:
         return _write_calendars(parts, lake, cluster, done)
-    if len(parts) < MANY_PARTS:
+    if len(parts) < MANY_PIECES:
         return None
     works = [_Remodelling(part, LakeUrls.of(lake)) for part in parts]
     written: dict[str, Written] = {}
@@ -88,7 +85,7 @@ def _write_calendars(
     """The same for the calendar, for which workers look up the days of facts."""
     pieces = {part.path: pieces_of(part) for part in parts}
     works = [_Dating(piece, LakeUrls.of(lake)) for of_part in pieces.values() for piece in of_part]
-    if len(works) < MANY_PARTS:
+    if len(works) < MANY_PIECES:
         return None
     found = cluster.each(
         "parts whose days the calendar has", works, task=_span_on_worker, here=lambda work: span_of(work.piece, lake)

@@ -19,7 +19,7 @@ from psycopg import sql
 from psycopg.errors import LockNotAvailable, UniqueViolation
 from sqlalchemy import Table
 
-from totes_dagster.cluster.spreading import Cluster
+from totes_dagster.cluster.spreading import MANY_PIECES, Cluster
 from totes_dagster.config.platform import Warehouse, platform_of_worker
 from totes_dagster.errors import AccessDeniedError, ClusterError, RowsUnaccountedError
 from totes_dagster.lake.manifest import Manifest
@@ -27,6 +27,7 @@ from totes_dagster.lake.processed import StarPart, star_parts
 from totes_dagster.lake.zone import Lake
 from totes_dagster.postgres.lock_waits import LONG_WAIT, SHORT_WAIT
 from totes_dagster.postgres.named_errors import named_error
+from totes_dagster.postgres.transactions import SNAPSHOT_LIMIT
 from totes_dagster.remodel.run import Written
 from totes_dagster.remodel.spans import Span, span_of
 from totes_dagster.runtime.progress import Progress, silent
@@ -39,9 +40,6 @@ from totes_dagster.warehouse.staging import names_of, staging_of
 from totes_dagster.warehouse.transaction import WarehouseTransaction
 
 logger = logging.getLogger(__name__)
-
-MANY_PARTS = 4
-"""A batch with fewer parts of event tables is copied faster than workers are told of it."""
 
 POSITION = "position_in_batch"
 """The column of a shared staging table that has a row's place among those of its batch."""
@@ -215,13 +213,16 @@ class Sharing:
     progress: Progress = silent
 
     def prepare(self, transaction: LoadTransaction) -> None:
-        """Drop the tables of loads that were killed.
+        """Let a load wait for workers, and drop the tables of loads that were killed.
 
         Args:
             transaction: holds the load lock, so that no other load is using them.
         """
         if not self.cluster:
             return
+        transaction.execute(
+            sql.SQL("set local idle_in_transaction_session_timeout = {}").format(sql.Literal(SNAPSHOT_LIMIT))
+        )
         names = transaction.fetch_all(
             sql.SQL(
                 "select relname::text from pg_class where relnamespace = to_regnamespace({}) and relkind = 'r' "
@@ -239,7 +240,7 @@ class Sharing:
             PartError, LakeError, DatabaseError: a part cannot be read, computed or copied.
         """
         parts = {star.name: star_parts(star.name, manifest) for star in event_stars()}
-        if not self.cluster or sum(map(len, parts.values())) < MANY_PARTS:
+        if not self.cluster or sum(map(len, parts.values())) < MANY_PIECES:
             return None
         shared = SharedStaging(uuid.uuid4().hex[:12])
         try:

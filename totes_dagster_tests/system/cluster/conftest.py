@@ -7,7 +7,6 @@ import pytest
 
 from totes_dagster.ingest import extraction
 from totes_dagster.reconcile import spreading
-from totes_dagster.warehouse import shared_staging
 from totes_dagster_tests.companies import Companies, Company
 from totes_dagster_tests.system.cluster.hosts import Hosts, hosts_of
 from totes_dagster_tests.world import World
@@ -25,8 +24,7 @@ def make_shares_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have tables of a few thousand rows be divided as those of millions are."""
     monkeypatch.setattr(extraction, "ROWS_PER_SHARE", 250)
     monkeypatch.setattr(spreading, "KEYS_AT_ONCE", 2**14)
-    monkeypatch.setattr(spreading, "MANY", 1)
-    monkeypatch.setattr(shared_staging, "MANY_PARTS", 4)
+    monkeypatch.setattr(spreading, "MANY_PIECES", 1)
 
 
 @pytest.fixture
