@@ -219,8 +219,8 @@ def test_the_doctor_looks_at_the_reader_also_where_there_is_nothing_else(databas
         (
             {"TOTES_ALERT_TOPIC": "alerts"},
             [
-                "problem SettingsError: TOTES_ALERT_TOPIC is 'alerts'. That is not the ARN of an SNS topic, which looks "
-                "like arn:aws:sns:eu-west-2:123456789012:alerts."
+                "problem SettingsError: TOTES_ALERT_TOPIC is 'alerts'. That is not the ARN of an SNS topic, which "
+                "looks like arn:aws:sns:eu-west-2:123456789012:alerts."
             ],
         ),
     ],
