@@ -265,8 +265,7 @@ class _BatchLoad:
 
     def _take_shared(self, shared: SharedStaging, star: Table, account: Account) -> list[pa.Table]:
         """Take what workers have staged; return the rows in quarantine."""
-        account.staged, keys = shared.open(self._transaction, star)
-        account.repeated = account.staged - keys
+        account.staged, account.repeated = shared.open(self._transaction, star)
         quarantined = []
         for part, staged in shared.parts_of(star):
             account.ingested += part.ingested_rows

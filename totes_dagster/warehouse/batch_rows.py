@@ -64,7 +64,7 @@ class Account:
                 f"{self.star} from {processed.url}, so that the next load remodels them, or restore them from the "
                 "bucket's versions."
             )
-        repeated = self.repeated + _repetitions(self.keys)
+        repeated = self.repeated + repetitions(self.keys)
         if repeated:
             raise RowsRepeatedError(
                 f"Batch {self.batch} has several rows of {self.star} with the same "
@@ -74,7 +74,7 @@ class Account:
             )
 
 
-def _repetitions(keys: list[pa.Array]) -> int:
+def repetitions(keys: list[pa.Array]) -> int:
     """How many of the keys occur before. Sorting takes a tenth of the time of hashing: they mostly are in order."""
     ordered = np.sort(np.concatenate([np.empty(0, np.int32), *(chunk.to_numpy() for chunk in keys)]))
     return int(np.count_nonzero(ordered[1:] == ordered[:-1]))

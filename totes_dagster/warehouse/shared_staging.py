@@ -11,10 +11,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import accumulate, pairwise
 
 import numpy as np
 import psycopg
 import pyarrow as pa
+import pyarrow.compute as pc
 from psycopg import sql
 from psycopg.errors import LockNotAvailable, UniqueViolation
 from sqlalchemy import Table
@@ -32,8 +34,9 @@ from totes_dagster.remodel.run import Written
 from totes_dagster.remodel.spans import Span, span_of
 from totes_dagster.runtime.progress import Progress, silent
 from totes_dagster.schema.registry import DIMENSIONS, FACTS, STAR_TABLES, driving_table_of
-from totes_dagster.schema.star import natural_key_of, remodelled_columns
+from totes_dagster.schema.star import natural_key_of, record_id_of, remodelled_columns
 from totes_dagster.schema.totesys import SOURCE_TABLES, Capture, capture_of
+from totes_dagster.warehouse.batch_rows import repetitions
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 from totes_dagster.warehouse.parts import Parts
 from totes_dagster.warehouse.staging import names_of, staging_of
@@ -88,12 +91,16 @@ class StagedPart:
     Attributes:
         rows: how many rows were copied.
         quarantined: how many of its source rows are in quarantine.
+        keys: the lowest and the highest key of its rows; None if there are none.
+        repeated: how many of its keys occur before.
         span: the earliest and the latest day in its rows.
         written: what the processed zone lacked, and the worker wrote there.
     """
 
     rows: int
     quarantined: int
+    keys: tuple[int, int] | None
+    repeated: int
     span: Span
     written: Written | None
 
@@ -136,7 +143,7 @@ class SharedStaging:
         """Let a load read a star table's rows as it reads those that it has staged itself.
 
         Returns:
-            How many rows there are, and how many keys.
+            How many rows there are, and how many of their keys occur before.
 
         Raises:
             RowsUnaccountedError: the rows are not those that workers have copied, once each.
@@ -154,38 +161,66 @@ class SharedStaging:
                 )
             )
         )
-        key = sql.Identifier(natural_key_of(star))
-        rows, keys = transaction.fetch(sql.SQL("select count(*), count(distinct {}) from {}").format(key, table))
+        (rows,) = transaction.fetch(sql.SQL("select count(*) from {}").format(table))
         expected = {path: staged.rows for path, (_, staged) in self.parts[star.name].items()}
         if noted != expected or rows != sum(expected.values()):
             raise RowsUnaccountedError(
                 f"Workers have copied {sum(expected.values()):,} rows of {star.name} in {len(expected)} parts, but "
                 f"{rows:,} rows arrived, of {len(noted)} parts. The batch was not loaded; refresh again."
             )
-        return rows, keys
+        return rows, self._repeated(transaction, star)
+
+    def _repeated(self, transaction: LoadTransaction, star: Table) -> int:
+        """How many keys occur before, in the same part or in another."""
+        staged = [part for _, part in self.parts[star.name].values()]
+        ranges = sorted(part.keys for part in staged if part.keys)
+        if all(before[1] < after[0] for before, after in pairwise(ranges)):
+            return sum(part.repeated for part in staged)  # none can be in two parts
+        key, table = sql.Identifier(natural_key_of(star)), _table_of(transaction.schema, star, self.load)
+        (repeated,) = transaction.fetch(sql.SQL("select count(*) - count(distinct {}) from {}").format(key, table))
+        return int(repeated)
 
     def append(self, transaction: LoadTransaction, star: Table, *, batch: int | None) -> None:
-        """Append the staged rows to a table that was empty, in the order in which one process copies them.
+        """Append the staged rows to a table that was empty; to a fact, with the record ids that one process gives them.
 
         Args:
             transaction: the load.
             star: the table.
             batch: for a fact, the number of the batch.
         """
-        columns = names_of([column.name for column in remodelled_columns(star)])
-        of_fact = sql.SQL("") if batch is None else sql.SQL(", batch")
-        values = sql.SQL("") if batch is None else sql.SQL(", {}").format(sql.Literal(batch))
-        if batch is not None:
-            transaction.put_sequence_past_record_ids(star)
+        table, columns = _table_of(transaction.schema, star, self.load), remodelled_columns(star)
+        names = names_of([column.name for column in columns])
+        if batch is None:
+            transaction.execute(
+                sql.SQL("insert into {} ({}) select {} from {}").format(transaction.name_of(star), names, names, table)
+            )
+            return
+        transaction.put_sequence_past_record_ids(star)
+        position = sql.Identifier(POSITION)
+        counts = [staged.rows for _, staged in self.parts_of(star)]
+        first = transaction.take_record_ids(star, sum(counts))
+        if first is None:
+            statement = sql.SQL("insert into {} ({}, batch) select {}, {} from {} order by {}")
+            transaction.execute(
+                statement.format(transaction.name_of(star), names, names, sql.Literal(batch), table, position)
+            )
+            return
+        before = list(accumulate(counts, initial=first))[:-1]
         transaction.execute(
-            sql.SQL("insert into {} ({}{}) select {}{} from {} order by {}").format(
-                transaction.name_of(star),
-                columns,
-                of_fact,
-                columns,
-                values,
-                _table_of(transaction.schema, star, self.load),
-                sql.Identifier(POSITION),
+            sql.SQL(
+                "insert into {fact} ({record_id}, {names}, batch) "
+                "select ({before}::bigint[])[({position} >> {bits}) + 1] + ({position} & {within}), {names}, {batch} "
+                "from {table}"
+            ).format(
+                fact=transaction.name_of(star),
+                record_id=sql.Identifier(record_id_of(star)),
+                names=names,
+                before=sql.Literal(before),
+                position=position,
+                bits=sql.Literal(_PART_BITS),
+                within=sql.Literal(2**_PART_BITS - 1),
+                batch=sql.Literal(batch),
+                table=table,
             )
         )
 
@@ -296,9 +331,13 @@ def stage(warehouse: Warehouse, lake: Lake, work: Staging) -> StagedPart:
         except psycopg.Error as error:
             raise named_error("warehouse", f"staging {work.part.path}", error) from error
     written = parts.written.get(work.part.batch, {}).get(star.name)
+    keys = rows.column(natural_key_of(star))
+    bounds = pc.min_max(keys).as_py()
     return StagedPart(
         rows=count,
         quarantined=contents.quarantined.num_rows,
+        keys=(bounds["min"], bounds["max"]) if count else None,
+        repeated=repetitions(keys.chunks),
         span=span_of(rows),
         written=replace(written, newest=None) if written else None,
     )

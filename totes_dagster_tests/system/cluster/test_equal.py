@@ -4,10 +4,14 @@ import logging
 from pathlib import Path
 
 import psycopg
+import pyarrow as pa
 import pytest
 
 from totes_dagster.config.platform import Platform
-from totes_dagster.pipeline import rebuild, reconcile, refresh, remodel_all
+from totes_dagster.errors import RowsRepeatedError
+from totes_dagster.lake.processed import star_parts
+from totes_dagster.pipeline import ingest, load, rebuild, reconcile, refresh, remodel_all
+from totes_dagster.remodel.run import remodel_part
 from totes_dagster.schema.registry import STAR_TABLES
 from totes_dagster_tests.companies import Companies, Company
 from totes_dagster_tests.system.cluster.conftest import ORDERS
@@ -103,6 +107,25 @@ def test_what_workers_set_aside_is_in_quarantine(companies: Companies, tmp_path:
         refresh(hosts.leading())
     assert world.quarantined() == [("sales_order", 3), ("sales_order", 1200)]
     assert world.ask_one("select count(*) from current_sales_order") == ORDERS - 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["in one part", "in two parts"])
+def test_rows_that_share_a_key_are_refused_however_they_are_spread(world: World, hosts: Hosts, place: str) -> None:
+    hosts.start_workers()
+    leading = hosts.leading()
+    ingested = ingest(leading.source, leading.lake.ingestion, cluster=leading.cluster).batch
+    assert ingested
+    first, second, *_ = star_parts("fact_sales_order", ingested)
+    rows = remodel_part(second, leading.lake).contents.rows
+    other = rows if place == "in one part" else remodel_part(first, leading.lake).contents.rows
+    keys = [*rows.column("sales_order_id").to_pylist()[:-1], other.column("sales_order_id")[0].as_py()]
+    field = rows.schema.field("sales_order_id")
+    doubled = rows.set_column(0, field, pa.array(keys, field.type)).replace_schema_metadata(rows.schema.metadata)
+    assert leading.lake.processed.create_part(second.path, doubled)
+    with pytest.raises(RowsRepeatedError, match=rf"the same sales_order_id: {ORDERS:,} rows, but {ORDERS - 1:,} keys"):
+        load(leading.warehouse, leading.lake, cluster=leading.cluster)
+    assert world.ask_one("select count(*) from load_history") == 0
 
 
 def _contents(platform: Platform) -> dict[str, list[tuple[str]]]:
