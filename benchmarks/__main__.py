@@ -3,6 +3,7 @@
 import click
 
 from benchmarks.bench import new_bench
+from benchmarks.cluster import cluster
 from benchmarks.latency import latency
 from benchmarks.peer import peer
 from benchmarks.rows import ROWS as PLATFORM
@@ -10,7 +11,7 @@ from benchmarks.rows import Size
 from benchmarks.setting_up import set_up
 from totes_dagster.runtime.terminal import console
 
-ROWS = {**PLATFORM, "peer": peer, "latency": latency, "set-up": set_up}
+ROWS = {**PLATFORM, "peer": peer, "cluster": cluster, "latency": latency, "set-up": set_up}
 
 ONCE = ("history", "start", "set-up")
 """The rows that are the same for a company of any size, and are measured with the first one only."""
