@@ -27,11 +27,24 @@ _NAPS, _NAP_SECONDS = 200, 0.05
 
 @dataclass(frozen=True)
 class Shared:
-    """What a first load took: seconds by stage; CPU seconds of all processes but the servers, and bytes between them."""
+    """What a first load took.
+
+    Attributes:
+        seconds: by stage.
+        server: CPU seconds of the server, by stage.
+        cpu: CPU seconds of all other processes, by stage.
+        bytes: what passed between these.
+    """
 
     seconds: dict[str, float]
-    cpu: float
+    server: dict[str, float]
+    cpu: dict[str, float]
     bytes: int
+
+    @property
+    def all_cpu(self) -> float:
+        """CPU seconds of all processes but the server's."""
+        return sum(self.cpu.values())
 
 
 def cluster(bench: Bench, size: Size) -> Iterator[str]:
@@ -42,14 +55,13 @@ def cluster(bench: Bench, size: Size) -> Iterator[str]:
         for workers, done in loads.items():
             name = f"shared_{number}_{workers}"
             with _workers(bench, bench.platform(company, name), workers) as platform:
-                done.append(_load(platform))
+                done.append(_load(bench, platform))
             bench.drop(name)
     rows = 4.3 * size.orders / 1_000_000
     for workers, done in loads.items():
-        stages = {stage: statistics.median(each.seconds[stage] for each in done) for stage in done[0].seconds}
-        said = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in stages.items())
-        cpu = statistics.median(each.cpu for each in done)
-        beside = cpu / statistics.median(each.cpu for each in loads[0])
+        said = ", ".join(_said_of(stage, done) for stage in done[0].seconds)
+        cpu = statistics.median(each.all_cpu for each in done)
+        beside = cpu / statistics.median(each.all_cpu for each in loads[0])
         moved = statistics.median(each.bytes for each in done) / 1000 / rows
         by = f"{workers} worker{'' if workers == 1 else 's'}" if workers else "one process alone"
         yield (
@@ -82,15 +94,25 @@ def _workers(bench: Bench, platform: Platform, workers: int) -> Iterator[Platfor
         yield replace(platform, cluster=running)
 
 
-def _load(platform: Platform) -> Shared:
+def _said_of(stage: str, loads: list[Shared]) -> str:
+    seconds, cpu, server = (
+        statistics.median(getattr(each, what)[stage] for each in loads) for what in ("seconds", "cpu", "server")
+    )
+    return f"{stage} {seconds:.1f} s ({cpu:.1f} CPU seconds, {server:.1f} of the server)"
+
+
+def _load(bench: Bench, platform: Platform) -> Shared:
     stages: dict[str, Callable[[], object]] = {
         "ingest": lambda: pipeline.ingest(platform.source, platform.lake.ingestion, cluster=platform.cluster),
         "remodel": lambda: pipeline.remodel_all(platform.lake, cluster=platform.cluster),
         "load": lambda: pipeline.load(platform.warehouse, platform.lake, cluster=platform.cluster),
     }
-    cpu, sent = _cpu_seconds(), _bytes_sent()
-    seconds = {name: _seconds(stage) for name, stage in stages.items()}
-    return Shared(seconds, _cpu_seconds() - cpu, _bytes_sent() - sent)
+    done, sent = Shared({}, {}, {}, 0), _bytes_sent()
+    for name, stage in stages.items():
+        cpu, server = _cpu_seconds(), bench.cpu_seconds()
+        done.seconds[name] = _seconds(stage)
+        done.cpu[name], done.server[name] = _cpu_seconds() - cpu, bench.cpu_seconds() - server
+    return replace(done, bytes=_bytes_sent() - sent)
 
 
 def _naps(platform: Platform, count: int, seconds: float) -> float:

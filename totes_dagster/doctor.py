@@ -14,9 +14,10 @@ from importlib.resources import files
 
 import psycopg
 
+from totes_dagster.cluster.spreading import Cluster
 from totes_dagster.config import settings
 from totes_dagster.config.platform import Platform, Warehouse, platform_from_environment, warehouse_for_queries
-from totes_dagster.errors import NothingHereError, TotesError
+from totes_dagster.errors import ClusterError, NothingHereError, TotesError
 from totes_dagster.feeds.declared import FEEDS
 from totes_dagster.feeds.landing import LandingZone
 from totes_dagster.feeds.rates import RatesSource
@@ -111,6 +112,9 @@ def _configured(environment: Mapping[str, str]) -> Iterator[Finding]:
     if platform.landing:
         landing = LandingZone(platform.landing)
         yield from _part("landing", lambda: _landing(landing, platform.lake.ingestion, embedded=platform.embedded))
+    if platform.cluster:
+        cluster = platform.cluster
+        yield from _part("workers", lambda: _workers(cluster))
     if rates := environment.get(settings.RATES_URL):
         yield from _part("rates", lambda: _rates(rates))
 
@@ -168,6 +172,23 @@ def _log(platform: Platform, snapshot: SourceSnapshot) -> Iterator[Finding]:
         yield Finding(
             "totesys", Health.GOOD, f"changes are taken from the log, of which the source keeps {held} for it"
         )
+
+
+def _workers(cluster: Cluster) -> Iterator[Finding]:
+    """Who takes a share of large batches; none is needed."""
+    try:
+        count = cluster.workers()
+    except ClusterError as error:
+        yield Finding("workers", Health.NOTE, f"{error} Large batches are done by one process.")
+        return
+    if count:
+        yield Finding("workers", Health.GOOD, f"{count} at {cluster.address}, with this version of the platform")
+    elif cluster.service:
+        text = f"none now; {cluster.service.count} of the service {cluster.service.service} are asked for when needed"
+        yield Finding("workers", Health.GOOD, text)
+    else:
+        text = f"none at {cluster.address} with this version of the platform; large batches are done by one process"
+        yield Finding("workers", Health.NOTE, text)
 
 
 def _writable(connection: psycopg.Connection, catalogue: Catalogue) -> list[str]:

@@ -355,12 +355,13 @@ def _create(warehouse: Warehouse, load: str, stars: Sequence[str]) -> None:
         for name in stars:
             star = STAR_TABLES[name]
             columns = names_of([column.name for column in remodelled_columns(star)])
-            # Unlogged: what a crash of the server leaves of them is empty.
+            # Unlogged: what a crash of the server leaves of them is empty. And nobody else needs to look after them.
             staging, position = _table_of(warehouse.schema, star, load), sql.Identifier(POSITION)
             transaction.execute(
-                sql.SQL("create unlogged table {} as select {}, 0::bigint as {} from {} with no data").format(
-                    staging, columns, position, transaction.name_of(star)
-                )
+                sql.SQL(
+                    "create unlogged table {} with (autovacuum_enabled = false) as "
+                    "select {}, 0::bigint as {} from {} with no data"
+                ).format(staging, columns, position, transaction.name_of(star))
             )
         transaction.execute(
             sql.SQL(

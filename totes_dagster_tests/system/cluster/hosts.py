@@ -77,6 +77,10 @@ class Hosts:
         """The platform, whose large batches these machines share."""
         return replace(self.platform, cluster=self.cluster)
 
+    def environment(self) -> dict[str, str]:
+        """The environment of a machine that works on the platform."""
+        return _settings_of(self.platform)
+
     def settings(self) -> dict[str, str]:
         """The environment of a process that leads."""
         folder = self.folder / "credentials"

@@ -11,6 +11,7 @@ import pytest
 
 from totes_dagster.cluster.spreading import Cluster
 from totes_dagster.config.platform import cluster_at
+from totes_dagster.doctor import examine
 from totes_dagster.errors import SettingsError
 from totes_dagster_tests.system.cluster.hosts import PATIENCE, Hosts, eventually, free_port
 from totes_dagster_tests.world import World
@@ -55,6 +56,7 @@ def test_it_says_how_to_use_it_and_leaves_nothing_behind(started, world: World) 
     cluster = cluster_at(settings["TOTES_WORKERS"], str(folder))
     assert isinstance(cluster, Cluster)
     assert cluster.workers() == 2
+    assert _told_of_workers(world, settings) == f"2 at {settings['TOTES_WORKERS']}, with this version of the platform"
     started_by_it = psutil.Process(process.pid).children(recursive=True)
     # A worker that ends is followed by another.
     worker = next(each for each in started_by_it if any("dask_worker" in word for word in each.cmdline()))
@@ -66,6 +68,14 @@ def test_it_says_how_to_use_it_and_leaves_nothing_behind(started, world: World) 
     assert process.returncode == 0
     assert rest.strip().endswith("Stopped.")
     assert [each for each in started_by_it if each.is_running()] == []
+    assert "Large batches are done by one process." in _told_of_workers(world, settings)
+
+
+def _told_of_workers(world: World, settings: dict[str, str]) -> str:
+    """What the doctor says of them."""
+    platform = Hosts(world.platform, Path()).environment()
+    (finding,) = [each for each in examine({**platform, **settings}) if each.what == "workers"]
+    return finding.text
 
 
 @pytest.mark.parametrize(
