@@ -33,7 +33,7 @@ from totes_dagster.remodel.run import RemodelledPart, Written, missing_parts, re
 from totes_dagster.runtime.ahead import ahead
 from totes_dagster.runtime.progress import Progress, silent
 from totes_dagster.runtime.retry import retried
-from totes_dagster.schema.registry import CALENDAR, STAR_TABLES
+from totes_dagster.schema.registry import CALENDAR, STAR_TABLES, is_of_events
 from totes_dagster.warehouse.load import load_batches
 from totes_dagster.warehouse.loaded import LoadedBatch
 from totes_dagster.warehouse.migrations import migrate as migrate_once
@@ -157,8 +157,19 @@ def remodel_all(lake: Lake, progress: Progress = silent, cluster: Cluster | None
     log = BatchLog(lake.ingestion)  # one for all tables, which find their manifests read
     # The calendar last: it needs the days in the facts, and reads them where they are remodelled already.
     stars = sorted(STAR_TABLES, key=lambda star: star == CALENDAR.name)
+    shared = _remodel_events(lake, log, progress, cluster) if cluster else {}
     written = {star: remodel(star, lake, progress, log=log, cluster=cluster) for star in stars}
-    return {star: written[star] for star in STAR_TABLES}
+    return {star: shared.get(star, Written()) + written[star] for star in STAR_TABLES}
+
+
+def _remodel_events(lake: Lake, log: BatchLog, progress: Progress, cluster: Cluster) -> dict[str, Written]:
+    """Let workers write what is missing of all star tables of event tables at once."""
+    missing = [part for star in STAR_TABLES if is_of_events(star) for part in missing_parts(star, log, lake.processed)]
+    if not missing:
+        return {}
+    from totes_dagster.remodel.spreading import write_by_workers  # noqa: PLC0415 - brings pandas
+
+    return retried("Remodel", lambda: write_by_workers(missing, lake, cluster, progress))
 
 
 def remodel(
@@ -196,14 +207,14 @@ class MissingParts:
         if self.cluster and missing:
             from totes_dagster.remodel.spreading import write_by_workers  # noqa: PLC0415 - brings pandas
 
-            progress = partial(self.progress, "remodel", self.star)
             cluster = self.cluster
-            written = retried("Remodel", lambda: write_by_workers(missing, self.lake, cluster, progress))
-            if written is not None:
-                return written
+            written = retried("Remodel", lambda: write_by_workers(missing, self.lake, cluster, self.progress))
+            if written:
+                return written[self.star]
         return _write(self._computed(missing), self.lake.processed)
 
     def _missing(self) -> list[StarPart]:
+        """The parts that are missing."""
         log = self.log or BatchLog(self.lake.ingestion)
         return retried("Remodel", lambda: missing_parts(self.star, log, self.lake.processed))
 

@@ -57,6 +57,7 @@ class LocalCluster:
                 sleep(_POLL_SECONDS)
             yield self.cluster
         finally:
+            self.cluster.close()
             self._workers.interrupt_all()
             self._scheduler.interrupt_all()
 

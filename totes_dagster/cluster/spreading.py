@@ -1,11 +1,12 @@
 """Spreading pieces of work over a cluster's workers; what they do not do is done here."""
 
 import logging
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -84,6 +85,8 @@ class Cluster:
     service: WorkersService | None = None
     spread: list[Spread] = field(default_factory=list, compare=False)
     lost: list[ClusterError] = field(default_factory=list, compare=False)
+    _connections: list["Client"] = field(default_factory=list, compare=False, repr=False)
+    _connecting: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
 
     def workers(self) -> int:
         """How many workers it has that run this code.
@@ -91,8 +94,13 @@ class Cluster:
         Raises:
             ClusterError: it cannot be reached.
         """
-        with self._client() as client:
-            return len(_workers(client))
+        return len(_workers(self._connection()))
+
+    def close(self) -> None:
+        """Close the connection to the scheduler, if there is one; it ends with the process anyway."""
+        with self._connecting:
+            while self._connections:
+                _close(self._connections.pop())
 
     def each(
         self, what: str, works: Sequence[W], *, task: Callable[[W], R], here: Callable[[W], R]
@@ -116,21 +124,19 @@ class Cluster:
         told: set[str] = set()
         repeated = 0
         try:
-            with self._connected() as client:
-                name = f"{what} {uuid.uuid4().hex[:12]}"
-                for number, answer in _answers(client, name, left, task):
-                    if answer.error:
-                        if not (answer.error.transient or isinstance(answer.error, ClusterError)):
-                            raise answer.error
-                        if (
-                            said := f"A worker on {answer.host} could not do one of {what}: {answer.error}"
-                        ) not in told:
-                            logger.warning(said)
-                            told.add(said)
-                        continue
-                    hosts.add(answer.host)
-                    yield left.pop(number), answer.result
-                repeated = max(_begun(client, name) - len(works), 0)
+            client, name = self._ready(), f"{what} {uuid.uuid4().hex[:12]}"
+            for number, answer in _answers(client, name, left, task):
+                if answer.error:
+                    if not (answer.error.transient or isinstance(answer.error, ClusterError)):
+                        raise answer.error
+                    said = f"A worker on {answer.host} could not do one of {what}: {answer.error}"
+                    if said not in told:
+                        logger.warning(said)
+                        told.add(said)
+                    continue
+                hosts.add(answer.host)
+                yield left.pop(number), answer.result
+            repeated = max(_begun(client, name) - len(works), 0)
         except ClusterError as error:
             self.lost.append(error)
             logger.warning("%s This process does what is left: %d of %d %s.", error, len(left), len(works), what)
@@ -141,28 +147,33 @@ class Cluster:
         self.spread.append(done)
         logger.info("%s.", done)
 
-    @contextmanager
-    def _connected(self) -> Iterator["Client"]:
-        """A connection to the scheduler, which has workers with this code.
+    def _ready(self) -> "Client":
+        """The connection to the scheduler, which has workers with this code.
 
         Raises:
             ClusterError: it cannot be reached, or has no such workers.
         """
         for earlier in self.lost:
             raise earlier
-        with self._client() as client:
-            if not _workers(client) and self.service:
-                logger.info("Waiting for %d workers.", self.service.count)
-                self.service.request()
-                deadline = time.monotonic() + _START_SECONDS
-                while not _workers(client) and time.monotonic() < deadline:
-                    time.sleep(_POLL_SECONDS)
-            if not _workers(client):
-                raise ClusterError(f"The cluster {self.address} has no worker with this version of the platform.")
-            yield client
+        client = self._connection()
+        if not _workers(client) and self.service:
+            logger.info("Waiting for %d workers.", self.service.count)
+            self.service.request()
+            deadline = time.monotonic() + _START_SECONDS
+            while not _workers(client) and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+        if not _workers(client):
+            raise ClusterError(f"The cluster {self.address} has no worker with this version of the platform.")
+        return client
 
-    @contextmanager
-    def _client(self) -> Iterator["Client"]:
+    def _connection(self) -> "Client":
+        """The connection to the scheduler: a new one the first time, from whichever thread."""
+        with self._connecting:
+            if not self._connections:
+                self._connections.append(self._connect())
+            return self._connections[0]
+
+    def _connect(self) -> "Client":
         try:
             from distributed import Client  # noqa: PLC0415 - slow to import
         except ImportError as error:
@@ -179,18 +190,13 @@ class Cluster:
 
         for attempt in range(_CONNECT_ATTEMPTS):
             try:
-                client = within(_CONNECT_SECONDS * 2, connect)
-                break
+                return within(_CONNECT_SECONDS * 2, connect)
             except Exception as error:  # the library has many
                 # It stumbles over what a scheduler says right after its welcome, which it does not the next time.
                 if attempt + 1 == _CONNECT_ATTEMPTS or not isinstance(error, AssertionError):
                     reason = one_line(str(error) or type(error).__name__)
                     raise ClusterError(f"The cluster {self.address} cannot be reached: {reason}") from error
-        try:
-            yield client
-        finally:
-            with suppress(TimeoutError):
-                within(_CONNECT_SECONDS * 2, lambda: client.close(timeout=_CONNECT_SECONDS))  # type: ignore[no-untyped-call]
+        raise AssertionError("The last attempt either returns or raises.")
 
 
 def _answers(
@@ -221,16 +227,32 @@ def _answers(
                     answer = Answer("the cluster", error=ClusterError(one_line(error)))
                 yield futures[future], answer
     except (CancelledError, OSError, TimeoutError) as error:
-        reason = one_line(error) if str(error) else f"{type(error).__name__}."
-        raise ClusterError(f"The cluster is lost: {reason}") from error
+        raise _lost(error) from error
     finally:
-        executor.shutdown(wait=False)
+        with suppress(TimeoutError):
+            within(_CONNECT_SECONDS, lambda: executor.shutdown(wait=False))
 
 
 def _workers(client: "Client") -> list[str]:
-    """The workers that run this code."""
-    found = within(_CONNECT_SECONDS, lambda: client.scheduler_info(n_workers=-1))["workers"]
+    """The workers that run this code.
+
+    Raises:
+        ClusterError: the scheduler does not answer.
+    """
+    try:
+        found = within(_CONNECT_SECONDS, lambda: client.scheduler_info(n_workers=-1))["workers"]
+    except (KeyError, OSError, TimeoutError) as error:  # it has no key without a connection
+        raise _lost(error) from error
     return [address for address, worker in found.items() if resource() in worker["resources"]]
+
+
+def _close(client: "Client") -> None:
+    with suppress(TimeoutError):
+        within(_CONNECT_SECONDS * 2, lambda: client.close(timeout=_CONNECT_SECONDS))  # type: ignore[no-untyped-call]
+
+
+def _lost(error: Exception) -> ClusterError:
+    return ClusterError(f"The cluster is lost: {one_line(str(error) or type(error).__name__)}")
 
 
 def _begun(client: "Client", name: str) -> int:

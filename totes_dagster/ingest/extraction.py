@@ -81,7 +81,7 @@ def extract_on_worker(work: Extraction) -> tuple[Part, ...]:
     try:
         return extract(snapshot, zone, work)
     except SeveralServersError as error:
-        raise ClusterError(f"TOTESYS_URL leads to another server there. {error}") from error
+        raise ClusterError("TOTESYS_URL leads to another server there, or to another database.") from error
 
 
 @dataclass(frozen=True)

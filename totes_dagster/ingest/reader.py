@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self, TypeVar
 import psycopg
 import pyarrow as pa
 from psycopg import sql
-from psycopg.errors import InvalidParameterValue, ObjectNotInPrerequisiteState, UndefinedObject
+from psycopg.errors import FeatureNotSupported, InvalidParameterValue, ObjectNotInPrerequisiteState, UndefinedObject
 
 from totes_dagster.errors import DatabaseBusyError, DatabaseError, DatabaseUnavailableError, SeveralServersError
 from totes_dagster.ingest.blocks import Positions, extent_of, is_between
@@ -37,12 +37,14 @@ _READ_AS_THEY_ARE = READABLE_TYPES - {"time without time zone"}
 _ASCII = {"numeric"}
 """Types whose text is ASCII."""
 
-_SNAPSHOT_MISSING = {
+SNAPSHOT_MISSING = {
     UndefinedObject.sqlstate,
     InvalidParameterValue.sqlstate,
     ObjectNotInPrerequisiteState.sqlstate,
+    FeatureNotSupported.sqlstate,
 }
-"""SQLSTATEs for a snapshot that does not exist, since PostgreSQL 18 and before, or whose transaction is just ending."""
+"""SQLSTATEs for a snapshot that does not exist, since PostgreSQL 18 and before, whose transaction is just ending, or
+that is another database's."""
 
 _PLANNING = "set local enable_tidscan = on; set local jit = off"
 """A table is read in many statements, each of which must find its blocks, and none of which is worth compiling."""
@@ -223,7 +225,7 @@ class SnapshotReader:
         try:
             self._connection.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(snapshot.exported)))
         except DatabaseError as error:
-            if error.facts["sqlstate"] not in _SNAPSHOT_MISSING:
+            if error.facts["sqlstate"] not in SNAPSHOT_MISSING:
                 raise
             self._connection.rollback()
             with transaction(self._connection, read_only=True):

@@ -35,9 +35,10 @@ _LOCK_TIMEOUT = "500ms"
 IDENTITY = sql.SQL("""
     (select system_identifier from pg_control_system()) as system_identifier,
     pg_postmaster_start_time() as server_started_at,
-    pg_is_in_recovery() as in_recovery
+    pg_is_in_recovery() as in_recovery,
+    (select oid::bigint from pg_database where datname = current_database()) as database_oid
 """)
-"""What distinguishes one server from all others, including its standbys."""
+"""What distinguishes one database from all others, including those on standbys of its server."""
 
 _PARALLEL_WORKERS = 2
 
@@ -50,7 +51,6 @@ _SNAPSHOT = sql.SQL("""
                 then greatest((select timeline_id from pg_control_checkpoint()),
                               (select min_recovery_end_timeline from pg_control_recovery()))
                 else ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer end as timeline,
-           (select oid::bigint from pg_database where datname = current_database()) as database_oid,
            case when not pg_is_in_recovery() then (pg_current_wal_insert_lsn() - '0/0')::bigint end as wal_position,
            current_setting('wal_block_size')::integer as wal_block_size,
            -- The census may use parallel workers, but no more of them than servers allow by default.
@@ -154,8 +154,8 @@ def without_locks(snapshot: SourceSnapshot) -> Iterator[SourceSnapshot]:
 
 
 def identity_of(snapshot: Snapshot) -> tuple[Any, ...]:
-    """What `IDENTITY` selects, for the server that a snapshot was taken on."""
-    return snapshot.system_identifier, snapshot.server_started_at, snapshot.in_recovery
+    """What `IDENTITY` selects, for the database that a snapshot was taken in."""
+    return snapshot.system_identifier, snapshot.server_started_at, snapshot.in_recovery, snapshot.database_oid
 
 
 def censuses_of(snapshot: SourceSnapshot) -> dict[str, Census]:

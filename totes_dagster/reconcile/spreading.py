@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
-from psycopg.errors import InvalidParameterValue, ObjectNotInPrerequisiteState, UndefinedObject
 
 from totes_dagster.cluster.spreading import MANY_PIECES, Cluster
 from totes_dagster.config.platform import Warehouse, platform_of_worker
 from totes_dagster.errors import ClusterError, DatabaseError, SeveralServersError
-from totes_dagster.ingest.reader import open_reader
+from totes_dagster.ingest.reader import SNAPSHOT_MISSING, open_reader
 from totes_dagster.ingest.snapshot import ExportedSnapshot
 from totes_dagster.lake.manifest import Snapshot
 from totes_dagster.lake.source_catalogue import read_catalogue, register
@@ -25,12 +24,6 @@ from totes_dagster.schema.registry import STAR_TABLES
 
 KEYS_AT_ONCE = 2**20
 """How many keys a worker takes: a multiple of what a range of checksums has."""
-
-_SNAPSHOT_MISSING = {
-    UndefinedObject.sqlstate,
-    InvalidParameterValue.sqlstate,
-    ObjectNotInPrerequisiteState.sqlstate,
-}
 
 
 @dataclass(frozen=True)
@@ -165,7 +158,7 @@ def _sum_on_worker(work: Summing) -> dict[int, RangeChecksum]:
     try:
         return _sum_of_source(ExportedSnapshot(platform.source, side.taken, side.exported, catalogue), work)
     except SeveralServersError as error:
-        raise ClusterError(f"TOTESYS_URL leads to another server there. {error}") from error
+        raise ClusterError("TOTESYS_URL leads to another server there, or to another database.") from error
 
 
 def _sum_of_source(snapshot: ExportedSnapshot, work: Summing) -> dict[int, RangeChecksum]:
@@ -188,7 +181,7 @@ def _in_snapshot(warehouse: Warehouse, exported: str) -> Iterator[psycopg.Connec
         try:
             connection.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(exported)))
         except DatabaseError as error:
-            if error.facts["sqlstate"] not in _SNAPSHOT_MISSING:
+            if error.facts["sqlstate"] not in SNAPSHOT_MISSING:
                 raise
             raise ClusterError("The snapshot of the warehouse is not on the server of its settings.") from error
         yield connection

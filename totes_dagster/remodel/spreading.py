@@ -1,6 +1,6 @@
 """Remodelling by the workers of a cluster, which are told the names of parts, and nothing else."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from totes_dagster.cluster.spreading import MANY_PIECES, Cluster
@@ -10,6 +10,7 @@ from totes_dagster.lake.zone import Lake
 from totes_dagster.remodel.computing import FactPiece, pieces_of, span_of
 from totes_dagster.remodel.run import Written, calendar_part, remodel_part, write_part
 from totes_dagster.remodel.spans import Span
+from totes_dagster.runtime.progress import Progress, silent
 from totes_dagster.schema.registry import CALENDAR
 
 
@@ -47,46 +48,47 @@ class _Dating:
 
 
 def write_by_workers(
-    parts: Sequence[StarPart], lake: Lake, cluster: Cluster, done: Callable[[int], None]
-) -> Written | None:
-    """Let workers compute and write parts of one star table.
+    parts: Sequence[StarPart], lake: Lake, cluster: Cluster, progress: Progress = silent
+) -> dict[str, Written]:
+    """Let workers compute and write parts of star tables.
 
     Args:
-        parts: the parts, of whichever batches.
+        parts: the parts, of whichever batches, all of them of the calendar, or none.
         lake: both zones.
         cluster: the workers.
-        done: called with the number of rows of a part when it is written.
+        progress: called with the number of rows of a part when it is written.
 
     Returns:
-        What was written; None, and nothing was, if there is too little to do.
+        What was written, by star table; nothing, if there is too little to do.
 
     Raises:
         PartError: a part of the ingestion zone is missing or damaged, or has another schema.
         LakeError: the lake cannot be reached, or refuses.
     """
     if parts and parts[0].star == CALENDAR.name:
-        return _write_calendars(parts, lake, cluster, done)
+        return _write_calendars(parts, lake, cluster, progress)
     if len(parts) < MANY_PIECES:
-        return None
+        return {}
     works = [_Remodelling(part, LakeUrls.of(lake)) for part in parts]
     written: dict[str, Written] = {}
     done_by = cluster.each(
-        f"parts of {parts[0].star}", works, task=_remodel_on_worker, here=lambda work: _remodel(work.part, lake)
+        "parts to remodel", works, task=_remodel_on_worker, here=lambda work: _remodel(work.part, lake)
     )
     for work, of_part in done_by:
         written[work.part.path] = of_part
-        done(of_part.rows)
-    return sum((written[part.path] for part in parts), Written())
+        progress("remodel", work.part.star, of_part.rows)
+    by_star: dict[str, Written] = {}
+    for part in parts:
+        by_star[part.star] = by_star.get(part.star, Written()) + written[part.path]
+    return by_star
 
 
-def _write_calendars(
-    parts: Sequence[StarPart], lake: Lake, cluster: Cluster, done: Callable[[int], None]
-) -> Written | None:
+def _write_calendars(parts: Sequence[StarPart], lake: Lake, cluster: Cluster, progress: Progress) -> dict[str, Written]:
     """The same for the calendar, for which workers look up the days of facts."""
     pieces = {part.path: pieces_of(part) for part in parts}
     works = [_Dating(piece, LakeUrls.of(lake)) for of_part in pieces.values() for piece in of_part]
     if len(works) < MANY_PIECES:
-        return None
+        return {}
     found = cluster.each(
         "parts whose days the calendar has", works, task=_span_on_worker, here=lambda work: span_of(work.piece, lake)
     )
@@ -95,9 +97,9 @@ def _write_calendars(
     for part in parts:
         calendar = calendar_part(part, [spans[piece.path] for piece in pieces[part.path]])
         of_part = write_part(calendar, lake.processed)
-        done(of_part.rows)
+        progress("remodel", part.star, of_part.rows)
         written += of_part
-    return written
+    return {CALENDAR.name: written}
 
 
 def _remodel(part: StarPart, lake: Lake) -> Written:

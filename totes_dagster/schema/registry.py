@@ -21,6 +21,7 @@ __all__ = [
     "calendar_columns",
     "driving_table_of",
     "inputs_of",
+    "is_of_events",
     "metadata",
     "stars_from",
 ]
@@ -62,6 +63,12 @@ def inputs_of(star: str) -> tuple[str, ...]:
 def driving_table_of(star: str) -> str | None:
     """The source table whose rows become the rows of the star table, one for one; None for the calendar."""
     return None if kind_of(STAR_TABLES[star]) is StarKind.CALENDAR else inputs_of(star)[0]
+
+
+def is_of_events(star: str) -> bool:
+    """Whether a star table has a row for each row of an event table, so that its parts can be computed one by one."""
+    source = driving_table_of(star)
+    return source is not None and totesys.capture_of(totesys.SOURCE_TABLES[source]) is totesys.Capture.CHANGES
 
 
 def stars_from(tables: Iterable[str]) -> list[str]:

@@ -18,7 +18,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import sql
-from psycopg.errors import LockNotAvailable, UniqueViolation
+from psycopg.errors import InsufficientPrivilege, LockNotAvailable, UniqueViolation
 from sqlalchemy import Table
 
 from totes_dagster.cluster.spreading import MANY_PIECES, Cluster
@@ -33,9 +33,8 @@ from totes_dagster.postgres.transactions import SNAPSHOT_LIMIT
 from totes_dagster.remodel.run import Written
 from totes_dagster.remodel.spans import Span, span_of
 from totes_dagster.runtime.progress import Progress, silent
-from totes_dagster.schema.registry import DIMENSIONS, FACTS, STAR_TABLES, driving_table_of
+from totes_dagster.schema.registry import FACTS, STAR_TABLES, is_of_events
 from totes_dagster.schema.star import natural_key_of, record_id_of, remodelled_columns
-from totes_dagster.schema.totesys import SOURCE_TABLES, Capture, capture_of
 from totes_dagster.warehouse.batch_rows import repetitions
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 from totes_dagster.warehouse.parts import Parts
@@ -50,19 +49,9 @@ POSITION = "position_in_batch"
 _PART_BITS = 32
 
 _PATIENCE = "1min"
-"""How long to wait for another worker that has staged the same part and not committed yet."""
+"""How long to wait until the session of another worker that has begun the same part has ended."""
 
 _MARK = "Rows on their way into the warehouse. The load that made this drops it; if it cannot, the next one does."
-
-
-def event_stars() -> list[Table]:
-    """The star tables with a row for each row of an event table."""
-    sources = {name: driving_table_of(name) for name in (*DIMENSIONS, *FACTS)}
-    return [
-        STAR_TABLES[name]
-        for name, source in sources.items()
-        if source and capture_of(SOURCE_TABLES[source]) is Capture.CHANGES
-    ]
 
 
 @dataclass(frozen=True)
@@ -274,7 +263,7 @@ class Sharing:
         Raises:
             PartError, LakeError, DatabaseError: a part cannot be read, computed or copied.
         """
-        parts = {star.name: star_parts(star.name, manifest) for star in event_stars()}
+        parts = {star: star_parts(star, manifest) for star in STAR_TABLES if is_of_events(star)}
         if not self.cluster or sum(map(len, parts.values())) < MANY_PIECES:
             return None
         shared = SharedStaging(uuid.uuid4().hex[:12])
@@ -315,10 +304,9 @@ def stage(warehouse: Warehouse, lake: Lake, work: Staging) -> StagedPart:
     with warehouse.database.transaction() as connection:
         transaction = WarehouseTransaction(connection, warehouse.schema)
         try:
-            transaction.wait_for_locks(_PATIENCE)
             _check_is_there(transaction, star, work.load)
+            _take_over(transaction, work)
             transaction.ingest(_name_of(star.name, work.load), positioned, temporary=False)
-            # Last, so that a worker which stopped on the way keeps none waiting that does the same part.
             transaction.execute(
                 sql.SQL("insert into {} (star, part, row_count) values ({}, {}, {})").format(
                     _ledger_of(warehouse.schema, work.load), *map(sql.Literal, (star.name, work.part.path, count))
@@ -341,6 +329,24 @@ def stage(warehouse: Warehouse, lake: Lake, work: Staging) -> StagedPart:
         span=span_of(rows),
         written=replace(written, newest=None) if written else None,
     )
+
+
+def _take_over(transaction: WarehouseTransaction, work: Staging) -> None:
+    """Make sure that nobody else is staging a part: end the session of a worker that is, for it was taken for lost.
+
+    It may be frozen, and would keep the part, and the tables, as long as it is.
+    """
+    key = sql.SQL("hashtextextended({}, 0)").format(sql.Literal(f"totes_dagster.stage.{work.load}.{work.part.path}"))
+    with suppress(InsufficientPrivilege), transaction.savepoint():
+        transaction.fetch(
+            sql.SQL(
+                "select count(pg_terminate_backend(pid)) from pg_locks where locktype = 'advisory' and objsubid = 1 "
+                "and database = (select oid from pg_database where datname = current_database()) "
+                "and (classid::bigint << 32) | objid::bigint = {}"
+            ).format(key)
+        )
+    transaction.wait_for_locks(_PATIENCE)
+    transaction.fetch(sql.SQL("select pg_advisory_xact_lock({})").format(key))
 
 
 def _stage_on_worker(work: Staging) -> StagedPart:

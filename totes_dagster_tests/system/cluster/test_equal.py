@@ -59,7 +59,7 @@ def test_a_rebuild_a_reconciliation_and_a_remodel_by_workers_do_what_one_process
         Path(world.platform.lake.processed.url.removeprefix("file://"), path).unlink()
     remodel_all(world.platform.lake, cluster=leading.cluster)
     assert {path: _processed(world.platform)[path] for path in lost} == {path: processed[path] for path in lost}
-    assert "parts of fact_sales_order were done by workers" in caplog.text
+    assert "parts to remodel were done by workers" in caplog.text
     assert "parts whose days the calendar has were done by workers" in caplog.text
     # Damaged on purpose, in the warehouse alone.
     with psycopg.connect(world.warehouse_url) as connection:

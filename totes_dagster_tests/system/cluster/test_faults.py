@@ -1,14 +1,18 @@
 """Whatever happens to workers and their scheduler, every row arrives once."""
 
 import logging
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from totes_dagster.cluster import spreading
 from totes_dagster.pipeline import refresh
 from totes_dagster_tests.system.cluster.faulty import Fault
 from totes_dagster_tests.system.cluster.hosts import Hosts, eventually, thaw
@@ -74,6 +78,26 @@ def test_when_the_scheduler_is_lost_the_process_that_leads_does_what_is_left(
     assert fault.happened_to()
     assert _is_exact(world)
     assert "This process does what is left" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_freezes_is_not_waited_for(
+    world: World, hosts: Hosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(spreading, "_SILENCE_SECONDS", 1)
+    scheduler = hosts.programs["scheduler"].process_id
+    assert scheduler
+    fault = Fault("read", "wait", str(tmp_path / "happened"))
+    hosts.start_workers(fault.environment())
+    with ThreadPoolExecutor(1) as pool:
+        refreshed = pool.submit(refresh, hosts.leading())
+        eventually(lambda: fault.happened_to() is not None, "a worker to be at work")
+        os.kill(scheduler, signal.SIGSTOP)
+        refreshed.result()
+    assert _is_exact(world)
+    assert "The cluster is lost: No answer within 10 s." in caplog.text
+    thaw(scheduler)
+    fault.go_on()
 
 
 @pytest.mark.slow
