@@ -83,7 +83,9 @@ def test_a_stranger_is_not_connected_to(
     [
         ("TOTES_INGESTION_LAKE", "Its settings name the lake file:///another/lake, not "),
         pytest.param("WAREHOUSE_URL", "it is another, or the load is over", marks=pytest.mark.slow),
-        pytest.param("TOTESYS_URL", "TOTESYS_URL leads to another server there, or to another database.", marks=pytest.mark.slow),
+        pytest.param(
+            "TOTESYS_URL", "TOTESYS_URL leads to another server there, or to another database.", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_worker_with_other_settings_does_nothing(
