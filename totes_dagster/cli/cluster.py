@@ -7,7 +7,6 @@ from contextlib import suppress
 import click
 
 from totes_dagster.cli.group import Commands
-from totes_dagster.cluster.programs import PORT
 from totes_dagster.config import settings
 
 _CORES = os.cpu_count() or 1
@@ -18,7 +17,11 @@ _workers_option = click.option(
     "--workers", default=_CORES, type=click.IntRange(1), help="How many workers.  [default: one for each core]"
 )
 _port_option = click.option(
-    "--port", default=PORT, type=click.IntRange(1, 65535), show_default=True, help="Port of the scheduler."
+    "--port",
+    default=settings.WORKERS_PORT,
+    type=click.IntRange(1, 65535),
+    show_default=True,
+    help="Port of the scheduler.",
 )
 
 

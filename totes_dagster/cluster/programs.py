@@ -9,9 +9,6 @@ from totes_dagster.cluster.code import resource
 from totes_dagster.cluster.credentials import Credentials
 from totes_dagster.errors import ClusterStartError
 
-PORT = 8786
-"""Where a scheduler listens, unless it is told otherwise."""
-
 _SETTINGS = {
     # A worker that is not heard from for as long is lost, and what it was doing is given to another.
     "SCHEDULER__WORKER_TTL": "60s",

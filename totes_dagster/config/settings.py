@@ -38,6 +38,9 @@ ALERT_TOPIC = "TOTES_ALERT_TOPIC"
 UI_URL = "TOTES_UI_URL"
 METRICS_NAMESPACE = "TOTES_METRICS_NAMESPACE"
 
+WORKERS_PORT = 8786
+"""Where a scheduler of workers listens, unless it is told otherwise."""
+
 DEFAULT_SCHEMA = "public"
 """The warehouse's schema unless `WAREHOUSE_SCHEMA` names another."""
 

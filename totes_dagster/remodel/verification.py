@@ -82,7 +82,8 @@ def _count_repeated(found: Verification, keys: list[pa.ChunkedArray]) -> None:
     if not keys:
         return
     # Sorted, and not hashed: that takes four bytes for each key, and they mostly are in order.
-    ordered = np.sort(np.concatenate([chunk.to_numpy() for column in keys for chunk in column.chunks]))
+    chunks = [chunk.drop_null() for column in keys for chunk in column.chunks]
+    ordered = np.sort(np.concatenate([chunk.to_numpy(zero_copy_only=False) for chunk in chunks]))
     same_as_next = ordered[1:] == ordered[:-1]
     repeated = np.unique(ordered[1:][same_as_next])
     found.repeated += int(np.count_nonzero(same_as_next)) + len(repeated)

@@ -70,9 +70,9 @@ def confirm(graph: Graph) -> None:
 
 def scheduled(schedule: ScheduleDefinition, graph: Graph) -> RunRequest | SkipReason:
     """What a schedule returns when it is due."""
-    answer = schedule(
-        build_schedule_context(instance=graph.instance, resources={"ingestion_zone": graph.resources["ingestion_zone"]})
-    )
+    resources = {"ingestion_zone": graph.resources["ingestion_zone"]}
+    with build_schedule_context(instance=graph.instance, resources=resources) as context:
+        answer = schedule(context)
     assert isinstance(answer, RunRequest | SkipReason)
     return answer
 

@@ -40,8 +40,8 @@ def tonight(hour: int) -> datetime:
 def due(memory: Memory, at: datetime) -> RunRequest | str:
     """What the schedule of reconciliations requests at a time, or why it requests nothing."""
     nowhere = {"ingestion_zone": IngestionIOManager(url="file:///there/is/none")}
-    context = build_schedule_context(instance=memory.instance, scheduled_execution_time=at, resources=nowhere)
-    answer = reconcile_nightly(context)
+    with build_schedule_context(instance=memory.instance, scheduled_execution_time=at, resources=nowhere) as context:
+        answer = reconcile_nightly(context)
     assert isinstance(answer, RunRequest | SkipReason)
     return answer if isinstance(answer, RunRequest) else str(answer.skip_message)
 
