@@ -71,7 +71,7 @@ def scheduler(*, host: str, port: int) -> None:
     from totes_dagster.cluster.programs import scheduler_command
 
     command = scheduler_command(host=host, port=port)
-    os.execve(command[0], command, _environment())  # noqa: S606 - our own command line
+    os.execve(command[0], command, _environment())  # our own command line  # noqa: S606  # nosec B606
 
 
 @cluster.command(short_help="Run workers of a cluster.")

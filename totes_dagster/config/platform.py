@@ -90,7 +90,12 @@ def cluster_credentials(
     return credentials_in(own), own
 
 
-def cluster_at(address: str, credentials: str = "", secret_id: str = "", service: str = "") -> Cluster | None:
+def cluster_at(
+    address: str,
+    credentials: str = "",
+    secret_id: str = "",  # a name  # nosec B107
+    service: str = "",
+) -> Cluster | None:
     """The cluster of these settings; None without an address.
 
     Args:
