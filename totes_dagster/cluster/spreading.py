@@ -40,6 +40,9 @@ _POLL_SECONDS = 1.0
 _SILENCE_SECONDS = 30
 """After so long without an answer, the scheduler is asked whether it is there."""
 
+_STALLED_SECONDS = 900
+"""After so long without an answer, this process does what is left, whatever the scheduler says: a piece takes seconds."""
+
 _THREADS_HERE = 2
 
 
@@ -215,10 +218,14 @@ def _answers(
             executor.submit(perform, code_digest(), task, work, f"{name} {number}"): number
             for number, work in works.items()
         }
-        waiting = set(futures)
+        waiting, heard = set(futures), time.monotonic()
         while waiting:
             done, waiting = wait(waiting, timeout=_SILENCE_SECONDS, return_when=FIRST_COMPLETED)
-            if not done:
+            if done:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > _STALLED_SECONDS:
+                raise ClusterError(f"The cluster is lost: no worker has done anything for {_STALLED_SECONDS} s.")
+            else:
                 _workers(client)  # a scheduler that answers nothing is lost
             for future in done:
                 try:

@@ -101,6 +101,21 @@ def test_a_scheduler_that_freezes_is_not_waited_for(
 
 
 @pytest.mark.slow
+def test_a_worker_that_does_nothing_is_not_waited_for_without_end(
+    world: World, hosts: Hosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(spreading, "_SILENCE_SECONDS", 1)
+    monkeypatch.setattr(spreading, "_STALLED_SECONDS", 3)
+    fault = Fault("read", "wait", str(tmp_path / "happened"))
+    hosts.start_workers(fault.environment())
+    refresh(hosts.leading())
+    assert fault.happened_to()
+    fault.go_on()
+    assert _is_exact(world)
+    assert "The cluster is lost: no worker has done anything for 3 s." in caplog.text
+
+
+@pytest.mark.slow
 def test_when_no_worker_is_left_the_process_that_leads_does_the_rest(
     world: World, hosts: Hosts, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
