@@ -41,7 +41,7 @@ _SILENCE_SECONDS = 30
 """After so long without an answer, the scheduler is asked whether it is there."""
 
 _STALLED_SECONDS = 900
-"""After so long without an answer, this process does what is left, whatever the scheduler says: a piece takes seconds."""
+"""After so long without an answer, this process does what is left. A piece takes seconds."""
 
 _THREADS_HERE = 2
 
