@@ -4,7 +4,7 @@ The pauses after failures are in `pauses.py`, the schedules behind it in `schedu
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -121,15 +121,14 @@ def totesys_changes(
         )
     try:
         source, ingestion = totesys.database(create=False), ingestion_zone.zone
-        allowed = allowance(ingestion_zone)
         look = partial(changed_tables, source, ingestion, from_log=totesys.from_log, limit=f"{_LOOK_AT_MOST}s")
         with watching(source) as position:
             if failed:
-                return _request(["unknown, because the last refresh failed"], allowed=allowed)
+                return _request(["unknown, because the last refresh failed"], into=ingestion_zone)
             # The cursor only saves counting the tables again as long as nothing was written in the whole cluster.
             changed = _wait_for_change(position, look, context.cursor, end)
         if isinstance(changed, list):
-            return _request(changed, tables=changed, allowed=allowed)
+            return _request(changed, tables=changed, into=ingestion_zone)
         context.update_cursor(changed)
         return _confirm(context.instance, source, ingestion_zone, warehouse, look)
     except TotesError as error:
@@ -162,7 +161,7 @@ def _request(
     *,
     tables: Collection[str] = (),
     blind: bool = False,
-    allowed: Mapping[str, str] | None = None,
+    into: IngestionIOManager | None = None,
 ) -> RunRequest:
     """Request a refresh.
 
@@ -170,9 +169,9 @@ def _request(
         changed: why, for the run's tag: tables that changed, or another reason.
         tables: the source tables that are affected, if nothing else is; every table otherwise.
         blind: whether the source could not be read.
-        allowed: tags with the time that the run may take, if it may need more than others.
+        into: the ingestion zone, whose newest batch says how long the run may take.
     """
-    tags = {CHANGED: changes_tag(changed), **({BLIND: "true"} if blind else {}), **(allowed or {})}
+    tags = {CHANGED: changes_tag(changed), **({BLIND: "true"} if blind else {}), **(allowance(into) if into else {})}
     if not tables:
         return RunRequest(tags=tags)
     return RunRequest(
@@ -197,17 +196,17 @@ def _confirm(
         confirmed = min(each.at for each in recorded.values())
         return SkipReason(f"Nothing changed in totesys. The warehouse was confirmed at {_moment(confirmed)}.")
     # Counted again, and undeclared tables too: this does not rest on the position alone.
-    ingestion, allowed = ingestion_zone.zone, allowance(ingestion_zone)
+    ingestion = ingestion_zone.zone
     if changed := look(undeclared_too=True):
-        return _request(changed, allowed=allowed)
+        return _request(changed, into=ingestion_zone)
     if log_is_behind(source, ingestion):
-        return _request(["nothing, but the source keeps its log until a refresh has read it"], allowed=allowed)
+        return _request(["nothing, but the source keeps its log until a refresh has read it"], into=ingestion_zone)
     try:
         newest, changes = last_changes(warehouse.warehouse(), known_until(recorded))
     except TotesError as error:
         return _request([type(error).__name__])  # the refresh will fail with it, and say so
     if not newest.batch or newest.batch != BatchLog(ingestion).head():
-        return _request(["nothing, but batches wait to be loaded"], allowed=allowed)
+        return _request(["nothing, but batches wait to be loaded"], into=ingestion_zone)
     rows = {star: each.rows for star, each in recorded.items()}
     return SensorResult(
         skip_reason=f"Nothing changed in totesys. The warehouse shows batch {newest.batch}, the newest one.",
