@@ -22,6 +22,7 @@ from totes_dagster.lake.key_ranges import to_table
 from totes_dagster.lake.manifest import Manifest, Part, TableEntry
 from totes_dagster.lake.zone import Zone
 from totes_dagster.runtime.progress import Progress
+from totes_dagster.schema.totesys import SOURCE_TABLES
 
 if TYPE_CHECKING:
     from totes_dagster.ingest.reader import SnapshotReader
@@ -126,7 +127,8 @@ class Recorder:
         if capture.is_whole and capture.unique_keys:
             shares = Shares.of(name, self.batch, lambda rows: reader.shares(name, table, item.census.rows, rows))
             ranges = shares.ranges
-            if snapshot.cluster and shares.are_many():
+            # Nobody has locked an undeclared table, which may be rewritten before a worker comes to it.
+            if snapshot.cluster and name in SOURCE_TABLES and shares.are_many():
                 return shares.read_by_workers(
                     snapshot.cluster, snapshot, self._zone, lambda rows: self._progress("ingest", name, rows)
                 )

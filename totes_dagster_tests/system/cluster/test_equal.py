@@ -98,6 +98,22 @@ def test_a_small_batch_is_not_told_to_workers(world: World, hosts: Hosts) -> Non
 
 
 @pytest.mark.slow
+def test_tables_that_nobody_has_locked_are_not_told_to_workers(world: World, hosts: Hosts) -> None:
+    world.change(
+        "create table visit as select number, repeat('x', 100) as page from generate_series(1, 5000) as number"
+    )
+    hosts.start_workers()
+    leading = hosts.leading()
+    ingested = ingest(leading.source, leading.lake.ingestion, cluster=leading.cluster).batch
+    assert ingested
+    assert sum(part.rows for part in ingested.tables["visit"].parts) == 5000
+    assert leading.cluster
+    told = {done.what for done in leading.cluster.spread}
+    assert "shares of sales_order" in told
+    assert "shares of visit" not in told
+
+
+@pytest.mark.slow
 def test_what_workers_set_aside_is_in_quarantine(companies: Companies, tmp_path: Path) -> None:
     world = World(companies.unseen(Company(orders=ORDERS, enforced=False)))
     world.change("update sales_order set agreed_payment_date = 'soon' where sales_order_id in (3, 1200)")
