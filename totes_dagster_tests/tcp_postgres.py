@@ -1,6 +1,5 @@
 """An embedded server that also listens at a port of this machine, and asks for passwords there."""
 
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ import psycopg
 import pytest
 
 from totes_dagster.local.server import EmbeddedPostgres
+from totes_dagster_tests.ports import free_port
 from totes_dagster_tests.servers import FAST_SETTINGS, server_folder
 
 PASSWORD = "p@ss/w0rd?&#%"
@@ -39,8 +39,7 @@ class TcpPostgres(EmbeddedPostgres):
 
     def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
         super().__init__(directory, settings)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
 
     def url(self, database: str = "postgres") -> str:
         return super().url(database).replace("port=5432", f"port={self.port}")

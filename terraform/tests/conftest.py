@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import pytest
 from terraform.tests import commands, emulator
 from terraform.tests.commands import Root, TerraformError, copied
 from terraform.tests.emulator import ACCOUNT, REGION, Emulator
+from totes_dagster_tests.ports import free_port
 
 STATE_BUCKET = "example-terraform-state"
 BACKEND = [f"bucket={STATE_BUCKET}", f"region={REGION}", "use_path_style=true"]
@@ -61,9 +61,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    with emulator.running(port, tmp_path_factory.mktemp("emulator")) as server:
+    with emulator.running(free_port(), tmp_path_factory.mktemp("emulator")) as server:
         yield server
 
 

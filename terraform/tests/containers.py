@@ -12,12 +12,13 @@ import socket
 import subprocess
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from totes_dagster.local.programs import program
 from totes_dagster.runtime.processes import die_with_parent
+from totes_dagster_tests.ports import free_port
 
 PROJECT = Path(__file__).parents[2]
 
@@ -44,9 +45,7 @@ class Image:
         self.logs = folder / "logs"
         self.logs.mkdir()
         self._emulator = emulator
-        with ExitStack() as stack:
-            free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(4)]
-            ports = [str(one.getsockname()[1]) for one in free]
+        ports = [str(free_port()) for _ in range(4)]
         self._code_server_port, self._webserver_port, self.dashboard_port, self.scheduler_port = ports
 
     def environment(self, container: Mapping[str, Any], secrets: Any) -> dict[str, str]:

@@ -5,7 +5,6 @@ What else it takes of an environment, such as the load balancer, is made here: d
 
 import http.client
 import json
-import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from terraform.tests.conftest import IMAGE
 from terraform.tests.containers import Image
 from terraform.tests.emulator import ACCOUNT, REGION, Emulator
 from terraform.tests.test_deployed import EVERYONE
+from totes_dagster_tests.ports import free_port
 from totes_dagster_tests.system.deploy.policy_linter import findings
 
 NAME = "totes-alone"
@@ -50,9 +50,7 @@ class Applied:
 @pytest.fixture(scope="module")
 def applied(settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Applied]:
     folder = tmp_path_factory.mktemp("dashboard")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    with emulator.running(port, folder) as aws:
+    with emulator.running(free_port(), folder) as aws:
         sdk = boto3.Session(aws_access_key_id="others", aws_secret_access_key="testing", region_name=REGION)
 
         def ask(service: str) -> Any:

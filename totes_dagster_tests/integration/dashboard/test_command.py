@@ -15,6 +15,7 @@ from totes_dagster.dashboard.site import PAGES
 from totes_dagster_tests.dashboards import PATIENCE
 from totes_dagster_tests.integration.commands import refusal_here, run_here, start, totes_here
 from totes_dagster_tests.integration.metrics.lived import Lived
+from totes_dagster_tests.ports import free_port
 
 
 @pytest.mark.slow
@@ -62,8 +63,7 @@ def test_filters_that_make_no_sense_are_a_wrong_usage(tmp_path: Path) -> None:
 
 
 def test_it_serves_until_it_is_interrupted_also_while_somebody_looks(lived: Lived) -> None:
-    with socket.create_server((HOST, 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     with start("dashboard", "--port", str(port), WAREHOUSE_READER_URL=lived.world.warehouse_url) as process:
         assert process.stdout is not None
         assert process.stdout.readline().split() == ["Dashboard", f"http://{HOST}:{port}"]
@@ -97,8 +97,7 @@ def test_a_path_that_is_none_is_a_wrong_usage(path: str) -> None:
 
 @pytest.mark.slow
 def test_it_serves_under_a_path_for_the_hosts_that_are_allowed(lived: Lived) -> None:
-    with socket.create_server((HOST, 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     options = ("--host", "0.0.0.0", "--port", str(port), "--path", "/dashboard", "--allow-host", "dagster.example.com")
     with start("dashboard", *options, WAREHOUSE_READER_URL=lived.world.warehouse_url) as process:
         assert process.stdout is not None

@@ -3,7 +3,6 @@
 import itertools
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from totes_dagster.cluster.spreading import Cluster
 from totes_dagster.config.platform import Platform
 from totes_dagster.errors import ClusterError
 from totes_dagster.runtime.processes import ProcessGroup
+from totes_dagster_tests.ports import free_port
 
 IMPATIENT = {
     "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "5s",
@@ -156,10 +156,3 @@ def eventually(is_so: object, what: str) -> None:
 def thaw(process: int) -> None:
     """Let a frozen process go on."""
     os.kill(process, signal.SIGCONT)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

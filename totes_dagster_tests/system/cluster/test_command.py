@@ -13,7 +13,8 @@ from totes_dagster.cluster.spreading import Cluster
 from totes_dagster.config.platform import cluster_at
 from totes_dagster.doctor import examine
 from totes_dagster.errors import SettingsError
-from totes_dagster_tests.system.cluster.hosts import PATIENCE, Hosts, eventually, free_port
+from totes_dagster_tests.ports import free_port
+from totes_dagster_tests.system.cluster.hosts import PATIENCE, Hosts, eventually
 from totes_dagster_tests.world import World
 
 

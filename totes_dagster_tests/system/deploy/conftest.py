@@ -1,13 +1,13 @@
 """What the deployed Dagster finds: PostgreSQL, an object store, and what the environment says."""
 
 import shutil
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from totes_dagster_tests.ports import free_port
 from totes_dagster_tests.servers import FAST_SETTINGS, server_folder
 from totes_dagster_tests.tcp_postgres import TcpPostgres
 
@@ -31,8 +31,6 @@ def server() -> Iterator[TcpPostgres]:
 @pytest.fixture
 def home(server: TcpPostgres, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """DAGSTER_HOME, with everything that the environment has to say."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
     for database in ("totesys", "warehouse"):
         server.create_database(database)
     settings = {
@@ -44,7 +42,7 @@ def home(server: TcpPostgres, bucket: str, tmp_path: Path, monkeypatch: pytest.M
         "DAGSTER_POSTGRES_DB": "dagster",
         "DAGSTER_COMPUTE_LOG_BUCKET": bucket,
         "DAGSTER_CODE_SERVER_HOST": "127.0.0.1",
-        "DAGSTER_CODE_SERVER_PORT": str(port),
+        "DAGSTER_CODE_SERVER_PORT": str(free_port()),
         "TOTESYS_URL": server.url("totesys"),
         "WAREHOUSE_URL": server.url("warehouse"),
         "TOTES_INGESTION_LAKE": f"s3://{bucket}/ingestion",

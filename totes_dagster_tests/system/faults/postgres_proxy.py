@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import psycopg
 
+from totes_dagster_tests.ports import free_port, release_port
 from totes_dagster_tests.system.faults import wire
 from totes_dagster_tests.system.faults.points import Fault, Journal
 from totes_dagster_tests.system.faults.wire import Message
@@ -46,8 +47,8 @@ class PostgresProxy:
         parameters = psycopg.conninfo.conninfo_to_dict(url)
         self._user, self._database = parameters["user"], str(parameters["dbname"])
         self._socket = f"{parameters['host']}/.s.PGSQL.{parameters['port']}"
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._port: int = self._listener.getsockname()[1]
+        self._port = free_port()
+        self._listener = socket.create_server(("127.0.0.1", self._port))
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
@@ -58,6 +59,7 @@ class PostgresProxy:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close_port()
+        release_port(self._port)
         for thread in self._threads:
             thread.join()
 

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ import psycopg
 
 from totes_dagster.local.server import EmbeddedPostgres
 from totes_dagster.runtime.processes import die_with_parent
+from totes_dagster_tests.ports import free_port
 from totes_dagster_tests.servers import wait_until_stopped
 
 _READY = "Press Ctrl-C to stop."
@@ -110,15 +110,13 @@ def development(*, orders: int, rate: float, modules: Mapping[str, str] = {}) ->
         rate: its changes per second.
         modules: code locations beside the platform's: the texts of modules by name.
     """
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
     # Not pytest's own temporary folder: every new run closes that to the server's system user.
     with tempfile.TemporaryDirectory(prefix="totes-ui-") as folder:
         arguments = ["--orders", str(orders), "--rate", str(rate)]
         for name, text in modules.items():
             Path(folder, f"{name}.py").write_text(text)
             arguments += ["--module", name]
-        running = Development(Path(folder), port, arguments)
+        running = Development(Path(folder), free_port(), arguments)
         try:
             running.wait_until_ready()
             yield running

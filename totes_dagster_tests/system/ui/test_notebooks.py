@@ -1,6 +1,5 @@
 """The notebooks in a browser: they open, show every answer, and report no error."""
 
-import socket
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,7 @@ from playwright.sync_api import Browser, expect
 
 from totes_dagster_tests.companies import Companies, Company
 from totes_dagster_tests.integration.commands import start_python, wait_for_line
+from totes_dagster_tests.ports import free_port
 
 pytestmark = [pytest.mark.ui, pytest.mark.slow]
 
@@ -19,9 +19,7 @@ SHOWN = {"company": ".vega-embed canvas, .vega-embed svg", "history": "table"}
 @pytest.mark.parametrize("name", list(LAST))
 def test_a_notebook_opens_without_an_error(name: str, browser: Browser, companies: Companies, tmp_path: Path) -> None:
     warehouse = companies.seen(Company()).warehouse.database.url
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     serve = ("-m", "marimo", "run", str(NOTEBOOKS / f"{name}.py"), "--headless", "--no-token", "--port", str(port))
     with start_python(*serve, cwd=tmp_path, WAREHOUSE_READER_URL=warehouse, MARIMO_SKIP_UPDATE_CHECK="1") as server:
         try:

@@ -1,7 +1,6 @@
 """`totes dev` in processes of its own: what it starts, what it says of it, and that all of it ends."""
 
 import signal
-import socket
 import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from totes_dagster_tests.integration.commands import (
     wait_for_line,
     wait_until_gone,
 )
+from totes_dagster_tests.ports import free_port
 
 CHANGE = "update staff set first_name = first_name || '!' where staff_id = 1"
 
@@ -41,8 +41,7 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture
 def port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return str(listener.getsockname()[1])
+    return str(free_port())
 
 
 @contextmanager
