@@ -23,6 +23,7 @@ __all__ = [
     "dimension_rows",
     "history",
     "members",
+    "wrong_totals",
 ]
 
 Row = tuple[Any, ...]
@@ -146,6 +147,29 @@ def broken_foreign_keys(warehouse_url: str, schema: str = "public") -> list[str]
                 if dangling:
                     found.append(f"{dangling} rows of {name} have a {column} that {dimension} lacks.")
     return found
+
+
+def wrong_totals(warehouse_url: str, schema: str = "public") -> list[str]:
+    """Totals that the newest load has kept, and that are not what a count finds."""
+    with _reading(warehouse_url, schema) as warehouse:
+        newest = warehouse.execute("select totals from load_history order by batch desc limit 1").fetchone()
+        kept: dict[str, Any] = (newest and newest[0]) or {}
+        found: list[str] = []
+        for name, total in kept.items():
+            (counted,) = warehouse.execute(f"select {_counts(name)} from {name}").fetchall()
+            expected = (*counted[:2], counted[2] and counted[2].isoformat())
+            if (total["rows"], total["placeholders"], total["newest_stamp"]) != expected:
+                found.append(f"load_history says of {name} {total}, but it has {expected}.")
+        return found
+
+
+def _counts(name: str) -> str:
+    """How many rows and placeholders a star table has, and the newest stamp of a fact, in SQL."""
+    if name in FACTS:
+        return "count(*), 0, max(last_updated_date + last_updated_time)"
+    unknown = [column.name for column in DIMENSIONS[name].columns if column.type == "varchar" and column.mark != "?"]
+    is_unknown = " and ".join(f"{column} = 'Unknown'" for column in unknown)
+    return f"count(*), count(*) filter (where {is_unknown}), null::timestamp"
 
 
 def current_rows(source_url: str) -> dict[str, dict[int, Row]]:

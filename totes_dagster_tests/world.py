@@ -107,10 +107,12 @@ class World:
 
     def wrongs(self, *, strict: bool = False) -> list[str]:
         """Whatever is wrong with the warehouse, in one line each."""
-        schema = self.platform.warehouse.schema
-        return oracle.differences(
-            self.source_url, self.warehouse_url, schema, strict=strict
-        ) + oracle.broken_foreign_keys(self.warehouse_url, schema)
+        url, schema = self.warehouse_url, self.platform.warehouse.schema
+        return [
+            *oracle.differences(self.source_url, url, schema, strict=strict),
+            *oracle.broken_foreign_keys(url, schema),
+            *oracle.wrong_totals(url, schema),
+        ]
 
     @contextmanager
     def _warehouse(self) -> Iterator[psycopg.Connection]:

@@ -37,9 +37,9 @@ def repair_history(warehouse: Warehouse, found: Mapping[str, TableDifferences]) 
     Raises:
         DatabaseError: the warehouse cannot be reached, refuses, or closes the connection.
     """
-    repeated = {name: found[name].repeated for name in FACTS if found[name].repeated}
-    if not repeated and not found[CALENDAR.name]:
+    if not any(found.values()):
         return
+    repeated = {name: found[name].repeated for name in FACTS if found[name].repeated}
     with (
         warehouse.database.connect() as connection,
         LoadTransaction.begin(connection, warehouse) as transaction,
@@ -49,4 +49,5 @@ def repair_history(warehouse: Warehouse, found: Mapping[str, TableDifferences]) 
             logger.info("Removed %d versions of %s that repeated the one before.", removed, name)
         if found[CALENDAR.name]:
             restore_calendar(transaction)
+        transaction.forget_totals()
         transaction.commit()

@@ -33,6 +33,12 @@ load_history = Table(
         comment="For each star table in the batch: rows ingested, quarantined, staged, new, changed, unchanged, "
         "deleted, and placeholders.",
     ),
+    Column(
+        "totals",
+        JSONB,
+        comment="For each star table after the batch: its rows, the placeholders among them, and the newest stamp of a "
+        "fact. Null where they were not kept.",
+    ),
     comment="One row per loaded batch, written by the transaction that loaded it.",
 )
 

@@ -1,10 +1,10 @@
 """The load of batches: what is done with each star table, by the steps of `load_transaction.py`."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from functools import partial
 from time import perf_counter
 from typing import cast
@@ -28,6 +28,7 @@ from totes_dagster.warehouse.loaded import LoadedBatch, LoadedTable
 from totes_dagster.warehouse.parts import PartRows, Parts, read_quarantine
 from totes_dagster.warehouse.rates import keep_rates
 from totes_dagster.warehouse.shared_staging import SharedStaging, Sharing
+from totes_dagster.warehouse.totals import Total, as_json, counted_totals, kept_totals
 
 
 def load_in_order(
@@ -111,9 +112,11 @@ class _BatchLoad:
         self._alone = alone
         self._done: dict[str, LoadedTable] = {name: LoadedTable() for name in STAR_TABLES}
         self._seconds = dict.fromkeys(STAR_TABLES, 0.0)
+        self._newest_stamps: dict[str, datetime | None] = {}
 
     def run(self) -> LoadedBatch:
         """Load all star tables, and add the batch to `load_history`."""
+        before = self._totals_before()
         # An adopted fact may have had no foreign keys.
         days = self._transaction.named_days() if self._manifest.batch == 1 else []
         facts = [fact for fact in FACTS.values() if self._source_of(fact)]
@@ -137,10 +140,39 @@ class _BatchLoad:
         counts = {star: done.counts() for star, done in self._done.items() if done != LoadedTable()}
         if self._shared:
             self._shared.drop(self._transaction)
-        self._transaction.add_to_history(self._manifest, self._digest, json.dumps(counts))
+        totals = as_json(self._totals(before))
+        self._transaction.add_to_history(self._manifest, self._digest, json.dumps(counts), totals)
         return LoadedBatch(
             self._manifest.batch, self._done, filled=tuple(fact.name for fact in empty), seconds=self._seconds
         )
+
+    def _totals_before(self) -> dict[str, Total]:
+        """What the star tables have, where that is known without counting, and loading only adds to it."""
+        transaction = self._transaction
+        kept = kept_totals(transaction.fetch_all, transaction.schema)
+        return {
+            name: kept.get(name, Total())
+            for name, star in STAR_TABLES.items()
+            if (name in kept and not self._is_whole(star)) or transaction.is_empty(star)
+        }
+
+    def _is_whole(self, star: Table) -> bool:
+        """Whether the batch brings all rows of a star table's source, which makes up for what others did to it."""
+        source = driving_table_of(star.name)
+        if source is None or not self._manifest.brings(source):
+            return False
+        return self._manifest.tables[source].content is Capture.WHOLE
+
+    def _totals(self, before: Mapping[str, Total]) -> dict[str, Total]:
+        """What the star tables have once the batch is loaded: more than before, or counted."""
+        transaction, after = self._transaction, {}
+        for name, total in before.items():
+            done = self._done[name]
+            if name not in transaction.uncounted and not (total.placeholders and done.changed):
+                after[name] = total.after(STAR_TABLES[name], done, self._newest_stamps.get(name))
+        transaction.uncounted.clear()
+        uncounted = [name for name in STAR_TABLES if name not in after]
+        return {**after, **counted_totals(transaction.fetch_all, transaction.schema, uncounted)}
 
     def _timed(self, star: Table, load: Callable[[Table], LoadedTable]) -> None:
         """Do something for a star table, and note what it did and how long it took."""
@@ -270,6 +302,7 @@ class _BatchLoad:
         for part, staged in shared.parts_of(star):
             account.ingested += part.ingested_rows
             account.quarantined += staged.quarantined
+            account.see(staged.newest_stamp)
             if staged.quarantined:
                 quarantined.append(read_quarantine(part, self._lake.processed))
         return quarantined
@@ -286,6 +319,7 @@ class _BatchLoad:
     def _finish(self, account: Account, done: LoadedTable, quarantined: Sequence[pa.Table]) -> LoadedTable:
         """Check that every row is accounted for, and update the warehouse's quarantine."""
         account.check(self._lake.processed)
+        self._newest_stamps[account.star] = account.newest_stamp
         source = driving_table_of(account.star)
         if source is not None and (self._manifest.brings(source) or account.ingested):
             self._update_quarantine(source, quarantined)

@@ -5,6 +5,7 @@ Reads only the lake; `load.py` writes to the warehouse.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
@@ -17,10 +18,11 @@ from totes_dagster.lake.manifest import Part, TableEntry
 from totes_dagster.lake.processed import StarPart
 from totes_dagster.lake.zone import Zone
 from totes_dagster.schema.arrow import described
-from totes_dagster.schema.registry import STAR_TABLES, driving_table_of
+from totes_dagster.schema.registry import FACTS, STAR_TABLES, driving_table_of
 from totes_dagster.schema.star import natural_key_of
 from totes_dagster.schema.totesys import SOURCE_TABLES, Capture, key_of
 from totes_dagster.warehouse.parts import PartRows
+from totes_dagster.warehouse.totals import newest_stamp_of
 
 
 @dataclass
@@ -38,12 +40,20 @@ class Account:
     quarantined: int = 0
     repeated: int = 0
     keys: list[pa.Array] = field(default_factory=list, repr=False)
+    newest_stamp: datetime | None = None
 
     def add_part(self, part: StarPart, contents: PartRows) -> None:
         """Count the rows of a part, except for those staged, which the database counts."""
         self.ingested += part.ingested_rows
         self.quarantined += contents.quarantined.num_rows
         self.keys += contents.rows.column(natural_key_of(STAR_TABLES[self.star])).chunks
+        if self.star in FACTS:
+            self.see(newest_stamp_of(contents.rows))
+
+    def see(self, stamp: datetime | None) -> None:
+        """Note the latest `last_updated` of a part."""
+        if stamp is not None and (self.newest_stamp is None or stamp > self.newest_stamp):
+            self.newest_stamp = stamp
 
     def check(self, processed: Zone) -> None:
         """Refuse a batch with lost or doubled rows. The calendar has no source rows to count.

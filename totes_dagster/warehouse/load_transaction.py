@@ -12,6 +12,7 @@ from sqlalchemy import Table
 
 from totes_dagster.lake.key_ranges import RANGE_BITS
 from totes_dagster.lake.manifest import Manifest
+from totes_dagster.postgres.database import NamedConnection
 from totes_dagster.schema.bookkeeping import commit_time, load_history, quarantine
 from totes_dagster.schema.registry import FACTS
 from totes_dagster.schema.star import (
@@ -28,20 +29,39 @@ logger = logging.getLogger(__name__)
 
 
 class LoadTransaction(ReferringTransaction):
-    """The steps of a load."""
+    """The steps of a load.
 
-    def add_to_history(self, manifest: Manifest, digest: str, counts: str) -> None:
+    Attributes:
+        uncounted: the facts from which rows were removed, so that their totals are to be counted.
+    """
+
+    def __init__(self, connection: NamedConnection, schema: str) -> None:
+        super().__init__(connection, schema)
+        self.uncounted: set[str] = set()
+
+    def add_to_history(self, manifest: Manifest, digest: str, counts: str, totals: str) -> None:
         """Add a batch to `load_history`.
 
         Args:
             manifest: the batch's manifest.
             digest: the manifest's digest.
             counts: what the load did, by star table, as JSON.
+            totals: what the star tables have now, as JSON.
         """
         self.execute(
-            sql.SQL("insert into {} (batch, snapshot_at, manifest_sha256, tables) values ({}, {}, {}, {})").format(
+            sql.SQL(
+                "insert into {} (batch, snapshot_at, manifest_sha256, tables, totals) values ({}, {}, {}, {}, {})"
+            ).format(
                 self.name_of(load_history),
-                *map(sql.Literal, (manifest.batch, manifest.snapshot.taken_at.isoformat(), digest, counts)),
+                *map(sql.Literal, (manifest.batch, manifest.snapshot.taken_at.isoformat(), digest, counts, totals)),
+            )
+        )
+
+    def forget_totals(self) -> None:
+        """Let the next load count what the star tables have, for somebody else has changed them."""
+        self.execute(
+            sql.SQL("update {0} set totals = null where batch = (select max(batch) from {0})").format(
+                self.name_of(load_history)
             )
         )
 
@@ -271,6 +291,7 @@ class LoadTransaction(ReferringTransaction):
             )
         )
         if removed:
+            self.uncounted.add(fact.name)
             logger.warning("Removed %d versions of %s that belong to batches not loaded yet.", removed, fact.name)
 
 

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -39,6 +40,7 @@ from totes_dagster.warehouse.batch_rows import repetitions
 from totes_dagster.warehouse.load_transaction import LoadTransaction
 from totes_dagster.warehouse.parts import Parts
 from totes_dagster.warehouse.staging import names_of, staging_of
+from totes_dagster.warehouse.totals import newest_stamp_of
 from totes_dagster.warehouse.transaction import WarehouseTransaction
 
 logger = logging.getLogger(__name__)
@@ -83,6 +85,7 @@ class StagedPart:
         keys: the lowest and the highest key of its rows; None if there are none.
         repeated: how many of its keys occur before.
         span: the earliest and the latest day in its rows.
+        newest_stamp: the latest `last_updated` in its rows of a fact.
         written: what the processed zone lacked, and the worker wrote there.
     """
 
@@ -91,6 +94,7 @@ class StagedPart:
     keys: tuple[int, int] | None
     repeated: int
     span: Span
+    newest_stamp: datetime | None
     written: Written | None
 
 
@@ -327,6 +331,7 @@ def stage(warehouse: Warehouse, lake: Lake, work: Staging) -> StagedPart:
         keys=(bounds["min"], bounds["max"]) if count else None,
         repeated=repetitions(keys.chunks),
         span=span_of(rows),
+        newest_stamp=newest_stamp_of(rows) if star.name in FACTS else None,
         written=replace(written, newest=None) if written else None,
     )
 

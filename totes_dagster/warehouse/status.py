@@ -15,8 +15,9 @@ from totes_dagster.config.platform import Warehouse
 from totes_dagster.postgres.transactions import REPEATABLE_READ
 from totes_dagster.schema.bookkeeping import load_history, quarantine
 from totes_dagster.schema.registry import DIMENSIONS, FACTS, STAR_TABLES
-from totes_dagster.schema.star import UNKNOWN, is_fact, is_personal, placeholder_columns, record_id_of
+from totes_dagster.schema.star import is_personal, record_id_of
 from totes_dagster.warehouse.queries import NewestLoad, newest_load
+from totes_dagster.warehouse.totals import all_totals
 
 _SAMPLE = 5
 
@@ -40,7 +41,7 @@ class WarehouseStatus:
 
     Attributes:
         newest: the newest batch that it has loaded.
-        rows: the number of rows of each star table.
+        rows: the number of rows of each star table, as loads have left it.
         placeholders: the number of members of each dimension that stand in for rows that the source does not have.
         newest_stamps: the latest `last_updated` in each fact; None if it has no rows.
         quarantined: rows in quarantine, by source table; tables without any are left out.
@@ -58,17 +59,18 @@ class WarehouseStatus:
 def warehouse_status(warehouse: Warehouse) -> WarehouseStatus:
     """Look up what the warehouse holds; it must have been migrated."""
     schema = warehouse.schema
-    counts = sql.SQL(" union all ").join(_count_statement(schema, table) for table in STAR_TABLES.values())
     with warehouse.database.transaction(read_only=True) as connection:
         newest = newest_load(connection, schema)
-        tables = connection.execute(counts).fetchall()
+        totals = all_totals(lambda query: connection.execute(query).fetchall(), schema)
         quarantined = _quarantined(connection, schema)
         record_ids_used = _record_ids_used(connection, schema)
     return WarehouseStatus(
         newest,
-        rows={name: rows for name, rows, _, _ in tables},
-        placeholders={name: placeholders for name, _, placeholders, _ in tables if name in DIMENSIONS},
-        newest_stamps={name: stamp and stamp.replace(tzinfo=UTC) for name, _, _, stamp in tables if name in FACTS},
+        rows={name: total.rows for name, total in totals.items()},
+        placeholders={name: totals[name].placeholders for name in DIMENSIONS},
+        newest_stamps={
+            name: stamp.replace(tzinfo=UTC) if (stamp := totals[name].newest_stamp) else None for name in FACTS
+        },
         quarantined=quarantined,
         record_ids_used=record_ids_used,
     )
@@ -124,22 +126,6 @@ def _newest(connection: psycopg.Connection, schema: str, table: Table, limit: in
         sql.Literal(limit),
     )
     return [dict(zip(columns, row, strict=True)) for row in connection.execute(statement)]
-
-
-def _count_statement(schema: str, table: Table) -> sql.Composed:
-    """A query for the name, row count, placeholder count and newest stamp of a star table, in one scan."""
-    required = placeholder_columns(table)
-    may_have_placeholders = required and not is_fact(table)
-    is_placeholder = sql.SQL("({}) = ({})").format(
-        sql.SQL(", ").join(map(sql.Identifier, required)),
-        sql.SQL(", ").join([sql.Literal(UNKNOWN)] * len(required)),
-    )
-    return sql.SQL("select {}, count(*), {}, {} from {}").format(
-        sql.Literal(table.name),
-        sql.SQL("count(*) filter (where {})").format(is_placeholder) if may_have_placeholders else sql.SQL("0"),
-        sql.SQL("max(last_updated_date + last_updated_time)" if is_fact(table) else "null::timestamp"),
-        sql.Identifier(schema, table.name),
-    )
 
 
 def _record_ids_used(connection: psycopg.Connection, schema: str) -> dict[str, float]:

@@ -105,8 +105,8 @@ def compute(copy: Copy) -> None:
 
 def migration(statement: str = "") -> str:
     """The migration of the example, or one with another statement, as the next revision."""
-    text = MIGRATION.replace('down_revision = "0005"', f'down_revision = "{HEAD}"').replace('"0006"', f'"{NEXT}"')
-    return re.sub(r"alter table [^\"]+", statement, text) if statement else text
+    assert f'\nrevision = "{NEXT}"\ndown_revision = "{HEAD}"\n' in MIGRATION
+    return re.sub(r"alter table [^\"]+", statement, MIGRATION) if statement else MIGRATION
 
 
 def migrate(copy: Copy) -> None:

@@ -1,9 +1,11 @@
-"""How much of the record ids is used up, and which batches last changed the tables."""
+"""What the warehouse says of itself: used record ids, the batches that last changed the tables, and their rows."""
 
 import pytest
 
 from totes_dagster.schema.registry import FACTS
 from totes_dagster.warehouse.status import last_changes, warehouse_status
+from totes_dagster_tests.oracle import wrong_totals
+from totes_dagster_tests.unit.warehouse.batches import MakeBatch, payment
 from totes_dagster_tests.unit.warehouse.orders import load_orders, order
 from totes_dagster_tests.unit.warehouses import NewWarehouse
 
@@ -37,3 +39,20 @@ def test_the_batch_that_last_changed_a_table_is_known_also_after_a_restore(wareh
     assert last_changes(warehouse, 2)[1] == {}
     # Dagster may know of batches that the warehouse lost.
     assert last_changes(warehouse, 9)[1] == {"fact_sales_order": 2}
+
+
+def test_rows_that_no_load_has_counted_are_counted(warehouse: NewWarehouse, batch: MakeBatch) -> None:
+    batch(payment(1), payment(2)).remodel_and_load(warehouse)
+    kept = warehouse_status(warehouse)
+    warehouse.run("update load_history set totals = null")  # as an earlier version of the platform left it
+    assert warehouse_status(warehouse) == kept
+    batch(payment(2), payment(3)).remodel_and_load(warehouse)
+    assert wrong_totals(warehouse.database.url, warehouse.schema) == []
+    assert warehouse_status(warehouse).rows["fact_payment"] == kept.rows["fact_payment"] + 1
+
+
+def test_a_batch_that_is_small_does_not_scan_what_is_there(warehouse: NewWarehouse, batch: MakeBatch) -> None:
+    batch(payment(1), payment(2)).remodel_and_load(warehouse)
+    warehouse.run("update load_history set totals = jsonb_set(totals, '{fact_payment,rows}', '1000')")
+    batch(payment(3)).remodel_and_load(warehouse)
+    assert warehouse_status(warehouse).rows["fact_payment"] == 1001
