@@ -1,8 +1,6 @@
-"""Staging tables that the workers of a cluster fill, each part in a transaction of its own.
+"""A load's staging tables that the workers of a cluster fill: made, checked against the ledger, read and dropped.
 
-Temporary tables belong to one connection. These are tables of the warehouse's schema, for the length of one load, which
-holds the load lock all the while. Beside them is a *ledger*: a worker adds a part's row to it in the transaction that
-copies the part's rows. So a part is staged once, however often it is begun, and the load can tell that all of them are.
+The load holds the load lock all the while. How a worker stages a part is in `part_staging.py`.
 """
 
 import logging
@@ -10,92 +8,45 @@ import uuid
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 
-import numpy as np
-import psycopg
-import pyarrow as pa
-import pyarrow.compute as pc
 from psycopg import sql
-from psycopg.errors import InsufficientPrivilege, LockNotAvailable, UniqueViolation
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Table
 
 from totes_dagster.cluster.spreading import MANY_PIECES, Cluster
-from totes_dagster.config.platform import Warehouse, platform_of_worker
-from totes_dagster.errors import AccessDeniedError, ClusterError, RowsUnaccountedError
+from totes_dagster.config.platform import Warehouse
+from totes_dagster.errors import AccessDeniedError, RowsUnaccountedError
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.processed import StarPart, star_parts
 from totes_dagster.lake.zone import Lake
 from totes_dagster.postgres.lock_waits import LONG_WAIT, SHORT_WAIT
-from totes_dagster.postgres.named_errors import named_error
 from totes_dagster.postgres.transactions import SNAPSHOT_LIMIT
 from totes_dagster.remodel.run import Written
-from totes_dagster.remodel.spans import Span, span_of
+from totes_dagster.remodel.spans import Span
 from totes_dagster.runtime.progress import Progress, silent
 from totes_dagster.schema.registry import FACTS, STAR_TABLES, is_of_events
 from totes_dagster.schema.star import natural_key_of, record_id_of, remodelled_columns
-from totes_dagster.warehouse.batch_rows import repetitions
 from totes_dagster.warehouse.load_transaction import LoadTransaction
-from totes_dagster.warehouse.parts import Parts
+from totes_dagster.warehouse.part_staging import (
+    PART_BITS,
+    POSITION,
+    StagedPart,
+    Staging,
+    ledger_name,
+    ledger_of,
+    stage,
+    stage_on_worker,
+    table_name,
+    table_of,
+)
 from totes_dagster.warehouse.staging import names_of, staging_of
-from totes_dagster.warehouse.totals import newest_stamp_of
 from totes_dagster.warehouse.transaction import WarehouseTransaction
 
 logger = logging.getLogger(__name__)
 
-POSITION = "position_in_batch"
-"""The column of a shared staging table that has a row's place among those of its batch."""
-
-_PART_BITS = 32
-
-_PATIENCE = "1min"
-"""How long to wait until the session of another worker that has begun the same part has ended."""
-
 _MARK = "Rows on their way into the warehouse. The load that made this drops it; if it cannot, the next one does."
-
-
-@dataclass(frozen=True)
-class Staging:
-    """A part to be staged by a worker: names only.
-
-    Attributes:
-        part: the part of the processed zone. If it is missing there, the worker computes and writes it.
-        number: its place among those of its star table in the batch.
-        load: the name of the load.
-        ingestion: the URL of the ingestion zone.
-        processed: that of the processed zone.
-    """
-
-    part: StarPart
-    number: int
-    load: str
-    ingestion: str
-    processed: str
-
-
-@dataclass(frozen=True)
-class StagedPart:
-    """A part that is staged.
-
-    Attributes:
-        rows: how many rows were copied.
-        quarantined: how many of its source rows are in quarantine.
-        keys: the lowest and the highest key of its rows; None if there are none.
-        repeated: how many of its keys occur before.
-        span: the earliest and the latest day in its rows.
-        newest_stamp: the latest `last_updated` in its rows of a fact.
-        written: what the processed zone lacked, and the worker wrote there.
-    """
-
-    rows: int
-    quarantined: int
-    keys: tuple[int, int] | None
-    repeated: int
-    span: Span
-    newest_stamp: datetime | None
-    written: Written | None
 
 
 @dataclass
@@ -141,7 +92,7 @@ class SharedStaging:
         Raises:
             RowsUnaccountedError: the rows are not those that workers have copied, once each.
         """
-        table = _table_of(transaction.schema, star, self.load)
+        table = table_of(transaction.schema, star, self.load)
         transaction.execute(sql.SQL("analyze {}").format(table))
         columns = names_of([column.name for column in remodelled_columns(star)])
         transaction.execute(
@@ -150,7 +101,7 @@ class SharedStaging:
         noted = dict(
             transaction.fetch_all(
                 sql.SQL("select part, row_count from {} where star = {}").format(
-                    _ledger_of(transaction.schema, self.load), sql.Literal(star.name)
+                    ledger_of(transaction.schema, self.load), sql.Literal(star.name)
                 )
             )
         )
@@ -169,7 +120,7 @@ class SharedStaging:
         ranges = sorted(part.keys for part in staged if part.keys)
         if all(before[1] < after[0] for before, after in pairwise(ranges)):
             return sum(part.repeated for part in staged)  # none can be in two parts
-        key, table = sql.Identifier(natural_key_of(star)), _table_of(transaction.schema, star, self.load)
+        key, table = sql.Identifier(natural_key_of(star)), table_of(transaction.schema, star, self.load)
         (repeated,) = transaction.fetch(sql.SQL("select count(*) - count(distinct {}) from {}").format(key, table))
         return int(repeated)
 
@@ -181,7 +132,7 @@ class SharedStaging:
             star: the table.
             batch: for a fact, the number of the batch.
         """
-        table, columns = _table_of(transaction.schema, star, self.load), remodelled_columns(star)
+        table, columns = table_of(transaction.schema, star, self.load), remodelled_columns(star)
         names = names_of([column.name for column in columns])
         if batch is None:
             transaction.execute(
@@ -210,8 +161,8 @@ class SharedStaging:
                 names=names,
                 before=sql.Literal(before),
                 position=position,
-                bits=sql.Literal(_PART_BITS),
-                within=sql.Literal(2**_PART_BITS - 1),
+                bits=sql.Literal(PART_BITS),
+                within=sql.Literal(2**PART_BITS - 1),
                 batch=sql.Literal(batch),
                 table=table,
             )
@@ -221,7 +172,7 @@ class SharedStaging:
         """Drop the tables, in the load's transaction: with its commit they are gone."""
         for star in self.parts:
             transaction.execute(sql.SQL("drop view if exists {}").format(staging_of(STAR_TABLES[star])))
-        _drop(transaction, [*(_name_of(star, self.load) for star in self.parts), _ledger_name(self.load)])
+        _drop(transaction, [*(table_name(star, self.load) for star in self.parts), ledger_name(self.load)])
 
 
 @dataclass(frozen=True)
@@ -282,7 +233,7 @@ class Sharing:
             for number, part in enumerate(of_star)
         ]
         staged = self.cluster.each(
-            "parts to stage", works, task=_stage_on_worker, here=lambda work: stage(self.warehouse, self.lake, work)
+            "parts to stage", works, task=stage_on_worker, here=lambda work: stage(self.warehouse, self.lake, work)
         )
         for work, done in staged:
             shared.parts[work.part.star][work.part.path] = (work.part, done)
@@ -290,73 +241,6 @@ class Sharing:
                 self.progress("remodel", work.part.star, done.written.rows)
             self.progress("load", work.part.star, done.rows)
         return shared
-
-
-def stage(warehouse: Warehouse, lake: Lake, work: Staging) -> StagedPart:
-    """Copy a part's rows into its staging table, unless another worker has: all of them or none.
-
-    Raises:
-        ClusterError: the warehouse does not have the staging table.
-        PartError, LakeError, DatabaseError: the part cannot be read, computed or copied.
-    """
-    parts, star = Parts(lake), STAR_TABLES[work.part.star]
-    contents = parts.take(work.part)
-    rows, count = contents.rows, contents.rows.num_rows
-    first = work.number << _PART_BITS
-    positions = pa.array(np.arange(first, first + count, dtype=np.int64))
-    positioned = rows.append_column(pa.field(POSITION, pa.int64(), nullable=False), positions)
-    with warehouse.database.transaction() as connection:
-        transaction = WarehouseTransaction(connection, warehouse.schema)
-        try:
-            _check_is_there(transaction, star, work.load)
-            _take_over(transaction, work)
-            transaction.ingest(_name_of(star.name, work.load), positioned, temporary=False)
-            transaction.execute(
-                sql.SQL("insert into {} (star, part, row_count) values ({}, {}, {})").format(
-                    _ledger_of(warehouse.schema, work.load), *map(sql.Literal, (star.name, work.part.path, count))
-                )
-            )
-            transaction.commit()
-        except UniqueViolation:
-            connection.rollback()
-            logger.info("%s is staged already.", work.part.path)
-        except psycopg.Error as error:
-            raise named_error("warehouse", f"staging {work.part.path}", error) from error
-    written = parts.written.get(work.part.batch, {}).get(star.name)
-    keys = rows.column(natural_key_of(star))
-    bounds = pc.min_max(keys).as_py()
-    return StagedPart(
-        rows=count,
-        quarantined=contents.quarantined.num_rows,
-        keys=(bounds["min"], bounds["max"]) if count else None,
-        repeated=repetitions(keys.chunks),
-        span=span_of(rows),
-        newest_stamp=newest_stamp_of(rows) if star.name in FACTS else None,
-        written=replace(written, newest=None) if written else None,
-    )
-
-
-def _take_over(transaction: WarehouseTransaction, work: Staging) -> None:
-    """Make sure that nobody else is staging a part: end the session of a worker that is, for it was taken for lost.
-
-    It may be frozen, and would keep the part, and the tables, as long as it is.
-    """
-    key = sql.SQL("hashtextextended({}, 0)").format(sql.Literal(f"totes_dagster.stage.{work.load}.{work.part.path}"))
-    with suppress(InsufficientPrivilege), transaction.savepoint():
-        transaction.fetch(
-            sql.SQL(
-                "select count(pg_terminate_backend(pid)) from pg_locks where locktype = 'advisory' and objsubid = 1 "
-                "and database = (select oid from pg_database where datname = current_database()) "
-                "and (classid::bigint << 32) | objid::bigint = {}"
-            ).format(key)
-        )
-    transaction.wait_for_locks(_PATIENCE)
-    transaction.fetch(sql.SQL("select pg_advisory_xact_lock({})").format(key))
-
-
-def _stage_on_worker(work: Staging) -> StagedPart:
-    platform = platform_of_worker(work.ingestion, work.processed)
-    return stage(platform.warehouse, platform.lake, work)
 
 
 def _create(warehouse: Warehouse, load: str, stars: Sequence[str]) -> None:
@@ -367,7 +251,7 @@ def _create(warehouse: Warehouse, load: str, stars: Sequence[str]) -> None:
             star = STAR_TABLES[name]
             columns = names_of([column.name for column in remodelled_columns(star)])
             # Unlogged: what a crash of the server leaves of them is empty. And nobody else needs to look after them.
-            staging, position = _table_of(warehouse.schema, star, load), sql.Identifier(POSITION)
+            staging, position = table_of(warehouse.schema, star, load), sql.Identifier(POSITION)
             transaction.execute(
                 sql.SQL(
                     "create unlogged table {} with (autovacuum_enabled = false) as "
@@ -377,9 +261,9 @@ def _create(warehouse: Warehouse, load: str, stars: Sequence[str]) -> None:
         transaction.execute(
             sql.SQL(
                 "create unlogged table {} (star text, part text, row_count bigint, primary key (star, part))"
-            ).format(_ledger_of(warehouse.schema, load))
+            ).format(ledger_of(warehouse.schema, load))
         )
-        for name in (*(_name_of(name, load) for name in stars), _ledger_name(load)):
+        for name in (*(table_name(name, load) for name in stars), ledger_name(load)):
             transaction.execute(
                 sql.SQL("comment on table {} is {}").format(sql.Identifier(warehouse.schema, name), sql.Literal(_MARK))
             )
@@ -392,30 +276,3 @@ def _drop(transaction: WarehouseTransaction, names: Sequence[str]) -> None:
             transaction.wait_for_locks(SHORT_WAIT)
             transaction.execute(sql.SQL("drop table if exists {}").format(sql.Identifier(transaction.schema, name)))
     transaction.wait_for_locks(LONG_WAIT)
-
-
-def _check_is_there(transaction: WarehouseTransaction, star: Table, load: str) -> None:
-    table = _table_of(transaction.schema, star, load)
-    (found,) = transaction.fetch(
-        sql.SQL("select to_regclass({}) is not null").format(sql.Literal(table.as_string(None)))
-    )
-    if not found:
-        raise ClusterError(
-            f"The warehouse of its settings has no table {table.as_string(None)}: it is another, or the load is over."
-        )
-
-
-def _name_of(star: str, load: str) -> str:
-    return f"staging_{star}_{load}"
-
-
-def _table_of(schema: str, star: Table, load: str) -> sql.Identifier:
-    return sql.Identifier(schema, _name_of(star.name, load))
-
-
-def _ledger_name(load: str) -> str:
-    return f"staging_ledger_{load}"
-
-
-def _ledger_of(schema: str, load: str) -> sql.Identifier:
-    return sql.Identifier(schema, _ledger_name(load))
