@@ -9,6 +9,7 @@ import pytest
 
 from totes_dagster.config.platform import Platform
 from totes_dagster.errors import RowsRepeatedError
+from totes_dagster.ingest import extraction
 from totes_dagster.lake.processed import star_parts
 from totes_dagster.pipeline import ingest, load, rebuild, reconcile, refresh, remodel_all
 from totes_dagster.remodel.run import remodel_part
@@ -35,6 +36,19 @@ def test_workers_make_what_one_process_makes(
     assert _leftovers(world.platform) == []
     assert "shares of sales_order were done by workers on 1 machine." in caplog.text
     assert "parts to stage were done by workers on 1 machine." in caplog.text
+    assert "by this process" not in caplog.text
+
+
+@pytest.mark.slow
+def test_there_may_be_more_workers_than_pieces(
+    world: World, hosts: Hosts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="totes_dagster.cluster")
+    monkeypatch.setattr(extraction, "ROWS_PER_SHARE", 450)
+    hosts.start_workers(workers=5)
+    refresh(hosts.leading())
+    assert not world.wrongs()
+    assert "4 of 4 shares of sales_order were done by workers on 1 machine." in caplog.text
     assert "by this process" not in caplog.text
 
 

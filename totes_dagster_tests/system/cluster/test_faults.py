@@ -13,7 +13,10 @@ import psycopg
 import pytest
 
 from totes_dagster.cluster import spreading
+from totes_dagster.lake.batch_log import BatchLog
+from totes_dagster.lake.processed import star_parts
 from totes_dagster.pipeline import refresh
+from totes_dagster.schema.registry import STAR_TABLES, is_of_events
 from totes_dagster_tests.system.cluster.faulty import Fault
 from totes_dagster_tests.system.cluster.hosts import Hosts, eventually, thaw
 from totes_dagster_tests.world import World
@@ -113,6 +116,30 @@ def test_a_worker_that_does_nothing_is_not_waited_for_without_end(
     fault.go_on()
     assert _is_exact(world)
     assert "The cluster is lost: no worker has done anything for 3 s." in caplog.text
+
+
+@pytest.mark.slow
+def test_a_slow_worker_is_waited_for_while_others_do_the_rest(
+    world: World, hosts: Hosts, faulty: Callable[..., Fault], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="totes_dagster.cluster")
+    fault = faulty("copied", "wait")
+    with ThreadPoolExecutor() as pool:
+        refreshing = pool.submit(refresh, hosts.leading())
+        try:
+            eventually(fault.happened_to, "a part to be staged slowly")
+            manifest = BatchLog(world.platform.lake.ingestion).manifest(1)
+            parts = sum(len(star_parts(star, manifest)) for star in STAR_TABLES if is_of_events(star))
+            (ledger,) = (name for name in _staging_tables(world) if "ledger" in name and "pkey" not in name)
+            others = f"select count(*) from {ledger}"
+            eventually(lambda: world.ask_one(others) == parts - 1, "all other parts to be staged")
+            assert not refreshing.done()
+        finally:
+            fault.go_on()
+        refreshing.result()
+    assert _is_exact(world)
+    assert "again" not in caplog.text
+    assert "by this process" not in caplog.text
 
 
 @pytest.mark.slow
