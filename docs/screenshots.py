@@ -49,9 +49,9 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     with chromium(browser_path) as browser, development(orders=ORDERS, rate=0) as dev:
         let_company_trade(dev, browser)
-        for look, (height, scale) in PICTURES.items():
+        for look, (width, height, scale) in PICTURES.items():
             picture = IMAGES / f"{look.__name__}.png"
-            ui = DagsterUI(browser, dev.url, width=WIDTH, height=height, scale=scale)
+            ui = DagsterUI(browser, dev.url, width=width, height=height, scale=scale)
             look(ui)
             ui.settle()
             ui.page.screenshot(path=picture, clip=ui.graph() if look is lineage else None)
@@ -106,11 +106,11 @@ def loaded(dev: Development) -> int:
 
 
 def lineage(ui: DagsterUI) -> None:
-    """All assets, from the source to the warehouse."""
+    """All assets, from the source to the views."""
     ui.open_lineage()
     ui.hide_navigation()
     ui.expand_groups()
-    ui.says("Materialized")
+    ui.says("fact_payment")
 
 
 def asset(ui: DagsterUI) -> None:
@@ -165,18 +165,18 @@ def run(ui: DagsterUI) -> None:
     ui.expand_timeline()
 
 
-PICTURES: dict[Callable[[DagsterUI], None], tuple[int, float]] = {
-    lineage: (3000, 0.8),
-    asset: (1000, 1.5),
-    metadata: (1000, 1.5),
-    checks: (840, 1.5),
-    upstream: (600, 1.5),
-    runs: (760, 1.5),
-    automation: (680, 1.5),
-    sensor: (900, 1.5),
-    run: (800, 1.5),
+PICTURES: dict[Callable[[DagsterUI], None], tuple[int, int, float]] = {
+    lineage: (WIDTH, 3000, 0.8),
+    asset: (WIDTH, 1000, 1.5),
+    metadata: (WIDTH, 1000, 1.5),
+    checks: (WIDTH, 840, 1.5),
+    upstream: (WIDTH, 600, 1.5),
+    runs: (WIDTH, 760, 1.5),
+    automation: (WIDTH, 680, 1.5),
+    sensor: (WIDTH, 900, 1.5),
+    run: (WIDTH, 800, 1.5),
 }
-"""For each picture, named after its function: the height of the page, and the picture's pixels per page pixel."""
+"""For each picture, named after its function: the page's width and height, and the picture's pixels per page pixel."""
 
 
 def shrink(picture: Path, pngquant: str) -> None:

@@ -36,6 +36,9 @@ READS = {
 """The tables and views that each view reads. It reads a fact through the view of the newest versions, `current_*`. The
 bookkeeping that `as_of` reads has no assets."""
 
+_RATES = ("fact_exchange_rate", "dim_currency", "dim_date")
+"""The tables that `rate_on_day` is computed from."""
+
 _COMPUTED = {
     **dict.fromkeys(("batch", "shipments", "units_delivered", "orders", "unconverted"), "bigint"),
     **dict.fromkeys(("id", "sign", "days_late"), "integer"),
@@ -57,12 +60,24 @@ def key_of_view(view: str) -> AssetKey:
     return AssetKey(["views", view])
 
 
+def tables_of(view: str) -> set[str]:
+    """The tables of the star schemas that a view reads, also by way of others.
+
+    These are what its asset depends on. With edges between views, Dagster's graph would have no columns: it would draw
+    each table beside what reads it, and the groups one below the other.
+    """
+    tables: set[str] = set()
+    for name in READS[view]:
+        tables |= tables_of(name) if name in VIEWS else set(_RATES) if name == rate_on_day.name else {name}
+    return tables
+
+
 def _view_asset(view: View) -> AssetSpec:
     metrics = [metric.name for metric in METRICS.values() if metric.rows.relation.view == view.name]
     columns = [TableColumn(name, _TYPES[name], description) for name, description in view.columns.items()]
     return AssetSpec(
         key_of_view(view.name),
-        deps=[key_of_view(name) if name in VIEWS else key_of_loaded(name) for name in READS[view.name]],
+        deps=[key_of_loaded(name) for name in sorted(tables_of(view.name))],
         group_name="views",
         description=f"{view.comment} A view: it shows what its tables hold at the moment of a query.",
         kinds={"postgres", "view"},
@@ -71,6 +86,7 @@ def _view_asset(view: View) -> AssetSpec:
         metadata={
             "dagster/table_name": f"{SCHEMA}.{view.name}",
             "dagster/column_schema": TableSchema(columns),
+            "reads": ", ".join(READS[view.name]),
             **({"metrics": ", ".join(metrics)} if metrics else {}),
         },
     )
@@ -78,8 +94,8 @@ def _view_asset(view: View) -> AssetSpec:
 
 _rate_on_day_asset = AssetSpec(
     key_of_loaded(rate_on_day.name),
-    deps=[key_of_loaded(name) for name in ("fact_exchange_rate", "dim_currency", "dim_date")],
-    group_name="warehouse",
+    deps=[key_of_loaded(name) for name in _RATES],
+    group_name="views",  # it is computed from tables of the warehouse, as these are
     description=f"{rate_on_day.comment} Kept by each load that changes the rates, the calendar or the currencies.",
     kinds={"postgres", "table"},
     owners=OWNERS,

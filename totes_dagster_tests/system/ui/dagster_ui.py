@@ -161,8 +161,12 @@ class DagsterUI:
         """Show the assets of all groups, in full, and nothing beside the graph."""
         self.page.get_by_role("button", name="panel_show_right").last.click()
         self.settle()
+        collapsed = self.graph()["height"]
         self.page.keyboard.press("Alt+e")
-        self.page.wait_for_url("**expanded=**")
+        end = time.monotonic() + _PATIENCE
+        while self.graph()["height"] <= 2 * collapsed:  # its layout is computed in the background
+            assert time.monotonic() < end, "The groups were not expanded."
+            self.page.wait_for_timeout(_ZOOM_MILLISECONDS)
         self.settle()
         for _ in range(_MOST_ZOOMS):
             if self.graph()["height"] <= _GRAPH_PART * self._height:
