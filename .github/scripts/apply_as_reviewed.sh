@@ -2,8 +2,10 @@
 # Plan again, and apply that, but only if it leads to nothing else than a plan that was reviewed: the state has moved on
 # since, by steps of the deployment itself, and Terraform takes no plan of an earlier state.
 #
-# What is changed now has to have the reviewed value, as far as it was known; what is created, replaced or deleted now was
-# to be so then. Only names are printed, no values: some are secret.
+# What is changed or created now has to have the reviewed value in the end, as far as both are known, even if it had it
+# already then: the deployment itself may have stopped it since. What is replaced or deleted now was to be so then. A value
+# that is not known now is made of what is applied along with it, which is compared too. Only names are printed, no values:
+# some are secret.
 #
 # Usage: apply_as_reviewed.sh REVIEWED [OPTION...]
 #   REVIEWED  the saved plan that was reviewed
@@ -23,15 +25,16 @@ others='
     def unknown: [.. | booleans] | any; # whether a part of it was
     def id: .address + (.deposed // "");
 
-    # Whether a value is as it was reviewed. A list of which something was unknown is not compared: as a set, it may be in
-    # another order now.
-    def same($reviewed; $unknown):
-        if $unknown == true then true
-        elif ($reviewed | type) == "object" and type == "object" then
+    # Whether a value is as it was reviewed, as far as both are known. A list of which something is unknown is not compared:
+    # it may be a set, and in another order now.
+    def same($shown; $unknown_shown; $unknown):
+        if $unknown_shown == true or $unknown == true then true
+        elif ($shown | type) == "object" and type == "object" then
             . as $value
-            | [$reviewed, $value] | map(keys) | add | unique
-            | all(.[]; . as $name | $value[$name] | same($reviewed[$name]; ($unknown // {})[$name]))
-        else ($unknown | unknown) or . == $reviewed
+            | [$shown, $value] | map(keys) | add | unique
+            | all(.[]; . as $name | $value[$name]
+                | same($shown[$name]; ($unknown_shown // {})[$name]; ($unknown // {})[$name]))
+        else . == $shown or ($unknown_shown | unknown) or ($unknown | unknown)
         end;
 
     ([$reviewed[0].resource_changes[]?] | INDEX(id)) as $planned
@@ -40,20 +43,18 @@ others='
     | .address as $address
     | .change as $now
     | ($planned[id].change // {actions: [], after: null}) as $was
-    | ($now.actions == ["update"]) as $updated
-    | (if $updated then $was.after != null
+    | (if $now.actions == ["update"] or $now.actions == ["create"] then $was.after != null
        else $now.actions == $was.actions
-           or ($now.actions == ["create"] and any($was.actions[]; . == "create"))
            # What was made only in part is made anew.
            or (.action_reason == "replace_because_tainted" and $was.actions == ["create"])
        end) as $expected
     | if $expected | not then "\($address): \($now.actions | join(", then "))"
       elif $now.after == null then empty
       else
-        [$now.after, $now.after_unknown] | map(keys) | add | unique[]
+        $now.after | keys[]
         | . as $name
-        | select(($updated | not) or $now.before[$name] != $now.after[$name] or ($now.after_unknown[$name] | unknown))
-        | select($now.after[$name] | same($was.after[$name]; $was.after_unknown[$name]) | not)
+        | select($now.actions != ["update"] or $now.before[$name] != $now.after[$name])
+        | select($now.after[$name] | same($was.after[$name]; $was.after_unknown[$name]; $now.after_unknown[$name]) | not)
         | "\($address): \($name)"
       end
 '

@@ -40,6 +40,11 @@ resource "terraform_data" "run" { triggers_replace = var.image }
 resource "terraform_data" "service" {
   input = { task = terraform_data.run.id, count = var.paused ? 0 : 1 }
 }
+resource "terraform_data" "alarm" {
+  count = var.paused ? 0 : 1
+  input = "of the service"
+}
+resource "terraform_data" "dashboard" { input = terraform_data.alarm[*].id }
 output "run" { value = terraform_data.run.triggers_replace }
 output "service" { value = terraform_data.service.output.count }
 output "rule" { value = terraform_data.rule.output }
@@ -143,8 +148,10 @@ def test_what_was_stopped_for_a_migration_is_started_as_it_was_reviewed(environm
     environment.run(SCRIPTS / "apply_plan.sh", "prepare.tfplan")
     environment.apply(OLD, f"-var=provisioning_image={NEW}", "-var=paused=true")
     assert environment.output("service") == "0"
+    assert "alarm" not in environment.run("terraform", "state", "list")
     environment.run(SCRIPTS / "apply_as_reviewed.sh", "roll_out.tfplan", TF_VAR_image=NEW)
     assert (environment.output("service"), environment.output("run")) == ("1", NEW)
+    assert "terraform_data.alarm[0]" in environment.run("terraform", "state", "list")
 
 
 def test_of_what_was_known_in_part_that_part_is_compared(environment: Folder) -> None:
