@@ -2,8 +2,8 @@
 # One image for everything that is deployed: webserver, daemon, code server, runs, provisioning and the dashboard differ by
 # command.
 
-# The only place that names the base image. It is not pinned by digest: to add one, use
-# `docker buildx imagetools inspect python:3.11.15-slim-bookworm`, or let an update bot do it.
+# The only place that names the base image. It is not pinned by digest: Debian's fixes come under the same name, and a
+# build each week gets them. To pin it, use `docker buildx imagetools inspect python:3.11.15-slim-bookworm`.
 FROM python:3.11.15-slim-bookworm AS base
 
 

@@ -274,13 +274,16 @@ def load(
     return loaded
 
 
-def rebuild(platform: Platform, *, from_another_lake: bool = False, progress: Progress = silent) -> list[LoadedBatch]:
+def rebuild(
+    platform: Platform, *, from_another_lake: bool = False, up_to: int | None = None, progress: Progress = silent
+) -> list[LoadedBatch]:
     """Replace all loaded rows by those of the lake's batches; see `reload_all`.
 
     Args:
         platform: what to work on; its source is not read.
         from_another_lake: whether the warehouse may have been loaded from another lake. Rows that only the other lake
             has are lost.
+        up_to: the last batch to load; None for the newest.
         progress: called as rows move.
 
     Raises:
@@ -300,7 +303,7 @@ def rebuild(platform: Platform, *, from_another_lake: bool = False, progress: Pr
 
     def reload() -> list[LoadedBatch]:
         sharing = Sharing(warehouse, lake, platform.cluster, progress)
-        return reload_all(sharing, head, from_another_lake=from_another_lake)
+        return reload_all(sharing, up_to or head, from_another_lake=from_another_lake)
 
     loaded = retried("Rebuild", reload)
     retried("Rebuild", lambda: complete_rebuilt(warehouse, loaded))

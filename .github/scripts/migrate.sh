@@ -5,14 +5,15 @@
 # Migrations of the warehouse only add, and need nobody to stop. Those of Dagster's own storage do: if there are any, the
 # task ends with 75 and the services are stopped for them. The next `terraform apply` starts them again.
 #
-# Usage: migrate.sh IMAGE
+# Usage: migrate.sh IMAGE [PLAN]
 #   IMAGE  the new image
+#   PLAN   the saved plan of these changes, if they were reviewed; otherwise they are planned and applied at once
 set -euo pipefail
 
-image=$1
+image=$1 plan=${2:-}
 scripts=$(dirname "$0")
 
-# What Terraform passes on to every apply below.
+# What Terraform passes on to every apply below that plans by itself.
 TF_VAR_image=$(terraform state pull | "$scripts/deployed_image.sh" "${image%@*}")
 export TF_VAR_image TF_VAR_provisioning_image=$image
 
@@ -23,7 +24,7 @@ apply() {
 
 provision() { "$scripts/run_task.sh" outputs.json provision provision_task_definition; }
 
-apply
+if [ -n "$plan" ]; then "$scripts/apply_plan.sh" "$plan"; else apply; fi
 echo "Migrating. The databases of this deployment can be restored to this moment: $(date --utc +%Y-%m-%dT%H:%M:%SZ)"
 code=0
 provision || code=$?

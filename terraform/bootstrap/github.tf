@@ -24,6 +24,8 @@ locals {
       plan = "repo:${local.repository}:pull_request"
       push = "repo:${local.repository}:ref:refs/heads/main"
     },
+    # Of what is merged, before anybody approves of its deployment.
+    { for environment in var.environments : "preview-${environment}" => "repo:${local.repository}:ref:refs/heads/main" },
     { for environment in var.environments : "deploy-${environment}" => "repo:${local.repository}:environment:${environment}" },
   )
 

@@ -2,7 +2,7 @@
 
 resource "aws_ecr_repository" "this" {
   name                 = "totes_dagster"
-  image_tag_mutability = "IMMUTABLE" # a tag is a commit, and means one image for ever
+  image_tag_mutability = "IMMUTABLE" # a tag is a commit, or one build of it, and means one image for ever
 
   encryption_configuration {
     encryption_type = "KMS"

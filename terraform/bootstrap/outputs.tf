@@ -19,7 +19,7 @@ output "boundary_arns" {
 }
 
 output "role_arns" {
-  description = "ARNs of the workflows' roles: plan, push, and deploy-<environment>."
+  description = "ARNs of the workflows' roles: plan, push, preview-<environment> and deploy-<environment>."
   value       = { for role, resource in aws_iam_role.this : role => resource.arn }
 }
 

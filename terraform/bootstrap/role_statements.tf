@@ -3,6 +3,9 @@
 locals {
   state_objects = { for environment, name in local.names : environment => "${aws_s3_bucket.state.arn}/${name}/terraform.tfstate" }
 
+  # Plans that were shown, until they are applied. A plan has the whole state in it.
+  plans = { for environment, name in local.names : environment => "${aws_s3_bucket.state.arn}/plans/${name}/*" }
+
   # Without the right to list, S3 says of a state that is not there yet that it is forbidden.
   find_state = {
     Sid      = "FindState"
@@ -64,7 +67,54 @@ locals {
       Action   = local.lock_actions
       Resource = ["${object}.tflock"]
     },
+    {
+      Sid      = "ReadPlans"
+      Effect   = "Allow"
+      Action   = ["s3:GetObject"]
+      Resource = [local.plans[environment]]
+    },
   ], [for statement in local.never_destroy : statement if contains(var.protected_environments, environment)]) }
+
+  # Pull requests must have none of this. What they plan is not applied, and they see no login.
+  preview = { for environment, name in local.names : environment => [
+    local.find_state,
+    local.state_key,
+    {
+      Sid      = "ReadState"
+      Effect   = "Allow"
+      Action   = ["s3:GetObject"]
+      Resource = [local.state_objects[environment]]
+    },
+    {
+      Sid      = "WritePlans"
+      Effect   = "Allow"
+      Action   = ["s3:PutObject"]
+      Resource = [local.plans[environment]]
+    },
+    {
+      # To see whether a login is as it was, the provider reads it, and throws it away; from 6.26 on it only asks which
+      # versions there are. These are the logins that Terraform made: of no administrator, and not the source's.
+      Sid    = "CompareLogins"
+      Effect = "Allow"
+      Action = ["secretsmanager:GetSecretValue"]
+      Resource = [
+        for login in ["dagster-storage", "warehouse-dashboard", "warehouse-loader"] :
+        "arn:${local.partition}:secretsmanager:${var.region}:${local.account_id}:secret:${name}-${login}-*"
+      ]
+    },
+    {
+      Sid      = "UseKeysOfLogins"
+      Effect   = "Allow"
+      Action   = ["kms:Decrypt"]
+      Resource = ["arn:${local.partition}:kms:${var.region}:${local.account_id}:key/*"] # AWS makes up the ids
+      Condition = {
+        StringEquals = {
+          "aws:ResourceTag/Environment" = environment
+          "kms:ViaService"              = "secretsmanager.${var.region}.amazonaws.com"
+        }
+      }
+    },
+  ] }
 
   push = [
     {
@@ -80,10 +130,12 @@ locals {
         "ecr:BatchCheckLayerAvailability",
         "ecr:BatchGetImage",
         "ecr:CompleteLayerUpload",
+        "ecr:DescribeImageScanFindings",
         "ecr:DescribeImages", # whether the commit's image is there already
         "ecr:GetDownloadUrlForLayer",
         "ecr:InitiateLayerUpload",
         "ecr:PutImage",
+        "ecr:StartImageScan", # of an image that the push did not have scanned
         "ecr:UploadLayerPart",
       ]
       Resource = [aws_ecr_repository.this.arn]

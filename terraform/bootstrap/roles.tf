@@ -1,4 +1,5 @@
-# The roles that workflows assume: one that plans, one that pushes images, and one for each environment that deploys.
+# The roles that workflows assume: one that plans for pull requests, one that pushes images, and two for each environment:
+# one that plans a deployment of it, and one that deploys.
 
 locals {
   # By name, all managed policies; IAM allows each 6,144 characters, so there are several.
@@ -9,11 +10,13 @@ locals {
     local.reads,
     local.writes,
     { for environment, name in local.names : "${environment}-state" => local.write_state[environment] },
+    { for environment, name in local.names : "preview-${environment}" => local.preview[environment] },
     { plan-state = local.read_state, push = local.push },
   )
 
   attached = merge(
     { for environment in var.environments : "deploy-${environment}" => [for policy in keys(local.policies) : policy if startswith(policy, "${environment}-")] },
+    { for environment in var.environments : "preview-${environment}" => concat([for policy in keys(local.reads) : policy if startswith(policy, "${environment}-")], ["preview-${environment}"]) },
     { plan = concat(keys(local.reads), ["plan-state"]), push = ["push"] },
   )
 

@@ -113,6 +113,23 @@ resource "aws_s3_bucket_lifecycle_configuration" "state" {
     }
   }
 
+  rule {
+    id     = "plans"
+    status = "Enabled"
+
+    filter {
+      prefix = "plans/"
+    }
+
+    expiration {
+      days = 31 # GitHub waits 30 for an approval
+    }
+
+    noncurrent_version_expiration {
+      noncurrent_days = 1
+    }
+  }
+
   depends_on = [aws_s3_bucket_versioning.state]
 }
 

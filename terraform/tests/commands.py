@@ -117,16 +117,25 @@ class Root:
         Raises:
             TerraformError: it failed.
         """
+        return self.program("terraform", *arguments)
+
+    def program(self, program: str | Path, *arguments: str, **environment: str) -> str:
+        """Run a program in the folder, such as a script that calls Terraform there, and return what it printed.
+
+        Raises:
+            TerraformError: it failed.
+        """
         done = subprocess.run(
-            ["terraform", f"-chdir={self.folder}", *arguments],
-            env=self._environment,
+            [program, *arguments],
+            cwd=self.folder,
+            env={**self._environment, **environment},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
             check=False,
         )
         if done.returncode:
-            raise TerraformError(f"terraform {' '.join(arguments)}: {done.stderr or done.stdout[-5_000:]}")
+            raise TerraformError(f"{program} {' '.join(arguments)}: {done.stderr or done.stdout[-5_000:]}")
         return done.stdout
 
     def connect(self, variables: Mapping[str, Any], backend: Sequence[str] = ()) -> None:

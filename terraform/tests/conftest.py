@@ -171,5 +171,7 @@ def apply(folder: Path, environment: dict[str, str], aws: Emulator, ask: Any) ->
         backend=BACKEND,
     )
     start = aws.mark()
-    root.apply()
+    # As a deployment does it: what was planned without a lock, and kept, is what is applied.
+    root.run("plan", "-no-color", "-lock=false", "-out=reviewed.tfplan")
+    root.run("apply", "-no-color", "reviewed.tfplan")
     return Deployed(root, root.outputs(), bootstrap, source["secret_arn"], aws.actions(start))

@@ -2,6 +2,7 @@
 
 import json
 import re
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -38,6 +39,18 @@ def test_the_state_is_in_its_bucket_and_holds_no_password(
         if "password" in value:
             assert len(value["password"]) > 7
             assert value["password"] not in state
+
+
+def test_a_plan_is_kept_by_who_made_it_and_holds_the_state_but_no_password(
+    deployed: Deployed, secrets_with_values: Callable[[], list[dict[str, Any]]]
+) -> None:
+    deployed.root.run("plan", "-lock=false", "-out=kept.tfplan")
+    with zipfile.ZipFile(deployed.root.folder / "kept.tfplan") as plan:
+        parts = {name: plan.read(name).decode(errors="replace") for name in plan.namelist()}
+    assert deployed.outputs["warehouse_secret_arn"] in parts["tfstate"]
+    for value in secrets_with_values():
+        if "password" in value:
+            assert not any(value["password"] in part for part in parts.values())
 
 
 def test_prod_can_be_planned_with_everything_that_is_optional(
@@ -112,6 +125,17 @@ def test_what_planning_asks_for_is_what_its_role_may(deployed: Deployed, aws: Em
     asked = aws.actions(start)
     assert asked > EVERYONE
     assert asked - EVERYONE - STATE <= set(deployed.bootstrap["plan_actions"])
+
+
+def test_what_planning_a_deployment_asks_for_is_what_its_role_may(deployed: Deployed, aws: Emulator) -> None:
+    start = aws.mark()
+    deployed.root.run("plan", "-lock=false")
+    asked = aws.actions(start) - EVERYONE - STATE
+    statements = json.loads(deployed.bootstrap["policies"]["preview-dev"])["Statement"]
+    besides = {action for statement in statements for action in statement["Action"]} - STATE
+    assert asked <= {*deployed.bootstrap["plan_actions"], *besides}
+    # It reads logins to compare them. Once the provider no longer does, the role must no longer be allowed to.
+    assert "secretsmanager:GetSecretValue" in asked
 
 
 class TestLake:

@@ -236,6 +236,33 @@ def rebuild(*, from_another_lake: bool, yes: bool) -> None:
     )
 
 
+@main.command(short_help="Try a restored copy of the warehouse.")
+@click.option("--host", help="The server that has the copy, with the login of the warehouse.")
+@click.option("--yes", is_flag=True, help="Do not ask before rebuilding a copy.")
+def drill(*, host: str | None, yes: bool) -> None:
+    """Bring a copy of the warehouse up to date from the lake, rebuild it from there, and compare the two.
+
+    The exit status is 1 if they differ. The copy is changed; the source is not read. deploy/restore_drill.sh restores
+    a copy on AWS, and runs this.
+    """
+    from totes_dagster.cli.output import show_drilled
+    from totes_dagster.config.platform import platform_from_environment
+    from totes_dagster.restore_drill import copy_on, drill
+    from totes_dagster.runtime.terminal import shown_progress
+
+    platform = platform_from_environment()
+    if host:
+        platform = copy_on(platform, host)
+    elif not platform.embedded:
+        raise click.UsageError("Name the server of the copy with --host.")
+    if not platform.embedded and not yes:
+        confirm(f"This rebuilds the warehouse's schema {platform.warehouse.schema} on {host} from the lake.")
+    with shown_progress() as progress:
+        drilled = interruptible(lambda: drill(platform, progress))
+    show_drilled(drilled)
+    sys.exit(1 if drilled.differing else 0)
+
+
 @main.command(short_help="Set up the databases of a deployment.")
 @click.option(
     "--roles",

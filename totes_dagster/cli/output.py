@@ -13,6 +13,7 @@ from totes_dagster.doctor import Finding, Health
 from totes_dagster.errors import TotesError
 from totes_dagster.feed_pipeline import FeedRefreshed
 from totes_dagster.pipeline import Reconciled, Refreshed
+from totes_dagster.restore_drill import Drilled
 from totes_dagster.runtime.terminal import console, show_table
 from totes_dagster.status import PlatformStatus
 from totes_dagster.warehouse.feed_status import FeedStatus
@@ -207,6 +208,20 @@ def show_reconciled(reconciled: Reconciled) -> None:
     what = f"{count:,} of {rows:,} rows differed, in {', '.join(differing)}"
     done = f"repaired by batch {reconciled.repair.batch}" if reconciled.repair else "repaired"
     console.print(f"{what}; {f'{left:,} still do' if left else done}.", soft_wrap=True)
+
+
+def show_drilled(drilled: Drilled) -> None:
+    """Print what a drill found, and how long each part of it took."""
+    rows = sum(drilled.rows.values())
+    console.print(f"The copy had loaded batch {drilled.restored}.", soft_wrap=True)
+    console.print(
+        f"Loaded what it lacked, up to batch {drilled.newest}. {drilled.catch_up_seconds:.2f} s", soft_wrap=True
+    )
+    console.print(f"Rebuilt it from the lake: {rows:,} rows. {drilled.rebuild_seconds:.2f} s", soft_wrap=True)
+    if drilled.differing:
+        console.print(f"Rebuilt, it holds other rows in {', '.join(drilled.differing)}.", soft_wrap=True)
+    else:
+        console.print("Rebuilt, it holds the same rows.")
 
 
 def show_status(status: PlatformStatus) -> None:

@@ -78,7 +78,7 @@ locals {
         "secretsmanager:UntagResource",
         "secretsmanager:UpdateSecret",
         "secretsmanager:UpdateSecretVersionStage",
-        # The provider, before 6.0, reads back what it wrote, and throws it away. Only who writes a secret can read it.
+        # The provider, before 6.26, reads back what it wrote, and throws it away. Only who writes a secret can read it.
         "secretsmanager:GetSecretValue",
       ]
       Resource = [local.secrets]

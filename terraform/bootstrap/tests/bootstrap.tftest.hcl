@@ -41,10 +41,12 @@ run "each_role_trusts_one_kind_of_workflow_run" {
   assert {
     condition = { for role, resource in aws_iam_role.this : role => jsondecode(resource.assume_role_policy).Statement } == {
       for role, subject in {
-        plan          = "repo:example/totes_dagster:pull_request"
-        push          = "repo:example/totes_dagster:ref:refs/heads/main"
-        "deploy-dev"  = "repo:example/totes_dagster:environment:dev"
-        "deploy-prod" = "repo:example/totes_dagster:environment:prod"
+        plan           = "repo:example/totes_dagster:pull_request"
+        push           = "repo:example/totes_dagster:ref:refs/heads/main"
+        "preview-dev"  = "repo:example/totes_dagster:ref:refs/heads/main"
+        "preview-prod" = "repo:example/totes_dagster:ref:refs/heads/main"
+        "deploy-dev"   = "repo:example/totes_dagster:environment:dev"
+        "deploy-prod"  = "repo:example/totes_dagster:environment:prod"
         } : role => [{
           Sid       = "GitHub"
           Effect    = "Allow"
@@ -129,6 +131,46 @@ run "a_plan_changes_nothing_and_reads_no_secret" {
   assert {
     condition     = alltrue([for statement in local.read_state : !contains(statement.Action, "s3:PutObject") && !contains(statement.Action, "s3:DeleteObject")])
     error_message = "The planning role may write the state, or its lock."
+  }
+}
+
+run "plans_are_written_by_what_is_merged_and_read_by_who_applies_them" {
+  command = plan
+
+  assert {
+    condition = {
+      for name, document in output.policies : name => [
+        for statement in jsondecode(document).Statement : statement.Action
+        if anytrue([for resource in flatten([statement.Resource]) : can(regex(":example-state/plans/", resource))])
+      ] if can(regex(":example-state/plans/", document))
+      } == {
+      "preview-dev" = [["s3:PutObject"]], "preview-prod" = [["s3:PutObject"]],
+      "dev-state"   = [["s3:GetObject"]], "prod-state" = [["s3:GetObject"]],
+    }
+    error_message = "Plans can be written or read by others than those who make and apply them."
+  }
+
+  assert {
+    condition = toset([for name, attachment in local.attachments : attachment.policy if attachment.role == "preview-prod"]) == toset([
+      "prod-read-foundations", "prod-read-services", "preview-prod",
+    ])
+    error_message = "The role that plans a deployment may do more than read, and keep the plan."
+  }
+
+  assert {
+    condition = alltrue([
+      for environment, statements in local.preview : alltrue([
+        for statement in statements : alltrue([
+          for resource in statement.Resource : can(regex(":secret:totes-${environment}-(dagster-storage|warehouse-loader|warehouse-dashboard)-", resource))
+        ]) if contains(statement.Action, "secretsmanager:GetSecretValue")
+      ])
+    ])
+    error_message = "The role that plans a deployment can read other secrets than the logins that Terraform made."
+  }
+
+  assert {
+    condition     = alltrue([for rule in aws_s3_bucket_lifecycle_configuration.state.rule : rule.expiration[0].days == 31 && rule.filter[0].prefix == "plans/" if rule.id == "plans"])
+    error_message = "Plans are kept for ever, or states are not."
   }
 }
 
@@ -309,10 +351,12 @@ run "a_repository_whose_tokens_have_ids_is_trusted_by_them" {
 
   assert {
     condition = { for role, resource in aws_iam_role.this : role => jsondecode(resource.assume_role_policy).Statement[0].Condition.StringEquals["token.actions.githubusercontent.com:sub"] } == {
-      plan          = "repo:example@123456/totes_dagster@789012345678:pull_request"
-      push          = "repo:example@123456/totes_dagster@789012345678:ref:refs/heads/main"
-      "deploy-dev"  = "repo:example@123456/totes_dagster@789012345678:environment:dev"
-      "deploy-prod" = "repo:example@123456/totes_dagster@789012345678:environment:prod"
+      plan           = "repo:example@123456/totes_dagster@789012345678:pull_request"
+      push           = "repo:example@123456/totes_dagster@789012345678:ref:refs/heads/main"
+      "preview-dev"  = "repo:example@123456/totes_dagster@789012345678:ref:refs/heads/main"
+      "preview-prod" = "repo:example@123456/totes_dagster@789012345678:ref:refs/heads/main"
+      "deploy-dev"   = "repo:example@123456/totes_dagster@789012345678:environment:dev"
+      "deploy-prod"  = "repo:example@123456/totes_dagster@789012345678:environment:prod"
     }
     error_message = "A role does not trust tokens whose subject has the ids of the repository and its owner."
   }

@@ -58,6 +58,16 @@ def test_the_version_is_that_of_the_package() -> None:
     assert totes_here("--version") == f"totes {version('totes-dagster')}\n"
 
 
+def test_a_drill_is_for_a_copy_that_is_named() -> None:
+    refused = run_here("drill", **UNREACHABLE)
+    assert refused.exit_code == 2
+    assert "Name the server of the copy with --host." in refused.stderr
+    line = refusal_here("drill", "--yes", "--host", "127.0.0.1", **UNREACHABLE)
+    assert line.startswith("SettingsError: 127.0.0.1 is the server of the warehouse itself.")
+    line = refusal_here("drill", "--yes", "--host", "localhost", **UNREACHABLE)
+    assert line.startswith("PortClosedError: Cannot connect to warehouse: ")
+
+
 @pytest.mark.parametrize("command", ["refresh", "demo", "dev", "status"])
 def test_half_configured_it_ends_with_one_line(command: str, tmp_path: Path) -> None:
     line = refusal_here(command, TOTES_HOME=str(tmp_path / "totes"), TOTESYS_URL=ALL["TOTESYS_URL"])

@@ -7,12 +7,14 @@ import json
 import os
 import shutil
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 SCRIPTS = Path(__file__).parents[3] / ".github" / "scripts"
+DEPLOY = Path(__file__).parents[3] / "deploy"
 
 pytestmark = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
 
@@ -66,7 +68,11 @@ class Aws:
             "TASK_POLL_SECONDS": "0",
             **environment,
         }
-        command = [str(SCRIPTS / script), first or str(self.folder / "outputs.json"), *arguments]
+        command = [
+            str((DEPLOY if script == "restore_drill.sh" else SCRIPTS) / script),
+            first or str(self.folder / "outputs.json"),
+            *arguments,
+        ]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)
 
 
@@ -205,6 +211,212 @@ def test_an_image_that_is_gone_cannot_be_tagged(aws: Aws) -> None:
     done = aws.run("tag_image.sh", "deployed-prod-1", first=IMAGE)
     assert done.returncode == 1
     assert "ImageNotFound" in done.stderr
+
+
+INDEX = {
+    "mediaType": "application/vnd.oci.image.index.v1+json",
+    "manifests": [
+        {"digest": "sha256:for-amd64", "platform": {"os": "linux", "architecture": "amd64"}},
+        {"digest": "sha256:attestation", "platform": {"os": "unknown", "architecture": "unknown"}},
+    ],
+}
+
+
+def scanned(
+    *findings: dict[str, Any], status: str = "COMPLETE", key: str = "findings", completed: bool = True
+) -> dict[str, Any]:
+    at = {"imageScanCompletedAt": "2026-01-01T00:00:00Z"} if completed else {}
+    return {
+        "imageScanStatus": {"status": status, "description": "as it is"},
+        "imageScanFindings": {key: findings, **at},
+    }
+
+
+def basic(severity: str, name: str = "CVE-2026-1") -> dict[str, Any]:
+    attributes = [{"key": "package_name", "value": "openssl"}, {"key": "package_version", "value": "3.0.1"}]
+    return {"name": name, "severity": severity, "attributes": attributes}
+
+
+def enhanced(severity: str, fix: str) -> dict[str, Any]:
+    packages = [{"name": "pyarrow", "version": "1.0"}]
+    details = {"vulnerabilityId": "CVE-2026-1", "vulnerablePackages": packages}
+    return {"severity": severity, "fixAvailable": fix, "packageVulnerabilityDetails": details}
+
+
+def day(days: int) -> str:
+    return (datetime.now(UTC) + timedelta(days)).date().isoformat()
+
+
+def accepted(days: int, vulnerability: str = "CVE-2026-1") -> dict[str, str]:
+    return {"id": vulnerability, "until": day(days), "reason": "The platform never calls it."}
+
+
+class TestScan:
+    @pytest.fixture
+    def aws(self, aws: Aws) -> Aws:
+        aws.answer("batch-get-image", {"images": [{"imageManifest": json.dumps(INDEX)}]})
+        return aws
+
+    def check(self, aws: Aws, *entries: Any, **environment: str) -> subprocess.CompletedProcess[str]:
+        file = aws.folder / "accepted.json"
+        file.write_text(json.dumps(entries))
+        return aws.run("check_image.sh", str(file), first=IMAGE, SCAN_POLL_SECONDS="0", **environment)
+
+    def test_the_image_of_each_platform_is_waited_for_and_no_attestation(self, aws: Aws) -> None:
+        # Each answer is asked for once.
+        aws.answer("describe-image-scan-findings", scanned(status="IN_PROGRESS"), scanned(basic("LOW")))
+        done = self.check(aws)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == "Found: 1 LOW.\n"
+        asked = [call for call in aws.calls() if "describe-image-scan-findings" in call]
+        assert len(asked) == 2
+        assert all("imageDigest=sha256:for-amd64" in call for call in asked)
+
+    def test_an_image_without_an_index_is_scanned_itself(self, aws: Aws) -> None:
+        aws.answer("batch-get-image", {"images": [{"imageManifest": json.dumps({"config": {}, "layers": []})}]})
+        aws.answer("describe-image-scan-findings", scanned())
+        done = self.check(aws)
+        assert done.returncode == 0, done.stderr
+        assert f"imageDigest={IMAGE.partition('@')[2]}" in aws.calls()[-1]
+
+    @pytest.mark.parametrize(
+        ("found", "code"),
+        [
+            (scanned(basic("CRITICAL")), 1),
+            (scanned(basic("HIGH")), 0),  # of which basic scanning does not say whether there is a fix
+            (scanned(enhanced("CRITICAL", "NO"), key="enhancedFindings", status="ACTIVE"), 1),
+            (scanned(enhanced("HIGH", "YES"), key="enhancedFindings", status="ACTIVE"), 1),
+            (scanned(enhanced("HIGH", "PARTIAL"), key="enhancedFindings", status="ACTIVE"), 1),
+            (scanned(enhanced("HIGH", "NO"), key="enhancedFindings", status="ACTIVE"), 0),
+            (scanned(enhanced("MEDIUM", "YES"), key="enhancedFindings", status="ACTIVE"), 0),
+        ],
+    )
+    def test_what_is_critical_or_high_and_can_be_fixed_is_not_deployed(
+        self, aws: Aws, found: dict[str, Any], code: int
+    ) -> None:
+        aws.answer("describe-image-scan-findings", found)
+        done = self.check(aws)
+        assert done.returncode == code, done.stderr
+        assert (" CVE-2026-1 in " in done.stdout) == (code == 1)
+
+    @pytest.mark.parametrize(
+        ("entry", "code"),
+        [(accepted(0), 0), (accepted(30), 0), (accepted(-1), 1), (accepted(30, "CVE-2026-2"), 1)],
+    )
+    def test_what_is_accepted_is_deployed_until_its_date(self, aws: Aws, entry: dict[str, str], code: int) -> None:
+        aws.answer("describe-image-scan-findings", scanned(basic("CRITICAL")))
+        assert self.check(aws, entry).returncode == code
+
+    @pytest.mark.parametrize(
+        "entry",
+        [
+            accepted(121),
+            {**accepted(30), "until": "soon"},
+            {**accepted(30), "reason": ""},
+            {**accepted(30), "id": ".*"},
+            "CVE-2026-1",
+        ],
+    )
+    def test_a_list_with_a_mistake_accepts_nothing(self, aws: Aws, entry: Any) -> None:
+        aws.answer("describe-image-scan-findings", scanned())
+        done = self.check(aws, entry)
+        assert done.returncode == 1
+        assert "each entry needs an id, a reason" in done.stderr
+
+    @pytest.mark.parametrize("status", ["FAILED", "UNSUPPORTED_IMAGE"])
+    def test_what_could_not_be_scanned_is_not_deployed(self, aws: Aws, status: str) -> None:
+        aws.answer("describe-image-scan-findings", scanned(status=status))
+        done = self.check(aws)
+        assert done.returncode == 1
+        assert f"was not scanned: {status}: as it is" in done.stderr
+
+    def test_a_scan_that_goes_on_counts_once_it_was_complete(self, aws: Aws) -> None:
+        aws.answer("describe-image-scan-findings", scanned(status="ACTIVE", completed=False))
+        done = self.check(aws, SCAN_TIMEOUT="0")
+        assert done.returncode == 1
+        assert "was not scanned in time: ACTIVE" in done.stderr
+
+    def test_a_scan_that_the_push_did_not_start_is_started(self, aws: Aws) -> None:
+        program = aws.folder / "aws"
+        failing = 'echo "An error occurred (ScanNotFoundException)" >&2; exit 254'
+        program.write_text(program.read_text().replace("exit 254", failing))
+        done = self.check(aws, SCAN_TIMEOUT="1")
+        assert done.returncode == 1
+        assert "was not scanned in time" in done.stderr
+        assert sum("start-image-scan" in call for call in aws.calls()) == 1
+
+    def test_the_list_of_the_project_is_in_order(self, aws: Aws) -> None:
+        aws.answer("describe-image-scan-findings", scanned())
+        done = aws.run("check_image.sh", str(SCRIPTS.parent / "accepted_vulnerabilities.json"), first=IMAGE)
+        assert done.returncode == 0, done.stderr
+
+
+def server(status: str = "available") -> dict[str, Any]:
+    found = {
+        "DBInstanceStatus": status,
+        "LatestRestorableTime": "2026-11-29T08:00:00Z",
+        "DBSubnetGroup": {"DBSubnetGroupName": "totes-dev-warehouse"},
+        "DBParameterGroups": [{"DBParameterGroupName": "totes-dev-warehouse-postgres17"}],
+        "VpcSecurityGroups": [{"VpcSecurityGroupId": "sg-1"}, {"VpcSecurityGroupId": "sg-2"}],
+        "Endpoint": {"Address": "copy.example"},
+    }
+    return {"DBInstances": [found]}
+
+
+class TestRestoreDrill:
+    @pytest.fixture
+    def aws(self, aws: Aws) -> Aws:
+        # First it is asked whether there is a copy already, and there is none.
+        aws.answer("describe-db-instances", {"DBInstances": []}, server(), server("creating"), server())
+        aws.answer("restore-db-instance-to-point-in-time", {})
+        aws.answer("delete-db-instance", {})
+        aws.answer("describe-tasks", stopped(exitCode=0))
+        return aws
+
+    def calls(self, aws: Aws, subcommand: str) -> list[str]:
+        return [call for call in aws.calls() if call.split()[1] == subcommand]
+
+    def test_a_copy_beside_the_warehouse_is_tried_and_deleted(self, aws: Aws) -> None:
+        done = aws.run("restore_drill.sh")
+        assert done.returncode == 0, done.stderr
+        (restore,) = self.calls(aws, "restore-db-instance-to-point-in-time")
+        assert (
+            "--source-db-instance-identifier totes-dev-warehouse --target-db-instance-identifier totes-dev-" in restore
+        )
+        assert "--use-latest-restorable-time" in restore
+        assert "--db-subnet-group-name totes-dev-warehouse --vpc-security-group-ids sg-1 sg-2" in restore
+        assert "--db-parameter-group-name totes-dev-warehouse-postgres17" in restore
+        assert "--no-publicly-accessible" in restore
+        (task,) = self.calls(aws, "run-task")
+        assert '"command":["totes","drill","--yes","--host","copy.example"]' in task
+        (deletion,) = self.calls(aws, "delete-db-instance")
+        assert deletion.startswith("rds delete-db-instance --db-instance-identifier totes-dev-warehouse-drill ")
+        assert "Restored: " in done.stdout and "Caught up, rebuilt and compared: " in done.stdout
+
+    def test_a_moment_can_be_named_and_the_copy_kept(self, aws: Aws) -> None:
+        done = aws.run("restore_drill.sh", "2026-11-28T00:00:00Z", KEEP="yes")
+        assert done.returncode == 0, done.stderr
+        (restore,) = self.calls(aws, "restore-db-instance-to-point-in-time")
+        assert "--restore-time 2026-11-28T00:00:00Z" in restore
+        assert self.calls(aws, "delete-db-instance") == []
+
+    def test_a_copy_that_is_not_right_fails_and_is_deleted(self, aws: Aws) -> None:
+        aws.answer("describe-tasks", stopped(exitCode=1))
+        assert aws.run("restore_drill.sh").returncode == 1
+        assert len(self.calls(aws, "delete-db-instance")) == 1
+
+    def test_a_copy_that_is_never_there_fails_and_is_deleted(self, aws: Aws) -> None:
+        done = aws.run("restore_drill.sh", DRILL_TIMEOUT="0")
+        assert done.returncode == 1
+        assert "is not available yet: it is creating." in done.stderr
+        assert len(self.calls(aws, "delete-db-instance")) == 1
+
+    def test_a_copy_of_somebody_else_is_left_alone(self, aws: Aws) -> None:
+        aws.answer("describe-db-instances", server())
+        done = aws.run("restore_drill.sh")
+        assert done.returncode == 1
+        assert "There is a server totes-dev-warehouse-drill already." in done.stderr
+        assert self.calls(aws, "delete-db-instance") == []
 
 
 class Deployment(Aws):

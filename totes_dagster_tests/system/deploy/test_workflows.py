@@ -12,7 +12,7 @@ import yaml
 ROOT = Path(__file__).parents[3]
 GITHUB = ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
-SCRIPTS = sorted((GITHUB / "scripts").glob("*.sh"))
+SCRIPTS = sorted([*(GITHUB / "scripts").glob("*.sh"), *(ROOT / "deploy").glob("*.sh")])
 ZIZMOR = ROOT / ".venv" / "bin" / "zizmor"
 
 
@@ -134,12 +134,13 @@ def test_all_packages_of_dagster_are_upgraded_to_be_tried() -> None:
 def test_the_roles_and_names_are_those_that_bootstrap_makes() -> None:
     text = "".join(file.read_text() for file in WORKFLOWS)
     roles = set(re.findall(r":role(/totes/\S+?)(?:\$|\s)", text))
-    assert roles == {"/totes/totes-plan", "/totes/totes-push", "/totes/totes-deploy-"}
+    assert roles == {"/totes/totes-plan", "/totes/totes-push", "/totes/totes-preview-", "/totes/totes-deploy-"}
     bootstrap = "".join(file.read_text() for file in (ROOT / "terraform" / "bootstrap").glob("*.tf"))
     assert 'path = "/totes/"' in bootstrap
     assert '"totes-boundary-${each.key}"' in bootstrap and ":policy/totes/totes-boundary-" in text
+    told = bootstrap + (ROOT / "terraform" / "bootstrap" / "README.md").read_text()
     for name in re.findall(r"vars\.([A-Z_]+)", text):
-        assert name in bootstrap, name
+        assert name in told, name
 
 
 def test_prod_gets_what_dev_got_and_only_after_it() -> None:
@@ -151,6 +152,33 @@ def test_prod_gets_what_dev_got_and_only_after_it() -> None:
 
 
 def test_no_two_deployments_of_an_environment_and_none_is_cut_off() -> None:
-    job = content(GITHUB / "workflows" / "deploy_environment.yml")["jobs"]["deploy"]
-    assert job["environment"] == "${{ inputs.environment }}"
-    assert job["concurrency"] == {"group": "deploy-${{ inputs.environment }}", "cancel-in-progress": False}
+    deploy = content(GITHUB / "workflows" / "deploy.yml")["jobs"]
+    for environment in ("dev", "prod"):
+        job = deploy[environment]
+        assert job["with"]["environment"] == environment
+        # Of the whole: between a plan and its deployment, none of another commit comes.
+        assert job["concurrency"] == {"group": f"deploy-{environment}", "cancel-in-progress": False}
+    called = content(GITHUB / "workflows" / "deploy_environment.yml")
+    assert not [name for name, job in called["jobs"].items() if "concurrency" in job]  # it would wait for itself
+
+
+def test_what_is_deployed_was_shown_before_it_was_approved() -> None:
+    called = content(GITHUB / "workflows" / "deploy_environment.yml")["jobs"]
+    assert "environment" not in called["plan"]
+    assert called["deploy"]["environment"] == "${{ inputs.environment }}"
+    assert called["deploy"]["needs"] == "plan"
+    assert "totes-preview-" in str(called["plan"]) and "totes-deploy-" not in str(called["plan"])
+    assert "GITHUB_STEP_SUMMARY" in str(called["plan"])
+    commands = " ".join(step.get("run", "") for step in called["deploy"]["steps"])
+    assert "sha256sum --check" in commands
+    assert "terraform apply" not in commands  # only by the scripts that apply what was reviewed
+    assert commands.index("migrate.sh") < commands.index('apply_as_reviewed.sh" roll_out.tfplan')
+    assert "upload-artifact" not in "".join(file.read_text() for file in WORKFLOWS)
+
+
+def test_what_reads_logins_runs_on_main_alone() -> None:
+    for name, job in jobs():
+        if "totes-preview-" in str(job):
+            assert name in {"deploy_environment.yml: plan", "drift.yml: drift"}
+    drift = content(GITHUB / "workflows" / "drift.yml")["jobs"]["drift"]
+    assert "github.ref == 'refs/heads/main'" in drift["if"]
