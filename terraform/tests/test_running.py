@@ -11,6 +11,11 @@ from terraform.tests.emulator import ACCOUNT
 
 ROLES = f"arn:aws:iam::{ACCOUNT}:role/totes-dev"
 
+SERVICES = ("webserver", "daemon", "code-server", "scheduler")
+
+OF_DATABASES = ("storage-low", "cpu-high", "connections-high", "memory-low", "credits-used-up")
+"""Alarms of each database server, of a burstable class."""
+
 
 class TestDagster:
     @pytest.fixture
@@ -65,8 +70,8 @@ class TestObservability:
         shown_only = {"totes-dev-task-failed", "totes-dev-workers-idle"}
         assert alarms.keys() - shown_only == {
             *(f"totes-dev-{what}" for what in ("refresh-missing", "refresh-late", "run-failed", "automation-silent")),
-            *(f"totes-dev-{service}-down" for service in ("webserver", "daemon", "code-server", "scheduler")),
-            *(f"totes-dev-{role}-{what}" for role in ("warehouse", "storage") for what in ("storage-low", "cpu-high")),
+            *(f"totes-dev-{service}-{what}" for service in SERVICES for what in ("down", "memory-high", "cpu-high")),
+            *(f"totes-dev-{role}-{what}" for role in ("warehouse", "storage") for what in OF_DATABASES),
             *(f"totes-dev-exchange-rates-{what}" for what in ("failed", "missing")),
             "totes-dev-task-failed-untold",
         }

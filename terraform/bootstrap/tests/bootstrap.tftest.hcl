@@ -112,7 +112,7 @@ run "a_plan_changes_nothing_and_reads_no_secret" {
   command = plan
 
   assert {
-    condition     = alltrue([for action in output.plan_actions : can(regex(":(Describe|Get|List)", action))])
+    condition     = alltrue([for action in output.plan_actions : can(regex(":(Describe|Get|List|ViewBudget$)", action))])
     error_message = "The planning role may do more than read."
   }
 

@@ -22,6 +22,8 @@ module "platform" {
   existing_storage         = var.existing_storage
   ssl_mode                 = var.ssl_mode
   alert_emails             = var.alert_emails
+  monthly_budget           = var.monthly_budget
+  budget_of_account        = var.budget_of_account
   analyst_cidr_blocks      = var.analyst_cidr_blocks
   transit_gateway          = var.transit_gateway
   object_lock_days         = var.object_lock_days

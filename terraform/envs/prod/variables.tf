@@ -77,6 +77,18 @@ variable "alert_emails" {
   type        = list(string)
 }
 
+variable "monthly_budget" {
+  description = "Dollars that a month may cost: `alert_emails` get a mail when 80 % of them are forecast, and when all are spent. Null for no budget."
+  type        = number
+  default     = null
+}
+
+variable "budget_of_account" {
+  description = "Whether the budget is for all that the account costs, and not only for what has the environment's tag. For an account of its own."
+  type        = bool
+  default     = false
+}
+
 variable "analyst_cidr_blocks" {
   description = "Addresses that analysts and their tools connect to the warehouse from."
   type        = list(string)

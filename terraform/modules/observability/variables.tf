@@ -45,9 +45,10 @@ variable "service_names" {
 }
 
 variable "databases" {
-  description = "Names of the database servers, by their role, and how many GiB are to be free on each."
+  description = "Names and classes of the database servers, by their role, and how many GiB are to be free on each."
   type = map(object({
     identifier       = string
+    instance_class   = string
     free_storage_gib = optional(number, 4)
   }))
 }
@@ -60,6 +61,28 @@ variable "exchange_rates_function" {
 
 variable "paused" {
   description = "Whether the environment is paused, and nobody is to be told that it does nothing."
+  type        = bool
+  default     = false
+}
+
+variable "monthly_budget" {
+  description = "Dollars that a month may cost: `alert_emails` get a mail when 80 % of them are forecast, and when all are spent. Null for no budget."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.monthly_budget == null ? true : var.monthly_budget > 0
+    error_message = "monthly_budget must be more than 0 dollars, or null."
+  }
+
+  validation {
+    condition     = var.monthly_budget == null ? true : length(var.alert_emails) >= 1 && length(var.alert_emails) <= 10
+    error_message = "monthly_budget needs one to ten alert_emails: AWS Budgets sends mail to no more."
+  }
+}
+
+variable "budget_of_account" {
+  description = "Whether the budget is for all that the account costs, and not only for what has the environment's tag. For an account of its own."
   type        = bool
   default     = false
 }

@@ -285,9 +285,11 @@ module "observability" {
   cluster_arn        = module.dagster.cluster_arn
   service_names      = local.service_names
   databases = merge(
-    var.existing_warehouse == null ? { warehouse = { identifier = module.warehouse[0].identifier } } : {},
-    var.existing_storage == null ? { storage = { identifier = module.dagster.storage_identifier } } : {},
+    var.existing_warehouse == null ? { warehouse = { identifier = module.warehouse[0].identifier, instance_class = module.warehouse[0].instance_class } } : {},
+    var.existing_storage == null ? { storage = { identifier = module.dagster.storage_identifier, instance_class = module.dagster.storage_instance_class } } : {},
   )
   exchange_rates_function = one(module.exchange_rates[*].function_name)
+  monthly_budget          = var.monthly_budget
+  budget_of_account       = var.budget_of_account
   paused                  = var.paused
 }
