@@ -140,6 +140,7 @@ def apply(folder: Path, environment: dict[str, str], aws: Emulator, ask: Any) ->
         "cidr_block": "10.1.0.0/24",
     }
     gateway = ask("ec2").create_transit_gateway()["TransitGateway"]
+    ask("sqs").create_queue(QueueName="incidents")
     account = Root(folder / "bootstrap", environment)
     account.connect(
         {
@@ -163,6 +164,7 @@ def apply(folder: Path, environment: dict[str, str], aws: Emulator, ask: Any) ->
             "permissions_boundary_arn": bootstrap["boundary_arns"]["dev"],
             "source_database": source,
             "alert_emails": ["oncall@example.com"],
+            "alert_subscriptions": [{"protocol": "sqs", "endpoint": f"arn:aws:sqs:{REGION}:{ACCOUNT}:incidents"}],
             "analyst_cidr_blocks": ["10.2.0.0/24"],
             "transit_gateway": {"id": gateway["TransitGatewayId"], "cidr_blocks": ["10.2.0.0/24"]},
             "workers": {"count": 4},

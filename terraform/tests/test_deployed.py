@@ -73,6 +73,8 @@ def test_prod_can_be_planned_with_everything_that_is_optional(
             assert change["after"]["deletion_protection"] is True
             assert change["after"]["skip_final_snapshot"] is False
             assert change["after"]["multi_az"] is ("warehouse" in address)
+            assert change["after"]["apply_immediately"] is False
+            assert change["after"]["allow_major_version_upgrade"] is False
 
 
 def test_what_is_said_of_rules_is_made_of_what_ec2_takes(second_plan: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from terraform.tests.conftest import IMAGE, Deployed
-from terraform.tests.emulator import ACCOUNT
+from terraform.tests.emulator import ACCOUNT, REGION
 
 ROLES = f"arn:aws:iam::{ACCOUNT}:role/totes-dev"
 
@@ -103,7 +103,10 @@ class TestObservability:
 
     def test_who_is_on_call_gets_mail(self, deployed: Deployed, ask: Any) -> None:
         found = ask("sns").list_subscriptions_by_topic(TopicArn=deployed.outputs["alert_topic_arn"])["Subscriptions"]
-        assert [(one["Protocol"], one["Endpoint"]) for one in found] == [("email", "oncall@example.com")]
+        assert {(one["Protocol"], one["Endpoint"]) for one in found} == {
+            ("email", "oncall@example.com"),
+            ("sqs", f"arn:aws:sqs:{REGION}:{ACCOUNT}:incidents"),
+        }
 
     def test_tasks_that_fail_are_told_of(self, deployed: Deployed, ask: Any) -> None:
         rule = ask("events").describe_rule(Name="totes-dev-task-failed")

@@ -66,6 +66,21 @@ variable "existing_storage" {
   default = null
 }
 
+variable "postgres" {
+  description = <<-EOT
+    PostgreSQL's major version on both servers, of which minor ones come by themselves; `allow_major_version_upgrade`
+    while one is raised; and `apply_immediately`, whether what interrupts a server is done at once and not in the next
+    maintenance window. Null for what the environment does otherwise.
+  EOT
+  type = object({
+    warehouse_version           = optional(string, "17")
+    storage_version             = optional(string, "17")
+    allow_major_version_upgrade = optional(bool, false)
+    apply_immediately           = optional(bool)
+  })
+  default = {}
+}
+
 variable "ssl_mode" {
   description = "How databases are connected to: `verify-full` checks their certificates too, by the authorities of RDS that are in the image."
   type        = string
@@ -75,6 +90,15 @@ variable "ssl_mode" {
 variable "alert_emails" {
   description = "Who gets a mail when something is wrong, and when it is well again."
   type        = list(string)
+}
+
+variable "alert_subscriptions" {
+  description = "What else gets alerts: `https` addresses without a key in them, and ARNs of `sqs` queues and `lambda` functions of the same account, which have to let the topic in."
+  type = list(object({
+    protocol = string
+    endpoint = string
+  }))
+  default = []
 }
 
 variable "monthly_budget" {

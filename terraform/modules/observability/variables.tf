@@ -29,6 +29,31 @@ variable "alert_emails" {
   }
 }
 
+variable "alert_subscriptions" {
+  description = "What else gets alerts: `https` addresses without a key in them, and ARNs of `sqs` queues and `lambda` functions of the same account, which have to let the topic in."
+  type = list(object({
+    protocol = string
+    endpoint = string
+  }))
+  default = []
+
+  validation {
+    condition = alltrue([
+      for subscription in var.alert_subscriptions : can(regex(lookup({
+        https  = "^https://[^\\s/@]+(/\\S*)?$"
+        sqs    = "^arn:aws[a-z-]*:sqs:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$"
+        lambda = "^arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:function:\\S+$"
+      }, subscription.protocol), subscription.endpoint))
+    ])
+    error_message = "Each of alert_subscriptions has the protocol https, sqs or lambda, and an address or ARN of that kind."
+  }
+
+  validation {
+    condition     = !anytrue([for subscription in var.alert_subscriptions : can(regex("^https://([a-z0-9-]+\\.)*(pagerduty|slack)\\.com/", lower(subscription.endpoint)))])
+    error_message = "Addresses of PagerDuty and Slack contain a key, which Terraform's state would keep. Subscribe them by hand, as docs/aws-safeguards.md describes."
+  }
+}
+
 variable "cluster_name" {
   description = "Name of the ECS cluster."
   type        = string

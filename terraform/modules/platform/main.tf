@@ -277,13 +277,14 @@ module "workers" {
 module "observability" {
   source = "../observability"
 
-  name               = var.name
-  kms_key_arn        = module.key.arn
-  log_retention_days = var.log_retention_days
-  alert_emails       = var.alert_emails
-  cluster_name       = module.dagster.cluster_name
-  cluster_arn        = module.dagster.cluster_arn
-  service_names      = local.service_names
+  name                = var.name
+  kms_key_arn         = module.key.arn
+  log_retention_days  = var.log_retention_days
+  alert_emails        = var.alert_emails
+  alert_subscriptions = var.alert_subscriptions
+  cluster_name        = module.dagster.cluster_name
+  cluster_arn         = module.dagster.cluster_arn
+  service_names       = local.service_names
   databases = merge(
     var.existing_warehouse == null ? { warehouse = { identifier = module.warehouse[0].identifier, instance_class = module.warehouse[0].instance_class } } : {},
     var.existing_storage == null ? { storage = { identifier = module.dagster.storage_identifier, instance_class = module.dagster.storage_instance_class } } : {},

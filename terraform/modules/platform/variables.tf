@@ -86,14 +86,15 @@ variable "warehouse_schema" {
 variable "warehouse_server" {
   description = "How large the warehouse's server is: see `settings` of the module `postgres`, whose defaults hold for what is left out."
   type = object({
-    engine_version        = optional(string)
-    instance_class        = optional(string)
-    allocated_storage     = optional(number)
-    max_allocated_storage = optional(number)
-    multi_az              = optional(bool)
-    backup_retention_days = optional(number)
-    performance_insights  = optional(bool)
-    apply_immediately     = optional(bool)
+    engine_version              = optional(string)
+    instance_class              = optional(string)
+    allocated_storage           = optional(number)
+    max_allocated_storage       = optional(number)
+    multi_az                    = optional(bool)
+    backup_retention_days       = optional(number)
+    performance_insights        = optional(bool)
+    apply_immediately           = optional(bool)
+    allow_major_version_upgrade = optional(bool)
   })
   default = {}
 }
@@ -101,14 +102,15 @@ variable "warehouse_server" {
 variable "storage_server" {
   description = "How large the server of Dagster's storage is, likewise."
   type = object({
-    engine_version        = optional(string)
-    instance_class        = optional(string)
-    allocated_storage     = optional(number)
-    max_allocated_storage = optional(number)
-    multi_az              = optional(bool)
-    backup_retention_days = optional(number)
-    performance_insights  = optional(bool)
-    apply_immediately     = optional(bool)
+    engine_version              = optional(string)
+    instance_class              = optional(string)
+    allocated_storage           = optional(number)
+    max_allocated_storage       = optional(number)
+    multi_az                    = optional(bool)
+    backup_retention_days       = optional(number)
+    performance_insights        = optional(bool)
+    apply_immediately           = optional(bool)
+    allow_major_version_upgrade = optional(bool)
   })
   default = {}
 }
@@ -226,6 +228,15 @@ variable "paused" {
 variable "alert_emails" {
   description = "Who gets a mail when something is wrong, and when it is well again."
   type        = list(string)
+}
+
+variable "alert_subscriptions" {
+  description = "What else gets alerts: `https` addresses without a key in them, and ARNs of `sqs` queues and `lambda` functions of the same account, which have to let the topic in."
+  type = list(object({
+    protocol = string
+    endpoint = string
+  }))
+  default = []
 }
 
 variable "monthly_budget" {

@@ -254,6 +254,51 @@ run "a_paused_environment_disturbs_nobody" {
   }
 }
 
+run "queues_functions_and_addresses_can_subscribe" {
+  variables {
+    alert_subscriptions = [
+      { protocol = "sqs", endpoint = "arn:aws:sqs:eu-west-2:123456789012:incidents" },
+      { protocol = "lambda", endpoint = "arn:aws:lambda:eu-west-2:123456789012:function:incidents" },
+      { protocol = "https", endpoint = "https://incidents.example.com/sns" },
+    ]
+  }
+
+  assert {
+    condition     = toset([for subscription in aws_sns_topic_subscription.other : "${subscription.protocol} ${subscription.topic_arn}"]) == toset([for protocol in ["sqs", "lambda", "https"] : "${protocol} ${aws_sns_topic.alerts.arn}"])
+    error_message = "All of them get what the topic gets."
+  }
+}
+
+run "an_address_without_tls_is_refused" {
+  command = plan
+
+  variables {
+    alert_subscriptions = [{ protocol = "http", endpoint = "http://incidents.example.com/sns" }]
+  }
+
+  expect_failures = [var.alert_subscriptions]
+}
+
+run "an_address_of_another_protocol_is_refused" {
+  command = plan
+
+  variables {
+    alert_subscriptions = [{ protocol = "sqs", endpoint = "https://sqs.eu-west-2.amazonaws.com/123456789012/incidents" }]
+  }
+
+  expect_failures = [var.alert_subscriptions]
+}
+
+run "an_address_with_a_key_in_it_is_refused" {
+  command = plan
+
+  variables {
+    alert_subscriptions = [{ protocol = "https", endpoint = "https://events.pagerduty.com/integration/0123456789abcdef/enqueue" }]
+  }
+
+  expect_failures = [var.alert_subscriptions]
+}
+
 run "an_address_that_is_none_is_refused" {
   command = plan
 
