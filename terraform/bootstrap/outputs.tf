@@ -44,5 +44,10 @@ output "github_variables" {
 
 output "policies" {
   description = "By name, the documents of all policies, for whoever wants to check them."
-  value       = merge({ for name, policy in aws_iam_policy.this : name => policy.policy }, { for environment, policy in aws_iam_policy.boundary : "boundary-${environment}" => policy.policy })
+  value       = merge({ for name, policy in aws_iam_policy.this : name => policy.policy }, { for environment, policy in aws_iam_policy.boundary : "boundary-${environment}" => policy.policy }, { for environment, policy in aws_iam_role_policy.backup : "backup-${environment}" => policy.policy })
+}
+
+output "backup_vaults" {
+  description = "By environment, the name of the vault with the backups of its databases."
+  value       = { for environment, vault in aws_backup_vault.this : environment => vault.name }
 }

@@ -49,6 +49,28 @@ locals {
     },
   ]
 
+  # The role has no right on the vault anyway; this holds even if somebody gives it one.
+  never_empty_the_vault = [
+    {
+      Sid    = "NeverEmptyTheVault"
+      Effect = "Deny"
+      Action = [
+        "backup:DeleteBackupPlan",
+        "backup:DeleteBackupSelection",
+        "backup:DeleteBackupVault",
+        "backup:DeleteBackupVaultAccessPolicy",
+        "backup:DeleteBackupVaultLockConfiguration",
+        "backup:DeleteRecoveryPoint",
+        "backup:DisassociateRecoveryPoint",
+        "backup:PutBackupVaultAccessPolicy",
+        "backup:PutBackupVaultLockConfiguration",
+        "backup:UpdateBackupPlan",
+        "backup:UpdateRecoveryPointLifecycle",
+      ]
+      Resource = ["*"]
+    },
+  ]
+
   write_state = { for environment, object in local.state_objects : environment => concat([
     local.find_state,
     local.state_key,
@@ -64,7 +86,9 @@ locals {
       Action   = local.lock_actions
       Resource = ["${object}.tflock"]
     },
-  ], [for statement in local.never_destroy : statement if contains(var.protected_environments, environment)]) }
+    ], [for statement in local.never_destroy : statement if contains(var.protected_environments, environment)],
+    [for statement in local.never_empty_the_vault : statement if contains(var.protected_environments, environment) || contains(keys(local.backups), environment)],
+  ) }
 
   push = [
     {

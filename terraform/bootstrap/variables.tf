@@ -48,6 +48,25 @@ variable "protected_environments" {
   default     = ["prod"]
 }
 
+variable "backups" {
+  description = "By environment, for how many days daily backups of its databases are kept in a vault that no workflow can empty, and by which lock: `governance`, which an administrator can take off, or `compliance`, which nobody can after three days. An environment that is not here has none."
+  type = map(object({
+    retention_days = optional(number, 35)
+    lock           = optional(string, "governance")
+  }))
+  default = { prod = {} }
+
+  validation {
+    condition     = alltrue([for settings in values(var.backups) : contains(["governance", "compliance"], settings.lock)])
+    error_message = "The lock of backups must be governance or compliance."
+  }
+
+  validation {
+    condition     = alltrue([for settings in values(var.backups) : settings.retention_days >= 1 && settings.retention_days <= 36500])
+    error_message = "retention_days of backups must be from 1 to 36500."
+  }
+}
+
 variable "region" {
   description = "Region of the state, the images, and the environments."
   type        = string

@@ -150,6 +150,7 @@ def apply(folder: Path, environment: dict[str, str], aws: Emulator, ask: Any) ->
             "source_databases": {"dev": source},
             "transit_gateways": {"dev": gateway["TransitGatewayArn"]},
             "state_versions_kept": None,  # which the emulator does not keep in mind
+            "backups": {},  # it has plans, but cannot be told what they are for
         }
     )
     account.apply()

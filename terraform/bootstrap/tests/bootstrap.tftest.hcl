@@ -136,7 +136,7 @@ run "a_deployment_of_production_cannot_destroy_data" {
   command = plan
 
   assert {
-    condition = { for environment, statements in local.write_state : environment => flatten([for statement in statements : statement.Action if statement.Effect == "Deny"]) } == {
+    condition = { for environment, statements in local.write_state : environment => flatten([for statement in statements : statement.Action if statement.Sid == "NeverDestroyData"]) } == {
       dev = []
       prod = [
         "kms:DisableKey", "kms:ScheduleKeyDeletion", "rds:DeleteDBInstance", "rds:DeleteDBInstanceAutomatedBackup",
@@ -150,6 +150,68 @@ run "a_deployment_of_production_cannot_destroy_data" {
     condition     = contains(local.attached["deploy-prod"], "prod-state")
     error_message = "What is denied is not attached."
   }
+}
+
+run "production_is_backed_up_where_no_deployment_can_delete" {
+  command = plan
+
+  assert {
+    condition     = keys(aws_backup_vault.this) == ["prod"] && keys(aws_backup_plan.this) == ["prod"] && output.backup_vaults == { prod = "totes-prod" }
+    error_message = "Production has a vault unless told otherwise, and nothing else has one."
+  }
+
+  assert {
+    condition     = one(aws_backup_plan.this["prod"].rule).schedule == "cron(0 6 * * ? *)" && one(one(aws_backup_plan.this["prod"].rule).lifecycle).delete_after == 35
+    error_message = "There is a backup a day, kept for 35 days."
+  }
+
+  assert {
+    condition     = one(aws_backup_selection.this["prod"].resources) == "arn:aws:rds:eu-west-2:123456789012:db:totes-prod-*"
+    error_message = "Both databases of the environment are backed up, and no others."
+  }
+
+  assert {
+    condition     = aws_backup_vault_lock_configuration.this["prod"].min_retention_days == 35 && aws_backup_vault_lock_configuration.this["prod"].changeable_for_days == null
+    error_message = "The lock is one that an administrator can take off."
+  }
+
+  assert {
+    condition     = [for statement in local.write_state["prod"] : statement.Effect if contains(statement.Action, "backup:DeleteRecoveryPoint") && contains(statement.Action, "backup:DeleteBackupVault") && contains(statement.Action, "backup:PutBackupVaultAccessPolicy")] == ["Deny"]
+    error_message = "The deploying role is not denied to empty the vault."
+  }
+
+  assert {
+    condition     = alltrue([for action in output.deploy_actions : !startswith(action, "backup:")]) && aws_iam_role.backup["prod"].path == "/totes/"
+    error_message = "A deploying role has rights on backups, or on the role that takes them."
+  }
+}
+
+run "a_vault_can_be_locked_against_everybody_and_dev_can_have_one" {
+  command = plan
+
+  variables {
+    backups = { dev = { retention_days = 7 }, prod = { retention_days = 90, lock = "compliance" } }
+  }
+
+  assert {
+    condition     = aws_backup_vault_lock_configuration.this["prod"].changeable_for_days == 3 && aws_backup_vault_lock_configuration.this["prod"].min_retention_days == 90
+    error_message = "After three days, nobody can take the lock off."
+  }
+
+  assert {
+    condition     = length([for statement in local.write_state["dev"] : statement if statement.Sid == "NeverEmptyTheVault"]) == 1 && length([for statement in local.write_state["dev"] : statement if statement.Sid == "NeverDestroyData"]) == 0
+    error_message = "Whoever deploys dev may destroy it, but not its backups."
+  }
+}
+
+run "a_lock_that_is_none_is_refused" {
+  command = plan
+
+  variables {
+    backups = { prod = { lock = "strict" } }
+  }
+
+  expect_failures = [var.backups]
 }
 
 run "one_environment_has_no_rights_on_another" {

@@ -211,6 +211,18 @@ run "workers_on_spot_may_be_taken_back_and_have_to_wait" {
   }
 }
 
+run "backups_that_fail_are_told_of" {
+  assert {
+    condition     = jsondecode(aws_cloudwatch_event_rule.backup_failed.event_pattern).detail == { backupVaultName = ["totes-test"], state = ["ABORTED", "EXPIRED", "FAILED", "PARTIAL"] }
+    error_message = "Of this environment's vault, whatever does not succeed."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_event_target.backup_failed.arn == aws_sns_topic.alerts.arn
+    error_message = "It goes to the topic."
+  }
+}
+
 run "exchange_rates_that_are_not_fetched_are_told_of" {
   variables {
     exchange_rates_function = "totes-test-exchange-rates"

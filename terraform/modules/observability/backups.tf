@@ -1,0 +1,36 @@
+# Backups that fail. The vault, if there is one, is named after the environment, and `bootstrap` makes it.
+
+resource "aws_cloudwatch_event_rule" "backup_failed" {
+  name        = "${var.name}-backup-failed"
+  description = "A backup into the vault ${var.name} failed, was not begun in time, or was stopped."
+
+  event_pattern = jsonencode({
+    source      = ["aws.backup"]
+    detail-type = ["Backup Job State Change"]
+    detail = {
+      backupVaultName = [var.name]
+      state           = ["ABORTED", "EXPIRED", "FAILED", "PARTIAL"]
+    }
+  })
+}
+
+resource "aws_cloudwatch_event_target" "backup_failed" {
+  rule = aws_cloudwatch_event_rule.backup_failed.name
+  arn  = aws_sns_topic.alerts.arn
+
+  input_transformer {
+    input_paths = {
+      state    = "$.detail.state"
+      database = "$.detail.resourceArn"
+      at       = "$.time"
+    }
+    input_template = <<-EOT
+      {
+        "what": "A backup of a database of ${var.name} did not succeed. The jobs of AWS Backup say why; the next one is tomorrow.",
+        "at": <at>,
+        "state": <state>,
+        "database": <database>
+      }
+    EOT
+  }
+}
