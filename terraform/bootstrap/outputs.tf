@@ -5,12 +5,12 @@ output "state_bucket" {
 
 output "image_repository_url" {
   description = "Where images are pushed to and pulled from, without a tag."
-  value       = aws_ecr_repository.this.repository_url
+  value       = format("%s.dkr.ecr.%s.amazonaws.com/%s", split(":", local.image_repository_arn)[4], var.region, split("repository/", local.image_repository_arn)[1])
 }
 
 output "image_repository_arn" {
   description = "ARN of the repository of images."
-  value       = aws_ecr_repository.this.arn
+  value       = local.image_repository_arn
 }
 
 output "boundary_arns" {
@@ -19,7 +19,7 @@ output "boundary_arns" {
 }
 
 output "role_arns" {
-  description = "ARNs of the workflows' roles: plan, push, and deploy-<environment>."
+  description = "ARNs of the workflows' roles: plan, push where the repository of images is, and deploy-<environment>."
   value       = { for role, resource in aws_iam_role.this : role => resource.arn }
 }
 

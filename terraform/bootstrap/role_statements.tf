@@ -110,7 +110,7 @@ locals {
         "ecr:PutImage",
         "ecr:UploadLayerPart",
       ]
-      Resource = [aws_ecr_repository.this.arn]
+      Resource = [local.image_repository_arn]
     },
   ]
 }

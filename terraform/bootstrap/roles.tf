@@ -9,12 +9,14 @@ locals {
     local.reads,
     local.writes,
     { for environment, name in local.names : "${environment}-state" => local.write_state[environment] },
-    { plan-state = local.read_state, push = local.push },
+    { plan-state = local.read_state },
+    { for role in keys(local.subjects) : role => local.push if role == "push" },
   )
 
   attached = merge(
     { for environment in var.environments : "deploy-${environment}" => [for policy in keys(local.policies) : policy if startswith(policy, "${environment}-")] },
-    { plan = concat(keys(local.reads), ["plan-state"]), push = ["push"] },
+    { plan = concat(keys(local.reads), ["plan-state"]) },
+    { for role in keys(local.subjects) : role => [role] if role == "push" },
   )
 
   attachments = merge([for role, policies in local.attached : { for policy in policies : "${role}/${policy}" => { role = role, policy = policy } }]...)

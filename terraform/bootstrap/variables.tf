@@ -88,6 +88,29 @@ variable "state_bucket_name" {
   }
 }
 
+variable "image_repository_arn" {
+  description = "ARN of the repository of images, if it is in another account, where this was applied before; null to make it here. Nothing pushes images from here then."
+  type        = string
+  default     = null
+
+  validation {
+    # Tasks reach ECR by endpoints, and these are of their own region.
+    condition     = var.image_repository_arn == null ? true : can(regex("^arn:aws[a-z-]*:ecr:${var.region}:[0-9]{12}:repository/.+", var.image_repository_arn))
+    error_message = "image_repository_arn must be the ARN of a repository in the same region."
+  }
+}
+
+variable "image_reader_accounts" {
+  description = "Ids of other accounts whose environments pull images from the repository that is made here."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for account in var.image_reader_accounts : can(regex("^[0-9]{12}$", account))])
+    error_message = "Each of image_reader_accounts must be 12 digits."
+  }
+}
+
 variable "state_versions_kept" {
   description = "How many earlier versions of a state stay, however old; null for those of the last year only."
   type        = number
@@ -127,6 +150,15 @@ variable "transit_gateways" {
   description = "By environment, the ARN of the transit gateway that its network may be attached to, as its variable transit_gateway names it."
   type        = map(string)
   default     = {}
+}
+
+variable "replications" {
+  description = "By environment, its variable replication: where its ingestion zone may be copied to. The boundary and the deploying role allow no other place."
+  type = map(object({
+    bucket_arn  = string
+    kms_key_arn = string
+  }))
+  default = {}
 }
 
 variable "existing_databases" {

@@ -141,6 +141,11 @@ def apply(folder: Path, environment: dict[str, str], aws: Emulator, ask: Any) ->
     }
     gateway = ask("ec2").create_transit_gateway()["TransitGateway"]
     ask("sqs").create_queue(QueueName="incidents")
+    replication = {
+        "bucket_arn": "arn:aws:s3:::example-copy",
+        "kms_key_arn": "arn:aws:kms:eu-west-1:210987654321:key/22222222-2222-2222-2222-222222222222",
+        "account_id": "210987654321",
+    }
     account = Root(folder / "bootstrap", environment)
     account.connect(
         {
@@ -149,6 +154,8 @@ def apply(folder: Path, environment: dict[str, str], aws: Emulator, ask: Any) ->
             "state_bucket_name": STATE_BUCKET,
             "source_databases": {"dev": source},
             "transit_gateways": {"dev": gateway["TransitGatewayArn"]},
+            "replications": {"dev": replication},
+            "image_reader_accounts": ["210987654321"],
             "state_versions_kept": None,  # which the emulator does not keep in mind
             "backups": {},  # it has plans, but cannot be told what they are for
         }
@@ -169,6 +176,7 @@ def apply(folder: Path, environment: dict[str, str], aws: Emulator, ask: Any) ->
             "analyst_cidr_blocks": ["10.2.0.0/24"],
             "transit_gateway": {"id": gateway["TransitGatewayId"], "cidr_blocks": ["10.2.0.0/24"]},
             "workers": {"count": 4},
+            "replication": replication,
             "landing_senders": {"shipment": [f"arn:aws:iam::{ACCOUNT}:role/carrier"]},
         },
         backend=BACKEND,

@@ -116,6 +116,14 @@ def test_what_planning_asks_for_is_what_its_role_may(deployed: Deployed, aws: Em
     assert asked - EVERYONE - STATE <= set(deployed.bootstrap["plan_actions"])
 
 
+def test_other_accounts_that_are_named_can_pull_images(deployed: Deployed, ask: Any) -> None:
+    policy = json.loads(ask("ecr").get_repository_policy(repositoryName="totes_dagster")["policyText"])
+    (statement,) = policy["Statement"]
+    assert statement["Principal"] == {"AWS": ["arn:aws:iam::210987654321:root"]}
+    assert "ecr:BatchGetImage" in statement["Action"]
+    assert "ecr:PutImage" not in statement["Action"]
+
+
 class TestLake:
     @pytest.fixture(params=["ingestion", "processed"])
     def bucket(self, request: pytest.FixtureRequest, deployed: Deployed) -> str:
@@ -159,6 +167,18 @@ class TestLake:
             "GLACIER_IR": 365,
         }
         assert "Expiration" not in rule
+
+
+def test_only_the_ingestion_zone_is_copied(deployed: Deployed, ask: Any) -> None:
+    found = ask("s3").get_bucket_replication(Bucket=deployed.outputs["lake"]["ingestion"])["ReplicationConfiguration"]
+    assert found["Role"] == f"{ROLES}/totes-dev-replication"
+    (rule,) = found["Rules"]
+    assert rule["Status"] == "Enabled"
+    assert rule["Destination"]["Bucket"] == "arn:aws:s3:::example-copy"
+    assert rule["Destination"]["Account"] == "210987654321"
+    assert rule["Destination"]["AccessControlTranslation"] == {"Owner": "Destination"}
+    with pytest.raises(ask("s3").exceptions.ClientError, match="ReplicationConfigurationNotFoundError"):
+        ask("s3").get_bucket_replication(Bucket=deployed.outputs["lake"]["processed"])
 
 
 class TestDatabases:

@@ -74,6 +74,7 @@ class TestObservability:
             *(f"totes-dev-{role}-{what}" for role in ("warehouse", "storage") for what in OF_DATABASES),
             *(f"totes-dev-exchange-rates-{what}" for what in ("failed", "missing")),
             "totes-dev-task-failed-untold",
+            "totes-dev-copy-failed",
         }
         for name in alarms.keys() - shown_only:
             assert alarms[name]["AlarmActions"] == [deployed.outputs["alert_topic_arn"]], name

@@ -291,6 +291,37 @@ run "a_task_can_change_the_workers_alone" {
   }
 }
 
+run "the_lake_is_copied_to_the_place_that_is_named_and_to_no_other" {
+  command = plan
+
+  variables {
+    replications = { dev = { bucket_arn = "arn:aws:s3:::example-copy", kms_key_arn = "arn:aws:kms:eu-west-1:210987654321:key/22222222-2222-2222-2222-222222222222" } }
+  }
+
+  assert {
+    condition = { for environment, statements in local.boundaries : environment => flatten([for statement in statements : statement.Resource if contains(statement.Action, "s3:ReplicateObject") || contains(statement.Action, "kms:Encrypt")]) } == {
+      dev  = ["arn:aws:s3:::example-copy/*", "arn:aws:kms:eu-west-1:210987654321:key/22222222-2222-2222-2222-222222222222"]
+      prod = []
+    }
+    error_message = "The boundary lets a role copy to another place, or in another environment."
+  }
+
+  assert {
+    condition = { for environment, rights in module.rights : environment => flatten([
+      for statement in rights.write.storage : statement.Resource if length(setintersection(statement.Action, ["s3:PutReplicationConfiguration", "iam:PassRole"])) > 0
+      ]) } == {
+      dev  = ["arn:aws:s3:::totes-dev-ingestion-*", "arn:aws:iam::123456789012:role/totes-dev/totes-dev-replication"]
+      prod = []
+    }
+    error_message = "A deployment may have another bucket copied, or give S3 another role."
+  }
+
+  assert {
+    condition     = alltrue([for document in values(output.policies) : length(document) <= 6144])
+    error_message = "A policy is longer than IAM allows."
+  }
+}
+
 run "what_scales_another_environment_is_out_of_reach" {
   command = plan
 
@@ -347,9 +378,86 @@ run "images_are_what_their_tags_say" {
   command = plan
 
   assert {
-    condition     = aws_ecr_repository.this.image_tag_mutability == "IMMUTABLE" && aws_ecr_repository.this.image_scanning_configuration[0].scan_on_push
+    condition     = aws_ecr_repository.this[0].image_tag_mutability == "IMMUTABLE" && aws_ecr_repository.this[0].image_scanning_configuration[0].scan_on_push
     error_message = "A tag can come to mean another image, or images are not scanned."
   }
+}
+
+run "nobody_else_pulls_unless_named" {
+  command = plan
+
+  assert {
+    condition     = length(aws_ecr_repository_policy.this) == 0
+    error_message = "Another account may pull images."
+  }
+}
+
+run "the_account_with_the_images_lets_others_pull" {
+  command = plan
+
+  variables {
+    environments          = ["dev"]
+    image_reader_accounts = ["210987654321"]
+  }
+
+  assert {
+    condition = jsondecode(aws_ecr_repository_policy.this[0].policy).Statement == [{
+      Sid       = "OtherAccountsPull"
+      Effect    = "Allow"
+      Principal = { AWS = ["arn:aws:iam::210987654321:root"] }
+      Action    = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    }]
+    error_message = "The other account may do more, or less, than pull."
+  }
+
+  assert {
+    condition     = toset(keys(aws_iam_role.this)) == toset(["plan", "push", "deploy-dev"]) && length(aws_backup_vault.this) == 0
+    error_message = "There is something of an environment that is elsewhere."
+  }
+}
+
+run "an_account_can_have_one_environment_and_no_images" {
+  command = plan
+
+  variables {
+    environments         = ["prod"]
+    image_repository_arn = "arn:aws:ecr:eu-west-2:210987654321:repository/totes_dagster"
+  }
+
+  assert {
+    condition     = length(aws_ecr_repository.this) + length(aws_ecr_lifecycle_policy.this) + length(aws_ecr_repository_policy.this) == 0
+    error_message = "A second repository would be made."
+  }
+
+  assert {
+    condition     = toset(keys(aws_iam_role.this)) == toset(["plan", "deploy-prod"]) && !contains(keys(output.policies), "push")
+    error_message = "Something could push images that nobody pulls."
+  }
+
+  assert {
+    condition     = [for statement in local.boundaries["prod"] : statement.Resource if statement.Sid == "Images"] == [[var.image_repository_arn]]
+    error_message = "Tasks may not pull from the other account."
+  }
+
+  assert {
+    condition     = output.image_repository_arn == var.image_repository_arn && output.image_repository_url == "210987654321.dkr.ecr.eu-west-2.amazonaws.com/totes_dagster"
+    error_message = "The images are said to be elsewhere."
+  }
+
+  assert {
+    condition     = keys(aws_backup_vault.this) == ["prod"]
+    error_message = "Production has no backups."
+  }
+}
+
+run "images_of_another_region_are_refused" {
+  command = plan
+
+  variables {
+    image_repository_arn = "arn:aws:ecr:eu-west-1:210987654321:repository/totes_dagster"
+  }
+
+  expect_failures = [var.image_repository_arn]
 }
 
 run "a_repository_that_is_a_pattern_is_refused" {

@@ -35,6 +35,7 @@ module "platform" {
   analyst_cidr_blocks      = var.analyst_cidr_blocks
   transit_gateway          = var.transit_gateway
   object_lock_days         = var.object_lock_days
+  replication              = var.replication
   landing_senders          = var.landing_senders
   landing_expire_days      = var.landing_expire_days
   exchange_rates           = var.exchange_rates

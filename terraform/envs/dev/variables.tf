@@ -134,6 +134,16 @@ variable "object_lock_days" {
   default     = null
 }
 
+variable "replication" {
+  description = "Where the ingestion zone is copied to, if anywhere: the ARNs of a bucket, in another region or account, and of the key there; and the account, if it is another one. Null for no copy."
+  type = object({
+    bucket_arn  = string
+    kms_key_arn = string
+    account_id  = optional(string)
+  })
+  default = null
+}
+
 variable "landing_senders" {
   description = "By feed (shipment, sales_target, exchange_rate): ARNs of the roles that may put files into its folder of the landing bucket, also of other accounts."
   type        = map(list(string))

@@ -1,4 +1,4 @@
-# Backups that fail. The vault, if there is one, is named after the environment, and `bootstrap` makes it.
+# Backups and copies that fail. The vault, if there is one, is named after the environment, and `bootstrap` makes it.
 
 resource "aws_cloudwatch_event_rule" "backup_failed" {
   name        = "${var.name}-backup-failed"
@@ -33,4 +33,22 @@ resource "aws_cloudwatch_event_target" "backup_failed" {
       }
     EOT
   }
+}
+
+resource "aws_cloudwatch_metric_alarm" "replication" {
+  count = var.replication == null ? 0 : 1
+
+  alarm_name          = "${var.name}-copy-failed"
+  alarm_description   = "Objects of the lake could not be copied to ${var.replication.destination_bucket}. See what its policy and its key allow the role ${var.name}-replication. S3 does not try these objects again: copy them by Batch Replication."
+  namespace           = "AWS/S3"
+  metric_name         = "OperationsFailedReplication"
+  dimensions          = { SourceBucket = var.replication.source_bucket, DestinationBucket = var.replication.destination_bucket, RuleId = "everything" }
+  statistic           = "Sum"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  period              = 300
+  evaluation_periods  = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.tell
+  ok_actions          = local.tell
 }

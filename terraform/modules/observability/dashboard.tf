@@ -84,6 +84,7 @@ locals {
     values(aws_cloudwatch_metric_alarm.load)[*].arn,
     values(aws_cloudwatch_metric_alarm.database)[*].arn,
     values(aws_cloudwatch_metric_alarm.exchange_rates)[*].arn,
+    aws_cloudwatch_metric_alarm.replication[*].arn,
     [aws_cloudwatch_metric_alarm.task_failed.arn, aws_cloudwatch_metric_alarm.task_failed_untold.arn],
   )
 }

@@ -90,6 +90,15 @@ variable "paused" {
   default     = false
 }
 
+variable "replication" {
+  description = "Names of the bucket that is copied and of the one that has the copy; null if there is none."
+  type = object({
+    source_bucket      = string
+    destination_bucket = string
+  })
+  default = null
+}
+
 variable "monthly_budget" {
   description = "Dollars that a month may cost: `alert_emails` get a mail when 80 % of them are forecast, and when all are spent. Null for no budget."
   type        = number

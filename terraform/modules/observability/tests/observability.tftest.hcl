@@ -223,6 +223,17 @@ run "backups_that_fail_are_told_of" {
   }
 }
 
+run "copies_that_fail_are_told_of" {
+  variables {
+    replication = { source_bucket = "totes-test-ingestion-123456789012", destination_bucket = "example-copy" }
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.replication[0].dimensions == tomap({ SourceBucket = "totes-test-ingestion-123456789012", DestinationBucket = "example-copy", RuleId = "everything" }) && aws_cloudwatch_metric_alarm.replication[0].alarm_actions == toset([aws_sns_topic.alerts.arn])
+    error_message = "The rule that copies is watched."
+  }
+}
+
 run "exchange_rates_that_are_not_fetched_are_told_of" {
   variables {
     exchange_rates_function = "totes-test-exchange-rates"
