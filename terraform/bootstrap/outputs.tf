@@ -34,7 +34,7 @@ output "deploy_actions" {
 }
 
 output "github_variables" {
-  description = "What the workflows read from the repository's variables, except for the environments' own (TFVARS_DEV, TFVARS_PROD)."
+  description = "What the workflows read from variables of the repository or, where it has an account of its own, of the environment, except for the environments' own (TFVARS_DEV, TFVARS_PROD)."
   value = {
     AWS_ACCOUNT_ID  = local.account_id
     AWS_REGION      = var.region

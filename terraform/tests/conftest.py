@@ -157,7 +157,6 @@ def apply(folder: Path, environment: dict[str, str], aws: Emulator, ask: Any) ->
             "replications": {"dev": replication},
             "image_reader_accounts": ["210987654321"],
             "state_versions_kept": None,  # which the emulator does not keep in mind
-            "backups": {},  # it has plans, but cannot be told what they are for
         }
     )
     account.apply()
@@ -176,6 +175,7 @@ def apply(folder: Path, environment: dict[str, str], aws: Emulator, ask: Any) ->
             "analyst_cidr_blocks": ["10.2.0.0/24"],
             "transit_gateway": {"id": gateway["TransitGatewayId"], "cidr_blocks": ["10.2.0.0/24"]},
             "workers": {"count": 4},
+            "monthly_budget": 250,
             "replication": replication,
             "landing_senders": {"shipment": [f"arn:aws:iam::{ACCOUNT}:role/carrier"]},
         },

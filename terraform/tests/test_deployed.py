@@ -124,6 +124,15 @@ def test_other_accounts_that_are_named_can_pull_images(deployed: Deployed, ask: 
     assert "ecr:PutImage" not in statement["Action"]
 
 
+def test_production_has_a_vault_of_backups_before_it_is_there_itself(deployed: Deployed, ask: Any) -> None:
+    vault = ask("backup").describe_backup_vault(BackupVaultName=deployed.bootstrap["backup_vaults"]["prod"])
+    assert vault["MinRetentionDays"] == 35
+    (plan,) = ask("backup").list_backup_plans()["BackupPlansList"]
+    (rule,) = ask("backup").get_backup_plan(BackupPlanId=plan["BackupPlanId"])["BackupPlan"]["Rules"]
+    assert rule["TargetBackupVaultName"] == "totes-prod"
+    assert rule["Lifecycle"]["DeleteAfterDays"] == 35
+
+
 class TestLake:
     @pytest.fixture(params=["ingestion", "processed"])
     def bucket(self, request: pytest.FixtureRequest, deployed: Deployed) -> str:

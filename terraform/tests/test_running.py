@@ -109,6 +109,20 @@ class TestObservability:
             ("sqs", f"arn:aws:sqs:{REGION}:{ACCOUNT}:incidents"),
         }
 
+    def test_a_budget_is_the_environments_and_told_by_mail(self, deployed: Deployed, ask: Any) -> None:
+        named = {"AccountId": ACCOUNT, "BudgetName": "totes-dev"}
+        budget = ask("budgets").describe_budget(**named)["Budget"]
+        assert (budget["BudgetLimit"], budget["TimeUnit"]) == ({"Amount": "250", "Unit": "USD"}, "MONTHLY")
+        assert budget["CostFilters"] == {"TagKeyValue": ["user:Environment$dev"]}
+        notifications = ask("budgets").describe_notifications_for_budget(**named)["Notifications"]
+        assert {(one["NotificationType"], one["Threshold"]) for one in notifications} == {
+            ("FORECASTED", 80),
+            ("ACTUAL", 100),
+        }
+        for one in notifications:
+            told = ask("budgets").describe_subscribers_for_notification(**named, Notification=one)["Subscribers"]
+            assert told == [{"SubscriptionType": "EMAIL", "Address": "oncall@example.com"}]
+
     def test_tasks_that_fail_are_told_of(self, deployed: Deployed, ask: Any) -> None:
         rule = ask("events").describe_rule(Name="totes-dev-task-failed")
         pattern = json.loads(rule["EventPattern"])

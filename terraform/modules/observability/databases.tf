@@ -42,7 +42,7 @@ locals {
   }
 
   # RDS allows a connection for each 9,531,392 bytes of DBInstanceClassMemory, and 5,000 at most. That is less than the
-  # memory of the class, by what the server itself takes: on small ones a quarter. So this is before all are in use.
+  # memory of the class, by what RDS itself takes, which is most on small ones. So this is before all are in use.
   connection_alarms = {
     for role, server in var.databases : "${role}-connections-high" => {
       description = "The ${role} database has two thirds of the connections that it allows, or more. See in pg_stat_activity whose they are; choose a larger instance_class if all are needed."
