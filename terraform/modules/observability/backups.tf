@@ -35,6 +35,7 @@ resource "aws_cloudwatch_event_target" "backup_failed" {
   }
 }
 
+# Of S3's metrics of replication, this is the one that it publishes in the region of the source.
 resource "aws_cloudwatch_metric_alarm" "replication" {
   count = var.replication == null ? 0 : 1
 
