@@ -101,7 +101,7 @@ locals {
         "ecr:BatchGetImage",
         "ecr:GetDownloadUrlForLayer",
       ]
-      Resource = [aws_ecr_repository.this.arn]
+      Resource = [local.image_repository_arn]
     },
     {
       Sid    = "WhatHasNoName"
@@ -127,7 +127,29 @@ locals {
       Effect   = "Allow"
       Action   = ["kms:Decrypt"]
       Resource = local.keys_of_others[environment]
-  }]) }
+      }], [for replication in [lookup(var.replications, environment, null)] : {
+      Sid    = "ReadForTheCopy"
+      Effect = "Allow"
+      Action = [
+        "s3:GetObjectLegalHold",
+        "s3:GetObjectRetention",
+        "s3:GetObjectVersionAcl",
+        "s3:GetObjectVersionForReplication",
+        "s3:GetObjectVersionTagging",
+        "s3:GetReplicationConfiguration",
+      ]
+      Resource = ["arn:${local.partition}:s3:::${name}-ingestion-*"]
+      } if replication != null], [for replication in [lookup(var.replications, environment, null)] : {
+      Sid      = "WriteTheCopy"
+      Effect   = "Allow"
+      Action   = ["s3:ObjectOwnerOverrideToBucketOwner", "s3:ReplicateObject", "s3:ReplicateTags"]
+      Resource = ["${replication.bucket_arn}/*"]
+      } if replication != null], [for replication in [lookup(var.replications, environment, null)] : {
+      Sid      = "EncryptTheCopy"
+      Effect   = "Allow"
+      Action   = ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"]
+      Resource = [replication.kms_key_arn]
+  } if replication != null]) }
 
   # Of the source, and of databases that were there before.
   secrets_of_others = { for environment, name in local.names : environment => compact(concat(

@@ -20,10 +20,8 @@ locals {
   )
 
   subjects = merge(
-    {
-      plan = "repo:${local.repository}:pull_request"
-      push = "repo:${local.repository}:ref:refs/heads/main"
-    },
+    { plan = "repo:${local.repository}:pull_request" },
+    var.image_repository_arn == null ? { push = "repo:${local.repository}:ref:refs/heads/main" } : {},
     # Of what is merged, before anybody approves of its deployment.
     { for environment in var.environments : "preview-${environment}" => "repo:${local.repository}:ref:refs/heads/main" },
     { for environment in var.environments : "deploy-${environment}" => "repo:${local.repository}:environment:${environment}" },

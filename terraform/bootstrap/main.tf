@@ -28,4 +28,5 @@ module "rights" {
   boundary_arn        = aws_iam_policy.boundary[each.key].arn
   source_network      = try(var.source_databases[each.key].network, null)
   transit_gateway_arn = lookup(var.transit_gateways, each.key, null)
+  replicated          = contains(keys(var.replications), each.key)
 }

@@ -5,12 +5,12 @@ output "state_bucket" {
 
 output "image_repository_url" {
   description = "Where images are pushed to and pulled from, without a tag."
-  value       = aws_ecr_repository.this.repository_url
+  value       = format("%s.dkr.ecr.%s.amazonaws.com/%s", split(":", local.image_repository_arn)[4], var.region, split("repository/", local.image_repository_arn)[1])
 }
 
 output "image_repository_arn" {
   description = "ARN of the repository of images."
-  value       = aws_ecr_repository.this.arn
+  value       = local.image_repository_arn
 }
 
 output "boundary_arns" {
@@ -19,7 +19,7 @@ output "boundary_arns" {
 }
 
 output "role_arns" {
-  description = "ARNs of the workflows' roles: plan, push, preview-<environment> and deploy-<environment>."
+  description = "ARNs of the workflows' roles: plan, push where the repository of images is, preview-<environment> and deploy-<environment>."
   value       = { for role, resource in aws_iam_role.this : role => resource.arn }
 }
 
@@ -34,7 +34,7 @@ output "deploy_actions" {
 }
 
 output "github_variables" {
-  description = "What the workflows read from the repository's variables, except for the environments' own (TFVARS_DEV, TFVARS_PROD)."
+  description = "What the workflows read from variables of the repository or, where it has an account of its own, of the environment, except for the environments' own (TFVARS_DEV, TFVARS_PROD)."
   value = {
     AWS_ACCOUNT_ID  = local.account_id
     AWS_REGION      = var.region
@@ -44,5 +44,10 @@ output "github_variables" {
 
 output "policies" {
   description = "By name, the documents of all policies, for whoever wants to check them."
-  value       = merge({ for name, policy in aws_iam_policy.this : name => policy.policy }, { for environment, policy in aws_iam_policy.boundary : "boundary-${environment}" => policy.policy })
+  value       = merge({ for name, policy in aws_iam_policy.this : name => policy.policy }, { for environment, policy in aws_iam_policy.boundary : "boundary-${environment}" => policy.policy }, { for environment, policy in aws_iam_role_policy.backup : "backup-${environment}" => policy.policy })
+}
+
+output "backup_vaults" {
+  description = "By environment, the name of the vault with the backups of its databases."
+  value       = { for environment, vault in aws_backup_vault.this : environment => vault.name }
 }

@@ -52,6 +52,28 @@ locals {
     },
   ]
 
+  # The role has no right on the vault anyway; this holds even if somebody gives it one.
+  never_empty_the_vault = [
+    {
+      Sid    = "NeverEmptyTheVault"
+      Effect = "Deny"
+      Action = [
+        "backup:DeleteBackupPlan",
+        "backup:DeleteBackupSelection",
+        "backup:DeleteBackupVault",
+        "backup:DeleteBackupVaultAccessPolicy",
+        "backup:DeleteBackupVaultLockConfiguration",
+        "backup:DeleteRecoveryPoint",
+        "backup:DisassociateRecoveryPoint",
+        "backup:PutBackupVaultAccessPolicy",
+        "backup:PutBackupVaultLockConfiguration",
+        "backup:UpdateBackupPlan",
+        "backup:UpdateRecoveryPointLifecycle",
+      ]
+      Resource = ["*"]
+    },
+  ]
+
   write_state = { for environment, object in local.state_objects : environment => concat([
     local.find_state,
     local.state_key,
@@ -73,7 +95,9 @@ locals {
       Action   = ["s3:GetObject"]
       Resource = [local.plans[environment]]
     },
-  ], [for statement in local.never_destroy : statement if contains(var.protected_environments, environment)]) }
+    ], [for statement in local.never_destroy : statement if contains(var.protected_environments, environment)],
+    [for statement in local.never_empty_the_vault : statement if contains(var.protected_environments, environment) || contains(keys(local.backups), environment)],
+  ) }
 
   # Pull requests must have none of this. What they plan is not applied, and they see no login.
   preview = { for environment, name in local.names : environment => [
@@ -138,7 +162,7 @@ locals {
         "ecr:StartImageScan", # of an image that the push did not have scanned
         "ecr:UploadLayerPart",
       ]
-      Resource = [aws_ecr_repository.this.arn]
+      Resource = [local.image_repository_arn]
     },
   ]
 }

@@ -11,13 +11,15 @@ locals {
     local.writes,
     { for environment, name in local.names : "${environment}-state" => local.write_state[environment] },
     { for environment, name in local.names : "preview-${environment}" => local.preview[environment] },
-    { plan-state = local.read_state, push = local.push },
+    { plan-state = local.read_state },
+    { for role in keys(local.subjects) : role => local.push if role == "push" },
   )
 
   attached = merge(
     { for environment in var.environments : "deploy-${environment}" => [for policy in keys(local.policies) : policy if startswith(policy, "${environment}-")] },
     { for environment in var.environments : "preview-${environment}" => concat([for policy in keys(local.reads) : policy if startswith(policy, "${environment}-")], ["preview-${environment}"]) },
-    { plan = concat(keys(local.reads), ["plan-state"]), push = ["push"] },
+    { plan = concat(keys(local.reads), ["plan-state"]) },
+    { for role in keys(local.subjects) : role => [role] if role == "push" },
   )
 
   attachments = merge([for role, policies in local.attached : { for policy in policies : "${role}/${policy}" => { role = role, policy = policy } }]...)

@@ -48,6 +48,25 @@ variable "protected_environments" {
   default     = ["prod"]
 }
 
+variable "backups" {
+  description = "By environment, for how many days daily backups of its databases are kept in a vault that no workflow can empty, and by which lock: `governance`, which an administrator can take off, or `compliance`, which nobody can after three days. An environment that is not here has none."
+  type = map(object({
+    retention_days = optional(number, 35)
+    lock           = optional(string, "governance")
+  }))
+  default = { prod = {} }
+
+  validation {
+    condition     = alltrue([for settings in values(var.backups) : contains(["governance", "compliance"], settings.lock)])
+    error_message = "The lock of backups must be governance or compliance."
+  }
+
+  validation {
+    condition     = alltrue([for settings in values(var.backups) : settings.retention_days >= 1 && settings.retention_days <= 36500])
+    error_message = "retention_days of backups must be from 1 to 36500."
+  }
+}
+
 variable "region" {
   description = "Region of the state, the images, and the environments."
   type        = string
@@ -66,6 +85,29 @@ variable "state_bucket_name" {
     # An environment's role may change every bucket that is named after the environment.
     condition     = !anytrue([for environment in var.environments : startswith(var.state_bucket_name, "totes-${environment}-")])
     error_message = "state_bucket_name must not begin with an environment's name, such as totes-dev-."
+  }
+}
+
+variable "image_repository_arn" {
+  description = "ARN of the repository of images, if it is in another account, where this was applied before; null to make it here. Nothing pushes images from here then."
+  type        = string
+  default     = null
+
+  validation {
+    # Tasks reach ECR by endpoints, and these are of their own region.
+    condition     = var.image_repository_arn == null ? true : can(regex("^arn:aws[a-z-]*:ecr:${var.region}:[0-9]{12}:repository/.+", var.image_repository_arn))
+    error_message = "image_repository_arn must be the ARN of a repository in the same region."
+  }
+}
+
+variable "image_reader_accounts" {
+  description = "Ids of other accounts whose environments pull images from the repository that is made here."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for account in var.image_reader_accounts : can(regex("^[0-9]{12}$", account))])
+    error_message = "Each of image_reader_accounts must be 12 digits."
   }
 }
 
@@ -108,6 +150,15 @@ variable "transit_gateways" {
   description = "By environment, the ARN of the transit gateway that its network may be attached to, as its variable transit_gateway names it."
   type        = map(string)
   default     = {}
+}
+
+variable "replications" {
+  description = "By environment, its variable replication: where its ingestion zone may be copied to. The boundary and the deploying role allow no other place."
+  type = map(object({
+    bucket_arn  = string
+    kms_key_arn = string
+  }))
+  default = {}
 }
 
 variable "existing_databases" {

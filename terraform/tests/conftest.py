@@ -140,6 +140,12 @@ def apply(folder: Path, environment: dict[str, str], aws: Emulator, ask: Any) ->
         "cidr_block": "10.1.0.0/24",
     }
     gateway = ask("ec2").create_transit_gateway()["TransitGateway"]
+    ask("sqs").create_queue(QueueName="incidents")
+    replication = {
+        "bucket_arn": "arn:aws:s3:::example-copy",
+        "kms_key_arn": "arn:aws:kms:eu-west-1:210987654321:key/22222222-2222-2222-2222-222222222222",
+        "account_id": "210987654321",
+    }
     account = Root(folder / "bootstrap", environment)
     account.connect(
         {
@@ -148,6 +154,8 @@ def apply(folder: Path, environment: dict[str, str], aws: Emulator, ask: Any) ->
             "state_bucket_name": STATE_BUCKET,
             "source_databases": {"dev": source},
             "transit_gateways": {"dev": gateway["TransitGatewayArn"]},
+            "replications": {"dev": replication},
+            "image_reader_accounts": ["210987654321"],
             "state_versions_kept": None,  # which the emulator does not keep in mind
         }
     )
@@ -163,9 +171,12 @@ def apply(folder: Path, environment: dict[str, str], aws: Emulator, ask: Any) ->
             "permissions_boundary_arn": bootstrap["boundary_arns"]["dev"],
             "source_database": source,
             "alert_emails": ["oncall@example.com"],
+            "alert_subscriptions": [{"protocol": "sqs", "endpoint": f"arn:aws:sqs:{REGION}:{ACCOUNT}:incidents"}],
             "analyst_cidr_blocks": ["10.2.0.0/24"],
             "transit_gateway": {"id": gateway["TransitGatewayId"], "cidr_blocks": ["10.2.0.0/24"]},
             "workers": {"count": 4},
+            "monthly_budget": 250,
+            "replication": replication,
             "landing_senders": {"shipment": [f"arn:aws:iam::{ACCOUNT}:role/carrier"]},
         },
         backend=BACKEND,

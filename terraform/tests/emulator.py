@@ -24,7 +24,16 @@ _START_WITHIN = 60  # seconds
 _SERVICES = {"monitoring": "cloudwatch"}
 """Services that sign their requests by another name than IAM has for them."""
 
-_ACTIONS = {"HeadBucket": "ListBucket", "HeadObject": "GetObject"}
+_ACTIONS = {
+    "HeadBucket": "ListBucket",
+    "HeadObject": "GetObject",
+    "CreateBudget": "ModifyBudget",
+    "CreateNotification": "ModifyBudget",
+    "DeleteBudget": "ModifyBudget",
+    "DescribeBudget": "ViewBudget",
+    "DescribeNotificationsForBudget": "ViewBudget",
+    "DescribeSubscribersForNotification": "ViewBudget",
+}
 """Requests for which IAM has no action of their own."""
 
 
@@ -156,6 +165,9 @@ def _serve(port: int, requests: Path) -> None:
     # It overlooks the conditions of a bucket's policy, and so would deny everybody what is denied to some.
     FakeBucket.get_permission = lambda _self, _action, _resource: PermissionResult.NEUTRAL
 
+    _mend_budgets()
+    _mend_backups()
+
     asked = requests.open("a", buffering=1)
 
     def note(self: ActionAuthenticatorMixin, _request: type, _resource: str = "*") -> None:
@@ -168,6 +180,55 @@ def _serve(port: int, requests: Path) -> None:
 
     ActionAuthenticatorMixin._authenticate_and_authorize_action = note
     main(["--host", "127.0.0.1", "--port", str(port)])
+
+
+def _mend_budgets() -> None:
+    """It keeps a budget's tags and who hears of it, and cannot be asked for either."""
+    from moto.budgets.responses import BudgetsResponse
+
+    create, tags = BudgetsResponse.create_budget, {}
+
+    def create_budget(self: BudgetsResponse) -> str:
+        name = self._get_param("Budget")["BudgetName"]
+        tags[f"arn:aws:budgets::{self.current_account}:budget/{name}"] = self._get_param("ResourceTags") or []
+        return create(self)
+
+    def describe_subscribers_for_notification(self: BudgetsResponse) -> str:
+        budget = self.backend.budgets[self._get_param("AccountId")][self._get_param("BudgetName")]
+        (found,) = (one for one in budget.notifications if one.details == self._get_param("Notification"))
+        return json.dumps({"Subscribers": found.subscribers})
+
+    def list_tags_for_resource(self: BudgetsResponse) -> str:
+        return json.dumps({"ResourceTags": tags[self._get_param("ResourceARN")]})
+
+    BudgetsResponse.create_budget = create_budget
+    BudgetsResponse.describe_subscribers_for_notification = describe_subscribers_for_notification
+    BudgetsResponse.list_tags_for_resource = list_tags_for_resource
+
+
+def _mend_backups() -> None:
+    """It has plans for backups, and no selections of what they are for."""
+    from moto.backup.responses import BackupResponse
+
+    selections: dict[str, dict[str, object]] = {}
+
+    def create_backup_selection(self: BackupResponse) -> str:
+        plan = self.path.split("/plans/")[1].split("/")[0]
+        selected = json.loads(self.body)["BackupSelection"]
+        found = {"SelectionId": secrets.token_hex(8), "BackupPlanId": plan, "CreationDate": time.time()}
+        selections[found["SelectionId"]] = {**found, "BackupSelection": selected}
+        return json.dumps(found)
+
+    def get_backup_selection(self: BackupResponse) -> str:
+        return json.dumps(selections[self.path.rstrip("/").rpartition("/")[2]])
+
+    def delete_backup_selection(self: BackupResponse) -> str:
+        selections.pop(self.path.rstrip("/").rpartition("/")[2])
+        return "{}"
+
+    BackupResponse.create_backup_selection = create_backup_selection
+    BackupResponse.get_backup_selection = get_backup_selection
+    BackupResponse.delete_backup_selection = delete_backup_selection
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ GAPS: dict[str, set[str]] = {
     "aws_ec2_transit_gateway_vpc_attachment": {"tags", "tags_all"},
     # It does not know where a function logs.
     "aws_lambda_function": {"logging_config"},
+    # It does not give back what of a bucket is copied, and how it is encrypted there.
+    "aws_s3_bucket_replication_configuration": {"rule"},
     # It keeps parameters, but cannot be asked for those only that were set.
     "aws_db_parameter_group": {"parameter"},
 }

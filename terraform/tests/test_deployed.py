@@ -86,6 +86,8 @@ def test_prod_can_be_planned_with_everything_that_is_optional(
             assert change["after"]["deletion_protection"] is True
             assert change["after"]["skip_final_snapshot"] is False
             assert change["after"]["multi_az"] is ("warehouse" in address)
+            assert change["after"]["apply_immediately"] is False
+            assert change["after"]["allow_major_version_upgrade"] is False
 
 
 def test_what_is_said_of_rules_is_made_of_what_ec2_takes(second_plan: dict[str, Any]) -> None:
@@ -138,6 +140,23 @@ def test_what_planning_a_deployment_asks_for_is_what_its_role_may(deployed: Depl
     assert "secretsmanager:GetSecretValue" in asked
 
 
+def test_other_accounts_that_are_named_can_pull_images(deployed: Deployed, ask: Any) -> None:
+    policy = json.loads(ask("ecr").get_repository_policy(repositoryName="totes_dagster")["policyText"])
+    (statement,) = policy["Statement"]
+    assert statement["Principal"] == {"AWS": ["arn:aws:iam::210987654321:root"]}
+    assert "ecr:BatchGetImage" in statement["Action"]
+    assert "ecr:PutImage" not in statement["Action"]
+
+
+def test_production_has_a_vault_of_backups_before_it_is_there_itself(deployed: Deployed, ask: Any) -> None:
+    vault = ask("backup").describe_backup_vault(BackupVaultName=deployed.bootstrap["backup_vaults"]["prod"])
+    assert vault["MinRetentionDays"] == 35
+    (plan,) = ask("backup").list_backup_plans()["BackupPlansList"]
+    (rule,) = ask("backup").get_backup_plan(BackupPlanId=plan["BackupPlanId"])["BackupPlan"]["Rules"]
+    assert rule["TargetBackupVaultName"] == "totes-prod"
+    assert rule["Lifecycle"]["DeleteAfterDays"] == 35
+
+
 class TestLake:
     @pytest.fixture(params=["ingestion", "processed"])
     def bucket(self, request: pytest.FixtureRequest, deployed: Deployed) -> str:
@@ -181,6 +200,18 @@ class TestLake:
             "GLACIER_IR": 365,
         }
         assert "Expiration" not in rule
+
+
+def test_only_the_ingestion_zone_is_copied(deployed: Deployed, ask: Any) -> None:
+    found = ask("s3").get_bucket_replication(Bucket=deployed.outputs["lake"]["ingestion"])["ReplicationConfiguration"]
+    assert found["Role"] == f"{ROLES}/totes-dev-replication"
+    (rule,) = found["Rules"]
+    assert rule["Status"] == "Enabled"
+    assert rule["Destination"]["Bucket"] == "arn:aws:s3:::example-copy"
+    assert rule["Destination"]["Account"] == "210987654321"
+    assert rule["Destination"]["AccessControlTranslation"] == {"Owner": "Destination"}
+    with pytest.raises(ask("s3").exceptions.ClientError, match="ReplicationConfigurationNotFoundError"):
+        ask("s3").get_bucket_replication(Bucket=deployed.outputs["lake"]["processed"])
 
 
 class TestDatabases:

@@ -74,7 +74,7 @@ def test_each_task_has_a_role_of_its_own_within_its_boundary(
 ) -> None:
     tasks = ("webserver", "daemon", "code-server", "run", "provision", "execution")
     others = ("flow-logs", "exchange-rates", "exchange-rates-schedule", "scheduler", "workers", "workers-execution")
-    assert roles.keys() == {f"totes-dev-{which}" for which in (*tasks, *others)}
+    assert roles.keys() == {f"totes-dev-{which}" for which in (*tasks, *others, "replication")}
     for name in roles:
         boundary = ask("iam").get_role(RoleName=name)["Role"]["PermissionsBoundary"]["PermissionsBoundaryArn"]
         assert boundary == deployed.bootstrap["boundary_arns"]["dev"]
@@ -146,7 +146,12 @@ def test_only_runs_and_their_workers_may_create_in_the_lake_and_none_may_delete(
             if zones & set(listed(statement["Resource"])):
                 for action in listed(statement["Action"]):
                     who.setdefault(action, set()).add(name.removeprefix("totes-dev-"))
-    assert who == {"s3:GetObject": {"code-server", "run", "workers"}, "s3:PutObject": {"run", "workers"}}
+    of_the_copy = ("s3:GetObjectVersionAcl", "s3:GetObjectVersionForReplication", "s3:GetObjectVersionTagging")
+    assert who == {
+        "s3:GetObject": {"code-server", "run", "workers"},
+        "s3:PutObject": {"run", "workers"},
+        **{action: {"replication"} for action in of_the_copy},
+    }
 
 
 @pytest.mark.skipif(not CHECKOV.exists(), reason="checkov is not installed: `make test-terraform` does that")

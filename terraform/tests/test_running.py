@@ -7,9 +7,14 @@ from typing import Any
 import pytest
 
 from terraform.tests.conftest import IMAGE, Deployed
-from terraform.tests.emulator import ACCOUNT
+from terraform.tests.emulator import ACCOUNT, REGION
 
 ROLES = f"arn:aws:iam::{ACCOUNT}:role/totes-dev"
+
+SERVICES = ("webserver", "daemon", "code-server", "scheduler")
+
+OF_DATABASES = ("storage-low", "cpu-high", "connections-high", "memory-low", "credits-used-up")
+"""Alarms of each database server, of a burstable class."""
 
 
 class TestDagster:
@@ -65,10 +70,11 @@ class TestObservability:
         shown_only = {"totes-dev-task-failed", "totes-dev-workers-idle"}
         assert alarms.keys() - shown_only == {
             *(f"totes-dev-{what}" for what in ("refresh-missing", "refresh-late", "run-failed", "automation-silent")),
-            *(f"totes-dev-{service}-down" for service in ("webserver", "daemon", "code-server", "scheduler")),
-            *(f"totes-dev-{role}-{what}" for role in ("warehouse", "storage") for what in ("storage-low", "cpu-high")),
+            *(f"totes-dev-{service}-{what}" for service in SERVICES for what in ("down", "memory-high", "cpu-high")),
+            *(f"totes-dev-{role}-{what}" for role in ("warehouse", "storage") for what in OF_DATABASES),
             *(f"totes-dev-exchange-rates-{what}" for what in ("failed", "missing")),
             "totes-dev-task-failed-untold",
+            "totes-dev-copy-failed",
         }
         for name in alarms.keys() - shown_only:
             assert alarms[name]["AlarmActions"] == [deployed.outputs["alert_topic_arn"]], name
@@ -98,7 +104,24 @@ class TestObservability:
 
     def test_who_is_on_call_gets_mail(self, deployed: Deployed, ask: Any) -> None:
         found = ask("sns").list_subscriptions_by_topic(TopicArn=deployed.outputs["alert_topic_arn"])["Subscriptions"]
-        assert [(one["Protocol"], one["Endpoint"]) for one in found] == [("email", "oncall@example.com")]
+        assert {(one["Protocol"], one["Endpoint"]) for one in found} == {
+            ("email", "oncall@example.com"),
+            ("sqs", f"arn:aws:sqs:{REGION}:{ACCOUNT}:incidents"),
+        }
+
+    def test_a_budget_is_the_environments_and_told_by_mail(self, deployed: Deployed, ask: Any) -> None:
+        named = {"AccountId": ACCOUNT, "BudgetName": "totes-dev"}
+        budget = ask("budgets").describe_budget(**named)["Budget"]
+        assert (budget["BudgetLimit"], budget["TimeUnit"]) == ({"Amount": "250", "Unit": "USD"}, "MONTHLY")
+        assert budget["CostFilters"] == {"TagKeyValue": ["user:Environment$dev"]}
+        notifications = ask("budgets").describe_notifications_for_budget(**named)["Notifications"]
+        assert {(one["NotificationType"], one["Threshold"]) for one in notifications} == {
+            ("FORECASTED", 80),
+            ("ACTUAL", 100),
+        }
+        for one in notifications:
+            told = ask("budgets").describe_subscribers_for_notification(**named, Notification=one)["Subscribers"]
+            assert told == [{"SubscriptionType": "EMAIL", "Address": "oncall@example.com"}]
 
     def test_tasks_that_fail_are_told_of(self, deployed: Deployed, ask: Any) -> None:
         rule = ask("events").describe_rule(Name="totes-dev-task-failed")

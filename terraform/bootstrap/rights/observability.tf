@@ -1,4 +1,4 @@
-# Logs, alarms, dashboards, topics, and rules about events.
+# Logs, alarms, dashboards, topics, rules about events, and the budget.
 
 locals {
   # Groups are named after the environment, and those that RDS writes to after the server.
@@ -11,6 +11,7 @@ locals {
   dashboards = "arn:${var.partition}:cloudwatch::${var.account_id}:dashboard/${var.name}"
   topics     = "${local.arn.sns}:${var.name}-*"
   rules      = "${local.arn.events}:rule/${var.name}-*"
+  budget     = "arn:${var.partition}:budgets::${var.account_id}:budget/${var.name}"
 
   read_observability = [
     {
@@ -37,6 +38,12 @@ locals {
         "sns:ListTagsForResource",
       ]
       Resource = [local.topics, local.rules]
+    },
+    {
+      Sid      = "ReadBudget"
+      Effect   = "Allow"
+      Action   = ["budgets:ListTagsForResource", "budgets:ViewBudget"]
+      Resource = [local.budget]
     },
     {
       Sid    = "ReadListsOfThem"
@@ -99,6 +106,12 @@ locals {
         "sns:UntagResource",
       ]
       Resource = [local.topics, local.rules]
+    },
+    {
+      Sid      = "ChangeBudget"
+      Effect   = "Allow"
+      Action   = ["budgets:ModifyBudget", "budgets:TagResource", "budgets:UntagResource"]
+      Resource = [local.budget]
     },
     {
       Sid      = "ChangeSubscriptions"

@@ -45,7 +45,7 @@ locals {
     },
   ]
 
-  write_storage = [
+  write_storage = concat([
     {
       Sid    = "ChangeBuckets"
       Effect = "Allow"
@@ -126,5 +126,15 @@ locals {
         }
       }
     },
-  ]
+    ], var.replicated ? [{
+      Sid      = "CopyTheIngestionZone"
+      Effect   = "Allow"
+      Action   = ["s3:PutReplicationConfiguration"]
+      Resource = ["arn:${var.partition}:s3:::${var.name}-ingestion-*"]
+      }, {
+      Sid      = "GiveRoleToReplication" # for which S3 does not document whom it says that the role is passed to
+      Effect   = "Allow"
+      Action   = ["iam:PassRole"]
+      Resource = ["${local.iam}:role/${var.name}/${var.name}-replication"]
+  }] : [])
 }

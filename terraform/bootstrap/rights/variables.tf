@@ -42,3 +42,9 @@ variable "transit_gateway_arn" {
   type        = string
   default     = null
 }
+
+variable "replicated" {
+  description = "Whether the environment's ingestion zone may be copied elsewhere."
+  type        = bool
+  default     = false
+}

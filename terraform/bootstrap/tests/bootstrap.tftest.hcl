@@ -114,7 +114,7 @@ run "a_plan_changes_nothing_and_reads_no_secret" {
   command = plan
 
   assert {
-    condition     = alltrue([for action in output.plan_actions : can(regex(":(Describe|Get|List)", action))])
+    condition     = alltrue([for action in output.plan_actions : can(regex(":(Describe|Get|List|ViewBudget$)", action))])
     error_message = "The planning role may do more than read."
   }
 
@@ -178,7 +178,7 @@ run "a_deployment_of_production_cannot_destroy_data" {
   command = plan
 
   assert {
-    condition = { for environment, statements in local.write_state : environment => flatten([for statement in statements : statement.Action if statement.Effect == "Deny"]) } == {
+    condition = { for environment, statements in local.write_state : environment => flatten([for statement in statements : statement.Action if statement.Sid == "NeverDestroyData"]) } == {
       dev = []
       prod = [
         "kms:DisableKey", "kms:ScheduleKeyDeletion", "rds:DeleteDBInstance", "rds:DeleteDBInstanceAutomatedBackup",
@@ -192,6 +192,68 @@ run "a_deployment_of_production_cannot_destroy_data" {
     condition     = contains(local.attached["deploy-prod"], "prod-state")
     error_message = "What is denied is not attached."
   }
+}
+
+run "production_is_backed_up_where_no_deployment_can_delete" {
+  command = plan
+
+  assert {
+    condition     = keys(aws_backup_vault.this) == ["prod"] && keys(aws_backup_plan.this) == ["prod"] && output.backup_vaults == { prod = "totes-prod" }
+    error_message = "Production has a vault unless told otherwise, and nothing else has one."
+  }
+
+  assert {
+    condition     = one(aws_backup_plan.this["prod"].rule).schedule == "cron(0 6 * * ? *)" && one(one(aws_backup_plan.this["prod"].rule).lifecycle).delete_after == 35
+    error_message = "There is a backup a day, kept for 35 days."
+  }
+
+  assert {
+    condition     = one(aws_backup_selection.this["prod"].resources) == "arn:aws:rds:eu-west-2:123456789012:db:totes-prod-*"
+    error_message = "Both databases of the environment are backed up, and no others."
+  }
+
+  assert {
+    condition     = aws_backup_vault_lock_configuration.this["prod"].min_retention_days == 35 && aws_backup_vault_lock_configuration.this["prod"].changeable_for_days == null
+    error_message = "The lock is one that an administrator can take off."
+  }
+
+  assert {
+    condition     = [for statement in local.write_state["prod"] : statement.Effect if contains(statement.Action, "backup:DeleteRecoveryPoint") && contains(statement.Action, "backup:DeleteBackupVault") && contains(statement.Action, "backup:PutBackupVaultAccessPolicy")] == ["Deny"]
+    error_message = "The deploying role is not denied to empty the vault."
+  }
+
+  assert {
+    condition     = alltrue([for action in output.deploy_actions : !startswith(action, "backup:")]) && aws_iam_role.backup["prod"].path == "/totes/"
+    error_message = "A deploying role has rights on backups, or on the role that takes them."
+  }
+}
+
+run "a_vault_can_be_locked_against_everybody_and_dev_can_have_one" {
+  command = plan
+
+  variables {
+    backups = { dev = { retention_days = 7 }, prod = { retention_days = 90, lock = "compliance" } }
+  }
+
+  assert {
+    condition     = aws_backup_vault_lock_configuration.this["prod"].changeable_for_days == 3 && aws_backup_vault_lock_configuration.this["prod"].min_retention_days == 90
+    error_message = "After three days, nobody can take the lock off."
+  }
+
+  assert {
+    condition     = length([for statement in local.write_state["dev"] : statement if statement.Sid == "NeverEmptyTheVault"]) == 1 && length([for statement in local.write_state["dev"] : statement if statement.Sid == "NeverDestroyData"]) == 0
+    error_message = "Whoever deploys dev may destroy it, but not its backups."
+  }
+}
+
+run "a_lock_that_is_none_is_refused" {
+  command = plan
+
+  variables {
+    backups = { prod = { lock = "strict" } }
+  }
+
+  expect_failures = [var.backups]
 }
 
 run "one_environment_has_no_rights_on_another" {
@@ -271,6 +333,37 @@ run "a_task_can_change_the_workers_alone" {
   }
 }
 
+run "the_lake_is_copied_to_the_place_that_is_named_and_to_no_other" {
+  command = plan
+
+  variables {
+    replications = { dev = { bucket_arn = "arn:aws:s3:::example-copy", kms_key_arn = "arn:aws:kms:eu-west-1:210987654321:key/22222222-2222-2222-2222-222222222222" } }
+  }
+
+  assert {
+    condition = { for environment, statements in local.boundaries : environment => flatten([for statement in statements : statement.Resource if contains(statement.Action, "s3:ReplicateObject") || contains(statement.Action, "kms:Encrypt")]) } == {
+      dev  = ["arn:aws:s3:::example-copy/*", "arn:aws:kms:eu-west-1:210987654321:key/22222222-2222-2222-2222-222222222222"]
+      prod = []
+    }
+    error_message = "The boundary lets a role copy to another place, or in another environment."
+  }
+
+  assert {
+    condition = { for environment, rights in module.rights : environment => flatten([
+      for statement in rights.write.storage : statement.Resource if length(setintersection(statement.Action, ["s3:PutReplicationConfiguration", "iam:PassRole"])) > 0
+      ]) } == {
+      dev  = ["arn:aws:s3:::totes-dev-ingestion-*", "arn:aws:iam::123456789012:role/totes-dev/totes-dev-replication"]
+      prod = []
+    }
+    error_message = "A deployment may have another bucket copied, or give S3 another role."
+  }
+
+  assert {
+    condition     = alltrue([for document in values(output.policies) : length(document) <= 6144])
+    error_message = "A policy is longer than IAM allows."
+  }
+}
+
 run "what_scales_another_environment_is_out_of_reach" {
   command = plan
 
@@ -327,9 +420,86 @@ run "images_are_what_their_tags_say" {
   command = plan
 
   assert {
-    condition     = aws_ecr_repository.this.image_tag_mutability == "IMMUTABLE" && aws_ecr_repository.this.image_scanning_configuration[0].scan_on_push
+    condition     = aws_ecr_repository.this[0].image_tag_mutability == "IMMUTABLE" && aws_ecr_repository.this[0].image_scanning_configuration[0].scan_on_push
     error_message = "A tag can come to mean another image, or images are not scanned."
   }
+}
+
+run "nobody_else_pulls_unless_named" {
+  command = plan
+
+  assert {
+    condition     = length(aws_ecr_repository_policy.this) == 0
+    error_message = "Another account may pull images."
+  }
+}
+
+run "the_account_with_the_images_lets_others_pull" {
+  command = plan
+
+  variables {
+    environments          = ["dev"]
+    image_reader_accounts = ["210987654321"]
+  }
+
+  assert {
+    condition = jsondecode(aws_ecr_repository_policy.this[0].policy).Statement == [{
+      Sid       = "OtherAccountsPull"
+      Effect    = "Allow"
+      Principal = { AWS = ["arn:aws:iam::210987654321:root"] }
+      Action    = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    }]
+    error_message = "The other account may do more, or less, than pull."
+  }
+
+  assert {
+    condition     = toset(keys(aws_iam_role.this)) == toset(["plan", "push", "deploy-dev"]) && length(aws_backup_vault.this) == 0
+    error_message = "There is something of an environment that is elsewhere."
+  }
+}
+
+run "an_account_can_have_one_environment_and_no_images" {
+  command = plan
+
+  variables {
+    environments         = ["prod"]
+    image_repository_arn = "arn:aws:ecr:eu-west-2:210987654321:repository/totes_dagster"
+  }
+
+  assert {
+    condition     = length(aws_ecr_repository.this) + length(aws_ecr_lifecycle_policy.this) + length(aws_ecr_repository_policy.this) == 0
+    error_message = "A second repository would be made."
+  }
+
+  assert {
+    condition     = toset(keys(aws_iam_role.this)) == toset(["plan", "deploy-prod"]) && !contains(keys(output.policies), "push")
+    error_message = "Something could push images that nobody pulls."
+  }
+
+  assert {
+    condition     = [for statement in local.boundaries["prod"] : statement.Resource if statement.Sid == "Images"] == [[var.image_repository_arn]]
+    error_message = "Tasks may not pull from the other account."
+  }
+
+  assert {
+    condition     = output.image_repository_arn == var.image_repository_arn && output.image_repository_url == "210987654321.dkr.ecr.eu-west-2.amazonaws.com/totes_dagster"
+    error_message = "The images are said to be elsewhere."
+  }
+
+  assert {
+    condition     = keys(aws_backup_vault.this) == ["prod"]
+    error_message = "Production has no backups."
+  }
+}
+
+run "images_of_another_region_are_refused" {
+  command = plan
+
+  variables {
+    image_repository_arn = "arn:aws:ecr:eu-west-1:210987654321:repository/totes_dagster"
+  }
+
+  expect_failures = [var.image_repository_arn]
 }
 
 run "a_repository_that_is_a_pattern_is_refused" {

@@ -66,6 +66,21 @@ variable "existing_storage" {
   default = null
 }
 
+variable "postgres" {
+  description = <<-EOT
+    PostgreSQL's major version on both servers, of which minor ones come by themselves; `allow_major_version_upgrade`
+    while one is raised; and `apply_immediately`, whether what interrupts a server is done at once and not in the next
+    maintenance window. Null for what the environment does otherwise.
+  EOT
+  type = object({
+    warehouse_version           = optional(string, "17")
+    storage_version             = optional(string, "17")
+    allow_major_version_upgrade = optional(bool, false)
+    apply_immediately           = optional(bool)
+  })
+  default = {}
+}
+
 variable "ssl_mode" {
   description = "How databases are connected to: `verify-full` checks their certificates too, by the authorities of RDS that are in the image."
   type        = string
@@ -75,6 +90,27 @@ variable "ssl_mode" {
 variable "alert_emails" {
   description = "Who gets a mail when something is wrong, and when it is well again."
   type        = list(string)
+}
+
+variable "alert_subscriptions" {
+  description = "What else gets alerts: `https` addresses without a key in them, and ARNs of `sqs` queues and `lambda` functions of the same account, which have to let the topic in."
+  type = list(object({
+    protocol = string
+    endpoint = string
+  }))
+  default = []
+}
+
+variable "monthly_budget" {
+  description = "Dollars that a month may cost: `alert_emails` get a mail when 80 % of them are forecast, and when all are spent. Null for no budget."
+  type        = number
+  default     = null
+}
+
+variable "budget_of_account" {
+  description = "Whether the budget is for all that the account costs, and not only for what has the environment's tag. For an account of its own."
+  type        = bool
+  default     = false
 }
 
 variable "analyst_cidr_blocks" {
@@ -96,6 +132,16 @@ variable "object_lock_days" {
   description = "Days for which nobody can remove an object from the ingestion zone, but with a special right; null for none. Only for buckets that are made with it."
   type        = number
   default     = null
+}
+
+variable "replication" {
+  description = "Where the ingestion zone is copied to, if anywhere: the ARNs of a bucket, in another region or account, and of the key there; and the account, if it is another one. Null for no copy."
+  type = object({
+    bucket_arn  = string
+    kms_key_arn = string
+    account_id  = optional(string)
+  })
+  default = null
 }
 
 variable "landing_senders" {

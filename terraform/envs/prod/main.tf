@@ -9,6 +9,13 @@ ephemeral "aws_secretsmanager_random_password" "this" {
   exclude_punctuation = true # so that it needs no quoting, wherever it ends up
 }
 
+locals {
+  server = {
+    allow_major_version_upgrade = var.postgres.allow_major_version_upgrade
+    apply_immediately           = coalesce(var.postgres.apply_immediately, false) # what interrupts it waits for the maintenance window
+  }
+}
+
 module "platform" {
   source = "../../modules/platform"
 
@@ -23,9 +30,13 @@ module "platform" {
   existing_storage         = var.existing_storage
   ssl_mode                 = var.ssl_mode
   alert_emails             = var.alert_emails
+  alert_subscriptions      = var.alert_subscriptions
+  monthly_budget           = var.monthly_budget
+  budget_of_account        = var.budget_of_account
   analyst_cidr_blocks      = var.analyst_cidr_blocks
   transit_gateway          = var.transit_gateway
   object_lock_days         = var.object_lock_days
+  replication              = var.replication
   landing_senders          = var.landing_senders
   landing_expire_days      = var.landing_expire_days
   exchange_rates           = var.exchange_rates
@@ -37,9 +48,21 @@ module "platform" {
   password_version         = var.password_version
   passwords                = { for role, made in ephemeral.aws_secretsmanager_random_password.this : role => made.random_password }
 
-  network          = { endpoint_zones = 2 }
-  warehouse_server = { instance_class = "db.t4g.medium", multi_az = true, allocated_storage = 50, max_allocated_storage = 500, backup_retention_days = 30 }
-  storage_server   = { instance_class = "db.t4g.small", backup_retention_days = 14 }
+  network = { endpoint_zones = 2 }
+
+  warehouse_server = merge(local.server, {
+    engine_version        = var.postgres.warehouse_version
+    instance_class        = "db.t4g.medium"
+    multi_az              = true
+    allocated_storage     = 50
+    max_allocated_storage = 500
+    backup_retention_days = 30
+  })
+  storage_server = merge(local.server, {
+    engine_version        = var.postgres.storage_version
+    instance_class        = "db.t4g.small"
+    backup_retention_days = 14
+  })
 
   deletion_protection = true
   log_retention_days  = 90

@@ -51,6 +51,11 @@ output "storage_identifier" {
   value       = one(module.storage[*].identifier)
 }
 
+output "storage_instance_class" {
+  description = "Class of that server, by which its alarms go."
+  value       = one(module.storage[*].instance_class)
+}
+
 output "compute_logs_bucket" {
   description = "Name of the bucket that keeps what runs print."
   value       = module.compute_logs.name

@@ -57,3 +57,29 @@ variable "force_destroy" {
   type        = bool
   default     = false
 }
+
+variable "replication" {
+  description = "Where the ingestion zone is copied to, if anywhere: the ARNs of a bucket, in another region or account, and of the key there; and the account, if it is another one. Null for no copy."
+  type = object({
+    bucket_arn  = string
+    kms_key_arn = string
+    account_id  = optional(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.replication == null ? true : can(regex("^arn:aws[a-z-]*:s3:::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.replication.bucket_arn)) && can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+", var.replication.kms_key_arn))
+    error_message = "replication needs the ARN of a bucket and that of a key, not of an alias."
+  }
+
+  validation {
+    condition     = var.replication == null ? true : var.replication.account_id == null ? true : can(regex("^[0-9]{12}$", var.replication.account_id))
+    error_message = "The account_id of replication must be 12 digits."
+  }
+}
+
+variable "permissions_boundary_arn" {
+  description = "ARN of the permissions boundary of the role that copies; null for none."
+  type        = string
+  default     = null
+}

@@ -47,26 +47,43 @@ locals {
   # Of each service: ECS measures the CPU of tasks that run, once a minute, and nothing where none does.
   service_alarms = var.paused ? {} : var.service_names
 
-  database_alarms = merge([
-    for role, server in var.databases : {
-      "${role}-storage-low" = {
-        description = "The ${role} database has little storage left, although RDS extends it by itself. Raise max_allocated_storage, or find what fills it."
-        server      = server.identifier
-        metric      = "FreeStorageSpace"
-        comparison  = "LessThanThreshold"
-        threshold   = server.free_storage_gib * 1024 * 1024 * 1024
-        periods     = 1
-      }
-      "${role}-cpu-high" = {
-        description = "The ${role} database has been busy for 15 minutes: queries wait. See what it does in Performance Insights, or choose a larger instance_class."
-        server      = server.identifier
-        metric      = "CPUUtilization"
-        comparison  = "GreaterThanThreshold"
-        threshold   = 90
+  # How much of its own size each service uses. Workers are not among them: they are meant to be busy.
+  load_alarms = merge([
+    for key, service in local.service_alarms : {
+      "${key}-memory-high" = {
+        description = "A task of ${service} has used 90 % of its memory for 15 minutes. ECS ends it when there is none left. Set the variable sizes."
+        service     = service
+        metric      = "MemoryUtilization"
+        statistic   = "Maximum"
         periods     = 3
+      }
+      "${key}-cpu-high" = {
+        description = "${service} has been busy for half an hour, and answers slowly. If it is no large batch of warm runs, which ends, set the variable sizes."
+        service     = service
+        metric      = "CPUUtilization"
+        statistic   = "Average"
+        periods     = 6
       }
     }
   ]...)
+}
+
+resource "aws_cloudwatch_metric_alarm" "load" {
+  for_each = local.load_alarms
+
+  alarm_name          = "${var.name}-${each.key}"
+  alarm_description   = each.value.description
+  namespace           = "AWS/ECS"
+  metric_name         = each.value.metric
+  dimensions          = { ClusterName = var.cluster_name, ServiceName = each.value.service }
+  statistic           = each.value.statistic
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 90
+  period              = 300
+  evaluation_periods  = each.value.periods
+  treat_missing_data  = "notBreaching" # a service that does not run has an alarm of its own
+  alarm_actions       = local.tell
+  ok_actions          = local.tell
 }
 
 locals {
@@ -143,24 +160,6 @@ resource "aws_cloudwatch_metric_alarm" "exchange_rates" {
   period              = each.value.period
   evaluation_periods  = each.value.periods
   treat_missing_data  = each.value.missing
-  alarm_actions       = local.tell
-  ok_actions          = local.tell
-}
-
-resource "aws_cloudwatch_metric_alarm" "database" {
-  for_each = local.database_alarms
-
-  alarm_name          = "${var.name}-${each.key}"
-  alarm_description   = each.value.description
-  namespace           = "AWS/RDS"
-  metric_name         = each.value.metric
-  dimensions          = { DBInstanceIdentifier = each.value.server }
-  statistic           = "Average"
-  comparison_operator = each.value.comparison
-  threshold           = each.value.threshold
-  period              = 300
-  evaluation_periods  = each.value.periods
-  treat_missing_data  = "missing"
   alarm_actions       = local.tell
   ok_actions          = local.tell
 }

@@ -81,8 +81,10 @@ locals {
   alarm_arns = concat(
     values(aws_cloudwatch_metric_alarm.platform)[*].arn,
     values(aws_cloudwatch_metric_alarm.service)[*].arn,
+    values(aws_cloudwatch_metric_alarm.load)[*].arn,
     values(aws_cloudwatch_metric_alarm.database)[*].arn,
     values(aws_cloudwatch_metric_alarm.exchange_rates)[*].arn,
+    aws_cloudwatch_metric_alarm.replication[*].arn,
     [aws_cloudwatch_metric_alarm.task_failed.arn, aws_cloudwatch_metric_alarm.task_failed_untold.arn],
   )
 }

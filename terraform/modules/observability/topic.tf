@@ -98,3 +98,13 @@ resource "aws_sns_topic_subscription" "email" {
   protocol  = "email"
   endpoint  = each.value
 }
+
+# Others' queues, functions and addresses. An address that contains a key is subscribed by hand: Terraform's state would
+# keep it.
+resource "aws_sns_topic_subscription" "other" {
+  for_each = { for subscription in var.alert_subscriptions : "${subscription.protocol} ${subscription.endpoint}" => subscription }
+
+  topic_arn = aws_sns_topic.alerts.arn
+  protocol  = each.value.protocol
+  endpoint  = each.value.endpoint
+}

@@ -29,6 +29,31 @@ variable "alert_emails" {
   }
 }
 
+variable "alert_subscriptions" {
+  description = "What else gets alerts: `https` addresses without a key in them, and ARNs of `sqs` queues and `lambda` functions of the same account, which have to let the topic in."
+  type = list(object({
+    protocol = string
+    endpoint = string
+  }))
+  default = []
+
+  validation {
+    condition = alltrue([
+      for subscription in var.alert_subscriptions : can(regex(lookup({
+        https  = "^https://[^\\s/@]+(/\\S*)?$"
+        sqs    = "^arn:aws[a-z-]*:sqs:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$"
+        lambda = "^arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:function:\\S+$"
+      }, subscription.protocol), subscription.endpoint))
+    ])
+    error_message = "Each of alert_subscriptions has the protocol https, sqs or lambda, and an address or ARN of that kind."
+  }
+
+  validation {
+    condition     = !anytrue([for subscription in var.alert_subscriptions : can(regex("^https://([a-z0-9-]+\\.)*(pagerduty|slack)\\.com/", lower(subscription.endpoint)))])
+    error_message = "Addresses of PagerDuty and Slack contain a key, which Terraform's state would keep. Subscribe them by hand, as docs/aws-safeguards.md describes."
+  }
+}
+
 variable "cluster_name" {
   description = "Name of the ECS cluster."
   type        = string
@@ -45,9 +70,10 @@ variable "service_names" {
 }
 
 variable "databases" {
-  description = "Names of the database servers, by their role, and how many GiB are to be free on each."
+  description = "Names and classes of the database servers, by their role, and how many GiB are to be free on each."
   type = map(object({
     identifier       = string
+    instance_class   = string
     free_storage_gib = optional(number, 4)
   }))
 }
@@ -60,6 +86,37 @@ variable "exchange_rates_function" {
 
 variable "paused" {
   description = "Whether the environment is paused, and nobody is to be told that it does nothing."
+  type        = bool
+  default     = false
+}
+
+variable "replication" {
+  description = "Names of the bucket that is copied and of the one that has the copy; null if there is none."
+  type = object({
+    source_bucket      = string
+    destination_bucket = string
+  })
+  default = null
+}
+
+variable "monthly_budget" {
+  description = "Dollars that a month may cost: `alert_emails` get a mail when 80 % of them are forecast, and when all are spent. Null for no budget."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.monthly_budget == null ? true : var.monthly_budget > 0
+    error_message = "monthly_budget must be more than 0 dollars, or null."
+  }
+
+  validation {
+    condition     = var.monthly_budget == null ? true : length(var.alert_emails) >= 1 && length(var.alert_emails) <= 10
+    error_message = "monthly_budget needs one to ten alert_emails: AWS Budgets sends mail to no more."
+  }
+}
+
+variable "budget_of_account" {
+  description = "Whether the budget is for all that the account costs, and not only for what has the environment's tag. For an account of its own."
   type        = bool
   default     = false
 }

@@ -70,11 +70,13 @@ module "network" {
 module "lake" {
   source = "../lake"
 
-  name                  = var.name
-  suffix                = local.account
-  platform_role_pattern = local.role_pattern
-  object_lock_days      = var.object_lock_days
-  force_destroy         = !var.deletion_protection
+  name                     = var.name
+  suffix                   = local.account
+  platform_role_pattern    = local.role_pattern
+  object_lock_days         = var.object_lock_days
+  replication              = var.replication
+  permissions_boundary_arn = var.permissions_boundary_arn
+  force_destroy            = !var.deletion_protection
 }
 
 module "landing" {
@@ -277,17 +279,24 @@ module "workers" {
 module "observability" {
   source = "../observability"
 
-  name               = var.name
-  kms_key_arn        = module.key.arn
-  log_retention_days = var.log_retention_days
-  alert_emails       = var.alert_emails
-  cluster_name       = module.dagster.cluster_name
-  cluster_arn        = module.dagster.cluster_arn
-  service_names      = local.service_names
+  name                = var.name
+  kms_key_arn         = module.key.arn
+  log_retention_days  = var.log_retention_days
+  alert_emails        = var.alert_emails
+  alert_subscriptions = var.alert_subscriptions
+  cluster_name        = module.dagster.cluster_name
+  cluster_arn         = module.dagster.cluster_arn
+  service_names       = local.service_names
   databases = merge(
-    var.existing_warehouse == null ? { warehouse = { identifier = module.warehouse[0].identifier } } : {},
-    var.existing_storage == null ? { storage = { identifier = module.dagster.storage_identifier } } : {},
+    var.existing_warehouse == null ? { warehouse = { identifier = module.warehouse[0].identifier, instance_class = module.warehouse[0].instance_class } } : {},
+    var.existing_storage == null ? { storage = { identifier = module.dagster.storage_identifier, instance_class = module.dagster.storage_instance_class } } : {},
   )
   exchange_rates_function = one(module.exchange_rates[*].function_name)
-  paused                  = var.paused
+  replication = var.replication == null ? null : {
+    source_bucket      = module.lake.bucket_names.ingestion
+    destination_bucket = split(":::", var.replication.bucket_arn)[1]
+  }
+  monthly_budget    = var.monthly_budget
+  budget_of_account = var.budget_of_account
+  paused            = var.paused
 }

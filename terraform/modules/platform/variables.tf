@@ -86,14 +86,15 @@ variable "warehouse_schema" {
 variable "warehouse_server" {
   description = "How large the warehouse's server is: see `settings` of the module `postgres`, whose defaults hold for what is left out."
   type = object({
-    engine_version        = optional(string)
-    instance_class        = optional(string)
-    allocated_storage     = optional(number)
-    max_allocated_storage = optional(number)
-    multi_az              = optional(bool)
-    backup_retention_days = optional(number)
-    performance_insights  = optional(bool)
-    apply_immediately     = optional(bool)
+    engine_version              = optional(string)
+    instance_class              = optional(string)
+    allocated_storage           = optional(number)
+    max_allocated_storage       = optional(number)
+    multi_az                    = optional(bool)
+    backup_retention_days       = optional(number)
+    performance_insights        = optional(bool)
+    apply_immediately           = optional(bool)
+    allow_major_version_upgrade = optional(bool)
   })
   default = {}
 }
@@ -101,14 +102,15 @@ variable "warehouse_server" {
 variable "storage_server" {
   description = "How large the server of Dagster's storage is, likewise."
   type = object({
-    engine_version        = optional(string)
-    instance_class        = optional(string)
-    allocated_storage     = optional(number)
-    max_allocated_storage = optional(number)
-    multi_az              = optional(bool)
-    backup_retention_days = optional(number)
-    performance_insights  = optional(bool)
-    apply_immediately     = optional(bool)
+    engine_version              = optional(string)
+    instance_class              = optional(string)
+    allocated_storage           = optional(number)
+    max_allocated_storage       = optional(number)
+    multi_az                    = optional(bool)
+    backup_retention_days       = optional(number)
+    performance_insights        = optional(bool)
+    apply_immediately           = optional(bool)
+    allow_major_version_upgrade = optional(bool)
   })
   default = {}
 }
@@ -159,6 +161,16 @@ variable "object_lock_days" {
   description = "Days for which Object Lock keeps every version of the ingestion zone; null for no Object Lock. It can be chosen only when the bucket is made."
   type        = number
   default     = null
+}
+
+variable "replication" {
+  description = "Where the ingestion zone is copied to, if anywhere: the ARNs of a bucket, in another region or account, and of the key there; and the account, if it is another one. Null for no copy."
+  type = object({
+    bucket_arn  = string
+    kms_key_arn = string
+    account_id  = optional(string)
+  })
+  default = null
 }
 
 variable "landing_senders" {
@@ -226,6 +238,27 @@ variable "paused" {
 variable "alert_emails" {
   description = "Who gets a mail when something is wrong, and when it is well again."
   type        = list(string)
+}
+
+variable "alert_subscriptions" {
+  description = "What else gets alerts: `https` addresses without a key in them, and ARNs of `sqs` queues and `lambda` functions of the same account, which have to let the topic in."
+  type = list(object({
+    protocol = string
+    endpoint = string
+  }))
+  default = []
+}
+
+variable "monthly_budget" {
+  description = "Dollars that a month may cost: `alert_emails` get a mail when 80 % of them are forecast, and when all are spent. Null for no budget."
+  type        = number
+  default     = null
+}
+
+variable "budget_of_account" {
+  description = "Whether the budget is for all that the account costs, and not only for what has the environment's tag. For an account of its own."
+  type        = bool
+  default     = false
 }
 
 variable "log_retention_days" {

@@ -114,7 +114,7 @@ resource "aws_db_instance" "this" {
   final_snapshot_identifier = var.settings.deletion_protection ? "${var.name}-final" : null
 
   auto_minor_version_upgrade      = true
-  allow_major_version_upgrade     = true # when engine_version says so, and not by itself
+  allow_major_version_upgrade     = var.settings.allow_major_version_upgrade
   apply_immediately               = var.settings.apply_immediately
   enabled_cloudwatch_logs_exports = local.exports
   performance_insights_enabled    = var.settings.performance_insights

@@ -3,6 +3,11 @@ output "identifier" {
   value       = aws_db_instance.this.identifier
 }
 
+output "instance_class" {
+  description = "The server's class, by which its alarms go."
+  value       = aws_db_instance.this.instance_class
+}
+
 output "host" {
   description = "The server's host name."
   value       = aws_db_instance.this.address

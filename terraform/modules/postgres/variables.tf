@@ -49,19 +49,21 @@ variable "settings" {
     second; with `deletion_protection` the server cannot be deleted, and leaves a last snapshot; with
     `performance_insights` RDS keeps what the server waits for, seven days of it; its log is kept for
     `log_retention_days`. A change that interrupts the server, such as another class or version, is made at once, unless
-    `apply_immediately` is false: then in the next maintenance window, and plans show it until then.
+    `apply_immediately` is false: then in the next maintenance window, and plans show it until then. Another major
+    version takes `allow_major_version_upgrade`, so that none comes by mistake.
   EOT
   type = object({
-    engine_version        = optional(string, "17")
-    instance_class        = optional(string, "db.t4g.micro")
-    allocated_storage     = optional(number, 20)
-    max_allocated_storage = optional(number, 100)
-    multi_az              = optional(bool, false)
-    backup_retention_days = optional(number, 7)
-    deletion_protection   = optional(bool, true)
-    performance_insights  = optional(bool, true)
-    log_retention_days    = optional(number, 30)
-    apply_immediately     = optional(bool, true)
+    engine_version              = optional(string, "17")
+    instance_class              = optional(string, "db.t4g.micro")
+    allocated_storage           = optional(number, 20)
+    max_allocated_storage       = optional(number, 100)
+    multi_az                    = optional(bool, false)
+    backup_retention_days       = optional(number, 7)
+    deletion_protection         = optional(bool, true)
+    performance_insights        = optional(bool, true)
+    log_retention_days          = optional(number, 30)
+    apply_immediately           = optional(bool, true)
+    allow_major_version_upgrade = optional(bool, false)
   })
   default = {}
 
@@ -83,5 +85,11 @@ variable "settings" {
   validation {
     condition     = var.settings.backup_retention_days >= 1 && var.settings.backup_retention_days <= 35
     error_message = "backup_retention_days must be from 1 to 35."
+  }
+
+  validation {
+    # Terraform removes the old version's parameter group at once, which RDS refuses while the server uses it.
+    condition     = !var.settings.allow_major_version_upgrade || var.settings.apply_immediately
+    error_message = "allow_major_version_upgrade needs apply_immediately: upgrade at a time that you choose."
   }
 }

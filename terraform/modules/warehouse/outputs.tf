@@ -18,6 +18,11 @@ output "identifier" {
   value       = module.server.identifier
 }
 
+output "instance_class" {
+  description = "The server's class, by which its alarms go."
+  value       = module.server.instance_class
+}
+
 output "host" {
   description = "The server's host name."
   value       = module.server.host

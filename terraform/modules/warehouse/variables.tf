@@ -33,16 +33,17 @@ variable "kms_key_arn" {
 variable "server" {
   description = "How large, and how safe, the server is: see `settings` of the module `postgres`, whose defaults hold for what is left out."
   type = object({
-    engine_version        = optional(string)
-    instance_class        = optional(string)
-    allocated_storage     = optional(number)
-    max_allocated_storage = optional(number)
-    multi_az              = optional(bool)
-    backup_retention_days = optional(number)
-    deletion_protection   = optional(bool, true)
-    performance_insights  = optional(bool)
-    apply_immediately     = optional(bool)
-    log_retention_days    = optional(number)
+    engine_version              = optional(string)
+    instance_class              = optional(string)
+    allocated_storage           = optional(number)
+    max_allocated_storage       = optional(number)
+    multi_az                    = optional(bool)
+    backup_retention_days       = optional(number)
+    deletion_protection         = optional(bool, true)
+    performance_insights        = optional(bool)
+    apply_immediately           = optional(bool)
+    allow_major_version_upgrade = optional(bool)
+    log_retention_days          = optional(number)
   })
   default = {}
 }

@@ -31,7 +31,7 @@ variables {
   cluster_name  = "totes-test"
   cluster_arn   = "arn:aws:ecs:eu-west-2:123456789012:cluster/totes-test"
   service_names = { webserver = "totes-test-webserver", daemon = "totes-test-daemon", code-server = "totes-test-code-server" }
-  databases     = { warehouse = { identifier = "totes-test-warehouse" }, storage = { identifier = "totes-test-dagster", free_storage_gib = 2 } }
+  databases     = { warehouse = { identifier = "totes-test-warehouse", instance_class = "db.r7g.2xlarge" }, storage = { identifier = "totes-test-dagster", instance_class = "db.t4g.micro", free_storage_gib = 2 } }
 }
 
 run "silence_is_the_worst" {
@@ -49,7 +49,7 @@ run "silence_is_the_worst" {
 run "every_alarm_says_what_to_do_and_tells_the_topic" {
   assert {
     condition = alltrue([
-      for alarm in concat(values(aws_cloudwatch_metric_alarm.platform), values(aws_cloudwatch_metric_alarm.service), values(aws_cloudwatch_metric_alarm.database)) :
+      for alarm in concat(values(aws_cloudwatch_metric_alarm.platform), values(aws_cloudwatch_metric_alarm.service), values(aws_cloudwatch_metric_alarm.load), values(aws_cloudwatch_metric_alarm.database)) :
       alarm.alarm_actions == toset([aws_sns_topic.alerts.arn]) && length(alarm.alarm_description) > 60
     ])
     error_message = "An alarm goes to the topic, and says what to do."
@@ -59,6 +59,106 @@ run "every_alarm_says_what_to_do_and_tells_the_topic" {
     condition     = aws_cloudwatch_metric_alarm.database["storage-storage-low"].threshold == 2 * 1024 * 1024 * 1024
     error_message = "Free storage is in bytes."
   }
+}
+
+run "thresholds_go_by_the_class_of_the_server" {
+  assert {
+    condition     = local.memory_gib == { warehouse = 64, storage = 1 }
+    error_message = "A 2xlarge of r7g has 64 GiB, a micro of t4g has one."
+  }
+
+  assert {
+    condition = { for key, alarm in aws_cloudwatch_metric_alarm.database : key => alarm.threshold if endswith(key, "-connections-high") } == {
+      warehouse-connections-high = 3000 # RDS allows 5,000 at most
+      storage-connections-high   = 67   # of 112 by all of its memory, of which some is the server's own
+    }
+    error_message = "The alarm comes before all connections are in use."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.database["storage-memory-low"].threshold == floor(1024 * 1024 * 1024 / 20)
+    error_message = "Memory is in bytes."
+  }
+
+  assert {
+    condition     = [for key in keys(aws_cloudwatch_metric_alarm.database) : key if endswith(key, "-credits-used-up")] == ["storage-credits-used-up"]
+    error_message = "Only burstable classes have credits."
+  }
+}
+
+run "a_class_whose_memory_is_not_known_has_the_other_alarms" {
+  variables {
+    databases = { warehouse = { identifier = "totes-test-warehouse", instance_class = "db.x2g.large" } }
+  }
+
+  assert {
+    condition     = toset(keys(aws_cloudwatch_metric_alarm.database)) == toset(["warehouse-storage-low", "warehouse-cpu-high"])
+    error_message = "There is an alarm with a threshold that was made up."
+  }
+}
+
+run "services_that_use_all_they_have_are_told_of" {
+  assert {
+    condition = { for key, alarm in aws_cloudwatch_metric_alarm.load : key => "${alarm.metric_name} ${alarm.period * alarm.evaluation_periods / 60}" } == {
+      webserver-memory-high   = "MemoryUtilization 15", webserver-cpu-high = "CPUUtilization 30"
+      daemon-memory-high      = "MemoryUtilization 15", daemon-cpu-high = "CPUUtilization 30"
+      code-server-memory-high = "MemoryUtilization 15", code-server-cpu-high = "CPUUtilization 30"
+    }
+    error_message = "Each service that always runs has an alarm on its memory and on its CPU."
+  }
+}
+
+run "without_a_limit_there_is_no_budget" {
+  assert {
+    condition     = length(aws_budgets_budget.this) == 0
+    error_message = "A budget is a choice."
+  }
+}
+
+run "a_budget_is_the_environments_and_is_told_by_mail" {
+  variables {
+    monthly_budget = 250
+  }
+
+  assert {
+    condition     = aws_budgets_budget.this[0].limit_amount == "250" && aws_budgets_budget.this[0].limit_unit == "USD" && aws_budgets_budget.this[0].time_unit == "MONTHLY"
+    error_message = "It is in dollars, a month."
+  }
+
+  assert {
+    condition     = [for filter in aws_budgets_budget.this[0].cost_filter : "${filter.name} ${join("", filter.values)}"] == [join("$", ["TagKeyValue user:Environment", "test"])]
+    error_message = "Only what has the environment's tag counts."
+  }
+
+  assert {
+    condition = toset([for told in aws_budgets_budget.this[0].notification : "${told.notification_type} ${told.threshold} ${join("", told.subscriber_email_addresses)}"]) == toset([
+      "FORECASTED 80 oncall@example.com", "ACTUAL 100 oncall@example.com",
+    ])
+    error_message = "Who gets alerts is told of 80 % forecast, and of all that is spent."
+  }
+}
+
+run "a_budget_can_be_for_the_whole_account" {
+  variables {
+    monthly_budget    = 250
+    budget_of_account = true
+  }
+
+  assert {
+    condition     = length(aws_budgets_budget.this[0].cost_filter) == 0
+    error_message = "Nothing is left out."
+  }
+}
+
+run "a_budget_that_nobody_hears_of_is_refused" {
+  command = plan
+
+  variables {
+    monthly_budget = 250
+    alert_emails   = []
+  }
+
+  expect_failures = [var.monthly_budget]
 }
 
 run "the_topic_is_encrypted_and_can_be_published_to" {
@@ -111,6 +211,29 @@ run "workers_on_spot_may_be_taken_back_and_have_to_wait" {
   }
 }
 
+run "backups_that_fail_are_told_of" {
+  assert {
+    condition     = jsondecode(aws_cloudwatch_event_rule.backup_failed.event_pattern).detail == { backupVaultName = ["totes-test"], state = ["ABORTED", "EXPIRED", "FAILED", "PARTIAL"] }
+    error_message = "Of this environment's vault, whatever does not succeed."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_event_target.backup_failed.arn == aws_sns_topic.alerts.arn
+    error_message = "It goes to the topic."
+  }
+}
+
+run "copies_that_fail_are_told_of" {
+  variables {
+    replication = { source_bucket = "totes-test-ingestion-123456789012", destination_bucket = "example-copy" }
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.replication[0].dimensions == tomap({ SourceBucket = "totes-test-ingestion-123456789012", DestinationBucket = "example-copy", RuleId = "everything" }) && aws_cloudwatch_metric_alarm.replication[0].alarm_actions == toset([aws_sns_topic.alerts.arn])
+    error_message = "The rule that copies is watched."
+  }
+}
+
 run "exchange_rates_that_are_not_fetched_are_told_of" {
   variables {
     exchange_rates_function = "totes-test-exchange-rates"
@@ -149,9 +272,54 @@ run "a_paused_environment_disturbs_nobody" {
   }
 
   assert {
-    condition     = length(aws_cloudwatch_metric_alarm.service) == 0 && !anytrue([for alarm in aws_cloudwatch_metric_alarm.platform : alarm.actions_enabled])
+    condition     = length(aws_cloudwatch_metric_alarm.service) + length(aws_cloudwatch_metric_alarm.load) == 0 && !anytrue([for alarm in aws_cloudwatch_metric_alarm.platform : alarm.actions_enabled])
     error_message = "Nobody is told that it does nothing."
   }
+}
+
+run "queues_functions_and_addresses_can_subscribe" {
+  variables {
+    alert_subscriptions = [
+      { protocol = "sqs", endpoint = "arn:aws:sqs:eu-west-2:123456789012:incidents" },
+      { protocol = "lambda", endpoint = "arn:aws:lambda:eu-west-2:123456789012:function:incidents" },
+      { protocol = "https", endpoint = "https://incidents.example.com/sns" },
+    ]
+  }
+
+  assert {
+    condition     = toset([for subscription in aws_sns_topic_subscription.other : "${subscription.protocol} ${subscription.topic_arn}"]) == toset([for protocol in ["sqs", "lambda", "https"] : "${protocol} ${aws_sns_topic.alerts.arn}"])
+    error_message = "All of them get what the topic gets."
+  }
+}
+
+run "an_address_without_tls_is_refused" {
+  command = plan
+
+  variables {
+    alert_subscriptions = [{ protocol = "http", endpoint = "http://incidents.example.com/sns" }]
+  }
+
+  expect_failures = [var.alert_subscriptions]
+}
+
+run "an_address_of_another_protocol_is_refused" {
+  command = plan
+
+  variables {
+    alert_subscriptions = [{ protocol = "sqs", endpoint = "https://sqs.eu-west-2.amazonaws.com/123456789012/incidents" }]
+  }
+
+  expect_failures = [var.alert_subscriptions]
+}
+
+run "an_address_with_a_key_in_it_is_refused" {
+  command = plan
+
+  variables {
+    alert_subscriptions = [{ protocol = "https", endpoint = "https://events.pagerduty.com/integration/0123456789abcdef/enqueue" }]
+  }
+
+  expect_failures = [var.alert_subscriptions]
 }
 
 run "an_address_that_is_none_is_refused" {

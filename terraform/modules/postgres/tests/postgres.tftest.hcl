@@ -74,6 +74,38 @@ run "what_is_unprotected_goes_without_a_trace" {
   }
 }
 
+run "a_major_version_does_not_come_by_mistake" {
+  command = plan
+
+  assert {
+    condition     = !aws_db_instance.this.allow_major_version_upgrade && aws_db_instance.this.auto_minor_version_upgrade && aws_db_instance.this.engine_version == "17"
+    error_message = "Minor versions come by themselves, and no major one."
+  }
+}
+
+run "another_major_version_brings_its_own_parameters" {
+  command = plan
+
+  variables {
+    settings = { engine_version = "18", allow_major_version_upgrade = true }
+  }
+
+  assert {
+    condition     = aws_db_instance.this.allow_major_version_upgrade && aws_db_instance.this.apply_immediately && aws_db_parameter_group.this.family == "postgres18"
+    error_message = "It is upgraded at once, to parameters of the new version."
+  }
+}
+
+run "a_major_version_in_the_maintenance_window_is_refused" {
+  command = plan
+
+  variables {
+    settings = { engine_version = "18", allow_major_version_upgrade = true, apply_immediately = false }
+  }
+
+  expect_failures = [var.settings]
+}
+
 run "the_whole_internet_is_refused" {
   command = plan
 
