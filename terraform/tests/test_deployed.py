@@ -186,7 +186,7 @@ class TestDatabases:
         }
         assert found["rds.force_ssl"] == "1"
 
-    def test_only_tasks_workers_and_analysts_can_connect(
+    def test_only_tasks_that_need_it_workers_and_analysts_can_connect(
         self, server: dict[str, Any], deployed: Deployed, ask: Any
     ) -> None:
         (group,) = server["VpcSecurityGroups"]
@@ -197,9 +197,11 @@ class TestDatabases:
         peers = {rule.get("ReferencedGroupInfo", {}).get("GroupId") or rule["CidrIpv4"] for rule in entries}
         named = [{"Name": "group-name", "Values": ["totes-dev-workers"]}]
         (workers,) = ask("ec2").describe_security_groups(Filters=named)["SecurityGroups"]
-        is_warehouse = server["DBInstanceIdentifier"] == "totes-dev-warehouse"
-        others = {"10.2.0.0/24", workers["GroupId"]} if is_warehouse else set()
-        assert peers == {deployed.outputs["task_security_group_id"], *others}
+        tasks = deployed.outputs["task_security_group_ids"]
+        if server["DBInstanceIdentifier"] == "totes-dev-warehouse":
+            assert peers == {tasks["run"], tasks["provision"], "10.2.0.0/24", workers["GroupId"]}
+        else:
+            assert peers == set(tasks.values())
 
     @pytest.mark.parametrize("name", ["totes-dev-warehouse-loader", "totes-dev-dagster-storage"])
     def test_its_login_is_one_secret_that_says_everything(self, name: str, deployed: Deployed, ask: Any) -> None:
@@ -224,6 +226,29 @@ class TestNetwork:
         endpoints = ask("ec2").describe_vpc_endpoints(Filters=[tagged()])["VpcEndpoints"]
         names = {found["ServiceName"].removeprefix(f"com.amazonaws.{REGION}.") for found in endpoints}
         assert names == {"ec2", "ecr.api", "ecr.dkr", "ecs", "logs", "s3", "secretsmanager", "sns", "ssmmessages"}
+
+    def test_of_databases_a_task_reaches_those_that_it_needs(self, deployed: Deployed, ask: Any) -> None:
+        databases = {
+            server["VpcSecurityGroups"][0]["VpcSecurityGroupId"]: server["DBInstanceIdentifier"]
+            for server in ask("rds").describe_db_instances()["DBInstances"]
+        }
+        reached = {}
+        for task, group in deployed.outputs["task_security_group_ids"].items():
+            filters = [{"Name": "group-id", "Values": [group]}]
+            rules = ask("ec2").describe_security_group_rules(Filters=filters)["SecurityGroupRules"]
+            exits = [
+                rule for rule in rules if rule["IsEgress"] and rule["IpProtocol"] == "tcp" and rule["ToPort"] == 5432
+            ]
+            peers = {rule.get("ReferencedGroupInfo", {}).get("GroupId") or rule["CidrIpv4"] for rule in exits}
+            reached[task] = {databases.get(peer, peer) for peer in peers}
+        storage, warehouse, source = "totes-dev-dagster", "totes-dev-warehouse", "10.1.0.0/24"
+        assert reached == {
+            "webserver": {storage},
+            "daemon": {storage},
+            "code-server": {storage, source},
+            "run": {storage, source, warehouse},
+            "provision": {storage, warehouse},
+        }
 
     def test_no_load_balancer_listens_unless_wanted(self, deployed: Deployed, ask: Any) -> None:
         assert ask("elbv2").describe_load_balancers()["LoadBalancers"] == []

@@ -172,7 +172,7 @@ def at_work(
     """The services; a task of the daemon's is there, so that the launcher finds its own network."""
     network = {
         "subnets": deployed.outputs["private_subnet_ids"],
-        "securityGroups": [deployed.outputs["task_security_group_id"]],
+        "securityGroups": [deployed.outputs["task_security_group_ids"]["daemon"]],
         "assignPublicIp": "DISABLED",
     }
     (task,) = ask("ecs").run_task(

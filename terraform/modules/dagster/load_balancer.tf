@@ -31,7 +31,7 @@ resource "aws_vpc_security_group_egress_rule" "to_webserver" {
 
   description                  = "The webserver"
   security_group_id            = aws_security_group.load_balancer[0].id
-  referenced_security_group_id = aws_security_group.tasks.id
+  referenced_security_group_id = aws_security_group.task["webserver"].id
   ip_protocol                  = "tcp"
   from_port                    = local.webserver_port
   to_port                      = local.webserver_port
@@ -53,7 +53,7 @@ resource "aws_vpc_security_group_ingress_rule" "webserver" {
   count = local.public ? 1 : 0
 
   description                  = "The load balancer asks the webserver"
-  security_group_id            = aws_security_group.tasks.id
+  security_group_id            = aws_security_group.task["webserver"].id
   referenced_security_group_id = aws_security_group.load_balancer[0].id
   ip_protocol                  = "tcp"
   from_port                    = local.webserver_port

@@ -138,7 +138,7 @@ module "warehouse" {
   vpc_id     = module.network.vpc_id
   subnet_ids = module.network.private_subnet_ids
   client_security_group_ids = merge(
-    { tasks = module.dagster.task_security_group_id },
+    module.dagster.warehouse_client_security_group_ids,
     { for dashboard in module.dashboard : "dashboard" => dashboard.security_group_id },
     { for workers in module.workers : "workers" => workers.security_group_id },
   )
@@ -264,7 +264,7 @@ module "workers" {
   private_subnet_ids          = module.network.private_subnet_ids
   endpoints_security_group_id = module.network.endpoints_security_group_id
   s3_prefix_list_id           = module.network.s3_prefix_list_id
-  task_security_group_id      = module.dagster.task_security_group_id
+  run_security_group_ids      = module.dagster.run_security_group_ids
   database_addresses          = local.data_addresses
   database_security_group_ids = local.warehouse_security_group_ids
   environment                 = module.dagster.data_environment

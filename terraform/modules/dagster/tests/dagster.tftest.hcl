@@ -61,6 +61,7 @@ variables {
   endpoints_security_group_id = "sg-endpoints"
   s3_prefix_list_id           = "pl-s3"
   database_addresses          = { source = { cidr_block = "10.1.0.0/24" } }
+  database_security_group_ids = { warehouse = "sg-warehouse" }
   source_secret_arn           = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:totesys"
   warehouse = {
     secret_arn               = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:loader"
@@ -114,6 +115,53 @@ run "nothing_listens_to_the_internet" {
   assert {
     condition     = output.url == null && !strcontains(aws_ecs_task_definition.run.container_definitions, "TOTES_UI_URL")
     error_message = "No address is told that there is not."
+  }
+}
+
+run "each_task_reaches_what_it_needs" {
+  assert {
+    condition = { for task in local.tasks : task => toset([for exit in local.exits : exit.peer if exit.task == task]) } == {
+      webserver   = toset(["endpoints", "s3", "code-server", "storage"])
+      daemon      = toset(["endpoints", "s3", "code-server", "storage"])
+      code-server = toset(["endpoints", "s3", "storage", "source"])
+      run         = toset(["endpoints", "s3", "storage", "source", "warehouse"])
+      provision   = toset(["endpoints", "s3", "storage", "warehouse"])
+    }
+    error_message = "A task reaches more than it needs, or less."
+  }
+
+  assert {
+    condition = alltrue([
+      for key, rule in aws_vpc_security_group_egress_rule.task :
+      rule.security_group_id == aws_security_group.task[split("/", key)[0]].id && rule.from_port == rule.to_port && rule.cidr_ipv4 != "0.0.0.0/0"
+    ])
+    error_message = "A rule is of another task, or is for more than a port."
+  }
+
+  assert {
+    condition = (
+      aws_vpc_security_group_egress_rule.task["run/source"].cidr_ipv4 == "10.1.0.0/24" &&
+      aws_vpc_security_group_egress_rule.task["run/warehouse"].referenced_security_group_id == "sg-warehouse" &&
+      aws_vpc_security_group_egress_rule.task["run/storage"].referenced_security_group_id == module.storage[0].security_group_id &&
+      aws_vpc_security_group_egress_rule.task["run/s3"].prefix_list_id == "pl-s3" &&
+      aws_vpc_security_group_egress_rule.task["daemon/code-server"].from_port == 4000
+    )
+    error_message = "A peer is reached elsewhere than where it is."
+  }
+
+  assert {
+    condition = (
+      toset(keys(aws_vpc_security_group_ingress_rule.code_server)) == toset(["webserver", "daemon"]) &&
+      toset(keys(local.clients.storage)) == local.tasks &&
+      toset(keys(output.warehouse_client_security_group_ids)) == toset(["run", "provision"]) &&
+      keys(output.run_security_group_ids) == ["run"]
+    )
+    error_message = "Those that reach a peer are not those that it lets in."
+  }
+
+  assert {
+    condition     = { for key, service in aws_ecs_service.this : key => one(service.network_configuration).security_groups } == { for key in ["webserver", "daemon", "code-server"] : key => toset([aws_security_group.task[key].id]) }
+    error_message = "A service is in the group of another."
   }
 }
 
@@ -317,6 +365,11 @@ run "warm_runs_are_the_code_servers_children" {
   }
 
   assert {
+    condition     = toset(local.reaches["code-server"]) == toset(local.reaches.run) && toset(keys(output.run_security_group_ids)) == toset(["run", "code-server"]) && contains(keys(output.warehouse_client_security_group_ids), "code-server")
+    error_message = "The code server does not reach what runs reach."
+  }
+
+  assert {
     condition     = !contains(local.grants.daemon, "launch_runs") && !contains(local.grants.webserver, "stop_runs")
     error_message = "Nobody launches tasks."
   }
@@ -362,7 +415,8 @@ run "whoever_comes_by_https_has_logged_in" {
 
 run "a_storage_that_exists_is_used" {
   variables {
-    existing_storage = { host = "db.example.com", port = 5432, database = "dagster", username = "dagster", secret_arn = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:existing" }
+    existing_storage   = { host = "db.example.com", port = 5432, database = "dagster", username = "dagster", secret_arn = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:existing" }
+    database_addresses = { source = { cidr_block = "10.1.0.0/24" }, storage = { cidr_block = "10.3.0.0/24", port = 6432 } }
   }
 
   assert {
@@ -373,6 +427,11 @@ run "a_storage_that_exists_is_used" {
   assert {
     condition     = local.definitions.daemon.secrets[0].valueFrom == "arn:aws:secretsmanager:eu-west-2:123456789012:secret:existing:password::"
     error_message = "Its password is the existing one."
+  }
+
+  assert {
+    condition     = alltrue([for task in local.tasks : aws_vpc_security_group_egress_rule.task["${task}/storage"].cidr_ipv4 == "10.3.0.0/24" && aws_vpc_security_group_egress_rule.task["${task}/storage"].to_port == 6432])
+    error_message = "It is reached where it is."
   }
 
   assert {
