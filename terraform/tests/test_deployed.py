@@ -225,7 +225,7 @@ class TestNetwork:
     def test_what_is_needed_of_aws_is_reached_by_endpoints(self, deployed: Deployed, ask: Any) -> None:
         endpoints = ask("ec2").describe_vpc_endpoints(Filters=[tagged()])["VpcEndpoints"]
         names = {found["ServiceName"].removeprefix(f"com.amazonaws.{REGION}.") for found in endpoints}
-        assert names == {"ec2", "ecr.api", "ecr.dkr", "ecs", "logs", "s3", "secretsmanager", "sns", "ssmmessages"}
+        assert names == {"ecr.api", "ecr.dkr", "ecs", "logs", "s3", "secretsmanager", "sns", "ssmmessages"}
 
     def test_of_databases_a_task_reaches_those_that_it_needs(self, deployed: Deployed, ask: Any) -> None:
         databases = {

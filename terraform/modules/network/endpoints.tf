@@ -2,7 +2,6 @@
 
 locals {
   interface_endpoints = toset([
-    "ec2",            # EcsRunLauncher asks which network its own task is in
     "ecr.api",        # images: where their layers are
     "ecr.dkr",        # images: their manifests
     "ecs",            # EcsRunLauncher starts, watches and stops runs; runs ask for workers

@@ -165,6 +165,20 @@ run "each_task_reaches_what_it_needs" {
   }
 }
 
+run "runs_are_launched_in_a_network_of_their_own" {
+  assert {
+    condition = { for task, launching in local.launching : task => { for entry in launching : entry.name => entry.value } if length(launching) > 0 } == {
+      for task in ["webserver", "daemon"] : task => {
+        DAGSTER_RUN_TASK_DEFINITION = aws_ecs_task_definition.run.arn
+        DAGSTER_RUN_CLUSTER         = "totes-test"
+        DAGSTER_RUN_SUBNETS         = "subnet-1,subnet-2"
+        DAGSTER_RUN_SECURITY_GROUP  = aws_security_group.task["run"].id
+      }
+    }
+    error_message = "Runs are not in the private subnets, with the security group of runs."
+  }
+}
+
 run "secrets_are_named_and_not_said" {
   assert {
     condition = alltrue([
@@ -186,7 +200,6 @@ run "each_task_may_do_what_it_takes" {
     condition = toset(flatten([
       for grant, statements in local.statements : [for statement in statements : statement.actions if contains(statement.resources, "*")]
       ])) == toset([
-      "ec2:DescribeNetworkInterfaces",
       "ecs:DescribeTaskDefinition",
       "ssmmessages:CreateControlChannel",
       "ssmmessages:CreateDataChannel",
