@@ -41,9 +41,12 @@ def test_the_state_is_in_its_bucket_and_holds_no_password(
 
 
 def test_prod_can_be_planned_with_everything_that_is_optional(
-    deployed: Deployed, settings: dict[str, str], aws: Emulator
+    deployed: Deployed, settings: dict[str, str], aws: Emulator, ask: Any
 ) -> None:
     # Planned only: applied, it would be waited for.
+    closed = {"AllowAdminCreateUserOnly": True}
+    pool = ask("cognito-idp").create_user_pool(PoolName="example", AdminCreateUserConfig=closed)["UserPool"]
+    ask("cognito-idp").create_group(UserPoolId=pool["Id"], GroupName="operators")
     root = Root(deployed.root.folder.parent / "prod", {**settings, **aws.environment})
     variables = json.loads((deployed.root.folder / "emulator.auto.tfvars.json").read_text())
     network = {"vpc_id": "vpc-0123456789abcdef0", "cidr_block": "10.1.0.0/16", "route_table_ids": ["rtb-1", "rtb-2"]}
@@ -57,14 +60,18 @@ def test_prod_can_be_planned_with_everything_that_is_optional(
             "load_balancer": {
                 "host_name": "dagster.example.com",
                 "certificate_arn": f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/example",
-                "user_pool_arn": f"arn:aws:cognito-idp:{REGION}:{ACCOUNT}:userpool/{REGION}_Example",
+                "user_pool_arn": pool["Arn"],
                 "user_pool_client_id": "example",
                 "user_pool_domain": "example",
             },
         },
         backend=BACKEND,
     )
+    start = aws.mark()
     planned = {found["address"]: found["change"] for found in root.plan()["resource_changes"]}
+    asked = {action for action in aws.actions(start) if action.startswith("cognito-idp:")}
+    assert asked == {"cognito-idp:DescribeUserPool", "cognito-idp:GetGroup"}
+    assert asked <= set(deployed.bootstrap["plan_actions"])
     assert {tuple(change["actions"]) for change in planned.values()} <= {("create",), ("read",)}
     kinds = {address.rpartition("module.")[2].split(".")[1] for address in planned}
     assert {"aws_lb_listener", "aws_lb_listener_rule", "aws_vpc_peering_connection", "aws_internet_gateway"} <= kinds

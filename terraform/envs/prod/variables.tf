@@ -135,6 +135,7 @@ variable "load_balancer" {
     user_pool_client_id = string
     user_pool_domain    = string
     client_cidr_blocks  = optional(list(string), ["0.0.0.0/0"])
+    operators_group     = optional(string, "operators")
   })
   default = null
 }

@@ -275,7 +275,7 @@ variable "dashboard_enabled" {
 }
 
 variable "load_balancer" {
-  description = "An HTTPS address for the UI behind a login, or null for none: its host name and certificate, who may come (all, unless said), and the Cognito user pool that they log in at."
+  description = "An HTTPS address for the UI behind a login, or null for none: its host name and certificate, who may come (all, unless said), the Cognito user pool that they log in at, and the group in it of those who may change things, while all others only look; an empty text if all may."
   type = object({
     host_name           = string
     certificate_arn     = string
@@ -283,6 +283,7 @@ variable "load_balancer" {
     user_pool_client_id = string
     user_pool_domain    = string
     client_cidr_blocks  = optional(list(string), ["0.0.0.0/0"])
+    operators_group     = optional(string, "operators")
   })
   default = null
 }

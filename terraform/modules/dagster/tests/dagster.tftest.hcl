@@ -13,6 +13,9 @@ mock_provider "aws" {
     target = data.aws_region.current
     values = { name = "eu-west-2" }
   }
+  mock_data "aws_cognito_user_pool" {
+    defaults = { admin_create_user_config = [{ allow_admin_create_user_only = true, invite_message_template = [], unused_account_validity_days = 7 }] }
+  }
   mock_data "aws_iam_policy_document" {
     defaults = { json = "{}" }
   }
@@ -105,6 +108,11 @@ run "nothing_listens_to_the_internet" {
   assert {
     condition     = length(aws_lb.this) == 0 && length(aws_vpc_security_group_ingress_rule.webserver) == 0
     error_message = "There is no load balancer, and nobody may ask the webserver."
+  }
+
+  assert {
+    condition     = local.definitions.webserver.command[0] == "dagster-webserver" && length(data.aws_cognito_user_pool.this) == 0
+    error_message = "There is no user pool to look for operators in."
   }
 
   assert {
@@ -424,6 +432,71 @@ run "whoever_comes_by_https_has_logged_in" {
     condition     = output.url == "https://dagster.example.com" && contains(local.definitions.run.environment, { name = "TOTES_UI_URL", value = "https://dagster.example.com" })
     error_message = "Alerts link there."
   }
+}
+
+run "only_operators_may_change_things" {
+  variables {
+    load_balancer = {
+      host_name           = "dagster.example.com"
+      certificate_arn     = "arn:aws:acm:eu-west-2:123456789012:certificate/00000000-0000-0000-0000-000000000000"
+      user_pool_arn       = "arn:aws:cognito-idp:eu-west-2:123456789012:userpool/eu-west-2_Example"
+      user_pool_client_id = "example"
+      user_pool_domain    = "example"
+    }
+  }
+
+  assert {
+    condition = local.definitions.webserver.command[0] == "totes-webserver" && { for entry in local.definitions.webserver.environment : entry.name => entry.value if startswith(entry.name, "DAGSTER_OPERATORS_") } == {
+      DAGSTER_OPERATORS_GROUP  = "operators"
+      DAGSTER_OPERATORS_ISSUER = "https://cognito-idp.eu-west-2.amazonaws.com/eu-west-2_Example"
+      DAGSTER_OPERATORS_CLIENT = "example"
+    }
+    error_message = "The webserver does not know who operators are."
+  }
+
+  assert {
+    condition     = data.aws_cognito_user_pool.this[0].user_pool_id == "eu-west-2_Example" && data.aws_cognito_user_group.operators[0].name == "operators"
+    error_message = "Nobody looks whether the group is there."
+  }
+}
+
+run "all_users_are_operators_if_so_wanted" {
+  variables {
+    load_balancer = {
+      host_name           = "dagster.example.com"
+      certificate_arn     = "arn:aws:acm:eu-west-2:123456789012:certificate/00000000-0000-0000-0000-000000000000"
+      user_pool_arn       = "arn:aws:cognito-idp:eu-west-2:123456789012:userpool/eu-west-2_Example"
+      user_pool_client_id = "example"
+      user_pool_domain    = "example"
+      operators_group     = ""
+    }
+  }
+
+  assert {
+    condition     = local.definitions.webserver.command[0] == "dagster-webserver" && length(data.aws_cognito_user_group.operators) == 0
+    error_message = "A group is asked for."
+  }
+}
+
+run "a_user_pool_where_anybody_can_sign_up_is_refused" {
+  command = plan
+
+  variables {
+    load_balancer = {
+      host_name           = "dagster.example.com"
+      certificate_arn     = "arn:aws:acm:eu-west-2:123456789012:certificate/00000000-0000-0000-0000-000000000000"
+      user_pool_arn       = "arn:aws:cognito-idp:eu-west-2:123456789012:userpool/eu-west-2_Example"
+      user_pool_client_id = "example"
+      user_pool_domain    = "example"
+    }
+  }
+
+  override_data {
+    target = data.aws_cognito_user_pool.this
+    values = { admin_create_user_config = [{ allow_admin_create_user_only = false, invite_message_template = [], unused_account_validity_days = 7 }] }
+  }
+
+  expect_failures = [data.aws_cognito_user_pool.this]
 }
 
 run "a_storage_that_exists_is_used" {

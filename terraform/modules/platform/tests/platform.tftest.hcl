@@ -15,6 +15,9 @@ mock_provider "aws" {
   mock_data "aws_availability_zones" {
     defaults = { names = ["eu-west-2a", "eu-west-2b", "eu-west-2c"] }
   }
+  mock_data "aws_cognito_user_pool" {
+    defaults = { admin_create_user_config = [{ allow_admin_create_user_only = true, invite_message_template = [], unused_account_validity_days = 7 }] }
+  }
   mock_data "aws_iam_policy_document" {
     defaults = { json = "{}" }
   }
