@@ -55,6 +55,7 @@ def test_prod_can_be_planned_with_everything_that_is_optional(
             **variables,
             "permissions_boundary_arn": deployed.bootstrap["boundary_arns"]["prod"],
             "source_database": {**variables["source_database"], "network": network},
+            "architecture": "ARM64",
             "runs": "warm",
             "dashboard_enabled": True,
             "load_balancer": {
@@ -75,6 +76,14 @@ def test_prod_can_be_planned_with_everything_that_is_optional(
     assert {tuple(change["actions"]) for change in planned.values()} <= {("create",), ("read",)}
     kinds = {address.rpartition("module.")[2].split(".")[1] for address in planned}
     assert {"aws_lb_listener", "aws_lb_listener_rule", "aws_vpc_peering_connection", "aws_internet_gateway"} <= kinds
+    platforms = [
+        change["after"]["runtime_platform"][0]["cpu_architecture"]
+        for address, change in planned.items()
+        if ".aws_ecs_task_definition." in address
+    ]
+    assert platforms == ["ARM64"] * 8  # of Dagster, of the dashboard, and of workers
+    (function,) = [change for address, change in planned.items() if ".aws_lambda_function." in address]
+    assert function["after"]["architectures"] == ["arm64"]
     for address, change in planned.items():
         if ".aws_db_instance." in address:
             assert change["after"]["deletion_protection"] is True

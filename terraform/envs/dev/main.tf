@@ -16,6 +16,7 @@ module "platform" {
   image                    = var.image
   provisioning_image       = var.provisioning_image
   image_repository_arn     = var.image_repository_arn
+  architecture             = var.architecture
   permissions_boundary_arn = var.permissions_boundary_arn
   source_database          = var.source_database
   existing_warehouse       = var.existing_warehouse

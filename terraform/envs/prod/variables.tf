@@ -14,6 +14,12 @@ variable "provisioning_image" {
   default     = null
 }
 
+variable "architecture" {
+  description = "What tasks and the function run on: X86_64, or ARM64 for less money, if the image is built for it."
+  type        = string
+  default     = "X86_64"
+}
+
 variable "image_repository_arn" {
   description = "ARN of the ECR repository of the image: an output of `bootstrap`."
   type        = string

@@ -19,7 +19,7 @@ resource "aws_ecs_task_definition" "task" {
 
   runtime_platform {
     operating_system_family = "LINUX"
-    cpu_architecture        = var.cpu_architecture
+    cpu_architecture        = var.architecture
   }
 
   volume {
@@ -44,7 +44,7 @@ resource "aws_ecs_task_definition" "run" {
 
   runtime_platform {
     operating_system_family = "LINUX"
-    cpu_architecture        = var.cpu_architecture
+    cpu_architecture        = var.architecture
   }
 
   volume {

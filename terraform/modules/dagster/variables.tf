@@ -29,14 +29,14 @@ variable "image_repository_arn" {
   type        = string
 }
 
-variable "cpu_architecture" {
+variable "architecture" {
   description = "What the image is built for: X86_64 or ARM64."
   type        = string
   default     = "X86_64"
 
   validation {
-    condition     = contains(["X86_64", "ARM64"], var.cpu_architecture)
-    error_message = "cpu_architecture must be X86_64 or ARM64."
+    condition     = contains(["X86_64", "ARM64"], var.architecture)
+    error_message = "architecture must be X86_64 or ARM64."
   }
 }
 

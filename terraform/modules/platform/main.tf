@@ -100,7 +100,7 @@ module "exchange_rates" {
   base_url                 = var.exchange_rates.base_url
   currencies               = var.exchange_rates.currencies
   reserved_concurrency     = var.exchange_rates.reserved_concurrency
-  cpu_architecture         = var.cpu_architecture
+  architecture             = var.architecture
   logs_kms_key_arn         = module.key.arn
   log_retention_days       = var.log_retention_days
   permissions_boundary_arn = var.permissions_boundary_arn
@@ -159,7 +159,7 @@ module "dagster" {
   image                       = var.image
   provisioning_image          = var.provisioning_image
   image_repository_arn        = var.image_repository_arn
-  cpu_architecture            = var.cpu_architecture
+  architecture                = var.architecture
   runs                        = var.runs
   sizes                       = var.sizes
   paused                      = var.paused
@@ -217,7 +217,7 @@ module "dashboard" {
   name                        = var.name
   image                       = var.image
   image_repository_arn        = var.image_repository_arn
-  cpu_architecture            = var.cpu_architecture
+  architecture                = var.architecture
   paused                      = var.paused
   cluster_arn                 = module.dagster.cluster_arn
   vpc_id                      = module.network.vpc_id
@@ -255,7 +255,7 @@ module "workers" {
   name                        = var.name
   image                       = var.image
   image_repository_arn        = var.image_repository_arn
-  cpu_architecture            = var.cpu_architecture
+  architecture                = var.architecture
   workers                     = var.workers
   paused                      = var.paused
   cluster                     = { name = module.dagster.cluster_name, arn = module.dagster.cluster_arn }

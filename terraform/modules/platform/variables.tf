@@ -24,10 +24,15 @@ variable "image_repository_arn" {
   type        = string
 }
 
-variable "cpu_architecture" {
-  description = "What the image is built for: X86_64 or ARM64."
+variable "architecture" {
+  description = "What tasks and the function run on: X86_64, or ARM64 for less money, if the image is built for it."
   type        = string
   default     = "X86_64"
+
+  validation {
+    condition     = contains(["X86_64", "ARM64"], var.architecture)
+    error_message = "architecture must be X86_64 or ARM64."
+  }
 }
 
 variable "source_database" {

@@ -581,3 +581,14 @@ run "revisions_stay_for_what_was_started_with_them" {
     error_message = "A revision is deregistered, and what is rolled back to it cannot start."
   }
 }
+
+run "all_tasks_run_on_the_same_architecture" {
+  variables {
+    architecture = "ARM64"
+  }
+
+  assert {
+    condition     = alltrue([for definition in concat(values(aws_ecs_task_definition.task), [aws_ecs_task_definition.run]) : one(definition.runtime_platform).cpu_architecture == "ARM64"])
+    error_message = "A task has another architecture than the image."
+  }
+}

@@ -258,3 +258,14 @@ run "no_workers_at_all_are_refused" {
 
   expect_failures = [var.workers]
 }
+
+run "workers_run_on_the_architecture_of_the_image" {
+  variables {
+    architecture = "ARM64"
+  }
+
+  assert {
+    condition     = alltrue([for definition in aws_ecs_task_definition.this : one(definition.runtime_platform).cpu_architecture == "ARM64"])
+    error_message = "A task has another architecture than the image."
+  }
+}
