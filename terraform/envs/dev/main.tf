@@ -30,6 +30,7 @@ module "platform" {
   landing_expire_days      = var.landing_expire_days
   exchange_rates           = var.exchange_rates
   load_balancer            = var.load_balancer
+  port_forwarding          = var.port_forwarding
   dashboard_enabled        = var.dashboard_enabled
   runs                     = var.runs
   workers                  = var.workers

@@ -132,6 +132,12 @@ variable "dashboard_enabled" {
   default     = false
 }
 
+variable "port_forwarding" {
+  description = "Whether Dagster's UI can be reached by port forwarding. Null for: only without a load balancer."
+  type        = bool
+  default     = null
+}
+
 variable "load_balancer" {
   description = "An HTTPS address for the UI behind a login, or null for none. See the module `platform`."
   type = object({

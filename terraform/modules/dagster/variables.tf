@@ -285,6 +285,12 @@ variable "container_insights" {
   default     = false
 }
 
+variable "port_forwarding" {
+  description = "Whether the UI can be reached by port forwarding of AWS Systems Manager. It needs an agent in the webserver, which also lets whoever may start a session of another kind run commands there."
+  type        = bool
+  default     = true
+}
+
 variable "load_balancer" {
   description = "An HTTPS address for the UI behind a login, or null for none: its host name and certificate, who may come (all, unless said), the Cognito user pool that they log in at, and the group in it of those who may change things, while all others only look; an empty text if all may."
   type = object({

@@ -8,6 +8,8 @@ locals {
   partition = data.aws_partition.current.partition
   account   = data.aws_caller_identity.current.account_id
 
+  port_forwarding = coalesce(var.port_forwarding, var.load_balancer == null)
+
   # Every role of the platform has this path.
   role_pattern = "arn:${local.partition}:iam::${local.account}:role/${var.name}/*"
 
@@ -60,6 +62,7 @@ module "network" {
   availability_zones       = var.network.availability_zones
   endpoint_zones           = var.network.endpoint_zones
   public                   = var.load_balancer != null
+  port_forwarding          = local.port_forwarding
   source_network           = var.source_database.network
   transit_gateway          = var.transit_gateway
   kms_key_arn              = module.key.arn
@@ -206,6 +209,7 @@ module "dagster" {
   ssl_mode                 = var.ssl_mode
   container_insights       = var.container_insights
   load_balancer            = var.load_balancer
+  port_forwarding          = local.port_forwarding
   force_destroy            = !var.deletion_protection
 }
 

@@ -279,6 +279,12 @@ variable "dashboard_enabled" {
   }
 }
 
+variable "port_forwarding" {
+  description = "Whether Dagster's UI can be reached by port forwarding. Null for: only without a load balancer."
+  type        = bool
+  default     = null
+}
+
 variable "load_balancer" {
   description = "An HTTPS address for the UI behind a login, or null for none: its host name and certificate, who may come (all, unless said), the Cognito user pool that they log in at, and the group in it of those who may change things, while all others only look; an empty text if all may."
   type = object({

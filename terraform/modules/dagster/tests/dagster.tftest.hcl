@@ -592,3 +592,19 @@ run "all_tasks_run_on_the_same_architecture" {
     error_message = "A task has another architecture than the image."
   }
 }
+
+run "without_port_forwarding_no_task_takes_commands" {
+  variables {
+    port_forwarding = false
+  }
+
+  assert {
+    condition     = !anytrue([for service in aws_ecs_service.this : service.enable_execute_command]) && alltrue([for definition in local.definitions : definition.readonlyRootFilesystem])
+    error_message = "A task has the agent by which commands run in it, or a file system that it can write to."
+  }
+
+  assert {
+    condition     = !anytrue(flatten([for grants in local.grants : [for grant in grants : [for statement in local.statements[grant] : [for action in statement.actions : startswith(action, "ssmmessages:")]]]]))
+    error_message = "A role may open channels that nothing uses."
+  }
+}

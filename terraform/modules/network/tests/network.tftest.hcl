@@ -156,3 +156,14 @@ run "addresses_that_are_none_are_refused" {
 
   expect_failures = [var.cidr_block]
 }
+
+run "without_port_forwarding_there_is_no_endpoint_for_it" {
+  variables {
+    port_forwarding = false
+  }
+
+  assert {
+    condition     = toset(keys(aws_vpc_endpoint.interface)) == toset(["ecr.api", "ecr.dkr", "ecs", "logs", "secretsmanager", "sns"])
+    error_message = "An endpoint is paid for that nothing uses."
+  }
+}
