@@ -3,7 +3,7 @@
 #
 # Usage: run_task.sh OUTPUTS TASK DEFINITION [COMMAND...]
 #   OUTPUTS     file with the environment's `terraform output -json`
-#   TASK        name of the container in the task definition, and of its log group in the outputs: run or provision
+#   TASK        run or provision: the container in the task definition; in the outputs, its log group and security group
 #   DEFINITION  name of the output with the task definition
 #   COMMAND     command to run instead of the definition's own
 set -euo pipefail
@@ -11,11 +11,12 @@ set -euo pipefail
 outputs=$1 task=$2 definition=$3
 shift 3
 
-output() { jq --exit-status --raw-output "$1" "$outputs"; }
+output() { jq --exit-status --raw-output --arg task "$task" "$1" "$outputs"; }
 
 cluster=$(output '.cluster.value')
+# shellcheck disable=SC2016 # the variable is one of jq
 network=$(output '{awsvpcConfiguration: {
-    subnets: .private_subnet_ids.value, securityGroups: [.task_security_group_id.value], assignPublicIp: "DISABLED"
+    subnets: .private_subnet_ids.value, securityGroups: [.task_security_group_ids.value[$task]], assignPublicIp: "DISABLED"
 }} | tojson')
 overrides=$(jq --null-input --compact-output --arg task "$task" \
     'if $ARGS.positional == [] then {} else {containerOverrides: [{name: $task, command: $ARGS.positional}]} end' --args -- "$@")

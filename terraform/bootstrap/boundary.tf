@@ -107,7 +107,6 @@ locals {
       Sid    = "WhatHasNoName"
       Effect = "Allow"
       Action = [
-        "ec2:DescribeNetworkInterfaces", # in which network the starter of runs is
         "ecr:GetAuthorizationToken",
         "ecs:DescribeTaskDefinition",
         "ssmmessages:CreateControlChannel", # port forwarding to the UI

@@ -54,9 +54,12 @@ def test_a_plan_is_kept_by_who_made_it_and_holds_the_state_but_no_password(
 
 
 def test_prod_can_be_planned_with_everything_that_is_optional(
-    deployed: Deployed, settings: dict[str, str], aws: Emulator
+    deployed: Deployed, settings: dict[str, str], aws: Emulator, ask: Any
 ) -> None:
     # Planned only: applied, it would be waited for.
+    closed = {"AllowAdminCreateUserOnly": True}
+    pool = ask("cognito-idp").create_user_pool(PoolName="example", AdminCreateUserConfig=closed)["UserPool"]
+    ask("cognito-idp").create_group(UserPoolId=pool["Id"], GroupName="operators")
     root = Root(deployed.root.folder.parent / "prod", {**settings, **aws.environment})
     variables = json.loads((deployed.root.folder / "emulator.auto.tfvars.json").read_text())
     network = {"vpc_id": "vpc-0123456789abcdef0", "cidr_block": "10.1.0.0/16", "route_table_ids": ["rtb-1", "rtb-2"]}
@@ -65,22 +68,35 @@ def test_prod_can_be_planned_with_everything_that_is_optional(
             **variables,
             "permissions_boundary_arn": deployed.bootstrap["boundary_arns"]["prod"],
             "source_database": {**variables["source_database"], "network": network},
+            "architecture": "ARM64",
             "runs": "warm",
             "dashboard_enabled": True,
             "load_balancer": {
                 "host_name": "dagster.example.com",
                 "certificate_arn": f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/example",
-                "user_pool_arn": f"arn:aws:cognito-idp:{REGION}:{ACCOUNT}:userpool/{REGION}_Example",
+                "user_pool_arn": pool["Arn"],
                 "user_pool_client_id": "example",
                 "user_pool_domain": "example",
             },
         },
         backend=BACKEND,
     )
+    start = aws.mark()
     planned = {found["address"]: found["change"] for found in root.plan()["resource_changes"]}
+    asked = {action for action in aws.actions(start) if action.startswith("cognito-idp:")}
+    assert asked == {"cognito-idp:DescribeUserPool", "cognito-idp:GetGroup"}
+    assert asked <= set(deployed.bootstrap["plan_actions"])
     assert {tuple(change["actions"]) for change in planned.values()} <= {("create",), ("read",)}
     kinds = {address.rpartition("module.")[2].split(".")[1] for address in planned}
     assert {"aws_lb_listener", "aws_lb_listener_rule", "aws_vpc_peering_connection", "aws_internet_gateway"} <= kinds
+    platforms = [
+        change["after"]["runtime_platform"][0]["cpu_architecture"]
+        for address, change in planned.items()
+        if ".aws_ecs_task_definition." in address
+    ]
+    assert platforms == ["ARM64"] * 8  # of Dagster, of the dashboard, and of workers
+    (function,) = [change for address, change in planned.items() if ".aws_lambda_function." in address]
+    assert function["after"]["architectures"] == ["arm64"]
     for address, change in planned.items():
         if ".aws_db_instance." in address:
             assert change["after"]["deletion_protection"] is True
@@ -241,7 +257,7 @@ class TestDatabases:
         }
         assert found["rds.force_ssl"] == "1"
 
-    def test_only_tasks_workers_and_analysts_can_connect(
+    def test_only_tasks_that_need_it_workers_and_analysts_can_connect(
         self, server: dict[str, Any], deployed: Deployed, ask: Any
     ) -> None:
         (group,) = server["VpcSecurityGroups"]
@@ -252,9 +268,11 @@ class TestDatabases:
         peers = {rule.get("ReferencedGroupInfo", {}).get("GroupId") or rule["CidrIpv4"] for rule in entries}
         named = [{"Name": "group-name", "Values": ["totes-dev-workers"]}]
         (workers,) = ask("ec2").describe_security_groups(Filters=named)["SecurityGroups"]
-        is_warehouse = server["DBInstanceIdentifier"] == "totes-dev-warehouse"
-        others = {"10.2.0.0/24", workers["GroupId"]} if is_warehouse else set()
-        assert peers == {deployed.outputs["task_security_group_id"], *others}
+        tasks = deployed.outputs["task_security_group_ids"]
+        if server["DBInstanceIdentifier"] == "totes-dev-warehouse":
+            assert peers == {tasks["run"], tasks["provision"], "10.2.0.0/24", workers["GroupId"]}
+        else:
+            assert peers == set(tasks.values())
 
     @pytest.mark.parametrize("name", ["totes-dev-warehouse-loader", "totes-dev-dagster-storage"])
     def test_its_login_is_one_secret_that_says_everything(self, name: str, deployed: Deployed, ask: Any) -> None:
@@ -278,7 +296,30 @@ class TestNetwork:
     def test_what_is_needed_of_aws_is_reached_by_endpoints(self, deployed: Deployed, ask: Any) -> None:
         endpoints = ask("ec2").describe_vpc_endpoints(Filters=[tagged()])["VpcEndpoints"]
         names = {found["ServiceName"].removeprefix(f"com.amazonaws.{REGION}.") for found in endpoints}
-        assert names == {"ec2", "ecr.api", "ecr.dkr", "ecs", "logs", "s3", "secretsmanager", "sns", "ssmmessages"}
+        assert names == {"ecr.api", "ecr.dkr", "ecs", "logs", "s3", "secretsmanager", "sns", "ssmmessages"}
+
+    def test_of_databases_a_task_reaches_those_that_it_needs(self, deployed: Deployed, ask: Any) -> None:
+        databases = {
+            server["VpcSecurityGroups"][0]["VpcSecurityGroupId"]: server["DBInstanceIdentifier"]
+            for server in ask("rds").describe_db_instances()["DBInstances"]
+        }
+        reached = {}
+        for task, group in deployed.outputs["task_security_group_ids"].items():
+            filters = [{"Name": "group-id", "Values": [group]}]
+            rules = ask("ec2").describe_security_group_rules(Filters=filters)["SecurityGroupRules"]
+            exits = [
+                rule for rule in rules if rule["IsEgress"] and rule["IpProtocol"] == "tcp" and rule["ToPort"] == 5432
+            ]
+            peers = {rule.get("ReferencedGroupInfo", {}).get("GroupId") or rule["CidrIpv4"] for rule in exits}
+            reached[task] = {databases.get(peer, peer) for peer in peers}
+        storage, warehouse, source = "totes-dev-dagster", "totes-dev-warehouse", "10.1.0.0/24"
+        assert reached == {
+            "webserver": {storage},
+            "daemon": {storage},
+            "code-server": {storage, source},
+            "run": {storage, source, warehouse},
+            "provision": {storage, warehouse},
+        }
 
     def test_no_load_balancer_listens_unless_wanted(self, deployed: Deployed, ask: Any) -> None:
         assert ask("elbv2").describe_load_balancers()["LoadBalancers"] == []

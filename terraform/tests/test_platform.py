@@ -21,7 +21,6 @@ from psycopg import sql
 from terraform.tests.conftest import Deployed
 from terraform.tests.containers import Image
 from terraform.tests.emulator import Emulator
-from terraform.tests.metadata import told
 from terraform.tests.rates_bank import RATES
 from totes_dagster.simulator.seeding import seed
 from totes_dagster_tests.servers import FAST_SETTINGS, server_folder
@@ -166,28 +165,13 @@ def at_work(
     instance: DagsterInstance,
     image: Image,
     container: Callable[[str], dict[str, Any]],
-    deployed: Deployed,
     ask: Any,
 ) -> Iterator[None]:
-    """The services; a task of the daemon's is there, so that the launcher finds its own network."""
-    network = {
-        "subnets": deployed.outputs["private_subnet_ids"],
-        "securityGroups": [deployed.outputs["task_security_group_id"]],
-        "assignPublicIp": "DISABLED",
-    }
-    (task,) = ask("ecs").run_task(
-        cluster=deployed.outputs["cluster"],
-        taskDefinition="totes-dev-daemon",
-        launchType="FARGATE",
-        networkConfiguration={"awsvpcConfiguration": network},
-    )["tasks"]
+    """The services."""
     with ExitStack() as stack:
-        metadata = stack.enter_context(told(deployed.outputs["cluster"], task["taskArn"]))
         for name in SERVICES:
             definition = container(name)
-            environment = image.environment(definition, ask("secretsmanager"))
-            environment["ECS_CONTAINER_METADATA_URI_V4"] = metadata
-            stack.enter_context(image.running(definition, environment))
+            stack.enter_context(image.running(definition, image.environment(definition, ask("secretsmanager"))))
         yield
 
 
@@ -228,6 +212,12 @@ def carry_out(
     """Do what Fargate would do with the next task that is launched for a refresh; returns the run."""
     ecs, cluster, seen = ask("ecs"), deployed.outputs["cluster"], set[str]()
 
+    def groups_of(task: dict[str, Any]) -> set[str]:
+        details = {each["name"]: each["value"] for each in task["attachments"][0]["details"]}
+        assert details["subnetId"] in deployed.outputs["private_subnet_ids"]
+        found = ask("ec2").describe_network_interfaces(NetworkInterfaceIds=[details["networkInterfaceId"]])
+        return {group["GroupId"] for group in found["NetworkInterfaces"][0]["Groups"]}
+
     def run_of(task: dict[str, Any]) -> str:
         run_id: str = {tag["key"]: tag["value"] for tag in task["tags"]}["dagster/run_id"]
         return run_id
@@ -247,6 +237,7 @@ def carry_out(
         task = until(launched, "a refresh to be launched")
         assert task["taskDefinitionArn"] == deployed.outputs["run_task_definition"]
         assert task["launchType"] == "FARGATE"
+        assert groups_of(task) == {deployed.outputs["task_security_group_ids"]["run"]}
         (override,) = task["overrides"]["containerOverrides"]
         assert override["name"] == "run"
         environment = image.environment(container("run"), ask("secretsmanager"))

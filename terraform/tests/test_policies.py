@@ -25,8 +25,7 @@ MEANT = {
 UNNARROWED = {
     # For no repository in particular.
     "ecr:GetAuthorizationToken",
-    # Of EC2 and ECS, what only describes knows no resources.
-    "ec2:DescribeNetworkInterfaces",
+    # It only describes, and knows no resources.
     "ecs:DescribeTaskDefinition",
     # Channels have no names before they are there.
     "ssmmessages:CreateControlChannel",

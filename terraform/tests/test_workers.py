@@ -149,10 +149,10 @@ def rules(deployed: Deployed, ask: Any) -> Callable[[str], Rules]:
 class TestNetwork:
     def test_the_scheduler_is_asked_by_runs_and_workers(self, rules: Callable[[str], Rules]) -> None:
         assert rules("totes-dev-scheduler").entries == {
-            ("totes-dev-tasks", 8786, 8786),
+            ("totes-dev-run", 8786, 8786),
             ("totes-dev-workers", 8786, 8786),
         }
-        assert ("totes-dev-scheduler", 8786, 8786) in rules("totes-dev-tasks").exits
+        assert ("totes-dev-scheduler", 8786, 8786) in rules("totes-dev-run").exits
 
     def test_workers_are_asked_by_the_scheduler_alone(self, rules: Callable[[str], Rules]) -> None:
         assert rules("totes-dev-workers").entries == {("totes-dev-scheduler", 32768, 60999)}

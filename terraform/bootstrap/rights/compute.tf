@@ -48,7 +48,15 @@ locals {
       Action   = ["servicediscovery:GetNamespace", "servicediscovery:GetService"]
       Resource = local.namespaces
     },
+    {
+      Sid      = "ReadUserPool" # whether anybody can sign up, and whether there is a group of operators
+      Effect   = "Allow"
+      Action   = ["cognito-idp:DescribeUserPool", "cognito-idp:GetGroup"]
+      Resource = [local.user_pools]
+    },
   ]
+
+  user_pools = "arn:${var.partition}:cognito-idp:${var.region}:${var.account_id}:userpool/*" # which may be anybody's
 
   # AWS makes up the ids, and lets no tag narrow what is done with them.
   namespaces = [for type in ["namespace", "service"] : "${local.arn.servicediscovery}:${type}/*"]
@@ -151,10 +159,10 @@ locals {
       Resource = values(local.balancer)
     },
     {
-      Sid      = "LogInAtUserPool" # which may be anybody's: the balancer only sends users there
+      Sid      = "LogInAtUserPool" # the balancer only sends users there
       Effect   = "Allow"
       Action   = ["cognito-idp:DescribeUserPoolClient"]
-      Resource = ["arn:${var.partition}:cognito-idp:${var.region}:${var.account_id}:userpool/*"]
+      Resource = [local.user_pools]
     },
     {
       Sid    = "MakeRolesOfServices"

@@ -23,6 +23,7 @@ module "platform" {
   image                    = var.image
   provisioning_image       = var.provisioning_image
   image_repository_arn     = var.image_repository_arn
+  architecture             = var.architecture
   permissions_boundary_arn = var.permissions_boundary_arn
   source_database          = var.source_database
   existing_warehouse       = var.existing_warehouse
@@ -40,6 +41,7 @@ module "platform" {
   landing_expire_days      = var.landing_expire_days
   exchange_rates           = var.exchange_rates
   load_balancer            = var.load_balancer
+  port_forwarding          = var.port_forwarding
   dashboard_enabled        = var.dashboard_enabled
   runs                     = var.runs
   workers                  = var.workers

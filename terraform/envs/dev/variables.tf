@@ -14,6 +14,12 @@ variable "provisioning_image" {
   default     = null
 }
 
+variable "architecture" {
+  description = "What tasks and the function run on: X86_64, or ARM64 for less money, if the image is built for it."
+  type        = string
+  default     = "X86_64"
+}
+
 variable "image_repository_arn" {
   description = "ARN of the ECR repository of the image: an output of `bootstrap`."
   type        = string
@@ -172,6 +178,12 @@ variable "dashboard_enabled" {
   default     = false
 }
 
+variable "port_forwarding" {
+  description = "Whether Dagster's UI can be reached by port forwarding. Null for: only without a load balancer."
+  type        = bool
+  default     = null
+}
+
 variable "load_balancer" {
   description = "An HTTPS address for the UI behind a login, or null for none. See the module `platform`."
   type = object({
@@ -181,6 +193,7 @@ variable "load_balancer" {
     user_pool_client_id = string
     user_pool_domain    = string
     client_cidr_blocks  = optional(list(string), ["0.0.0.0/0"])
+    operators_group     = optional(string, "operators")
   })
   default = null
 }

@@ -83,11 +83,11 @@ locals {
 
   containers = {
     webserver = {
-      command      = ["dagster-webserver", "--workspace", "/opt/dagster/workspace.yaml", "--host", "0.0.0.0", "--port", tostring(local.webserver_port)]
-      environment  = local.environment
+      command      = [local.operators == null ? "dagster-webserver" : "totes-webserver", "--workspace", "/opt/dagster/workspace.yaml", "--host", "0.0.0.0", "--port", tostring(local.webserver_port)]
+      environment  = merge(local.environment, local.operators)
       portMappings = [{ containerPort = local.webserver_port, hostPort = local.webserver_port, protocol = "tcp" }]
       # The agent that ECS adds for port forwarding writes to the root file system.
-      readonlyRootFilesystem = false
+      readonlyRootFilesystem = !var.port_forwarding
       healthCheck = {
         command     = ["CMD", "python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:${local.webserver_port}/server_info', timeout=5)"]
         interval    = 30

@@ -162,11 +162,6 @@ locals {
         resources  = [local.role_arns.run, local.role_arns.execution]
         conditions = [{ test = "StringEquals", variable = "iam:PassedToService", values = ["ecs-tasks.amazonaws.com"] }]
       },
-      {
-        sid       = "KnowOwnNetwork"
-        actions   = ["ec2:DescribeNetworkInterfaces"]
-        resources = ["*"] # AWS offers nothing finer
-      },
     ]
     read_run_logs = [
       { sid = "SayWhyARunDied", actions = ["logs:GetLogEvents"], resources = ["${var.log_group_arns.run}:*"] },

@@ -1,10 +1,43 @@
 # An HTTPS way to the UI, for those who want one. Whoever comes has logged in first: by OpenID Connect, at a Cognito user
 # pool, to which a company adds its own identity provider. (A listener can ask another provider directly, but Terraform
-# would keep that one's client secret in its state.)
+# would keep that one's client secret in its state.) The load balancer knows no groups of users: the webserver does.
 
 locals {
   public = var.load_balancer != null
   url    = local.public ? "https://${var.load_balancer.host_name}" : null
+
+  user_pool = local.public ? {
+    id     = split("/", var.load_balancer.user_pool_arn)[1]
+    region = split(":", var.load_balancer.user_pool_arn)[3]
+  } : null
+
+  # How the webserver knows operators; null if everybody is one.
+  operators = try(var.load_balancer.operators_group, "") == "" ? null : {
+    DAGSTER_OPERATORS_GROUP  = var.load_balancer.operators_group
+    DAGSTER_OPERATORS_ISSUER = "https://cognito-idp.${local.user_pool.region}.amazonaws.com/${local.user_pool.id}"
+    DAGSTER_OPERATORS_CLIENT = var.load_balancer.user_pool_client_id
+  }
+}
+
+data "aws_cognito_user_pool" "this" {
+  count = local.public ? 1 : 0
+
+  user_pool_id = local.user_pool.id
+
+  lifecycle {
+    postcondition {
+      condition     = self.admin_create_user_config[0].allow_admin_create_user_only
+      error_message = "Anybody can sign up at the user pool ${local.user_pool.id}, and would see everything here. Turn self-registration off."
+    }
+  }
+}
+
+# Without the group, nobody could change anything.
+data "aws_cognito_user_group" "operators" {
+  count = local.operators == null ? 0 : 1
+
+  user_pool_id = local.user_pool.id
+  name         = var.load_balancer.operators_group
 }
 
 resource "aws_security_group" "load_balancer" {
@@ -31,7 +64,7 @@ resource "aws_vpc_security_group_egress_rule" "to_webserver" {
 
   description                  = "The webserver"
   security_group_id            = aws_security_group.load_balancer[0].id
-  referenced_security_group_id = aws_security_group.tasks.id
+  referenced_security_group_id = aws_security_group.task["webserver"].id
   ip_protocol                  = "tcp"
   from_port                    = local.webserver_port
   to_port                      = local.webserver_port
@@ -53,7 +86,7 @@ resource "aws_vpc_security_group_ingress_rule" "webserver" {
   count = local.public ? 1 : 0
 
   description                  = "The load balancer asks the webserver"
-  security_group_id            = aws_security_group.tasks.id
+  security_group_id            = aws_security_group.task["webserver"].id
   referenced_security_group_id = aws_security_group.load_balancer[0].id
   ip_protocol                  = "tcp"
   from_port                    = local.webserver_port

@@ -41,9 +41,19 @@ output "provision_task_definition" {
   value       = aws_ecs_task_definition.task["provision"].arn
 }
 
-output "task_security_group_id" {
-  description = "Id of the security group of all tasks."
-  value       = aws_security_group.tasks.id
+output "task_security_group_ids" {
+  description = "Ids of the security groups, by the kind of task."
+  value       = { for task, group in aws_security_group.task : task => group.id }
+}
+
+output "warehouse_client_security_group_ids" {
+  description = "Of those, the ones of tasks that reach the warehouse."
+  value       = local.clients.warehouse
+}
+
+output "run_security_group_ids" {
+  description = "Of those, the ones of what does runs: their own tasks, and the code server if it forks them."
+  value       = { for task in local.runs_are_tasks ? ["run"] : ["run", "code-server"] : task => aws_security_group.task[task].id }
 }
 
 output "storage_identifier" {

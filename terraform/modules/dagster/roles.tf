@@ -117,8 +117,12 @@ locals {
   )
 
   grants = {
-    webserver = concat(["read_compute_logs", "forward_ports"], local.runs_are_tasks ? ["watch_tasks", "stop_runs"] : [])
-    daemon    = local.runs_are_tasks ? ["watch_tasks", "stop_runs", "launch_runs", "read_run_logs"] : []
+    webserver = concat(
+      ["read_compute_logs"],
+      var.port_forwarding ? ["forward_ports"] : [],
+      local.runs_are_tasks ? ["watch_tasks", "stop_runs"] : [],
+    )
+    daemon = local.runs_are_tasks ? ["watch_tasks", "stop_runs", "launch_runs", "read_run_logs"] : []
     code-server = local.runs_are_tasks ? [
       "read_source_login", "read_lake", "read_landing", "write_compute_logs", "publish_alerts",
     ] : local.running_the_platform

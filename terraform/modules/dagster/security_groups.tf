@@ -1,68 +1,69 @@
-# Who may talk to whom. What a task may reach is named one by one: there is no way to the internet.
+# Who may talk to whom: a security group for each kind of task, and one table of what each reaches. There is no way to the
+# internet.
 
-resource "aws_security_group" "tasks" {
-  name        = "${var.name}-tasks"
-  description = "Tasks of ${var.name}: its services, its runs, and its provisioning."
+locals {
+  tasks = toset(["webserver", "daemon", "code-server", "run", "provision"])
+
+  # Besides AWS's services, which all tasks reach: ECS pulls images, writes logs and fetches passwords by a task's network.
+  reaches = {
+    webserver = ["code-server", "storage"]
+    daemon    = ["code-server", "storage"]
+    # Its sensors watch the source. Warm runs are its children, and reach what runs reach.
+    code-server = local.runs_are_tasks ? ["storage", "source"] : ["storage", "source", "warehouse"]
+    run         = ["storage", "source", "warehouse"]
+    provision   = ["storage", "warehouse"]
+  }
+
+  # Databases that this environment made are reached by their security groups, all others by their addresses.
+  peers = merge(
+    {
+      endpoints   = { description = "AWS services by their endpoints", group = var.endpoints_security_group_id, port = 443 }
+      s3          = { description = "S3 by its endpoint", prefix_list = var.s3_prefix_list_id, port = 443 }
+      code-server = { description = "The code server", group = aws_security_group.task["code-server"].id, port = local.code_server_port }
+    },
+    { for name, address in var.database_addresses : name => { description = "PostgreSQL: ${name}", cidr_block = address.cidr_block, port = address.port } },
+    { for name, id in var.database_security_group_ids : name => { description = "PostgreSQL: ${name}", group = id, port = 5432 } },
+    { for storage in module.storage : "storage" => { description = "PostgreSQL: storage", group = storage.security_group_id, port = 5432 } },
+  )
+
+  exits = merge([for task, peers in local.reaches : {
+    for peer in concat(["endpoints", "s3"], peers) : "${task}/${peer}" => { task = task, peer = peer }
+  }]...)
+
+  # By the peer, the groups of the tasks that reach it: for the rules at the other end.
+  clients = { for peer in ["code-server", "storage", "source", "warehouse"] : peer => {
+    for task, peers in local.reaches : task => aws_security_group.task[task].id if contains(peers, peer)
+  } }
+}
+
+resource "aws_security_group" "task" {
+  for_each = local.tasks
+
+  name        = "${var.name}-${each.key}"
+  description = "The ${each.key} of ${var.name}."
   vpc_id      = var.vpc_id
 }
 
+resource "aws_vpc_security_group_egress_rule" "task" {
+  for_each = local.exits
+
+  description                  = local.peers[each.value.peer].description
+  security_group_id            = aws_security_group.task[each.value.task].id
+  referenced_security_group_id = lookup(local.peers[each.value.peer], "group", null)
+  cidr_ipv4                    = lookup(local.peers[each.value.peer], "cidr_block", null)
+  prefix_list_id               = lookup(local.peers[each.value.peer], "prefix_list", null)
+  ip_protocol                  = "tcp"
+  from_port                    = local.peers[each.value.peer].port
+  to_port                      = local.peers[each.value.peer].port
+}
+
 resource "aws_vpc_security_group_ingress_rule" "code_server" {
-  description                  = "The webserver and the daemon ask the code server"
-  security_group_id            = aws_security_group.tasks.id
-  referenced_security_group_id = aws_security_group.tasks.id
-  ip_protocol                  = "tcp"
-  from_port                    = local.code_server_port
-  to_port                      = local.code_server_port
-}
+  for_each = local.clients.code-server
 
-resource "aws_vpc_security_group_egress_rule" "code_server" {
-  description                  = "The webserver and the daemon ask the code server"
-  security_group_id            = aws_security_group.tasks.id
-  referenced_security_group_id = aws_security_group.tasks.id
-  ip_protocol                  = "tcp"
-  from_port                    = local.code_server_port
-  to_port                      = local.code_server_port
-}
-
-resource "aws_vpc_security_group_egress_rule" "endpoints" {
-  description                  = "AWS services by their endpoints"
-  security_group_id            = aws_security_group.tasks.id
-  referenced_security_group_id = var.endpoints_security_group_id
-  ip_protocol                  = "tcp"
-  from_port                    = 443
-  to_port                      = 443
-}
-
-resource "aws_vpc_security_group_egress_rule" "s3" {
-  description       = "S3 by its endpoint"
-  security_group_id = aws_security_group.tasks.id
-  prefix_list_id    = var.s3_prefix_list_id
-  ip_protocol       = "tcp"
-  from_port         = 443
-  to_port           = 443
-}
-
-resource "aws_vpc_security_group_egress_rule" "databases" {
-  for_each = merge(
-    var.database_security_group_ids,
-    { for storage in module.storage : "storage" => storage.security_group_id },
-  )
-
-  description                  = "PostgreSQL: ${each.key}"
-  security_group_id            = aws_security_group.tasks.id
+  description                  = "Asked by the ${each.key}"
+  security_group_id            = aws_security_group.task["code-server"].id
   referenced_security_group_id = each.value
   ip_protocol                  = "tcp"
-  from_port                    = 5432
-  to_port                      = 5432
-}
-
-resource "aws_vpc_security_group_egress_rule" "other_databases" {
-  for_each = var.database_addresses
-
-  description       = "PostgreSQL: ${each.key}"
-  security_group_id = aws_security_group.tasks.id
-  cidr_ipv4         = each.value.cidr_block
-  ip_protocol       = "tcp"
-  from_port         = each.value.port
-  to_port           = each.value.port
+  from_port                    = local.code_server_port
+  to_port                      = local.code_server_port
 }

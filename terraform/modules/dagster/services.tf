@@ -21,7 +21,7 @@ resource "aws_ecs_service" "this" {
   platform_version                   = "LATEST"
   deployment_minimum_healthy_percent = each.value.minimum
   deployment_maximum_percent         = each.value.maximum
-  enable_execute_command             = each.key == "webserver" # port forwarding goes through it
+  enable_execute_command             = each.key == "webserver" && var.port_forwarding # which goes through it
   enable_ecs_managed_tags            = true
   propagate_tags                     = "SERVICE"
   health_check_grace_period_seconds  = each.value.grace
@@ -33,7 +33,7 @@ resource "aws_ecs_service" "this" {
 
   network_configuration {
     subnets          = var.private_subnet_ids
-    security_groups  = [aws_security_group.tasks.id]
+    security_groups  = [aws_security_group.task[each.key].id]
     assign_public_ip = false
   }
 

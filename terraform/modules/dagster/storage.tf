@@ -5,14 +5,12 @@ module "storage" {
   source = "../postgres"
   count  = var.existing_storage == null ? 1 : 0
 
-  name       = "${var.name}-dagster"
-  vpc_id     = var.vpc_id
-  subnet_ids = var.private_subnet_ids
-  client_security_group_ids = {
-    dagster = aws_security_group.tasks.id
-  }
-  kms_key_arn = var.kms_key_arn
-  settings    = var.storage_server
+  name                      = "${var.name}-dagster"
+  vpc_id                    = var.vpc_id
+  subnet_ids                = var.private_subnet_ids
+  client_security_group_ids = local.clients.storage
+  kms_key_arn               = var.kms_key_arn
+  settings                  = var.storage_server
 }
 
 module "storage_login" {

@@ -19,7 +19,7 @@ resource "aws_ecs_task_definition" "task" {
 
   runtime_platform {
     operating_system_family = "LINUX"
-    cpu_architecture        = var.cpu_architecture
+    cpu_architecture        = var.architecture
   }
 
   volume {
@@ -44,7 +44,7 @@ resource "aws_ecs_task_definition" "run" {
 
   runtime_platform {
     operating_system_family = "LINUX"
-    cpu_architecture        = var.cpu_architecture
+    cpu_architecture        = var.architecture
   }
 
   volume {
@@ -57,6 +57,9 @@ locals {
   launching = {
     for task in ["webserver", "daemon", "code-server", "provision"] : task => local.runs_are_tasks && contains(["webserver", "daemon"], task) ? [
       { name = "DAGSTER_RUN_TASK_DEFINITION", value = aws_ecs_task_definition.run.arn },
+      { name = "DAGSTER_RUN_CLUSTER", value = aws_ecs_cluster.this.name },
+      { name = "DAGSTER_RUN_SUBNETS", value = join(",", var.private_subnet_ids) },
+      { name = "DAGSTER_RUN_SECURITY_GROUP", value = aws_security_group.task["run"].id },
     ] : []
   }
 

@@ -29,14 +29,14 @@ variable "image_repository_arn" {
   type        = string
 }
 
-variable "cpu_architecture" {
+variable "architecture" {
   description = "What the image is built for: X86_64 or ARM64."
   type        = string
   default     = "X86_64"
 
   validation {
-    condition     = contains(["X86_64", "ARM64"], var.cpu_architecture)
-    error_message = "cpu_architecture must be X86_64 or ARM64."
+    condition     = contains(["X86_64", "ARM64"], var.architecture)
+    error_message = "architecture must be X86_64 or ARM64."
   }
 }
 
@@ -286,8 +286,14 @@ variable "container_insights" {
   default     = false
 }
 
+variable "port_forwarding" {
+  description = "Whether the UI can be reached by port forwarding of AWS Systems Manager. It needs an agent in the webserver, which also lets whoever may start a session of another kind run commands there."
+  type        = bool
+  default     = true
+}
+
 variable "load_balancer" {
-  description = "An HTTPS address for the UI behind a login, or null for none: its host name and certificate, who may come (all, unless said), and the Cognito user pool that they log in at."
+  description = "An HTTPS address for the UI behind a login, or null for none: its host name and certificate, who may come (all, unless said), the Cognito user pool that they log in at, and the group in it of those who may change things, while all others only look; an empty text if all may."
   type = object({
     host_name           = string
     certificate_arn     = string
@@ -295,6 +301,7 @@ variable "load_balancer" {
     user_pool_client_id = string
     user_pool_domain    = string
     client_cidr_blocks  = optional(list(string), ["0.0.0.0/0"])
+    operators_group     = optional(string, "operators")
   })
   default = null
 }

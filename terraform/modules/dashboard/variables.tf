@@ -13,7 +13,7 @@ variable "image_repository_arn" {
   type        = string
 }
 
-variable "cpu_architecture" {
+variable "architecture" {
   description = "What the image is built for: X86_64 or ARM64."
   type        = string
   default     = "X86_64"

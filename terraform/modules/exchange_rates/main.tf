@@ -25,7 +25,7 @@ resource "aws_lambda_function" "this" {
   description                    = "Fetches exchange rates of the European Central Bank into the landing bucket of ${var.name}."
   role                           = aws_iam_role.function.arn
   runtime                        = "python3.12"
-  architectures                  = [lower(var.cpu_architecture)]
+  architectures                  = [lower(var.architecture)]
   handler                        = "exchange_rates.handler"
   filename                       = local.package
   source_code_hash               = filebase64sha256(local.package)

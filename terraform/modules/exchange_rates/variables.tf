@@ -62,14 +62,14 @@ variable "reserved_concurrency" {
   }
 }
 
-variable "cpu_architecture" {
+variable "architecture" {
   description = "What the function runs on: X86_64 or ARM64. It is Python alone, and runs on both."
   type        = string
   default     = "X86_64"
 
   validation {
-    condition     = contains(["X86_64", "ARM64"], var.cpu_architecture)
-    error_message = "cpu_architecture must be X86_64 or ARM64."
+    condition     = contains(["X86_64", "ARM64"], var.architecture)
+    error_message = "architecture must be X86_64 or ARM64."
   }
 }
 

@@ -1,16 +1,16 @@
 # The ways to AWS's services. Each costs by the hour, so there are no more than what is needed, in as few zones as wanted.
 
 locals {
-  interface_endpoints = toset([
-    "ec2",            # EcsRunLauncher asks which network its own task is in
+  interface_endpoints = toset(concat([
     "ecr.api",        # images: where their layers are
     "ecr.dkr",        # images: their manifests
     "ecs",            # EcsRunLauncher starts, watches and stops runs; runs ask for workers
     "logs",           # what containers print
     "secretsmanager", # logins of the databases
     "sns",            # alerts
-    "ssmmessages",    # port forwarding to the UI
-  ])
+    ], var.port_forwarding ? [
+    "ssmmessages", # port forwarding to the UI
+  ] : []))
 }
 
 resource "aws_security_group" "endpoints" {

@@ -36,6 +36,12 @@ variable "endpoint_zones" {
   }
 }
 
+variable "port_forwarding" {
+  description = "Whether there is an endpoint for port forwarding to the UI."
+  type        = bool
+  default     = true
+}
+
 variable "public" {
   description = "Whether there are public subnets, for a load balancer."
   type        = bool

@@ -8,6 +8,8 @@ locals {
   partition = data.aws_partition.current.partition
   account   = data.aws_caller_identity.current.account_id
 
+  port_forwarding = coalesce(var.port_forwarding, var.load_balancer == null)
+
   # Every role of the platform has this path.
   role_pattern = "arn:${local.partition}:iam::${local.account}:role/${var.name}/*"
 
@@ -60,6 +62,7 @@ module "network" {
   availability_zones       = var.network.availability_zones
   endpoint_zones           = var.network.endpoint_zones
   public                   = var.load_balancer != null
+  port_forwarding          = local.port_forwarding
   source_network           = var.source_database.network
   transit_gateway          = var.transit_gateway
   kms_key_arn              = module.key.arn
@@ -102,7 +105,7 @@ module "exchange_rates" {
   base_url                 = var.exchange_rates.base_url
   currencies               = var.exchange_rates.currencies
   reserved_concurrency     = var.exchange_rates.reserved_concurrency
-  cpu_architecture         = var.cpu_architecture
+  architecture             = var.architecture
   logs_kms_key_arn         = module.key.arn
   log_retention_days       = var.log_retention_days
   permissions_boundary_arn = var.permissions_boundary_arn
@@ -140,7 +143,7 @@ module "warehouse" {
   vpc_id     = module.network.vpc_id
   subnet_ids = module.network.private_subnet_ids
   client_security_group_ids = merge(
-    { tasks = module.dagster.task_security_group_id },
+    module.dagster.warehouse_client_security_group_ids,
     { for dashboard in module.dashboard : "dashboard" => dashboard.security_group_id },
     { for workers in module.workers : "workers" => workers.security_group_id },
   )
@@ -161,7 +164,7 @@ module "dagster" {
   image                       = var.image
   provisioning_image          = var.provisioning_image
   image_repository_arn        = var.image_repository_arn
-  cpu_architecture            = var.cpu_architecture
+  architecture                = var.architecture
   runs                        = var.runs
   sizes                       = var.sizes
   paused                      = var.paused
@@ -208,6 +211,7 @@ module "dagster" {
   ssl_mode                 = var.ssl_mode
   container_insights       = var.container_insights
   load_balancer            = var.load_balancer
+  port_forwarding          = local.port_forwarding
   force_destroy            = !var.deletion_protection
 }
 
@@ -219,7 +223,7 @@ module "dashboard" {
   name                        = var.name
   image                       = var.image
   image_repository_arn        = var.image_repository_arn
-  cpu_architecture            = var.cpu_architecture
+  architecture                = var.architecture
   paused                      = var.paused
   cluster_arn                 = module.dagster.cluster_arn
   vpc_id                      = module.network.vpc_id
@@ -257,7 +261,7 @@ module "workers" {
   name                        = var.name
   image                       = var.image
   image_repository_arn        = var.image_repository_arn
-  cpu_architecture            = var.cpu_architecture
+  architecture                = var.architecture
   workers                     = var.workers
   paused                      = var.paused
   cluster                     = { name = module.dagster.cluster_name, arn = module.dagster.cluster_arn }
@@ -266,7 +270,7 @@ module "workers" {
   private_subnet_ids          = module.network.private_subnet_ids
   endpoints_security_group_id = module.network.endpoints_security_group_id
   s3_prefix_list_id           = module.network.s3_prefix_list_id
-  task_security_group_id      = module.dagster.task_security_group_id
+  run_security_group_ids      = module.dagster.run_security_group_ids
   database_addresses          = local.data_addresses
   database_security_group_ids = local.warehouse_security_group_ids
   environment                 = module.dagster.data_environment

@@ -33,9 +33,9 @@ output "private_subnet_ids" {
   value       = module.network.private_subnet_ids
 }
 
-output "task_security_group_id" {
-  description = "Id of the security group of all tasks."
-  value       = module.dagster.task_security_group_id
+output "task_security_group_ids" {
+  description = "Ids of the security groups, by the kind of task."
+  value       = module.dagster.task_security_group_ids
 }
 
 output "log_group_names" {

@@ -24,10 +24,15 @@ variable "image_repository_arn" {
   type        = string
 }
 
-variable "cpu_architecture" {
-  description = "What the image is built for: X86_64 or ARM64."
+variable "architecture" {
+  description = "What tasks and the function run on: X86_64, or ARM64 for less money, if the image is built for it."
   type        = string
   default     = "X86_64"
+
+  validation {
+    condition     = contains(["X86_64", "ARM64"], var.architecture)
+    error_message = "architecture must be X86_64 or ARM64."
+  }
 }
 
 variable "source_database" {
@@ -307,8 +312,14 @@ variable "dashboard_enabled" {
   }
 }
 
+variable "port_forwarding" {
+  description = "Whether Dagster's UI can be reached by port forwarding. Null for: only without a load balancer."
+  type        = bool
+  default     = null
+}
+
 variable "load_balancer" {
-  description = "An HTTPS address for the UI behind a login, or null for none: its host name and certificate, who may come (all, unless said), and the Cognito user pool that they log in at."
+  description = "An HTTPS address for the UI behind a login, or null for none: its host name and certificate, who may come (all, unless said), the Cognito user pool that they log in at, and the group in it of those who may change things, while all others only look; an empty text if all may."
   type = object({
     host_name           = string
     certificate_arn     = string
@@ -316,6 +327,7 @@ variable "load_balancer" {
     user_pool_client_id = string
     user_pool_domain    = string
     client_cidr_blocks  = optional(list(string), ["0.0.0.0/0"])
+    operators_group     = optional(string, "operators")
   })
   default = null
 }

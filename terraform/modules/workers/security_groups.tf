@@ -5,6 +5,9 @@ locals {
   # A worker listens where the kernel lets it: Linux takes one of these.
   worker_ports = { from = 32768, to = 60999 }
 
+  # Who asks the scheduler.
+  askers = merge(var.run_security_group_ids, { workers = aws_security_group.workers.id })
+
   groups = { scheduler = aws_security_group.scheduler.id, workers = aws_security_group.workers.id }
 }
 
@@ -21,7 +24,7 @@ resource "aws_security_group" "workers" {
 }
 
 resource "aws_vpc_security_group_ingress_rule" "scheduler" {
-  for_each = { runs = var.task_security_group_id, workers = aws_security_group.workers.id }
+  for_each = local.askers
 
   description                  = "Asked by ${each.key}"
   security_group_id            = aws_security_group.scheduler.id
@@ -32,7 +35,7 @@ resource "aws_vpc_security_group_ingress_rule" "scheduler" {
 }
 
 resource "aws_vpc_security_group_egress_rule" "scheduler" {
-  for_each = { runs = var.task_security_group_id, workers = aws_security_group.workers.id }
+  for_each = local.askers
 
   description                  = "The scheduler of workers"
   security_group_id            = each.value

@@ -13,7 +13,7 @@ variable "image_repository_arn" {
   type        = string
 }
 
-variable "cpu_architecture" {
+variable "architecture" {
   description = "What the image is built for: X86_64 or ARM64."
   type        = string
   default     = "X86_64"
@@ -90,9 +90,9 @@ variable "s3_prefix_list_id" {
   type        = string
 }
 
-variable "task_security_group_id" {
-  description = "Id of the security group of runs."
-  type        = string
+variable "run_security_group_ids" {
+  description = "Ids of the security groups of what does runs, by the kind of task."
+  type        = map(string)
 }
 
 variable "database_addresses" {

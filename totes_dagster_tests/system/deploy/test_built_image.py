@@ -236,9 +236,11 @@ def test_dagster_finds_the_task_definition_that_its_runs_are_to_be(
     registered = boto3.client("ecs").register_task_definition(family="totes-run", containerDefinitions=[container])
     del settings["DAGSTER_HOME"]  # the image's own
     settings["DAGSTER_RUN_TASK_DEFINITION"] = registered["taskDefinition"]["taskDefinitionArn"]
+    settings |= {"DAGSTER_RUN_CLUSTER": "totes", "DAGSTER_RUN_SUBNETS": "subnet-1"}
+    settings["DAGSTER_RUN_SECURITY_GROUP"] = "sg-1"
     program = "from dagster import DagsterInstance; print(type(DagsterInstance.get().run_launcher).__name__)"
     done = image.run(volume, "python", "-c", program, **settings)
-    assert done.stdout.splitlines()[-1:] == ["EcsRunLauncher"], done.stdout
+    assert done.stdout.splitlines()[-1:] == ["RunTaskLauncher"], done.stdout
 
 
 def test_the_services_become_healthy_run_and_end_when_told_to(

@@ -4,6 +4,7 @@ The module has no provider, so it is really applied here, and no AWS is asked.
 """
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -93,3 +94,38 @@ def test_no_two_statements_of_a_policy_have_one_name(outputs: dict[str, Any]) ->
     for group in [*outputs["read"].values(), *outputs["write"].values()]:
         names = [statement["Sid"] for statement in group]
         assert len(names) == len(set(names))
+
+
+@pytest.fixture(scope="module")
+def of_operators() -> dict[str, Any]:
+    """The policy of docs/aws.md for those who may forward ports."""
+    (policy,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "aws.md").read_text(), re.DOTALL)
+    found: dict[str, Any] = json.loads(policy)
+    return found
+
+
+def test_a_linter_finds_nothing_in_the_policy_of_operators_that_is_not_meant(of_operators: dict[str, Any]) -> None:
+    meant = {
+        # It has no resources but instances; the cluster narrows it.
+        ("RESOURCE_STAR", "ecs:ListTasks"),
+        # Newer than the linter: a condition, and an action's resources.
+        ("UNKNOWN_CONDITION_FOR_ACTION", "ssm:SessionDocumentAccessCheck"),
+        ("RESOURCE_MISMATCH", "ssmmessages:OpenDataChannel"),
+    }
+    found = findings(of_operators)
+    explained = [(kind, name) for issue, detail in found for kind, name in meant if kind == issue and name in detail]
+    assert len(explained) == len(found)
+    assert set(explained) == meant
+
+
+def test_operators_may_start_no_session_but_forward_ports(of_operators: dict[str, Any]) -> None:
+    actions = {
+        action: statement
+        for statement in of_operators["Statement"]
+        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+    }
+    assert "ecs:ExecuteCommand" not in actions
+    starting = actions["ssm:StartSession"]
+    documents = [name for name in starting["Resource"] if ":document/" in name]
+    assert documents == ["arn:aws:ssm:eu-west-2::document/AWS-StartPortForwardingSession"]
+    assert starting["Condition"] == {"BoolIfExists": {"ssm:SessionDocumentAccessCheck": "true"}}

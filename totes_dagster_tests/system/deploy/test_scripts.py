@@ -23,7 +23,7 @@ TASK = "arn:aws:ecs:eu-west-2:123456789012:task/totes-dev/0123456789abcdef"
 OUTPUTS = {
     "cluster": "totes-dev",
     "private_subnet_ids": ["subnet-1", "subnet-2"],
-    "task_security_group_id": "sg-1",
+    "task_security_group_ids": {"run": "sg-1", "provision": "sg-2"},
     "run_task_definition": "arn:aws:ecs:eu-west-2:123456789012:task-definition/totes-dev-run:3",
     "log_group_names": {"run": "/totes-dev/run"},
     "service_names": ["totes-dev-daemon", "totes-dev-webserver"],
@@ -106,7 +106,7 @@ def test_a_command_is_given_to_the_container_as_it_is(aws: Aws) -> None:
     assert aws.run("run_task.sh", "run", "run_task_definition", "totes", "two words", "--x").returncode == 0
     started = next(call for call in aws.calls() if "run-task" in call)
     assert '{"containerOverrides":[{"name":"run","command":["totes","two words","--x"]}]}' in started
-    assert '"subnets":["subnet-1","subnet-2"]' in started
+    assert '"subnets":["subnet-1","subnet-2"],"securityGroups":["sg-1"]' in started
     assert '"assignPublicIp":"DISABLED"' in started
 
 

@@ -13,6 +13,9 @@ mock_provider "aws" {
     target = data.aws_region.current
     values = { name = "eu-west-2" }
   }
+  mock_data "aws_cognito_user_pool" {
+    defaults = { admin_create_user_config = [{ allow_admin_create_user_only = true, invite_message_template = [], unused_account_validity_days = 7 }] }
+  }
   mock_data "aws_iam_policy_document" {
     defaults = { json = "{}" }
   }
@@ -61,6 +64,7 @@ variables {
   endpoints_security_group_id = "sg-endpoints"
   s3_prefix_list_id           = "pl-s3"
   database_addresses          = { source = { cidr_block = "10.1.0.0/24" } }
+  database_security_group_ids = { warehouse = "sg-warehouse" }
   source_secret_arn           = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:totesys"
   warehouse = {
     secret_arn               = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:loader"
@@ -107,6 +111,11 @@ run "nothing_listens_to_the_internet" {
   }
 
   assert {
+    condition     = local.definitions.webserver.command[0] == "dagster-webserver" && length(data.aws_cognito_user_pool.this) == 0
+    error_message = "There is no user pool to look for operators in."
+  }
+
+  assert {
     condition     = !anytrue([for service in aws_ecs_service.this : one(service.network_configuration).assign_public_ip])
     error_message = "No task has a public address."
   }
@@ -114,6 +123,67 @@ run "nothing_listens_to_the_internet" {
   assert {
     condition     = output.url == null && !strcontains(aws_ecs_task_definition.run.container_definitions, "TOTES_UI_URL")
     error_message = "No address is told that there is not."
+  }
+}
+
+run "each_task_reaches_what_it_needs" {
+  assert {
+    condition = { for task in local.tasks : task => toset([for exit in local.exits : exit.peer if exit.task == task]) } == {
+      webserver   = toset(["endpoints", "s3", "code-server", "storage"])
+      daemon      = toset(["endpoints", "s3", "code-server", "storage"])
+      code-server = toset(["endpoints", "s3", "storage", "source"])
+      run         = toset(["endpoints", "s3", "storage", "source", "warehouse"])
+      provision   = toset(["endpoints", "s3", "storage", "warehouse"])
+    }
+    error_message = "A task reaches more than it needs, or less."
+  }
+
+  assert {
+    condition = alltrue([
+      for key, rule in aws_vpc_security_group_egress_rule.task :
+      rule.security_group_id == aws_security_group.task[split("/", key)[0]].id && rule.from_port == rule.to_port && rule.cidr_ipv4 != "0.0.0.0/0"
+    ])
+    error_message = "A rule is of another task, or is for more than a port."
+  }
+
+  assert {
+    condition = (
+      aws_vpc_security_group_egress_rule.task["run/source"].cidr_ipv4 == "10.1.0.0/24" &&
+      aws_vpc_security_group_egress_rule.task["run/warehouse"].referenced_security_group_id == "sg-warehouse" &&
+      aws_vpc_security_group_egress_rule.task["run/storage"].referenced_security_group_id == module.storage[0].security_group_id &&
+      aws_vpc_security_group_egress_rule.task["run/s3"].prefix_list_id == "pl-s3" &&
+      aws_vpc_security_group_egress_rule.task["daemon/code-server"].from_port == 4000
+    )
+    error_message = "A peer is reached elsewhere than where it is."
+  }
+
+  assert {
+    condition = (
+      toset(keys(aws_vpc_security_group_ingress_rule.code_server)) == toset(["webserver", "daemon"]) &&
+      toset(keys(local.clients.storage)) == local.tasks &&
+      toset(keys(output.warehouse_client_security_group_ids)) == toset(["run", "provision"]) &&
+      keys(output.run_security_group_ids) == ["run"]
+    )
+    error_message = "Those that reach a peer are not those that it lets in."
+  }
+
+  assert {
+    condition     = { for key, service in aws_ecs_service.this : key => one(service.network_configuration).security_groups } == { for key in ["webserver", "daemon", "code-server"] : key => toset([aws_security_group.task[key].id]) }
+    error_message = "A service is in the group of another."
+  }
+}
+
+run "runs_are_launched_in_a_network_of_their_own" {
+  assert {
+    condition = { for task, launching in local.launching : task => { for entry in launching : entry.name => entry.value } if length(launching) > 0 } == {
+      for task in ["webserver", "daemon"] : task => {
+        DAGSTER_RUN_TASK_DEFINITION = aws_ecs_task_definition.run.arn
+        DAGSTER_RUN_CLUSTER         = "totes-test"
+        DAGSTER_RUN_SUBNETS         = "subnet-1,subnet-2"
+        DAGSTER_RUN_SECURITY_GROUP  = aws_security_group.task["run"].id
+      }
+    }
+    error_message = "Runs are not in the private subnets, with the security group of runs."
   }
 }
 
@@ -138,7 +208,6 @@ run "each_task_may_do_what_it_takes" {
     condition = toset(flatten([
       for grant, statements in local.statements : [for statement in statements : statement.actions if contains(statement.resources, "*")]
       ])) == toset([
-      "ec2:DescribeNetworkInterfaces",
       "ecs:DescribeTaskDefinition",
       "ssmmessages:CreateControlChannel",
       "ssmmessages:CreateDataChannel",
@@ -317,6 +386,11 @@ run "warm_runs_are_the_code_servers_children" {
   }
 
   assert {
+    condition     = toset(local.reaches["code-server"]) == toset(local.reaches.run) && toset(keys(output.run_security_group_ids)) == toset(["run", "code-server"]) && contains(keys(output.warehouse_client_security_group_ids), "code-server")
+    error_message = "The code server does not reach what runs reach."
+  }
+
+  assert {
     condition     = !contains(local.grants.daemon, "launch_runs") && !contains(local.grants.webserver, "stop_runs")
     error_message = "Nobody launches tasks."
   }
@@ -360,9 +434,75 @@ run "whoever_comes_by_https_has_logged_in" {
   }
 }
 
+run "only_operators_may_change_things" {
+  variables {
+    load_balancer = {
+      host_name           = "dagster.example.com"
+      certificate_arn     = "arn:aws:acm:eu-west-2:123456789012:certificate/00000000-0000-0000-0000-000000000000"
+      user_pool_arn       = "arn:aws:cognito-idp:eu-west-2:123456789012:userpool/eu-west-2_Example"
+      user_pool_client_id = "example"
+      user_pool_domain    = "example"
+    }
+  }
+
+  assert {
+    condition = local.definitions.webserver.command[0] == "totes-webserver" && { for entry in local.definitions.webserver.environment : entry.name => entry.value if startswith(entry.name, "DAGSTER_OPERATORS_") } == {
+      DAGSTER_OPERATORS_GROUP  = "operators"
+      DAGSTER_OPERATORS_ISSUER = "https://cognito-idp.eu-west-2.amazonaws.com/eu-west-2_Example"
+      DAGSTER_OPERATORS_CLIENT = "example"
+    }
+    error_message = "The webserver does not know who operators are."
+  }
+
+  assert {
+    condition     = data.aws_cognito_user_pool.this[0].user_pool_id == "eu-west-2_Example" && data.aws_cognito_user_group.operators[0].name == "operators"
+    error_message = "Nobody looks whether the group is there."
+  }
+}
+
+run "all_users_are_operators_if_so_wanted" {
+  variables {
+    load_balancer = {
+      host_name           = "dagster.example.com"
+      certificate_arn     = "arn:aws:acm:eu-west-2:123456789012:certificate/00000000-0000-0000-0000-000000000000"
+      user_pool_arn       = "arn:aws:cognito-idp:eu-west-2:123456789012:userpool/eu-west-2_Example"
+      user_pool_client_id = "example"
+      user_pool_domain    = "example"
+      operators_group     = ""
+    }
+  }
+
+  assert {
+    condition     = local.definitions.webserver.command[0] == "dagster-webserver" && length(data.aws_cognito_user_group.operators) == 0
+    error_message = "A group is asked for."
+  }
+}
+
+run "a_user_pool_where_anybody_can_sign_up_is_refused" {
+  command = plan
+
+  variables {
+    load_balancer = {
+      host_name           = "dagster.example.com"
+      certificate_arn     = "arn:aws:acm:eu-west-2:123456789012:certificate/00000000-0000-0000-0000-000000000000"
+      user_pool_arn       = "arn:aws:cognito-idp:eu-west-2:123456789012:userpool/eu-west-2_Example"
+      user_pool_client_id = "example"
+      user_pool_domain    = "example"
+    }
+  }
+
+  override_data {
+    target = data.aws_cognito_user_pool.this
+    values = { admin_create_user_config = [{ allow_admin_create_user_only = false, invite_message_template = [], unused_account_validity_days = 7 }] }
+  }
+
+  expect_failures = [data.aws_cognito_user_pool.this]
+}
+
 run "a_storage_that_exists_is_used" {
   variables {
-    existing_storage = { host = "db.example.com", port = 5432, database = "dagster", username = "dagster", secret_arn = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:existing" }
+    existing_storage   = { host = "db.example.com", port = 5432, database = "dagster", username = "dagster", secret_arn = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:existing" }
+    database_addresses = { source = { cidr_block = "10.1.0.0/24" }, storage = { cidr_block = "10.3.0.0/24", port = 6432 } }
   }
 
   assert {
@@ -373,6 +513,11 @@ run "a_storage_that_exists_is_used" {
   assert {
     condition     = local.definitions.daemon.secrets[0].valueFrom == "arn:aws:secretsmanager:eu-west-2:123456789012:secret:existing:password::"
     error_message = "Its password is the existing one."
+  }
+
+  assert {
+    condition     = alltrue([for task in local.tasks : aws_vpc_security_group_egress_rule.task["${task}/storage"].cidr_ipv4 == "10.3.0.0/24" && aws_vpc_security_group_egress_rule.task["${task}/storage"].to_port == 6432])
+    error_message = "It is reached where it is."
   }
 
   assert {
@@ -434,5 +579,32 @@ run "revisions_stay_for_what_was_started_with_them" {
   assert {
     condition     = alltrue([for definition in concat(values(aws_ecs_task_definition.task), [aws_ecs_task_definition.run]) : definition.skip_destroy])
     error_message = "A revision is deregistered, and what is rolled back to it cannot start."
+  }
+}
+
+run "all_tasks_run_on_the_same_architecture" {
+  variables {
+    architecture = "ARM64"
+  }
+
+  assert {
+    condition     = alltrue([for definition in concat(values(aws_ecs_task_definition.task), [aws_ecs_task_definition.run]) : one(definition.runtime_platform).cpu_architecture == "ARM64"])
+    error_message = "A task has another architecture than the image."
+  }
+}
+
+run "without_port_forwarding_no_task_takes_commands" {
+  variables {
+    port_forwarding = false
+  }
+
+  assert {
+    condition     = !anytrue([for service in aws_ecs_service.this : service.enable_execute_command]) && alltrue([for definition in local.definitions : definition.readonlyRootFilesystem])
+    error_message = "A task has the agent by which commands run in it, or a file system that it can write to."
+  }
+
+  assert {
+    condition     = !anytrue(flatten([for grants in local.grants : [for grant in grants : [for statement in local.statements[grant] : [for action in statement.actions : startswith(action, "ssmmessages:")]]]]))
+    error_message = "A role may open channels that nothing uses."
   }
 }

@@ -146,3 +146,14 @@ run "paused_it_does_not_run" {
     error_message = "It runs although the environment is paused."
   }
 }
+
+run "it_runs_on_the_architecture_of_the_image" {
+  variables {
+    architecture = "ARM64"
+  }
+
+  assert {
+    condition     = one(aws_ecs_task_definition.this.runtime_platform).cpu_architecture == "ARM64"
+    error_message = "Its task has another architecture than the image."
+  }
+}

@@ -45,7 +45,7 @@ run "by_itself_it_is_closed" {
 run "services_of_aws_are_reached_by_endpoints" {
   assert {
     condition = toset([for endpoint in aws_vpc_endpoint.interface : endpoint.service_name]) == toset([
-      for service in ["ec2", "ecr.api", "ecr.dkr", "ecs", "logs", "secretsmanager", "sns", "ssmmessages"] : "com.amazonaws.eu-west-2.${service}"
+      for service in ["ecr.api", "ecr.dkr", "ecs", "logs", "secretsmanager", "sns", "ssmmessages"] : "com.amazonaws.eu-west-2.${service}"
     ])
     error_message = "There is an endpoint for each service that is used, and no other."
   }
@@ -56,7 +56,7 @@ run "services_of_aws_are_reached_by_endpoints" {
   }
 
   assert {
-    condition     = [for condition in data.aws_iam_policy_document.own_credentials.statement[0].condition : condition.variable] == ["aws:PrincipalAccount"] && toset([for name, endpoint in aws_vpc_endpoint.interface : name if endpoint.policy == data.aws_iam_policy_document.own_credentials.json]) == toset(["ec2", "ecr.api", "ecr.dkr", "ecs", "logs", "secretsmanager", "sns"])
+    condition     = [for condition in data.aws_iam_policy_document.own_credentials.statement[0].condition : condition.variable] == ["aws:PrincipalAccount"] && toset([for name, endpoint in aws_vpc_endpoint.interface : name if endpoint.policy == data.aws_iam_policy_document.own_credentials.json]) == toset(["ecr.api", "ecr.dkr", "ecs", "logs", "secretsmanager", "sns"])
     error_message = "Credentials of other accounts work by an endpoint."
   }
 
@@ -155,4 +155,15 @@ run "addresses_that_are_none_are_refused" {
   }
 
   expect_failures = [var.cidr_block]
+}
+
+run "without_port_forwarding_there_is_no_endpoint_for_it" {
+  variables {
+    port_forwarding = false
+  }
+
+  assert {
+    condition     = toset(keys(aws_vpc_endpoint.interface)) == toset(["ecr.api", "ecr.dkr", "ecs", "logs", "secretsmanager", "sns"])
+    error_message = "An endpoint is paid for that nothing uses."
+  }
 }

@@ -15,6 +15,9 @@ mock_provider "aws" {
   mock_data "aws_availability_zones" {
     defaults = { names = ["eu-west-2a", "eu-west-2b", "eu-west-2c"] }
   }
+  mock_data "aws_cognito_user_pool" {
+    defaults = { admin_create_user_config = [{ allow_admin_create_user_only = true, invite_message_template = [], unused_account_validity_days = 7 }] }
+  }
   mock_data "aws_iam_policy_document" {
     defaults = { json = "{}" }
   }
@@ -88,6 +91,11 @@ run "by_default_servers_are_made_and_nothing_is_public" {
     condition     = length(module.warehouse) == 1 && length(module.network.public_subnet_ids) == 0 && output.url == null
     error_message = "There is a warehouse, and no load balancer."
   }
+
+  assert {
+    condition     = local.port_forwarding
+    error_message = "Nobody can reach the UI."
+  }
 }
 
 run "what_exists_already_is_used" {
@@ -125,6 +133,11 @@ run "a_load_balancer_brings_public_subnets" {
   assert {
     condition     = length(module.network.public_subnet_ids) == 2 && output.url == "https://dagster.example.com"
     error_message = "The UI has an address, and its load balancer a place."
+  }
+
+  assert {
+    condition     = !local.port_forwarding
+    error_message = "There is a second way to the UI, which is not needed."
   }
 }
 

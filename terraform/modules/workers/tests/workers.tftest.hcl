@@ -43,7 +43,7 @@ variables {
   private_subnet_ids          = ["subnet-1", "subnet-2"]
   endpoints_security_group_id = "sg-endpoints"
   s3_prefix_list_id           = "pl-s3"
-  task_security_group_id      = "sg-runs"
+  run_security_group_ids      = { run = "sg-runs" }
   database_addresses          = { source = { cidr_block = "10.1.0.0/24" } }
   database_security_group_ids = { warehouse = "sg-warehouse" }
   environment                 = { TOTES_PROCESSED_LAKE = "s3://totes-test-processed", PGSSLMODE = "verify-full" }
@@ -158,9 +158,9 @@ run "workers_find_the_scheduler_and_the_data" {
 run "who_talks_to_whom_is_named" {
   assert {
     condition = (
-      { for asker, rule in aws_vpc_security_group_ingress_rule.scheduler : asker => [rule.security_group_id == aws_security_group.scheduler.id, rule.from_port, rule.to_port] } == { runs = [true, 8786, 8786], workers = [true, 8786, 8786] } &&
-      aws_vpc_security_group_ingress_rule.scheduler["runs"].referenced_security_group_id == "sg-runs" &&
-      aws_vpc_security_group_egress_rule.scheduler["runs"].security_group_id == "sg-runs"
+      { for asker, rule in aws_vpc_security_group_ingress_rule.scheduler : asker => [rule.security_group_id == aws_security_group.scheduler.id, rule.from_port, rule.to_port] } == { run = [true, 8786, 8786], workers = [true, 8786, 8786] } &&
+      aws_vpc_security_group_ingress_rule.scheduler["run"].referenced_security_group_id == "sg-runs" &&
+      aws_vpc_security_group_egress_rule.scheduler["run"].security_group_id == "sg-runs"
     )
     error_message = "Others than runs and workers reach the scheduler, or at another port."
   }
@@ -257,4 +257,15 @@ run "no_workers_at_all_are_refused" {
   }
 
   expect_failures = [var.workers]
+}
+
+run "workers_run_on_the_architecture_of_the_image" {
+  variables {
+    architecture = "ARM64"
+  }
+
+  assert {
+    condition     = alltrue([for definition in aws_ecs_task_definition.this : one(definition.runtime_platform).cpu_architecture == "ARM64"])
+    error_message = "A task has another architecture than the image."
+  }
 }

@@ -43,6 +43,17 @@ PRIVATE = (
     "dagster._grpc.server",
     "dagster._grpc.server.DagsterApiServer",
     "dagster._grpc.server.DagsterApiServer._mp_ctx",
+    # guarded_webserver
+    "dagster._core.workspace.context.WorkspaceProcessContext",
+    "dagster._core.workspace.context.WorkspaceProcessContext.get_current_workspace",
+    "dagster._core.workspace.context.WorkspaceRequestContext",
+    "dagster._core.workspace.load_target.WorkspaceFileTarget",
+    "dagster.DagsterInstance.optimize_for_webserver",
+    "dagster_webserver.cli.DEFAULT_DB_STATEMENT_TIMEOUT",
+    "dagster_webserver.cli.DEFAULT_POOL_MAX_OVERFLOW",
+    "dagster_webserver.cli.DEFAULT_POOL_RECYCLE",
+    "dagster_webserver.webserver.DagsterWebserver",
+    "dagster_webserver.webserver.DagsterWebserver._make_request_context",
     # preloaded
     "dagster._core.instance.ref",
     f"{EVENT_LOG}.sqlite",
