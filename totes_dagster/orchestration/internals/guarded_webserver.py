@@ -30,7 +30,7 @@ from dagster_webserver.version import __version__
 from dagster_webserver.webserver import DagsterWebserver
 from starlette.requests import HTTPConnection
 
-ACCESS_TOKEN = "x-amzn-oidc-accesstoken"  # noqa: S105 - the name of a header
+ACCESS_TOKEN = "x-amzn-oidc-accesstoken"  # the name of a header  # noqa: S105  # nosec B105
 """The header with the access token, which the load balancer adds once it knows who the user is."""
 
 
@@ -68,7 +68,7 @@ class Operators:
 
     def _groups_in(self, token: str) -> list[str]:
         claims = _claims(token)
-        expected = {"token_use": "access", "iss": self.issuer, "client_id": self.client}
+        expected = {"token_use": "access", "iss": self.issuer, "client_id": self.client}  # nosec B105
         if any(claims.get(name) != value for name, value in expected.items()):
             return []
         groups = claims.get("cognito:groups")
@@ -133,4 +133,5 @@ def main(*, workspace: str, host: str, port: int) -> None:
             instance, WorkspaceFileTarget([workspace]), version=__version__
         ) as process_context:
             app = GuardedWebserver(process_context, operators).create_asgi_app()
-            uvicorn.run(app, host=host, port=port, log_level="warning")
+            # A header must not decide which host a request comes from.
+            uvicorn.run(app, host=host, port=port, log_level="warning", proxy_headers=False)
