@@ -27,7 +27,7 @@ from totes_dagster.remodel.run import Written
 from totes_dagster.remodel.spans import Span, span_of
 from totes_dagster.schema.registry import FACTS, STAR_TABLES
 from totes_dagster.schema.star import natural_key_of
-from totes_dagster.warehouse.batch_rows import repetitions
+from totes_dagster.warehouse.key_set import KeySet
 from totes_dagster.warehouse.parts import Parts
 from totes_dagster.warehouse.totals import newest_stamp_of
 from totes_dagster.warehouse.transaction import WarehouseTransaction
@@ -123,7 +123,7 @@ def stage(warehouse: Warehouse, lake: Lake, work: Staging) -> StagedPart:
         rows=count,
         quarantined=contents.quarantined.num_rows,
         keys=(bounds["min"], bounds["max"]) if count else None,
-        repeated=repetitions(keys.chunks),
+        repeated=sum(map(KeySet().add, keys.chunks)),
         span=span_of(rows),
         newest_stamp=newest_stamp_of(rows) if star.name in FACTS else None,
         written=replace(written, newest=None) if written else None,

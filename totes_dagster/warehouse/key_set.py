@@ -1,0 +1,41 @@
+"""A set of integer keys that takes little memory, however many there are."""
+
+import numpy as np
+import pyarrow as pa
+
+_LOWEST = -(2**31)
+_BYTES = 2**32 // 8
+
+
+class KeySet:
+    """A set of keys of the type integer (int4), with one bit for each.
+
+    Bits of all possible keys take half a GiB of addresses, of which the kernel gives memory only to those pages that a
+    key is in: 4 KiB for some 32,000 neighbours. A hundred million keys in a row take 12 MB.
+    """
+
+    def __init__(self) -> None:
+        self._bits: np.ndarray | None = None
+
+    def add(self, keys: pa.Array) -> int:
+        """Add keys (int32, none of them null); return how many of them occur before, in the set or among themselves."""
+        if not len(keys):
+            return 0
+        if self._bits is None:
+            self._bits = np.zeros(_BYTES, np.uint8)
+        ordered = np.sort(keys.to_numpy())  # they mostly are in order: that takes a tenth of the time of hashing
+        different = ordered[_begins(ordered)].astype(np.int64) - _LOWEST
+        places, bits = different >> 3, (1 << (different & 7)).astype(np.uint8)
+        begins = np.flatnonzero(_begins(places))
+        places, bits = places[begins], np.bitwise_or.reduceat(bits, begins)
+        before = self._bits[places]
+        self._bits[places] = before | bits
+        return len(ordered) - len(different) + int(np.bitwise_count(before & bits).sum())
+
+
+def _begins(ordered: np.ndarray) -> np.ndarray:
+    """For each element of an ordered array, whether it differs from the one before."""
+    begins = np.empty(len(ordered), bool)
+    begins[0] = True
+    np.not_equal(ordered[1:], ordered[:-1], out=begins[1:])
+    return begins
