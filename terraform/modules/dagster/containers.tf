@@ -81,9 +81,12 @@ locals {
     }
   }
 
+  # Only the second one tells operators from others.
+  webserver = local.operators == null ? "dagster-webserver" : "totes-webserver"
+
   containers = {
     webserver = {
-      command      = [local.operators == null ? "dagster-webserver" : "totes-webserver", "--workspace", "/opt/dagster/workspace.yaml", "--host", "0.0.0.0", "--port", tostring(local.webserver_port)]
+      command      = [local.webserver, "--workspace", "/opt/dagster/workspace.yaml", "--host", "0.0.0.0", "--port", tostring(local.webserver_port)]
       environment  = merge(local.environment, local.operators)
       portMappings = [{ containerPort = local.webserver_port, hostPort = local.webserver_port, protocol = "tcp" }]
       # The agent that ECS adds for port forwarding writes to the root file system.

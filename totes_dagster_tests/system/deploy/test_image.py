@@ -14,7 +14,7 @@ from docker.utils.build import exclude_paths
 
 from totes_dagster_tests.system.deploy.image_build import AUTHORITIES, DOCKERFILE, PROJECT
 
-COMMANDS = ("dagster-webserver", "dagster-daemon", "totes-code-server", "dagster", "totes")
+COMMANDS = ("dagster-webserver", "totes-webserver", "dagster-daemon", "totes-code-server", "dagster", "totes")
 """What services, runs and one-off tasks are started by."""
 
 
@@ -102,7 +102,8 @@ def test_each_command_is_a_script_that_an_installed_package_brings() -> None:
 
 def test_task_definitions_start_just_these() -> None:
     files = list((PROJECT / "terraform" / "modules").glob("*/*.tf"))
-    started = {name for file in files for name in re.findall(r'\bcommand\s*=\s*\[\s*"([^"]+)"', file.read_text())}
+    sources = "".join(file.read_text() for file in files)
+    started = {*re.findall(r'\bcommand\s*=\s*\[\s*"([^"]+)"', sources), *re.findall(r'"(\w+-webserver)"', sources)}
     assert started - {"CMD"} == set(COMMANDS)  # which the commands of health checks begin with
 
 
