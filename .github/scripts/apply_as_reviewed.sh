@@ -23,10 +23,11 @@ terraform show -json again.tfplan > again.json
 # shellcheck disable=SC2016 # the variables are those of jq
 others='
     def unknown: [.. | booleans] | any; # whether a part of it was
+    def nothing: . == null or . == "" or . == 0 or . == false or . == [] or . == {};
     def id: .address + (.deposed // "");
 
     # Whether a value is as it was reviewed, as far as both are known. A list of which something is unknown is not compared:
-    # it may be a set, and in another order now.
+    # it may be a set, and in another order now. What is not there yet has null where AWS says of the rest that it is empty.
     def same($shown; $unknown_shown; $unknown):
         if $unknown_shown == true or $unknown == true then true
         elif ($shown | type) == "object" and type == "object" then
@@ -34,7 +35,7 @@ others='
             | [$shown, $value] | map(keys) | add | unique
             | all(.[]; . as $name | $value[$name]
                 | same($shown[$name]; ($unknown_shown // {})[$name]; ($unknown // {})[$name]))
-        else . == $shown or ($unknown_shown | unknown) or ($unknown | unknown)
+        else . == $shown or (nothing and ($shown | nothing)) or ($unknown_shown | unknown) or ($unknown | unknown)
         end;
 
     ([$reviewed[0].resource_changes[]?] | INDEX(id)) as $planned

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -170,6 +171,60 @@ def test_what_was_only_made_in_part_is_made_as_it_was_reviewed(tmp_path: Path) -
     folder.run("terraform", "taint", "terraform_data.rule")
     folder.run(SCRIPTS / "apply_as_reviewed.sh", "prepare.tfplan", "-var=paused=true", TF_VAR_image=NEW)
     assert (folder.output("rule"), folder.output("service")) == ("closed", "0")
+
+
+def change(*actions: str, before: Any = None, after: Any = None, unknown: Any = None) -> dict[str, Any]:
+    """What a plan says of the one resource that there is, as `terraform show -json` has it."""
+    changed = {"actions": actions, "before": before, "after": after, "after_unknown": unknown or {}}
+    return {"resource_changes": [{"address": "aws_alarm.this", "mode": "managed", "change": changed}]}
+
+
+THERE = {"name": "silent", "unit": "", "tags": {}, "limits": [1], "arn": "arn:1"}
+MADE = {"name": "silent", "unit": None, "tags": None, "limits": [1]}
+
+
+@pytest.mark.parametrize(
+    ("shown", "now", "found"),
+    [
+        # It was there, and is made again after a pause: what AWS had filled in is not there yet.
+        (change("no-op", before=THERE, after=THERE), change("create", after=MADE, unknown={"arn": True}), ""),
+        (
+            change("no-op", before=THERE, after=THERE),
+            change("create", after={**MADE, "limits": [2]}, unknown={"arn": True}),
+            "aws_alarm.this: limits",
+        ),
+        (
+            change("update", before=THERE, after=THERE),
+            change("delete", "create", before=THERE, after=MADE),
+            "aws_alarm.this: delete, then create",
+        ),
+        (change("no-op", before=THERE, after=THERE), change("delete", before=THERE), "aws_alarm.this: delete"),
+        (change("delete", before=THERE), change("delete", before=THERE), ""),
+        (change("delete", before=THERE), change("create", after=MADE), "aws_alarm.this: create"),
+    ],
+)
+def test_what_a_plan_would_do_is_compared_with_what_was_shown(
+    tmp_path: Path, shown: dict[str, Any], now: dict[str, Any], found: str
+) -> None:
+    (tmp_path / "shown.json").write_text(json.dumps(shown))
+    (tmp_path / "again.json.given").write_text(json.dumps(now))
+    program = tmp_path / "terraform"
+    program.write_text(
+        '#!/usr/bin/env bash\ncase "$*" in "show -json shown.tfplan") cat shown.json;; '
+        '"show -json again.tfplan") cat again.json.given;; apply*) echo Applied;; output*) echo "{}";; esac\n'
+    )
+    program.chmod(0o755)
+    done = subprocess.run(
+        [str(SCRIPTS / "apply_as_reviewed.sh"), "shown.tfplan"],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert ("Applied" in done.stdout) == (done.returncode == 0) == (not found)
+    assert done.stderr.splitlines()[1:-1] == ([found] if found else [])
 
 
 class Planned:
