@@ -44,6 +44,7 @@ class RunTaskLauncher(EcsRunLauncher[Any]):
         config["run_task_kwargs"] = {
             **config.get("run_task_kwargs", {}),
             "launchType": "FARGATE",
+            "propagateTags": "TASK_DEFINITION",  # by which the costs of runs are told from others
             "networkConfiguration": {"awsvpcConfiguration": network},
         }
         return super().from_config_value(inst_data, config)

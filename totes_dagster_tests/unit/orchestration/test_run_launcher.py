@@ -81,6 +81,7 @@ def test_a_run_is_launched_in_the_network_that_the_environment_names(
     (given,) = asked
     assert given["cluster"] == "totes-dev"
     assert given["launchType"] == "FARGATE"
+    assert given["propagateTags"] == "TASK_DEFINITION"
     assert given["networkConfiguration"]["awsvpcConfiguration"] == {
         "subnets": network["DAGSTER_RUN_SUBNETS"].split(","),
         "securityGroups": [network["DAGSTER_RUN_SECURITY_GROUP"]],
