@@ -91,11 +91,14 @@ def secrets_with_values(ask: Any) -> Callable[[], list[dict[str, Any]]]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs an environment as slow. Modules first: the environment is applied meanwhile, in minutes."""
+    """Mark what needs an environment as slow. Modules first: the environment is applied meanwhile, in minutes.
+
+    What deploys to it comes last, for others look at it as it was applied.
+    """
     for item in items:
         if _APPLIED.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
-    items.sort(key=lambda item: "deployed" in getattr(item, "fixturenames", ()))
+    items.sort(key=lambda item: ("deployed" in getattr(item, "fixturenames", ()), item.path.stem == "test_roll_out"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -453,7 +453,7 @@ run "the_account_with_the_images_lets_others_pull" {
   }
 
   assert {
-    condition     = toset(keys(aws_iam_role.this)) == toset(["plan", "push", "deploy-dev"]) && length(aws_backup_vault.this) == 0
+    condition     = toset(keys(aws_iam_role.this)) == toset(["plan", "push", "preview-dev", "deploy-dev"]) && length(aws_backup_vault.this) == 0
     error_message = "There is something of an environment that is elsewhere."
   }
 }
@@ -472,7 +472,7 @@ run "an_account_can_have_one_environment_and_no_images" {
   }
 
   assert {
-    condition     = toset(keys(aws_iam_role.this)) == toset(["plan", "deploy-prod"]) && !contains(keys(output.policies), "push")
+    condition     = toset(keys(aws_iam_role.this)) == toset(["plan", "preview-prod", "deploy-prod"]) && !contains(keys(output.policies), "push")
     error_message = "Something could push images that nobody pulls."
   }
 
