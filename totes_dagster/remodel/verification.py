@@ -3,18 +3,21 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy import Table
+from sqlalchemy import Column, Table
 
 from totes_dagster.errors import PartMissingError
 from totes_dagster.lake.batch_log import BatchLog
+from totes_dagster.lake.key_set import KeySet
 from totes_dagster.lake.manifest import Manifest
 from totes_dagster.lake.processed import star_parts
 from totes_dagster.lake.zone import Zone
 from totes_dagster.remodel.contract import breaches_of
 from totes_dagster.remodel.frames import to_frame
+from totes_dagster.schema.arrow import arrow_type
 from totes_dagster.schema.star import natural_key_of
 
 _MAX_REPEATED_KEYS = 5
@@ -63,28 +66,27 @@ def verify_waiting(star: Table, manifests: Iterable[Manifest], processed: Zone) 
     """
     found = Verification()
     for manifest in manifests:
-        keys = []
+        keys, repeated = KeySet(), [np.empty(0, np.int32)]
+        before = found.rows
         for part in star_parts(star.name, manifest):
             try:
                 rows = processed.read_part(part.path)
             except PartMissingError:
                 continue
             found.rows += rows.num_rows
-            keys.append(rows.column(natural_key_of(star)))
+            # The calendar's keys are days, by their number.
+            column = rows.column(natural_key_of(star)).drop_null()
+            repeated += [keys.add(chunk.view(pa.int32())) for chunk in column.chunks]
             breaches = breaches_of(star, to_frame(rows))
             found.nulls.update(column for of_row in breaches.values() for column, kind in of_row if kind == "null")
-        found.batches += bool(keys)
-        _count_repeated(found, keys)
+        found.batches += found.rows > before
+        _count_repeated(found, np.concatenate(repeated), star.columns[natural_key_of(star)])
     return found
 
 
-def _count_repeated(found: Verification, keys: list[pa.ChunkedArray]) -> None:
-    if not keys:
-        return
-    # Sorted, and not hashed: that takes four bytes for each key, and they mostly are in order.
-    chunks = [chunk.drop_null() for column in keys for chunk in column.chunks]
-    ordered = np.sort(np.concatenate([chunk.to_numpy(zero_copy_only=False) for chunk in chunks]))
-    same_as_next = ordered[1:] == ordered[:-1]
-    repeated = np.unique(ordered[1:][same_as_next])
-    found.repeated += int(np.count_nonzero(same_as_next)) + len(repeated)
-    found.repeated_keys += map(str, repeated[: _MAX_REPEATED_KEYS - len(found.repeated_keys)].tolist())
+def _count_repeated(found: Verification, repeated: np.ndarray, key: Column[Any]) -> None:
+    """Count rows that share their key with another one, by the keys that occur before."""
+    different = np.unique(repeated)
+    found.repeated += len(repeated) + len(different)
+    few = pa.array(different[: _MAX_REPEATED_KEYS - len(found.repeated_keys)], pa.int32()).view(arrow_type(key))
+    found.repeated_keys += map(str, few.to_pylist())

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from totes_dagster.errors import PartSchemaError, RowsRepeatedError, RowsUnaccountedError
 from totes_dagster.lake.ingested import LOGGED_SCHEMA
 from totes_dagster.lake.key_ranges import range_of
+from totes_dagster.lake.key_set import KeySet
 from totes_dagster.lake.manifest import Part, TableEntry
 from totes_dagster.lake.processed import StarPart
 from totes_dagster.lake.zone import Zone
@@ -20,7 +21,6 @@ from totes_dagster.schema.arrow import described
 from totes_dagster.schema.registry import FACTS, STAR_TABLES, driving_table_of
 from totes_dagster.schema.star import natural_key_of
 from totes_dagster.schema.totesys import SOURCE_TABLES, Capture, key_of
-from totes_dagster.warehouse.key_set import KeySet
 from totes_dagster.warehouse.parts import PartRows
 from totes_dagster.warehouse.totals import newest_stamp_of
 
@@ -48,7 +48,7 @@ class Account:
         self.quarantined += contents.quarantined.num_rows
         if driving_table_of(self.star) is not None:
             keys = contents.rows.column(natural_key_of(STAR_TABLES[self.star]))
-            self.repeated += sum(map(self.keys.add, keys.chunks))
+            self.repeated += sum(len(self.keys.add(chunk)) for chunk in keys.chunks)
         if self.star in FACTS:
             self.see(newest_stamp_of(contents.rows))
 

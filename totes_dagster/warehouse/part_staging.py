@@ -20,6 +20,7 @@ from sqlalchemy import Table
 
 from totes_dagster.config.platform import Warehouse, platform_of_worker
 from totes_dagster.errors import ClusterError
+from totes_dagster.lake.key_set import KeySet
 from totes_dagster.lake.processed import StarPart
 from totes_dagster.lake.zone import Lake
 from totes_dagster.postgres.named_errors import named_error
@@ -27,7 +28,6 @@ from totes_dagster.remodel.run import Written
 from totes_dagster.remodel.spans import Span, span_of
 from totes_dagster.schema.registry import FACTS, STAR_TABLES
 from totes_dagster.schema.star import natural_key_of
-from totes_dagster.warehouse.key_set import KeySet
 from totes_dagster.warehouse.parts import Parts
 from totes_dagster.warehouse.totals import newest_stamp_of
 from totes_dagster.warehouse.transaction import WarehouseTransaction
@@ -117,13 +117,13 @@ def stage(warehouse: Warehouse, lake: Lake, work: Staging) -> StagedPart:
         except psycopg.Error as error:
             raise named_error("warehouse", f"staging {work.part.path}", error) from error
     written = parts.written.get(work.part.batch, {}).get(star.name)
-    keys = rows.column(natural_key_of(star))
+    keys, seen = rows.column(natural_key_of(star)), KeySet()
     bounds = pc.min_max(keys).as_py()
     return StagedPart(
         rows=count,
         quarantined=contents.quarantined.num_rows,
         keys=(bounds["min"], bounds["max"]) if count else None,
-        repeated=sum(map(KeySet().add, keys.chunks)),
+        repeated=sum(len(seen.add(chunk)) for chunk in keys.chunks),
         span=span_of(rows),
         newest_stamp=newest_stamp_of(rows) if star.name in FACTS else None,
         written=replace(written, newest=None) if written else None,
