@@ -6,6 +6,7 @@ Reads only. The status of all three stages is put together in `totes_dagster/sta
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -61,7 +62,11 @@ def warehouse_status(warehouse: Warehouse) -> WarehouseStatus:
     schema = warehouse.schema
     with warehouse.database.transaction(read_only=True) as connection:
         newest = newest_load(connection, schema)
-        totals = all_totals(lambda query: connection.execute(query).fetchall(), schema)
+
+        def ask(query: sql.Composed) -> list[tuple[Any, ...]]:
+            return connection.execute(query).fetchall()
+
+        totals = all_totals(ask, schema)
         quarantined = _quarantined(connection, schema)
         record_ids_used = _record_ids_used(connection, schema)
     return WarehouseStatus(

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from totes_dagster.errors import DatabaseError
 from totes_dagster.ingest.parts import write_part, write_parts
-from totes_dagster.ingest.wal.slot import LogUnusableError
+from totes_dagster.ingest.wal.slot import LogUnusableError, is_about_server
 from totes_dagster.ingest.wal.transactions import Version, Versions
 from totes_dagster.lake import ingested
 from totes_dagster.lake.key_ranges import range_of
@@ -49,13 +49,13 @@ class LogRecorder:
 
         Raises:
             LogUnusableError: values cannot be converted.
-            DatabaseUnavailableError: the source closed the connection.
+            DatabaseError: the source closed the connection, or cannot work now.
             LakeError: the lake cannot be reached, or refuses.
         """
         try:
             return {name: self._entry(batch, name, rows, before[name]) for name, rows in versions.items() if rows}
         except DatabaseError as error:
-            if error.transient:
+            if is_about_server(error):
                 raise
             raise LogUnusableError(f"Rows of the log cannot be converted: {error}") from error
 

@@ -166,13 +166,22 @@ def messages(connection: psycopg.Connection[Any], name: str, until: int) -> Gene
         connection.execute("close changes")
 
 
+def is_about_server(error: DatabaseError) -> bool:
+    """Whether an error only says that the server cannot work now, such as that its disk is full.
+
+    Then the log is as good as before, and a later refresh takes from it the versions that counting would not find.
+    """
+    insufficient_resources, system_error = "53", "58"  # classes of SQLSTATEs
+    return error.transient or str(error.facts.get("sqlstate"))[:2] in {insufficient_resources, system_error}
+
+
 @contextmanager
 def _usable_or_not(what: str) -> Iterator[None]:
-    """Turn errors that last into `LogUnusableError`."""
+    """Turn errors that last, and are about the log, into `LogUnusableError`."""
     try:
         yield
     except DatabaseError as error:
-        if error.transient:
+        if is_about_server(error):
             raise
         raise LogUnusableError(f"{what}: {error}") from error
     except ValueError as error:  # bytes that are no message of this protocol

@@ -63,3 +63,10 @@ def test_a_refresh_from_the_log_survives_or_names_what_a_database_reports_at_any
     statements = [point for point in points if point.server != "lake" and point.request != "connect"]
     faults = [Fault.STATEMENT_TIMEOUT, Fault.DISK_FULL, Fault.DEADLOCK, *KILLS]
     assert matrix.wrongs(scene, some(statements, faults, 8, seed=6)) == []
+
+
+def test_a_disk_that_is_full_as_rows_of_the_log_are_converted_loses_no_version(
+    matrix: Matrix, scene: Scene, points: list[Point]
+) -> None:
+    converting = [point for point in points if point.server == "source" and "string_agg(" in point.request]
+    assert matrix.wrongs(scene, some(converting, [Fault.DISK_FULL], 2, seed=7)) == []

@@ -23,7 +23,8 @@ from totes_dagster_tests.unit.schema.notation import declared, written
 
 SCHEMA = f"""
 {specification.in_notation()}
-load_history: batch bigint*, snapshot_at stamptz, loaded_at stamptz, manifest_sha256 varchar, tables jsonb
+load_history: batch bigint*, snapshot_at stamptz, loaded_at stamptz, manifest_sha256 varchar, tables jsonb, \
+totals jsonb?
 commit_time: fact varchar*, batch bigint*, key int*, committed_at stamptz
 quarantine: source_table varchar, source_key int?, reason varchar, batch bigint, part varchar
 """
