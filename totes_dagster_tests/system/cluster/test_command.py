@@ -44,6 +44,7 @@ def started(world: World, tmp_path: Path):  # type: ignore[no-untyped-def]
         process.kill()
 
 
+@pytest.mark.slow
 def test_it_says_how_to_use_it_and_leaves_nothing_behind(started, world: World) -> None:  # type: ignore[no-untyped-def]
     process, lines = started
     assert lines[:2] == [
