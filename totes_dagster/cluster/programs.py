@@ -17,7 +17,10 @@ _SETTINGS = {
     "SCHEDULER__NO_WORKERS_TIMEOUT": "60s",
     # Work with which more workers than that were lost is given to no other.
     "SCHEDULER__ALLOWED_FAILURES": "3",
+    # What looks at how busy the processes are: nobody reads it, and it takes 3 % of a core.
     "WORKER__PROFILE__ENABLED": "False",
+    "ADMIN__TICK__INTERVAL": "1s",
+    "ADMIN__SYSTEM_MONITOR__INTERVAL": "5s",
 }
 
 
