@@ -46,7 +46,10 @@ def test_it_is_valid_with_all_modules_that_it_calls(
     assert "The configuration is valid" in Root(copy / root, asking_nobody).run("validate", "-no-color")
 
 
-@pytest.mark.parametrize("root", MODULES)
+# The one that puts all others together takes as long as most of them.
+@pytest.mark.parametrize(
+    "root", [pytest.param(root, marks=pytest.mark.slow) if root == "modules/platform" else root for root in MODULES]
+)
 def test_its_own_tests_pass(copy: Path, root: str, asking_nobody: dict[str, str]) -> None:
     found = Root(copy / root, asking_nobody)
     found.run("get", "-no-color")  # the modules that it calls
