@@ -40,9 +40,11 @@ def check_installed() -> None:
 def environment_of(credentials: Credentials, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment of a scheduler or a worker: the platform's settings, and Dask's.
 
-    What the environment says of Dask has precedence, but for the credentials.
+    What the environment says of them has precedence, but for the credentials.
     """
     settings = {f"DASK_DISTRIBUTED__{name}": value for name, value in _SETTINGS.items()}
+    # A worker is one core's: Arrow would use all of them, which other workers use.
+    settings["OMP_NUM_THREADS"] = "1"
     return {**settings, **environment, **credentials.environment()}
 
 
