@@ -150,11 +150,9 @@ class _BatchLoad:
         """What the star tables have, where that is known without counting, and loading only adds to it."""
         transaction = self._transaction
         kept = kept_totals(transaction.fetch_all, transaction.schema)
-        return {
-            name: kept.get(name, Total())
-            for name, star in STAR_TABLES.items()
-            if (name in kept and not self._is_whole(star)) or transaction.is_empty(star)
-        }
+        before = {name: total for name, total in kept.items() if not self._is_whole(STAR_TABLES[name])}
+        others = [star for name, star in STAR_TABLES.items() if name not in before]
+        return before | {star.name: Total() for star in others if transaction.is_empty(star)}
 
     def _is_whole(self, star: Table) -> bool:
         """Whether the batch brings all rows of a star table's source, which makes up for what others did to it."""

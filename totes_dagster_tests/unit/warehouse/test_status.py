@@ -3,6 +3,7 @@
 import pytest
 
 from totes_dagster.schema.registry import FACTS
+from totes_dagster.schema.totesys import Capture
 from totes_dagster.warehouse.status import last_changes, warehouse_status
 from totes_dagster_tests.oracle import wrong_totals
 from totes_dagster_tests.unit.warehouse.batches import MakeBatch, payment
@@ -56,3 +57,13 @@ def test_a_batch_that_is_small_does_not_scan_what_is_there(warehouse: NewWarehou
     warehouse.run("update load_history set totals = jsonb_set(totals, '{fact_payment,rows}', '1000')")
     batch(payment(3)).remodel_and_load(warehouse)
     assert warehouse_status(warehouse).rows["fact_payment"] == 1001
+
+
+def test_a_table_that_was_emptied_and_captured_again_is_not_counted_twice(
+    warehouse: NewWarehouse, batch: MakeBatch
+) -> None:
+    batch(payment(1), payment(2)).remodel_and_load(warehouse)
+    warehouse.run("truncate fact_payment")
+    batch(payment(1), payment(2), content=Capture.WHOLE).remodel_and_load(warehouse)
+    assert wrong_totals(warehouse.database.url, warehouse.schema) == []
+    assert warehouse_status(warehouse).rows["fact_payment"] == 2
