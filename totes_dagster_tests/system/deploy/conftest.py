@@ -9,6 +9,7 @@ import pytest
 
 from totes_dagster_tests.ports import free_port
 from totes_dagster_tests.servers import FAST_SETTINGS, server_folder
+from totes_dagster_tests.system.deploy.aws_cli import TASK, Aws
 from totes_dagster_tests.tcp_postgres import TcpPostgres
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
@@ -53,3 +54,11 @@ def home(server: TcpPostgres, bucket: str, tmp_path: Path, monkeypatch: pytest.M
     shutil.copy(DEPLOY / "warm" / "dagster.yaml", tmp_path)
     shutil.copy(DEPLOY / "workspace.yaml", tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def aws(tmp_path: Path) -> Aws:
+    aws = Aws(tmp_path)
+    aws.answer("run-task", {"tasks": [{"taskArn": TASK}], "failures": []})
+    aws.answer("get-log-events", {"events": [{"message": "one refresh"}]})
+    return aws
