@@ -1,8 +1,11 @@
 """What the warehouse says of itself: used record ids, the batches that last changed the tables, and their rows."""
 
+from decimal import Decimal
+
 import pytest
 
 from totes_dagster.schema.registry import FACTS
+from totes_dagster.schema.star import remodelled_columns
 from totes_dagster.schema.totesys import Capture
 from totes_dagster.warehouse.status import last_changes, warehouse_status
 from totes_dagster_tests.oracle import wrong_totals
@@ -67,3 +70,15 @@ def test_a_table_that_was_emptied_and_captured_again_is_not_counted_twice(
     batch(payment(1), payment(2), content=Capture.WHOLE).remodel_and_load(warehouse)
     assert wrong_totals(warehouse.database.url, warehouse.schema) == []
     assert warehouse_status(warehouse).rows["fact_payment"] == 2
+
+
+def test_versions_that_are_removed_are_counted_no_more(warehouse: NewWarehouse, batch: MakeBatch) -> None:
+    batch(payment(1), payment(2)).remodel_and_load(warehouse)
+    # As after a restore of `load_history` to an earlier state than the fact's, by an earlier version of the platform.
+    columns = ", ".join(column.name for column in remodelled_columns(FACTS["fact_payment"]))
+    warehouse.run(f"insert into fact_payment ({columns}, batch) select {columns}, 9 from fact_payment")
+    warehouse.run("update load_history set totals = null")
+    batch(payment(3)).remodel_and_load(warehouse)
+    assert warehouse_status(warehouse).rows["fact_payment"] == 5
+    batch(payment(1, payment_amount=Decimal("7.77"))).remodel_and_load(warehouse)  # removes its version of batch 9
+    assert wrong_totals(warehouse.database.url, warehouse.schema) == []
